@@ -1,0 +1,90 @@
+"""The Python side: who is signed in at the auth-service, asked on a route, on an optional route and on a WebSocket.
+
+Run: python -m uvicorn main:app --port 9403
+"""
+
+import asyncio
+import os
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, FastAPI, HTTPException, WebSocket, WebSocketDisconnect
+from fastapi.middleware.cors import CORSMiddleware
+
+# The auth-service calls it AUTH_BASE_URL. Before the import below: the cookie's name follows from it.
+if "AUTH_BASE_URL" in os.environ:
+    os.environ.setdefault("BETTER_AUTH_URL", os.environ["AUTH_BASE_URL"])
+
+from auth_middleware import AuthUser, get_current_user, get_optional_user, lifespan, validate_websocket
+
+FRONTENDS = [url.strip() for url in os.environ.get("FRONTEND_URL", "http://localhost:5175").split(",")]
+PUSH_SECONDS = 1.0
+
+CurrentUser = Annotated[AuthUser, Depends(get_current_user)]
+OptionalUser = Annotated[AuthUser | None, Depends(get_optional_user)]
+
+
+@dataclass
+class Counters:
+    greetings: int = 0
+    open_sockets: int = 0
+    pushes: int = 0
+
+
+app = FastAPI(title="Orchestrator", lifespan=lifespan)
+app.add_middleware(
+    CORSMiddleware,
+    allow_origins=FRONTENDS,
+    allow_credentials=True,
+    allow_methods=["GET", "POST"],
+    allow_headers=["Content-Type"],
+)
+counters = Counters()
+started = time.monotonic()
+
+
+@app.get("/health")
+async def health() -> dict[str, str]:
+    return {"status": "ok"}
+
+
+@app.get("/api/me")
+async def me(user: CurrentUser) -> dict[str, object]:
+    return {"user": user.model_dump()}
+
+
+@app.get("/get_orchestrator")
+async def get_orchestrator(user: OptionalUser) -> dict[str, object]:
+    counters.greetings += 1
+    return {"message": f"Hello, {user.name if user else 'stranger'}!", "signed_in": user is not None}
+
+
+@app.websocket("/ws")
+async def stream(websocket: WebSocket) -> None:
+    # Before accept, so that a refusal is a real HTTP answer. A handshake from a foreign page is refused in here too:
+    # browsers send cookies with it and no CORS rule applies.
+    identity = await validate_websocket(websocket)
+    if identity is None:
+        raise HTTPException(status_code=401)
+    await websocket.accept()
+    counters.open_sockets += 1
+    try:
+        with suppress(WebSocketDisconnect):
+            while True:
+                await websocket.send_json({"for": identity.user.name, **measurements()})
+                counters.pushes += 1
+                await asyncio.sleep(PUSH_SECONDS)
+    finally:
+        counters.open_sockets -= 1
+
+
+def measurements() -> dict[str, object]:
+    return {
+        "load_average": [round(load, 2) for load in os.getloadavg()],
+        "uptime_seconds": round(time.monotonic() - started, 1),
+        "greetings": counters.greetings,
+        "open_sockets": counters.open_sockets,
+        "pushes": counters.pushes,
+    }

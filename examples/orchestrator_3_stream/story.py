@@ -1,0 +1,170 @@
+"""One visitor's story, told with real requests: python story.py AUTH_URL API_URL
+
+Every status is checked; the first wrong one ends the story with exit status 1.
+"""
+
+import json
+import re
+import secrets
+import sys
+from collections.abc import Mapping
+from typing import NoReturn
+from urllib.parse import urlsplit
+
+import httpx
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+NAME = "Ada Lovelace"
+HOSTILE_ORIGIN = "https://evil.example"
+UPDATES = 2
+
+
+class UnexpectedAnswer(Exception):
+    pass
+
+
+class Story:
+    def __init__(self, auth_url: str, api_url: str) -> None:
+        self.auth_url = auth_url.rstrip("/")
+        self.api_url = api_url.rstrip("/")
+        parts = urlsplit(auth_url)
+        self.origin = f"{parts.scheme}://{parts.netloc}"
+
+    def tell(self) -> None:
+        credentials = {"email": f"ada-{secrets.token_hex(6)}@example.com", "password": secrets.token_urlsafe(16)}
+        cookie = self.sign_up(credentials)
+        forged = f"{cookie.partition('=')[0]}={secrets.token_hex(16)}.{'A' * 43}%3D"
+
+        title("She asks the Python API who she is")
+        self.expect(200, "/api/me", cookie, contains=credentials["email"])
+        title("… without the cookie")
+        self.expect(401, "/api/me")
+        title("… with a cookie that somebody made up")
+        self.expect(401, "/api/me", forged)
+
+        title("A page for everybody knows her")
+        self.expect(200, "/get_orchestrator", cookie, contains=NAME)
+        title("… and greets strangers too")
+        self.expect(200, "/get_orchestrator", contains="stranger")
+
+        title("A WebSocket that pushes what the machine does")
+        self.listen(cookie)
+        title("… without the cookie")
+        self.expect_refused_handshake(401)
+        title("… with her cookie, but opened by a page of somebody else")
+        self.expect_refused_handshake(403, cookie, HOSTILE_ORIGIN)
+
+        title("She signs out")
+        self.auth_request("/api/auth/sign-out", {}, cookie)
+        title("The same cookie is worth nothing from now on")
+        self.expect(401, "/api/me", cookie)
+
+    def sign_up(self, credentials: Mapping[str, str]) -> str:
+        """Returns the session cookie as `name=value`, as the browser would send it back."""
+        title(f"{NAME} signs up at the auth-service")
+        response = self.auth_request("/api/auth/sign-up/email", {"name": NAME, **credentials})
+        for header in response.headers.get_list("set-cookie"):
+            cookie, _, attributes = header.partition(";")
+            if cookie.partition("=")[0].endswith("session_token"):
+                answer(f"Set-Cookie: {shortened(cookie)};{attributes}")
+                return cookie
+        fail("a session_token cookie", "none")
+
+    def auth_request(self, path: str, body: Mapping[str, str], cookie: str | None = None) -> httpx.Response:
+        url = self.auth_url + path
+        hidden = {key: "…" if key == "password" else value for key, value in body.items()}
+        ask("POST", url, cookie, body=json.dumps(hidden, ensure_ascii=False))
+        response = send("POST", url, headers(cookie, self.origin), body)
+        check(200, response.status_code, response.text)
+        return response
+
+    def expect(self, status: int, path: str, cookie: str | None = None, contains: str = "") -> None:
+        url = self.api_url + path
+        ask("GET", url, cookie)
+        response = send("GET", url, headers(cookie))
+        check(status, response.status_code, response.text)
+        if contains not in response.text:
+            fail(f"an answer with {contains!r}", response.text)
+
+    def listen(self, cookie: str) -> None:
+        ask("WS", self.socket_url, cookie, self.origin)
+        try:
+            with connect(self.socket_url, additional_headers=headers(cookie, self.origin), proxy=None) as socket:
+                answer("101")
+                for _ in range(UPDATES):
+                    update = str(socket.recv(timeout=10))
+                    answer(update)
+                    if "load_average" not in update:
+                        fail("the load average", update)
+        except InvalidStatus as refusal:
+            fail("101", f"{refusal.response.status_code} {text_of(refusal)}")
+
+    def expect_refused_handshake(self, status: int, cookie: str | None = None, origin: str | None = None) -> None:
+        ask("WS", self.socket_url, cookie, origin)
+        try:
+            with connect(self.socket_url, additional_headers=headers(cookie, origin), proxy=None):
+                fail(str(status), "101: the socket was opened")
+        except InvalidStatus as refusal:
+            check(status, refusal.response.status_code, text_of(refusal))
+
+    @property
+    def socket_url(self) -> str:
+        return "ws" + self.api_url.removeprefix("http") + "/ws"
+
+
+def send(method: str, url: str, sent: Mapping[str, str], body: Mapping[str, str] | None = None) -> httpx.Response:
+    # Not by a client: that would keep the cookie and send it where the story says there is none. No proxy either,
+    # both services are on this machine.
+    return httpx.request(method, url, headers=sent, json=body, timeout=30, trust_env=False)
+
+
+def headers(cookie: str | None = None, origin: str | None = None) -> dict[str, str]:
+    sent = {"Cookie": cookie, "Origin": origin}
+    return {name: value for name, value in sent.items() if value}
+
+
+def title(text: str) -> None:
+    print(f"\n{text}")
+
+
+def ask(method: str, url: str, cookie: str | None = None, origin: str | None = None, body: str = "") -> None:
+    sent = headers(shortened(cookie) if cookie else None, origin)
+    print(f"  {method} {url} {body}".rstrip(), *(f"{name}: {value}" for name, value in sent.items()), sep="\n    ")
+
+
+def answer(text: str) -> None:
+    print(f"  → {text}", flush=True)
+
+
+def check(expected: int, status: int, body: str) -> None:
+    came = re.sub(r'("token":"\w{6})\w+', r"\1…", f"{status} {body}".rstrip())
+    if status != expected:
+        fail(str(expected), came)
+    answer(came if len(came) < 300 else came[:300] + "…")
+
+
+def text_of(refusal: InvalidStatus) -> str:
+    return (refusal.response.body or b"").decode(errors="replace")
+
+
+def fail(expected: str, came: str) -> NoReturn:
+    raise UnexpectedAnswer(f"expected {expected}, but came {came}")
+
+
+def shortened(cookie: str) -> str:
+    """The value signs its holder in, so it is never printed whole."""
+    name, _, value = cookie.partition("=")
+    return f"{name}={value[:6]}…"
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    try:
+        Story(sys.argv[1], sys.argv[2]).tell()
+    except (UnexpectedAnswer, httpx.HTTPError, OSError) as problem:
+        sys.exit(f"\nThe story went wrong: {problem}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    print("\nThe story went as it should.")

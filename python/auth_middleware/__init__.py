@@ -1,0 +1,47 @@
+"""Who sent this request, when people sign in at a Better Auth server?"""
+
+from auth_middleware._core import __version__
+from auth_middleware.auth import Auth
+from auth_middleware.dependencies import (
+    SESSION_COOKIE_NAME,
+    get_auth,
+    get_current_session,
+    get_current_user,
+    get_optional_user,
+    get_session_from_cookie,
+    lifespan,
+    validate_session,
+)
+from auth_middleware.errors import (
+    AuthError,
+    ConfigurationError,
+    OriginRefused,
+    SchemaError,
+    StoreUnavailable,
+)
+from auth_middleware.models import AuthSession, AuthUser, Identity
+from auth_middleware.settings import AuthSettings
+from auth_middleware.websocket import validate_websocket
+
+__all__ = [
+    "SESSION_COOKIE_NAME",
+    "Auth",
+    "AuthError",
+    "AuthSession",
+    "AuthSettings",
+    "AuthUser",
+    "ConfigurationError",
+    "Identity",
+    "OriginRefused",
+    "SchemaError",
+    "StoreUnavailable",
+    "__version__",
+    "get_auth",
+    "get_current_session",
+    "get_current_user",
+    "get_optional_user",
+    "get_session_from_cookie",
+    "lifespan",
+    "validate_session",
+    "validate_websocket",
+]

@@ -1,0 +1,89 @@
+"""The Rust core, as Python sees it: converts, calls, wraps; decides nothing."""
+
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from typing import Any, final
+
+__version__: str
+
+@final
+class SessionToken:
+    """A session token whose signature was good. Opaque."""
+
+@final
+class Refused:
+    """Why a request is nobody's. For logs and counters, never for clients."""
+
+    @property
+    def reason(self) -> str:
+        """One of `Core.reasons()`."""
+    @property
+    def detail(self) -> str | None:
+        """What an operator needs to act on it; printable, bounded, never a credential."""
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether the request showed nothing at all."""
+
+@final
+class Found:
+    """Whom the store named: fields by name, in snake_case."""
+
+    @property
+    def user(self) -> dict[str, Any]: ...
+    @property
+    def session(self) -> dict[str, Any]: ...
+
+@final
+class Core:
+    """One configured authenticator. Its pool opens at first use, and anew in a forked child."""
+
+    def __new__(
+        cls, settings: Mapping[str, object], user_fields: Sequence[str], session_fields: Sequence[str]
+    ) -> Core:
+        """Checks every setting.
+
+        Raises:
+            ConfigurationError: the first that is wrong.
+        """
+    @property
+    def cookie_name(self) -> str: ...
+    @property
+    def retry_after_seconds(self) -> int: ...
+    @property
+    def warnings(self) -> list[str]:
+        """What an operator should know of the settings."""
+    @staticmethod
+    def reasons() -> list[str]:
+        """Every reason that a refusal can have, in the order in which a request can meet them."""
+    def inspect(
+        self, headers: Iterable[tuple[bytes, bytes]], method: str | None
+    ) -> SessionToken | Refused:
+        """Decides from ASGI headers what can be decided from them. No method: a WebSocket handshake."""
+    def inspect_value(self, cookie_value: str) -> SessionToken | Refused:
+        """Decides about a signed cookie value, percent-encoded or not."""
+    def session_cookie(self, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+        """The session cookie as it stands in the headers."""
+    def look_up(self, token: SessionToken) -> Awaitable[Found | Refused]:
+        """Asks the store.
+
+        Raises:
+            StoreUnavailable: it did not answer in time.
+            SchemaError: the tables cannot be read.
+        """
+    def open(self) -> Awaitable[list[str]]:
+        """Connects and reads the catalog; gives what an operator should know of it.
+
+        Raises:
+            StoreUnavailable: PostgreSQL does not answer.
+            SchemaError: the tables cannot be read.
+        """
+    def close(self) -> None:
+        """Closes the connections. The next use opens them anew."""
+
+def session_cookie_name(
+    base_url: str | None, prefix: str | None, name: str | None, secure: bool | None
+) -> str:
+    """The session cookie's name for these settings.
+
+    Raises:
+        ConfigurationError: they lead to none.
+    """

@@ -1,0 +1,125 @@
+"""An explicit instance: its dependencies and validators, for applications that want more than the default."""
+
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar, overload
+
+from fastapi.security import APIKeyCookie
+from starlette.requests import HTTPConnection
+from starlette.websockets import WebSocket
+
+from auth_middleware import answers
+from auth_middleware._core import Refused
+from auth_middleware.authenticator import Authenticator
+from auth_middleware.models import AuthSession, AuthUser, Identity, SessionT_co, UserT_co
+from auth_middleware.settings import AuthSettings
+
+Dependency = TypeVar("Dependency", bound=Callable[..., Awaitable[Any]])
+
+
+def documented(dependency: Dependency, cookie_name: str) -> Dependency:
+    """Show the lock and the cookie's name in `/docs`, without the cost of a sub-dependency.
+
+    FastAPI takes what a dependency wraps for its security scheme, and its signature for its own.
+    """
+    scheme = APIKeyCookie(name=cookie_name, scheme_name="Better Auth session", auto_error=False)
+    plain: Any = dependency
+    plain.__signature__ = inspect.signature(dependency)
+    plain.__wrapped__ = scheme
+    return dependency
+
+
+class Auth(Authenticator[SessionT_co, UserT_co]):
+    """Who sent this request? By settings of one's own, into models of one's own.
+
+    `current_user`, `optional_user` and `current_session` are dependencies with one parameter: for
+    `Depends` on HTTP and WebSocket routes, and for a direct `await`.
+
+    Raises:
+        ConfigurationError: a setting is missing or wrong.
+    """
+
+    @overload
+    def __init__(
+        self: "Auth[AuthSession, AuthUser]", settings: AuthSettings | None = None
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: "Auth[AuthSession, UserT_co]",
+        settings: AuthSettings | None = None,
+        *,
+        user_model: type[UserT_co],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: "Auth[SessionT_co, AuthUser]",
+        settings: AuthSettings | None = None,
+        *,
+        session_model: type[SessionT_co],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        settings: AuthSettings | None = None,
+        *,
+        user_model: type[UserT_co],
+        session_model: type[SessionT_co],
+    ) -> None: ...
+    def __init__(
+        self,
+        settings: AuthSettings | None = None,
+        *,
+        user_model: type[Any] = AuthUser,
+        session_model: type[Any] = AuthSession,
+    ) -> None:
+        super().__init__(settings, user_model, session_model)
+
+        async def optional_user(request: HTTPConnection) -> UserT_co | None:
+            outcome = await self._identify(request)
+            return None if isinstance(outcome, Refused) else outcome.user
+
+        async def current_user(request: HTTPConnection) -> UserT_co:
+            return _required(await self._identify(request)).user
+
+        async def current_session(request: HTTPConnection) -> SessionT_co:
+            return _required(await self._identify(request)).session
+
+        self.optional_user = documented(optional_user, self.cookie_name)
+        self.current_user = documented(current_user, self.cookie_name)
+        self.current_session = documented(current_session, self.cookie_name)
+
+    async def _identify(self, request: HTTPConnection) -> Identity[SessionT_co, UserT_co] | Refused:
+        return await answers.answered(self.identify(request), self._core.retry_after_seconds)
+
+    async def validate_session(self, cookie_value: str) -> Identity[SessionT_co, UserT_co] | None:
+        """Whose signed cookie value this is, percent-encoded or not; None when it is no good.
+
+        It sees no headers and so checks no origin: WebSocket routes want `validate_websocket`.
+
+        Raises:
+            StoreUnavailable, SchemaError: the store cannot say; as an HTTP answer, 503.
+        """
+        asked = self.identify_value(cookie_value)
+        return _optional(await answers.answered(asked, self._core.retry_after_seconds))
+
+    async def validate_websocket(self, websocket: WebSocket) -> Identity[SessionT_co, UserT_co] | None:
+        """Who opens this WebSocket; None when nobody: refuse before `accept`. Asked afresh at each call.
+
+        Raises:
+            OriginRefused: a page that is not ours opens it; as an HTTP answer, 403.
+            StoreUnavailable, SchemaError: the store cannot say; as an HTTP answer, 503.
+        """
+        asked = self.identify_afresh(websocket)
+        return _optional(await answers.answered(asked, self._core.retry_after_seconds))
+
+
+def _optional(
+    outcome: Identity[SessionT_co, UserT_co] | Refused,
+) -> Identity[SessionT_co, UserT_co] | None:
+    return None if isinstance(outcome, Refused) else outcome
+
+
+def _required(outcome: Identity[SessionT_co, UserT_co] | Refused) -> Identity[SessionT_co, UserT_co]:
+    if isinstance(outcome, Refused):
+        raise answers.not_authenticated() if outcome.is_anonymous else answers.invalid_session()
+    return outcome

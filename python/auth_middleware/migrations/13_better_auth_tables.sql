@@ -1,0 +1,56 @@
+-- Better Auth's tables, in snake_case. Safe to run twice. They go into the first schema of the search_path.
+-- Better Auth itself needs a field mapping to use them: see examples/orchestrator_3_stream/auth-service/src/auth.ts.
+
+-- "user" is quoted because it is a reserved word: unquoted it is the name of the connected role.
+CREATE TABLE IF NOT EXISTS "user" (
+    id             TEXT PRIMARY KEY,
+    name           TEXT NOT NULL,
+    email          TEXT NOT NULL UNIQUE,
+    email_verified BOOLEAN DEFAULT FALSE,
+    image          TEXT,
+    created_at     TIMESTAMPTZ DEFAULT NOW(),
+    updated_at     TIMESTAMPTZ DEFAULT NOW()
+);
+CREATE INDEX IF NOT EXISTS idx_user_email ON "user" (email);
+
+CREATE TABLE IF NOT EXISTS session (
+    id         TEXT PRIMARY KEY,
+    user_id    TEXT NOT NULL REFERENCES "user" (id) ON DELETE CASCADE,
+    token      TEXT NOT NULL UNIQUE,
+    expires_at TIMESTAMPTZ NOT NULL,
+    ip_address TEXT,
+    user_agent TEXT,
+    created_at TIMESTAMPTZ DEFAULT NOW(),
+    updated_at TIMESTAMPTZ DEFAULT NOW()
+);
+CREATE INDEX IF NOT EXISTS idx_session_token ON session (token);
+CREATE INDEX IF NOT EXISTS idx_session_user_id ON session (user_id);
+CREATE INDEX IF NOT EXISTS idx_session_expires_at ON session (expires_at);
+
+CREATE TABLE IF NOT EXISTS account (
+    id                       TEXT PRIMARY KEY,
+    user_id                  TEXT NOT NULL REFERENCES "user" (id) ON DELETE CASCADE,
+    account_id               TEXT NOT NULL,
+    provider_id              TEXT NOT NULL,
+    access_token             TEXT,
+    refresh_token            TEXT,
+    access_token_expires_at  TIMESTAMPTZ,
+    refresh_token_expires_at TIMESTAMPTZ,
+    scope                    TEXT,
+    id_token                 TEXT,
+    password                 TEXT,
+    created_at               TIMESTAMPTZ DEFAULT NOW(),
+    updated_at               TIMESTAMPTZ DEFAULT NOW()
+);
+CREATE INDEX IF NOT EXISTS idx_account_user_id ON account (user_id);
+CREATE UNIQUE INDEX IF NOT EXISTS idx_account_provider ON account (provider_id, account_id);
+
+CREATE TABLE IF NOT EXISTS verification (
+    id         TEXT PRIMARY KEY,
+    identifier TEXT NOT NULL,
+    value      TEXT NOT NULL,
+    expires_at TIMESTAMPTZ NOT NULL,
+    created_at TIMESTAMPTZ DEFAULT NOW(),
+    updated_at TIMESTAMPTZ DEFAULT NOW()
+);
+CREATE INDEX IF NOT EXISTS idx_verification_identifier ON verification (identifier);

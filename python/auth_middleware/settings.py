@@ -1,0 +1,96 @@
+"""The settings as the environment or the caller has them. Only read here; Rust checks every rule."""
+
+from typing import Annotated, Any
+
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
+
+from auth_middleware import _core
+from auth_middleware.errors import ConfigurationError
+
+DEFAULT_COOKIE_NAME = "better-auth.session_token"
+
+
+def _split(value: object) -> object:
+    """Better Auth's variable is comma-separated."""
+    return value.split(",") if isinstance(value, str) else value
+
+
+class AuthSettings(BaseSettings):
+    """Everything that can be set. The README's table tells each field's meaning and default.
+
+    Read from the environment; from a file only when asked for: `AuthSettings(_env_file=".env")`.
+
+    Raises:
+        ConfigurationError: a value cannot be read. It shows no value.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="AUTH_MIDDLEWARE_",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        populate_by_name=True,
+    )
+
+    database_url: SecretStr | None = Field(default=None, validation_alias=AliasChoices("DATABASE_URL"))
+    secret: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("BETTER_AUTH_SECRET", "AUTH_SECRET")
+    )
+    secrets: SecretStr | None = Field(default=None, validation_alias=AliasChoices("BETTER_AUTH_SECRETS"))
+    base_url: str | None = Field(
+        default=None, validation_alias=AliasChoices("BETTER_AUTH_URL", "AUTH_BASE_URL")
+    )
+    trusted_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
+        default=(), validation_alias=AliasChoices("BETTER_AUTH_TRUSTED_ORIGINS", "FRONTEND_URL")
+    )
+    cookie_prefix: str | None = None
+    cookie_name: str | None = None
+    secure_cookies: bool | None = None
+    schema_: str | None = Field(default=None, validation_alias=AliasChoices("AUTH_MIDDLEWARE_SCHEMA", "schema"))
+    user_table: str | None = None
+    session_table: str | None = None
+    user_columns: dict[str, str] = Field(default_factory=dict)
+    session_columns: dict[str, str] = Field(default_factory=dict)
+    pool_size: int = 2
+    lookup_timeout_seconds: float = 5.0
+    max_waiting: int = 10_000
+    retry_after_seconds: int = 1
+    prepared_statements: str = "auto"
+
+    def __init__(self, **values: Any) -> None:
+        problem = None
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            wrong = error.errors(include_input=False, include_url=False, include_context=False)
+            problem = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in wrong)
+        except SettingsError:
+            problem = "user_columns and session_columns are JSON objects: {\"email_verified\": \"verified\"}"
+        # Raised out here, so that not even its context holds pydantic's error with the values.
+        if problem is not None:
+            raise ConfigurationError(f"settings cannot be read: {problem}")
+
+    def for_core(self) -> dict[str, object]:
+        """The values in plain, for Rust to check."""
+        values: dict[str, object] = self.model_dump()
+        values["schema"] = values.pop("schema_")
+        return {
+            name: value.get_secret_value() if isinstance(value, SecretStr) else value
+            for name, value in values.items()
+        }
+
+
+def session_cookie_name() -> str:
+    """The session cookie's name by the environment, for code that reads cookies itself.
+
+    Opens nothing and never raises: where the settings lead to no name it is Better Auth's default.
+    """
+    try:
+        settings = AuthSettings()
+        return _core.session_cookie_name(
+            settings.base_url, settings.cookie_prefix, settings.cookie_name, settings.secure_cookies
+        )
+    except ConfigurationError:
+        return DEFAULT_COOKIE_NAME

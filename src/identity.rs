@@ -1,0 +1,77 @@
+//! The session and its user, as the store has them.
+
+use chrono::{DateTime, Utc};
+
+use crate::signature::SessionToken;
+
+/// Who sent the request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Identity {
+    /// The session that the request showed.
+    pub session: Session,
+    /// The session's user.
+    pub user: User,
+}
+
+/// A row of Better Auth's `session` table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Session {
+    /// Text, whatever the column's type.
+    pub id: String,
+    /// The user's id, as text.
+    pub user_id: String,
+    /// The bearer token; its `Debug` is redacted.
+    pub token: SessionToken,
+    /// The last instant at which the session is valid.
+    pub expires_at: DateTime<Utc>,
+    /// Empty when Better Auth did not know it.
+    pub ip_address: Option<String>,
+    /// Empty when Better Auth did not know it.
+    pub user_agent: Option<String>,
+    /// None where a hand-written table allows NULL.
+    pub created_at: Option<DateTime<Utc>>,
+    /// None where a hand-written table allows NULL.
+    pub updated_at: Option<DateTime<Utc>>,
+    /// The application's own fields, in the order in which it declared them.
+    pub own: Vec<Value>,
+}
+
+/// A row of Better Auth's `user` table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct User {
+    /// Text, whatever the column's type.
+    pub id: String,
+    /// The display name.
+    pub name: String,
+    /// The address, as stored.
+    pub email: String,
+    /// NULL is false.
+    pub email_verified: bool,
+    /// A URL, usually.
+    pub image: Option<String>,
+    /// None where a hand-written table allows NULL.
+    pub created_at: Option<DateTime<Utc>>,
+    /// None where a hand-written table allows NULL.
+    pub updated_at: Option<DateTime<Utc>>,
+    /// The application's own fields, in the order in which it declared them.
+    pub own: Vec<Value>,
+}
+
+/// The value of a field that the application declared.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// NULL.
+    Null,
+    /// Text, enums, uuids, exact numbers, dates.
+    Text(String),
+    /// A boolean.
+    Bool(bool),
+    /// An integer.
+    Int(i64),
+    /// A floating-point number.
+    Float(f64),
+    /// A timestamp; without a zone it is read as UTC.
+    Time(DateTime<Utc>),
+    /// JSON, and arrays.
+    Json(serde_json::Value),
+}

@@ -1,0 +1,247 @@
+//! The authenticator as Python sees it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chrono::Utc;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use super::bridge::awaitable;
+use super::convert::{Headers, OwnFields, SettingsDict, session_dict, user_dict};
+use super::errors::exception;
+use super::runtime;
+use crate::authenticator::{Authenticator, Verdict};
+use crate::credentials::{Kind, Request};
+use crate::identity::Identity;
+use crate::lookup::Lookup;
+use crate::refusal::{Reason, Refusal};
+use crate::settings::{CookieNames, Settings};
+use crate::signature;
+use crate::store::postgres::PostgresStore;
+
+/// One configured authenticator. Its pool opens at first use, and anew in a forked child.
+#[pyclass(frozen, module = "auth_middleware._core")]
+pub(super) struct Core {
+    settings: Settings,
+    authenticator: Authenticator,
+    own_fields: Arc<OwnFields>,
+    opened: Mutex<Option<Opened>>,
+}
+
+/// What lives only while open, and only in the process that opened it.
+#[derive(Clone)]
+struct Opened {
+    process: u32,
+    store: Arc<PostgresStore>,
+    lookup: Arc<Lookup>,
+}
+
+#[pymethods]
+impl Core {
+    #[new]
+    fn new(settings: SettingsDict, user_fields: Vec<String>, session_fields: Vec<String>) -> PyResult<Self> {
+        let own_fields = OwnFields { user: user_fields, session: session_fields };
+        let settings =
+            Settings::check(settings.with_own_fields(&own_fields)).map_err(|error| exception(&error))?;
+        // Certificates are read at opening; whether they can be shows now.
+        PostgresStore::new(&settings).map_err(|error| exception(&error))?;
+        Ok(Self {
+            authenticator: Authenticator::new(&settings),
+            settings,
+            own_fields: Arc::new(own_fields),
+            opened: Mutex::new(None),
+        })
+    }
+
+    #[getter]
+    fn cookie_name(&self) -> &str {
+        &self.settings.cookie_names.session_token
+    }
+
+    #[getter]
+    fn retry_after_seconds(&self) -> u64 {
+        self.settings.limits.retry_after.as_secs()
+    }
+
+    #[getter]
+    fn warnings(&self) -> Vec<String> {
+        self.settings.warnings.clone()
+    }
+
+    #[staticmethod]
+    fn reasons() -> Vec<&'static str> {
+        Reason::ALL.map(Reason::as_str).to_vec()
+    }
+
+    fn inspect(&self, headers: &Bound<'_, PyAny>, method: Option<&str>) -> PyResult<Inspected> {
+        let headers = Headers::read(headers)?;
+        let kind = method.map_or(Kind::Handshake, Kind::of_method);
+        Ok(self.authenticator.inspect(Request::new(kind, headers.iter())).into())
+    }
+
+    fn inspect_value(&self, cookie_value: &str) -> Inspected {
+        self.authenticator.inspect_value(cookie_value).into()
+    }
+
+    fn session_cookie(&self, headers: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+        let headers = Headers::read(headers)?;
+        Ok(self.authenticator.session_cookie(headers.iter()).map(Into::into))
+    }
+
+    fn look_up<'py>(&self, py: Python<'py>, token: &SessionToken) -> PyResult<Bound<'py, PyAny>> {
+        let now = Utc::now();
+        let Opened { lookup, .. } = self.opened()?;
+        let (token, own_fields) = (token.0.clone(), Arc::clone(&self.own_fields));
+        awaitable(py, async move {
+            let answer = lookup.find(&token).await.map_err(|error| exception(&error))?;
+            Ok(match Authenticator::decide(answer, now) {
+                Ok(identity) => LookedUp::Found(Found { identity, own_fields }),
+                Err(refusal) => LookedUp::Refused(refusal.into()),
+            })
+        })
+    }
+
+    fn open<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let Opened { store, .. } = self.opened()?;
+        awaitable(py, async move { store.open().await.map_err(|error| exception(&error)) })
+    }
+
+    fn close(&self) {
+        if let Some(opened) = self.opened.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            opened.end();
+        }
+    }
+
+    fn __repr__(&self) -> String {
+        format!("Core(cookie_name={:?})", self.cookie_name())
+    }
+}
+
+impl Core {
+    fn opened(&self) -> PyResult<Opened> {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let process = std::process::id();
+        match opened.take() {
+            Some(ours) if ours.process == process => Ok(opened.insert(ours).clone()),
+            parents => {
+                std::mem::forget(parents);
+                let store = Arc::new(PostgresStore::new(&self.settings).map_err(|error| exception(&error))?);
+                let lookup = Arc::new(Lookup::start(&store, self.settings.limits, &runtime::handle()?));
+                Ok(opened.insert(Opened { process, store, lookup }).clone())
+            }
+        }
+    }
+}
+
+impl Opened {
+    fn end(self) {
+        if self.process == std::process::id() {
+            self.store.close();
+        } else {
+            std::mem::forget(self);
+        }
+    }
+}
+
+/// Opened in a parent, `Drop` must not touch its sockets.
+impl Drop for Core {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// A token whose signature was good. Opaque: its repr says nothing.
+#[pyclass(frozen, module = "auth_middleware._core")]
+pub(super) struct SessionToken(signature::SessionToken);
+
+#[pymethods]
+impl SessionToken {
+    #[expect(clippy::unused_self, reason = "a method of Python's")]
+    fn __repr__(&self) -> &'static str {
+        "SessionToken(…)"
+    }
+}
+
+/// Why a request is nobody's.
+#[pyclass(frozen, get_all, module = "auth_middleware._core")]
+pub(super) struct Refused {
+    reason: &'static str,
+    detail: Option<String>,
+    is_anonymous: bool,
+}
+
+#[pymethods]
+impl Refused {
+    fn __repr__(&self) -> String {
+        format!("Refused(reason={:?})", self.reason)
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        let Refusal { reason, detail } = refusal;
+        Self { reason: reason.as_str(), detail, is_anonymous: reason.is_anonymous() }
+    }
+}
+
+/// Whom the store named: fields by name, made when they are asked for.
+#[pyclass(frozen, module = "auth_middleware._core")]
+pub(super) struct Found {
+    identity: Arc<Identity>,
+    own_fields: Arc<OwnFields>,
+}
+
+#[pymethods]
+impl Found {
+    #[getter]
+    fn user<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        user_dict(py, &self.identity.user, &self.own_fields)
+    }
+
+    #[getter]
+    fn session<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        session_dict(py, &self.identity.session, &self.own_fields)
+    }
+
+    #[expect(clippy::unused_self, reason = "a method of Python's")]
+    fn __repr__(&self) -> &'static str {
+        "Found(…)"
+    }
+}
+
+/// What `inspect` gives.
+#[derive(IntoPyObject)]
+enum Inspected {
+    Token(SessionToken),
+    Refused(Refused),
+}
+
+impl From<Verdict> for Inspected {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Lookup(token) => Self::Token(SessionToken(token)),
+            Verdict::Refused(refusal) => Self::Refused(refusal.into()),
+        }
+    }
+}
+
+/// What `look_up` gives.
+#[derive(IntoPyObject)]
+enum LookedUp {
+    Found(Found),
+    Refused(Refused),
+}
+
+/// The cookie's name for these settings, without checking anything else.
+#[pyfunction]
+pub(super) fn session_cookie_name(
+    base_url: Option<&str>,
+    prefix: Option<&str>,
+    name: Option<&str>,
+    secure: Option<bool>,
+) -> PyResult<String> {
+    let https =
+        base_url.filter(|url| !url.is_empty()).map(|url| url.to_ascii_lowercase().starts_with("https://"));
+    let names = CookieNames::check(https, prefix, name, secure).map_err(|error| exception(&error))?;
+    Ok(names.session_token)
+}

@@ -1,0 +1,158 @@
+//! Between Python's values and ours.
+
+use std::collections::BTreeMap;
+
+use pyo3::IntoPyObjectExt as _;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList};
+
+use crate::identity::{Session, User, Value};
+use crate::settings::RawSettings;
+
+/// The settings as `AuthSettings.model_dump()` has them, secrets in plain.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub(super) struct SettingsDict {
+    database_url: Option<String>,
+    secret: Option<String>,
+    secrets: Option<String>,
+    base_url: Option<String>,
+    trusted_origins: Vec<String>,
+    cookie_prefix: Option<String>,
+    cookie_name: Option<String>,
+    secure_cookies: Option<bool>,
+    schema: Option<String>,
+    user_table: Option<String>,
+    session_table: Option<String>,
+    user_columns: BTreeMap<String, String>,
+    session_columns: BTreeMap<String, String>,
+    pool_size: i64,
+    lookup_timeout_seconds: f64,
+    max_waiting: i64,
+    retry_after_seconds: i64,
+    prepared_statements: String,
+}
+
+impl SettingsDict {
+    /// With the fields that the application declared on its models.
+    pub(super) fn with_own_fields(self, fields: &OwnFields) -> RawSettings {
+        RawSettings {
+            database_url: self.database_url,
+            secret: self.secret,
+            secrets: self.secrets,
+            base_url: self.base_url,
+            trusted_origins: self.trusted_origins,
+            cookie_prefix: self.cookie_prefix,
+            cookie_name: self.cookie_name,
+            secure_cookies: self.secure_cookies,
+            schema: self.schema,
+            user_table: self.user_table,
+            session_table: self.session_table,
+            user_columns: self.user_columns,
+            session_columns: self.session_columns,
+            user_fields: fields.user.clone(),
+            session_fields: fields.session.clone(),
+            pool_size: Some(self.pool_size),
+            lookup_timeout_seconds: Some(self.lookup_timeout_seconds),
+            max_waiting: Some(self.max_waiting),
+            retry_after_seconds: Some(self.retry_after_seconds),
+            prepared_statements: Some(self.prepared_statements),
+        }
+    }
+}
+
+/// The names of the fields that the application declared on its models.
+#[derive(Debug)]
+pub(super) struct OwnFields {
+    pub(super) user: Vec<String>,
+    pub(super) session: Vec<String>,
+}
+
+/// A user's fields by name.
+pub(super) fn user_dict<'py>(py: Python<'py>, user: &User, own: &OwnFields) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item(pyo3::intern!(py, "id"), &user.id)?;
+    dict.set_item(pyo3::intern!(py, "name"), &user.name)?;
+    dict.set_item(pyo3::intern!(py, "email"), &user.email)?;
+    dict.set_item(pyo3::intern!(py, "email_verified"), user.email_verified)?;
+    dict.set_item(pyo3::intern!(py, "image"), &user.image)?;
+    dict.set_item(pyo3::intern!(py, "created_at"), user.created_at)?;
+    dict.set_item(pyo3::intern!(py, "updated_at"), user.updated_at)?;
+    set_own(&dict, &own.user, &user.own)?;
+    Ok(dict)
+}
+
+/// A session's fields by name.
+pub(super) fn session_dict<'py>(
+    py: Python<'py>,
+    session: &Session,
+    own: &OwnFields,
+) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item(pyo3::intern!(py, "id"), &session.id)?;
+    dict.set_item(pyo3::intern!(py, "user_id"), &session.user_id)?;
+    dict.set_item(pyo3::intern!(py, "token"), session.token.as_str())?;
+    dict.set_item(pyo3::intern!(py, "expires_at"), session.expires_at)?;
+    dict.set_item(pyo3::intern!(py, "ip_address"), &session.ip_address)?;
+    dict.set_item(pyo3::intern!(py, "user_agent"), &session.user_agent)?;
+    dict.set_item(pyo3::intern!(py, "created_at"), session.created_at)?;
+    dict.set_item(pyo3::intern!(py, "updated_at"), session.updated_at)?;
+    set_own(&dict, &own.session, &session.own)?;
+    Ok(dict)
+}
+
+fn set_own(dict: &Bound<'_, PyDict>, names: &[String], values: &[Value]) -> PyResult<()> {
+    names
+        .iter()
+        .zip(values)
+        .try_for_each(|(name, value)| dict.set_item(name, python_value(dict.py(), value)?))
+}
+
+fn python_value<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
+    match value {
+        Value::Null => Ok(py.None().into_bound(py)),
+        Value::Text(text) => text.into_bound_py_any(py),
+        Value::Bool(flag) => flag.into_bound_py_any(py),
+        Value::Int(number) => number.into_bound_py_any(py),
+        Value::Float(number) => number.into_bound_py_any(py),
+        Value::Time(time) => time.into_bound_py_any(py),
+        Value::Json(json) => python_json(py, json),
+    }
+}
+
+fn python_json<'py>(py: Python<'py>, json: &serde_json::Value) -> PyResult<Bound<'py, PyAny>> {
+    use serde_json::Value as Json;
+    match json {
+        Json::Null => Ok(py.None().into_bound(py)),
+        Json::Bool(flag) => flag.into_bound_py_any(py),
+        Json::String(text) => text.into_bound_py_any(py),
+        Json::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(number), _) => number.into_bound_py_any(py),
+            (None, Some(number)) => number.into_bound_py_any(py),
+            (None, None) => number.as_f64().into_bound_py_any(py),
+        },
+        Json::Array(items) => {
+            let list = PyList::empty(py);
+            items.iter().try_for_each(|item| list.append(python_json(py, item)?))?;
+            Ok(list.into_any())
+        }
+        Json::Object(fields) => {
+            let dict = PyDict::new(py);
+            fields.iter().try_for_each(|(name, field)| dict.set_item(name, python_json(py, field)?))?;
+            Ok(dict.into_any())
+        }
+    }
+}
+
+/// ASGI's headers: any iterable of pairs of bytes. They are held here while Rust reads them.
+pub(super) struct Headers<'py>(Vec<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)>);
+
+impl<'py> Headers<'py> {
+    pub(super) fn read(scope_headers: &Bound<'py, PyAny>) -> PyResult<Self> {
+        scope_headers.try_iter()?.map(|pair| pair?.extract()).collect::<PyResult<_>>().map(Self)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.0.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()))
+    }
+}

@@ -1,0 +1,19 @@
+//! The one place that turns Rust errors into Python exceptions.
+
+use pyo3::PyErr;
+
+use crate::error::Error;
+
+pyo3::import_exception!(auth_middleware.errors, ConfigurationError);
+pyo3::import_exception!(auth_middleware.errors, SchemaError);
+pyo3::import_exception!(auth_middleware.errors, StoreUnavailable);
+
+/// The exception of an error, with the messages of all its causes: they are for the log.
+pub(super) fn exception(error: &Error) -> PyErr {
+    let message = error.chain();
+    match error {
+        Error::Configuration(_) => ConfigurationError::new_err(message),
+        Error::Schema(_) => SchemaError::new_err(message),
+        Error::Unavailable { .. } => StoreUnavailable::new_err(message),
+    }
+}

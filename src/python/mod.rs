@@ -1,0 +1,22 @@
+//! The Python face: converts, calls, wraps; decides nothing.
+
+mod authenticator;
+mod bridge;
+mod convert;
+mod errors;
+mod runtime;
+
+/// The extension module `auth_middleware._core`; its types are told in `_core.pyi`.
+#[pyo3::pymodule]
+mod _core {
+    use pyo3::prelude::*;
+
+    #[pymodule_export]
+    use super::authenticator::{Core, Found, Refused, SessionToken, session_cookie_name};
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        super::runtime::stop_at_exit(module.py())
+    }
+}

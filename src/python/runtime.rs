@@ -1,0 +1,63 @@
+//! Our own tokio runtime, in a holder tagged with the process id.
+//!
+//! A forked child has the parent's memory without its threads, and shares the parent's sockets
+//! and epoll set. So it leaks the parent's runtime — no drop, no close — and makes its own.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use tokio::runtime::{Builder, Handle, Runtime};
+
+/// What look-ups need besides: they wait for sockets more than they compute.
+const THREADS: usize = 2;
+
+struct Holder {
+    process: u32,
+    runtime: Runtime,
+}
+
+/// Locked only by a thread that holds the GIL, as a forking thread does too: so no child is born
+/// with it locked.
+static HOLDER: Mutex<Option<Holder>> = Mutex::new(None);
+
+/// The runtime of this process, made at first use.
+pub(super) fn handle() -> PyResult<Handle> {
+    let mut holder = HOLDER.lock().unwrap_or_else(PoisonError::into_inner);
+    let process = std::process::id();
+    if let Some(held) = holder.as_ref().filter(|held| held.process == process) {
+        return Ok(held.runtime.handle().clone());
+    }
+    std::mem::forget(holder.take());
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .thread_name("auth_middleware")
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            PyRuntimeError::new_err(format!("auth_middleware cannot start its threads: {error}"))
+        })?;
+    let handle = runtime.handle().clone();
+    *holder = Some(Holder { process, runtime });
+    Ok(handle)
+}
+
+/// Ends our threads while the interpreter still stands: one that looked for the GIL afterwards
+/// would hang or abort the process.
+pub(super) fn stop_at_exit(py: Python<'_>) -> PyResult<()> {
+    let stop = pyo3::wrap_pyfunction!(stop, py)?;
+    py.import("atexit")?.call_method1("register", (stop,))?;
+    Ok(())
+}
+
+#[pyfunction]
+fn stop(py: Python<'_>) {
+    let held = HOLDER.lock().unwrap_or_else(PoisonError::into_inner).take();
+    match held {
+        Some(held) if held.process == std::process::id() => {
+            py.detach(|| held.runtime.shutdown_timeout(Duration::from_secs(1)));
+        }
+        parents => std::mem::forget(parents),
+    }
+}

@@ -1,0 +1,249 @@
+//! The database's URL, as people have it: libpq's, SQLAlchemy's (`postgresql+asyncpg://`),
+//! Prisma's (`?schema=`, `pgbouncer=true`), Neon's as copied. What we cannot honour is refused
+//! by name; nothing is ignored that would weaken the connection.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use percent_encoding::percent_decode_str;
+use url::Url;
+
+use super::given;
+use crate::error::Error;
+
+const DEFAULT_PORT: u16 = 5432;
+
+/// Where PostgreSQL is and how to talk to it. Its `Debug` shows no password.
+#[derive(Clone)]
+pub struct DatabaseUrl {
+    /// A host name or address, or a Unix socket's directory.
+    pub host: Host,
+    /// The port; also part of a Unix socket's file name.
+    pub port: u16,
+    /// The role.
+    pub user: String,
+    /// The role's password.
+    pub password: Option<String>,
+    /// The database's name.
+    pub database: String,
+    /// Prisma's `schema`.
+    pub schema: Option<String>,
+    /// libpq's `sslmode`.
+    pub ssl_mode: SslMode,
+    /// libpq's `sslrootcert`.
+    pub root_certificates: RootCertificates,
+    /// libpq's `channel_binding`.
+    pub channel_binding: ChannelBinding,
+    /// libpq's `connect_timeout`; 0 is none.
+    pub connect_timeout: Option<Duration>,
+    /// libpq's `application_name`.
+    pub application_name: String,
+    /// libpq's `options`, such as `-c search_path=auth` or Neon's `endpoint=…`.
+    pub options: Option<String>,
+    /// The URL itself says that a pooler stands between (`pgbouncer=true`, a statement cache of 0).
+    pub behind_pooler: bool,
+}
+
+/// What to connect to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// A name or an address.
+    Tcp(String),
+    /// The directory of a Unix socket.
+    Unix(PathBuf),
+}
+
+/// libpq's `sslmode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SslMode {
+    /// No TLS.
+    Disable,
+    /// TLS if the server offers it; `allow` is read as this. Nobody is checked.
+    Prefer,
+    /// TLS or nothing. Certificates are checked only if `sslrootcert` is set, as in libpq.
+    Require,
+    /// TLS by a certificate that a known authority signed, whatever its name.
+    VerifyCa,
+    /// And made out to this host.
+    VerifyFull,
+}
+
+/// libpq's `sslrootcert`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RootCertificates {
+    /// Not set: the system's where certificates are checked.
+    Unset,
+    /// `system`.
+    System,
+    /// A PEM file.
+    File(PathBuf),
+}
+
+/// libpq's `channel_binding`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChannelBinding {
+    /// Never.
+    Disable,
+    /// Where the server can.
+    Prefer,
+    /// Or nothing.
+    Require,
+}
+
+impl DatabaseUrl {
+    /// Reads a `postgresql://` URL.
+    pub(super) fn check(text: Option<&str>) -> Result<Self, Error> {
+        let text = given(text).ok_or_else(|| {
+            wrong("is not set: give the URL of the PostgreSQL database that Better Auth writes to")
+        })?;
+        // libpq allows no host after the user, where a Unix socket is named by `?host=`.
+        let url = Url::parse(&text.replacen("@/", "@localhost/", 1)).map_err(|_| {
+            wrong("is not a URL: write postgresql://user:password@host:5432/database, special characters percent-encoded")
+        })?;
+        let scheme = url.scheme().split('+').next().unwrap_or_default();
+        if !matches!(scheme, "postgresql" | "postgres") {
+            return Err(wrong(format!("has the scheme {scheme:?}: only postgresql:// is supported")));
+        }
+        let mut read = Self::from_authority(&url)?;
+        for (key, value) in url.query_pairs() {
+            read.apply(&key, &value)?;
+        }
+        if read.user.is_empty() {
+            return Err(wrong("names no user: write postgresql://user:password@host/database"));
+        }
+        if read.database.is_empty() {
+            read.database.clone_from(&read.user);
+        }
+        Ok(read)
+    }
+
+    fn from_authority(url: &Url) -> Result<Self, Error> {
+        let host = decoded(url.host_str().unwrap_or_default())?;
+        if host.contains(',') {
+            return Err(wrong(
+                "names several hosts: name the primary alone, since a standby may not know of a sign-out yet",
+            ));
+        }
+        Ok(Self {
+            host: host_of(if host.is_empty() { "localhost" } else { &host }),
+            port: url.port().unwrap_or(DEFAULT_PORT),
+            user: decoded(url.username())?,
+            password: url.password().map(decoded).transpose()?.filter(|password| !password.is_empty()),
+            database: decoded(url.path().trim_start_matches('/'))?,
+            schema: None,
+            ssl_mode: SslMode::Prefer,
+            root_certificates: RootCertificates::Unset,
+            channel_binding: ChannelBinding::Prefer,
+            connect_timeout: None,
+            application_name: "auth_middleware".to_owned(),
+            options: None,
+            behind_pooler: false,
+        })
+    }
+
+    fn apply(&mut self, key: &str, value: &str) -> Result<(), Error> {
+        match key {
+            "host" => self.host = host_of(value),
+            "port" => self.port = value.parse().map_err(|_| bad_value(key, value, "a port number"))?,
+            "user" => value.clone_into(&mut self.user),
+            "password" => self.password = Some(value.to_owned()),
+            "dbname" | "database" => value.clone_into(&mut self.database),
+            "schema" => self.schema = Some(value.to_owned()).filter(|name| !name.is_empty()),
+            // asyncpg says ssl=, SQLAlchemy hands it on; node-postgres says ssl=true.
+            "sslmode" | "ssl" => self.ssl_mode = ssl_mode(key, value)?,
+            "sslrootcert" => {
+                self.root_certificates = if value == "system" {
+                    RootCertificates::System
+                } else {
+                    RootCertificates::File(value.into())
+                };
+            }
+            "channel_binding" => self.channel_binding = channel_binding(key, value)?,
+            "connect_timeout" => {
+                let seconds = value.parse().map_err(|_| bad_value(key, value, "whole seconds"))?;
+                self.connect_timeout =
+                    Some(Duration::from_secs(seconds)).filter(|timeout| !timeout.is_zero());
+            }
+            "application_name" => value.clone_into(&mut self.application_name),
+            "options" => self.options = Some(value.to_owned()),
+            "pgbouncer" => self.behind_pooler |= value == "true",
+            "statement_cache_size" | "prepared_statement_cache_size" => self.behind_pooler |= value == "0",
+            // They tune another driver's pool, or say what we do anyway.
+            "connection_limit"
+            | "pool_timeout"
+            | "socket_timeout"
+            | "gssencmode"
+            | "uselibpqcompat"
+            | "keepalives"
+            | "keepalives_idle"
+            | "keepalives_interval"
+            | "keepalives_count"
+            | "tcp_user_timeout"
+            | "fallback_application_name"
+            | "client_encoding" => {}
+            "target_session_attrs" if matches!(value, "any" | "primary" | "read-write") => {}
+            _ => {
+                return Err(wrong(format!(
+                    "has the parameter {key:?}, which is not supported here: leave it out, or give this \
+                     application a DATABASE_URL of its own"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DatabaseUrl")
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .field("user", &self.user)
+            .field("database", &self.database)
+            .finish_non_exhaustive()
+    }
+}
+
+fn host_of(text: &str) -> Host {
+    if text.starts_with('/') {
+        return Host::Unix(text.into());
+    }
+    Host::Tcp(text.trim_start_matches('[').trim_end_matches(']').to_owned())
+}
+
+fn decoded(text: &str) -> Result<String, Error> {
+    let decoded = percent_decode_str(text).decode_utf8();
+    decoded.map(Into::into).map_err(|_| wrong("holds a percent-escape that is not UTF-8"))
+}
+
+fn ssl_mode(key: &str, value: &str) -> Result<SslMode, Error> {
+    match value {
+        "disable" | "false" | "0" => Ok(SslMode::Disable),
+        "allow" | "prefer" => Ok(SslMode::Prefer),
+        "require" | "true" | "1" => Ok(SslMode::Require),
+        "verify-ca" => Ok(SslMode::VerifyCa),
+        "verify-full" => Ok(SslMode::VerifyFull),
+        // Driver-specific (node-postgres): unverified TLS under another name.
+        "no-verify" => Ok(SslMode::Require),
+        _ => Err(bad_value(key, value, "disable, allow, prefer, require, verify-ca or verify-full")),
+    }
+}
+
+fn channel_binding(key: &str, value: &str) -> Result<ChannelBinding, Error> {
+    match value {
+        "disable" => Ok(ChannelBinding::Disable),
+        "prefer" => Ok(ChannelBinding::Prefer),
+        "require" => Ok(ChannelBinding::Require),
+        _ => Err(bad_value(key, value, "disable, prefer or require")),
+    }
+}
+
+fn bad_value(key: &str, value: &str, wanted: &str) -> Error {
+    wrong(format!("has {key}={value:?}: use {wanted}"))
+}
+
+/// No message shows the URL itself: it holds the password.
+fn wrong(what: impl fmt::Display) -> Error {
+    Error::configuration(format!("DATABASE_URL {what}"))
+}

@@ -1,0 +1,223 @@
+//! What the operator configured. Every rule is checked once, here; what comes out is typed,
+//! and a wrong value is one [`Error::Configuration`] that names the setting and the mend.
+
+mod cookie_names;
+mod database_url;
+mod secret;
+mod trusted_origins;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+pub use cookie_names::CookieNames;
+pub use database_url::{ChannelBinding, DatabaseUrl, Host, RootCertificates, SslMode};
+pub use secret::Secret;
+pub use trusted_origins::{OriginPattern, TrustedOrigins};
+
+use crate::error::Error;
+
+/// The settings as they were read, unchecked. None and empty mean "not set".
+#[derive(Clone, Default)]
+#[expect(missing_docs, reason = "named and explained in the table of settings in README")]
+pub struct RawSettings {
+    pub database_url: Option<String>,
+    pub secret: Option<String>,
+    pub secrets: Option<String>,
+    pub base_url: Option<String>,
+    pub trusted_origins: Vec<String>,
+    pub cookie_prefix: Option<String>,
+    pub cookie_name: Option<String>,
+    pub secure_cookies: Option<bool>,
+    pub schema: Option<String>,
+    pub user_table: Option<String>,
+    pub session_table: Option<String>,
+    pub user_columns: BTreeMap<String, String>,
+    pub session_columns: BTreeMap<String, String>,
+    pub user_fields: Vec<String>,
+    pub session_fields: Vec<String>,
+    pub pool_size: Option<i64>,
+    pub lookup_timeout_seconds: Option<f64>,
+    pub max_waiting: Option<i64>,
+    pub retry_after_seconds: Option<i64>,
+    pub prepared_statements: Option<String>,
+}
+
+/// The settings, checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where the sessions are.
+    pub database: DatabaseUrl,
+    /// The secrets that may have signed a cookie, the current one first.
+    pub secrets: Vec<Secret>,
+    /// What the cookies are called.
+    pub cookie_names: CookieNames,
+    /// Which pages may speak for a user.
+    pub trusted_origins: TrustedOrigins,
+    /// Where to look for the tables.
+    pub tables: Tables,
+    /// How the store is asked.
+    pub limits: Limits,
+    /// What an operator should know, once.
+    pub warnings: Vec<String>,
+}
+
+/// Where to look for the tables; what is not named is found.
+#[derive(Clone, Debug, Default)]
+pub struct Tables {
+    /// The PostgreSQL schema; None is the connection's search path.
+    pub schema: Option<String>,
+    /// The `user` table.
+    pub user: Table,
+    /// The `session` table.
+    pub session: Table,
+}
+
+/// One table's names, and what is read of it beyond Better Auth's own fields.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    /// The table's name, if it was renamed.
+    pub name: Option<String>,
+    /// Renamed columns: field name (`snake_case`) to column name.
+    pub columns: BTreeMap<String, String>,
+    /// The application's own fields, in `snake_case`.
+    pub own_fields: Vec<String>,
+}
+
+/// How the store is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections, and look-ups under way at once.
+    pub pool_size: usize,
+    /// How long a request waits for the store.
+    pub lookup_timeout: Duration,
+    /// How many requests may wait; one more is refused at once.
+    pub max_waiting: usize,
+    /// What a refused client is told to wait.
+    pub retry_after: Duration,
+    /// Whether statements may be named on the server.
+    pub prepared_statements: PreparedStatements,
+}
+
+/// Whether statements may be named on the server. Behind a transaction pooler a name can
+/// belong to another client's statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PreparedStatements {
+    /// Only where the connection is seen to be direct.
+    Auto,
+    /// Always: the operator knows the way to be direct.
+    On,
+    /// Never.
+    Off,
+}
+
+impl Settings {
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] for the first setting that is missing or wrong. No message holds
+    /// a secret or a password.
+    pub fn check(raw: RawSettings) -> Result<Self, Error> {
+        let secrets = secret::check(raw.secret.as_deref(), raw.secrets.as_deref())?;
+        let base_url = trusted_origins::check_base_url(raw.base_url.as_deref())?;
+        let cookie_names = CookieNames::check(
+            base_url.as_ref().map(|url| url.scheme() == "https"),
+            raw.cookie_prefix.as_deref(),
+            raw.cookie_name.as_deref(),
+            raw.secure_cookies,
+        )?;
+        let (trusted_origins, warnings) = TrustedOrigins::check(base_url.as_ref(), &raw.trusted_origins)?;
+        let database = DatabaseUrl::check(raw.database_url.as_deref())?;
+        let prepared_statements = check_prepared(raw.prepared_statements.as_deref(), &database)?;
+        let limits = Limits {
+            pool_size: count("pool_size", raw.pool_size, 2, 1..=1000)?,
+            lookup_timeout: seconds("lookup_timeout_seconds", raw.lookup_timeout_seconds, 5.0)?,
+            max_waiting: count("max_waiting", raw.max_waiting, 10_000, 1..=10_000_000)?,
+            retry_after: Duration::from_secs(count(
+                "retry_after_seconds",
+                raw.retry_after_seconds,
+                1,
+                0..=86_400,
+            )?),
+            prepared_statements,
+        };
+        let tables = Tables {
+            schema: name("schema", raw.schema)?.or_else(|| database.schema.clone()),
+            user: check_table("user", raw.user_table, raw.user_columns, raw.user_fields)?,
+            session: check_table("session", raw.session_table, raw.session_columns, raw.session_fields)?,
+        };
+        Ok(Self { database, secrets, cookie_names, trusted_origins, tables, limits, warnings })
+    }
+}
+
+/// An optional text, where empty means "not set": that is how environments say nothing.
+fn given(value: Option<&str>) -> Option<&str> {
+    value.map(str::trim).filter(|value| !value.is_empty())
+}
+
+fn check_prepared(word: Option<&str>, database: &DatabaseUrl) -> Result<PreparedStatements, Error> {
+    match given(word).unwrap_or("auto") {
+        // The DSN's own word (pgbouncer=true, statement_cache_size=0) decides where ours does not.
+        "auto" if database.behind_pooler => Ok(PreparedStatements::Off),
+        "auto" => Ok(PreparedStatements::Auto),
+        "on" => Ok(PreparedStatements::On),
+        "off" => Ok(PreparedStatements::Off),
+        other => Err(Error::configuration(format!(
+            "prepared_statements (AUTH_MIDDLEWARE_PREPARED_STATEMENTS) is {other:?}: use \"auto\", \"on\" or \"off\""
+        ))),
+    }
+}
+
+fn check_table(
+    table: &str,
+    renamed: Option<String>,
+    columns: BTreeMap<String, String>,
+    own_fields: Vec<String>,
+) -> Result<Table, Error> {
+    for column in columns.values() {
+        name(&format!("{table}_columns"), Some(column.clone()))?;
+    }
+    Ok(Table { name: name(&format!("{table}_table"), renamed)?, columns, own_fields })
+}
+
+/// A PostgreSQL name: it is always quoted, so only NUL and length matter.
+fn name(setting: &str, value: Option<String>) -> Result<Option<String>, Error> {
+    let Some(value) = value.filter(|value| !value.is_empty()) else { return Ok(None) };
+    if value.contains('\0') || value.len() > 63 {
+        return Err(Error::configuration(format!(
+            "{setting} (AUTH_MIDDLEWARE_{}) is not a PostgreSQL name: at most 63 bytes, no NUL",
+            setting.to_uppercase()
+        )));
+    }
+    Ok(Some(value))
+}
+
+fn count<T: TryFrom<i64>>(
+    setting: &str,
+    value: Option<i64>,
+    default: i64,
+    range: std::ops::RangeInclusive<i64>,
+) -> Result<T, Error> {
+    let value = value.unwrap_or(default);
+    T::try_from(value).ok().filter(|_| range.contains(&value)).ok_or_else(|| {
+        Error::configuration(format!(
+            "{setting} (AUTH_MIDDLEWARE_{}) is {value}: use a number from {} to {}",
+            setting.to_uppercase(),
+            range.start(),
+            range.end()
+        ))
+    })
+}
+
+fn seconds(setting: &str, value: Option<f64>, default: f64) -> Result<Duration, Error> {
+    let value = value.unwrap_or(default);
+    if !(0.001..=3600.0).contains(&value) {
+        return Err(Error::configuration(format!(
+            "{setting} (AUTH_MIDDLEWARE_{}) is {value}: use seconds from 0.001 to 3600",
+            setting.to_uppercase()
+        )));
+    }
+    Ok(Duration::from_secs_f64(value))
+}
+
+#[cfg(test)]
+mod tests;

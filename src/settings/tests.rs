@@ -1,0 +1,141 @@
+//! Every rule of the settings, and that no message shows a secret.
+
+use super::*;
+
+fn raw() -> RawSettings {
+    RawSettings {
+        database_url: Some("postgresql://app:pass%40word@db.example.com/app".into()),
+        secret: Some("0123456789abcdefghijklmnopqrstuv".into()),
+        base_url: Some("http://localhost:3000".into()),
+        ..RawSettings::default()
+    }
+}
+
+fn refused(raw: RawSettings) -> String {
+    match Settings::check(raw) {
+        Err(Error::Configuration(message)) => message,
+        other => panic!("expected a configuration error, got {other:?}"),
+    }
+}
+
+fn database(url: &str) -> DatabaseUrl {
+    match DatabaseUrl::check(Some(url)) {
+        Ok(database) => database,
+        Err(error) => panic!("{url}: {error}"),
+    }
+}
+
+#[test]
+fn a_complete_environment_is_accepted_with_the_documented_defaults() {
+    let Ok(settings) = Settings::check(raw()) else { panic!("refused") };
+    assert_eq!(settings.cookie_names.session_token, "better-auth.session_token");
+    assert_eq!(settings.cookie_names.other_spelling, "__Secure-better-auth.session_token");
+    assert_eq!((settings.limits.pool_size, settings.limits.max_waiting), (2, 10_000));
+    assert_eq!(settings.limits.lookup_timeout, Duration::from_secs(5));
+    assert_eq!(settings.database.password.as_deref(), Some("pass@word"));
+    assert!(settings.trusted_origins.contains("http://localhost:3000"));
+    assert!(settings.warnings.is_empty());
+}
+
+#[test]
+fn every_wrong_value_names_its_setting_and_shows_no_secret() {
+    let short = "hunter2-hunter2";
+    let cases: [(&str, fn(&mut RawSettings)); 15] = [
+        ("BETTER_AUTH_SECRET", |raw| raw.secret = None),
+        ("BETTER_AUTH_SECRET", |raw| raw.secret = Some("hunter2-hunter2".into())),
+        ("public default", |raw| raw.secret = Some("better-auth-secret-12345678901234567890".into())),
+        ("BETTER_AUTH_SECRETS", |raw| raw.secrets = Some("hunter2-hunter2".into())),
+        ("BETTER_AUTH_SECRETS", |raw| raw.secrets = Some("1:hunter2-hunter2".into())),
+        ("BETTER_AUTH_URL", |raw| raw.base_url = None),
+        ("BETTER_AUTH_URL", |raw| raw.base_url = Some("localhost:3000".into())),
+        ("DATABASE_URL", |raw| raw.database_url = None),
+        ("DATABASE_URL", |raw| raw.database_url = Some("mysql://a:hunter2-hunter2@b/c".into())),
+        ("sslkey", |raw| raw.database_url = Some("postgresql://a:hunter2-hunter2@b/c?sslkey=x".into())),
+        ("sslmode", |raw| raw.database_url = Some("postgresql://a:hunter2-hunter2@b/c?sslmode=maybe".into())),
+        ("several hosts", |raw| raw.database_url = Some("postgresql://a:hunter2-hunter2@b,c/d".into())),
+        ("trusted_origins", |raw| raw.trusted_origins = vec!["https://*".into()]),
+        ("AUTH_MIDDLEWARE_POOL_SIZE", |raw| raw.pool_size = Some(0)),
+        ("AUTH_MIDDLEWARE_PREPARED_STATEMENTS", |raw| raw.prepared_statements = Some("maybe".into())),
+    ];
+    for (wanted, spoil) in cases {
+        let mut raw = raw();
+        spoil(&mut raw);
+        let message = refused(raw);
+        assert!(message.contains(wanted), "{message:?} does not name {wanted}");
+        assert!(!message.contains(short), "{message:?} shows a secret");
+    }
+}
+
+#[test]
+fn every_pattern_that_trusts_everybody_is_refused() {
+    for pattern in
+        ["*", "**", "http://*", "https://*", "*://*", "*.*", "*:*", "https://*:*", "*.invalid", "https://??*"]
+    {
+        let message = refused(RawSettings { trusted_origins: vec![pattern.into()], ..raw() });
+        assert!(message.contains("every site"), "{pattern}: {message}");
+    }
+}
+
+#[test]
+fn patterns_that_can_never_match_are_named_once() {
+    let patterns = [
+        "https://app.example.com/",
+        "https://app.example.com:443",
+        "https://App.example.com",
+        "app.example.com",
+        "https://*.x.com/",
+    ];
+    let raw = RawSettings { trusted_origins: patterns.map(String::from).to_vec(), ..raw() };
+    let Ok(settings) = Settings::check(raw) else { panic!("refused") };
+    assert_eq!(settings.warnings.len(), patterns.len(), "{:?}", settings.warnings);
+    let sound = [
+        "https://app.example.com",
+        "https://*.x.com",
+        "*.x.com",
+        "myapp://",
+        "chrome-extension://abc",
+        "http://localhost:*",
+    ];
+    let raw = RawSettings { trusted_origins: sound.map(String::from).to_vec(), ..self::raw() };
+    assert!(Settings::check(raw).is_ok_and(|settings| settings.warnings.is_empty()));
+}
+
+#[test]
+fn a_name_of_ones_own_is_the_whole_name_unless_something_tells_about_secure() {
+    let name = |https, prefix, name, secure| {
+        CookieNames::check(https, prefix, name, secure).map(|names| names.session_token).ok()
+    };
+    assert_eq!(name(None, None, Some("sid"), None).as_deref(), Some("sid"));
+    assert_eq!(name(Some(true), None, Some("sid"), None).as_deref(), Some("__Secure-sid"));
+    assert_eq!(name(Some(true), None, Some("__Secure-sid"), None).as_deref(), Some("__Secure-sid"));
+    assert_eq!(name(Some(true), Some("my"), None, Some(false)).as_deref(), Some("my.session_token"));
+    assert_eq!(name(None, None, None, None), None);
+    assert_eq!(name(None, None, Some("a b"), None), None);
+}
+
+#[test]
+fn urls_of_other_drivers_are_translated() {
+    let neon = database(
+        "postgresql://u:p@ep-x-pooler.eu.aws.neon.tech/neondb?sslmode=require&channel_binding=require",
+    );
+    assert_eq!((neon.ssl_mode, neon.channel_binding), (SslMode::Require, ChannelBinding::Require));
+    let sqlalchemy =
+        database("postgresql+asyncpg://u:p@h:6543/d?ssl=require&prepared_statement_cache_size=0");
+    assert_eq!(
+        (sqlalchemy.port, sqlalchemy.ssl_mode, sqlalchemy.behind_pooler),
+        (6543, SslMode::Require, true)
+    );
+    let prisma = database("postgres://u:p@h/d?schema=auth&pgbouncer=true&connection_limit=1");
+    assert_eq!((prisma.schema.as_deref(), prisma.behind_pooler), (Some("auth"), true));
+    assert_eq!(database("postgresql://u@/d?host=/run/pg").host, Host::Unix("/run/pg".into()));
+    assert_eq!(database("postgresql://u@[::1]/d").host, Host::Tcp("::1".into()));
+    assert_eq!(database("postgresql://u@h").database, "u");
+}
+
+#[test]
+fn nothing_secret_is_in_any_debug() {
+    let Ok(settings) = Settings::check(raw()) else { panic!("refused") };
+    let shown = format!("{settings:?}");
+    assert!(!shown.contains("pass@word") && !shown.contains("pass%40word"), "{shown}");
+    assert!(!shown.contains("0123456789abcdefghijklmnopqrstuv"), "{shown}");
+}

@@ -1,0 +1,34 @@
+//! 5 — What does the database say of these tokens? One trait, so that one contract holds for
+//! every store.
+
+pub mod memory;
+pub mod postgres;
+
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::identity::Identity;
+use crate::signature::SessionToken;
+
+/// What a store knows of one token. Time is not its business: an expired session is found.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// The session and its user.
+    Found(Arc<Identity>),
+    /// No session has this token.
+    NoSession,
+    /// The session's user is gone.
+    NoUser,
+    /// There is something, but it cannot be read as one session.
+    Unreadable,
+}
+
+/// Where sessions are looked up.
+pub trait Store: Send + Sync + 'static {
+    /// One answer for each token, in their order. A bad token or row spoils only its own answer.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Schema`] when the store cannot say; then it says nothing
+    /// of any token. Dropping the future gives up the attempt and leaves nothing half-done.
+    fn find(&self, tokens: &[SessionToken]) -> impl Future<Output = Result<Vec<Answer>, Error>> + Send;
+}

@@ -1,0 +1,126 @@
+//! A row of the look-up's answer, read as one session.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Datelike as _, Utc};
+use tokio_postgres::Row;
+use tokio_postgres::types::FromSql;
+
+use super::catalog::{Kind, SESSION_FIELDS, USER_FIELDS};
+use crate::identity::{Identity, Session, User, Value};
+use crate::signature::SessionToken;
+use crate::store::Answer;
+
+/// How to read the answer of one statement.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) marker: String,
+    pub(super) session_own: Vec<Kind>,
+    pub(super) user_own: Vec<Kind>,
+}
+
+/// One answer for each token, in their order.
+///
+/// # Errors
+/// What is wrong with the answer as a whole: not our statement's, or a token of ours is missing.
+pub(super) fn answers(
+    reading: &Reading,
+    tokens: &[SessionToken],
+    rows: &[Row],
+) -> Result<Vec<Answer>, &'static str> {
+    let mut by_token: HashMap<&str, Answer> = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let ours = row.try_get::<_, &str>(0).is_ok_and(|marker| marker == reading.marker);
+        let asked = row.try_get::<_, &str>(1).ok().filter(|_| ours);
+        let asked = asked
+            .ok_or("the answer is another statement's: is a pooler between? (prepared_statements=off)")?;
+        let token = tokens
+            .iter()
+            .find(|token| token.as_str() == asked)
+            .ok_or("the answer is for a token that was not asked")?;
+        let answer = read(reading, token, row).unwrap_or(Answer::Unreadable);
+        // Two rows with one token do not tell who sent it.
+        by_token.entry(asked).and_modify(|answer| *answer = Answer::Unreadable).or_insert(answer);
+    }
+    let missing = "the answer lacks a token that was asked";
+    tokens.iter().map(|token| by_token.get(token.as_str()).cloned().ok_or(missing)).collect()
+}
+
+/// None where a column cannot be read: a time at infinity, text that is not UTF-8, NULL where
+/// Better Auth never writes it.
+fn read(reading: &Reading, token: &SessionToken, row: &Row) -> Option<Answer> {
+    let mut columns = Columns { row, next: 2 };
+    let Some(session_id) = columns.read::<Option<String>>()? else { return Some(Answer::NoSession) };
+    let user_id: String = columns.read()?;
+    // The database may compare without regard to case or trailing spaces; we do not.
+    if columns.read::<&str>()? != token.as_str() {
+        return Some(Answer::NoSession);
+    }
+    let session = Session {
+        id: session_id,
+        user_id,
+        token: token.clone(),
+        expires_at: columns.time()??,
+        ip_address: columns.read()?,
+        user_agent: columns.read()?,
+        created_at: columns.time()?,
+        updated_at: columns.time()?,
+        own: columns.own(&reading.session_own)?,
+    };
+    let Some(user_id) = columns.read::<Option<String>>()? else { return Some(Answer::NoUser) };
+    let user = User {
+        id: user_id,
+        name: columns.read()?,
+        email: columns.read()?,
+        email_verified: columns.read::<Option<bool>>()?.unwrap_or(false),
+        image: columns.read()?,
+        created_at: columns.time()?,
+        updated_at: columns.time()?,
+        own: columns.own(&reading.user_own)?,
+    };
+    debug_assert_eq!(
+        columns.next,
+        2 + SESSION_FIELDS.len() + reading.session_own.len() + USER_FIELDS.len() + reading.user_own.len()
+    );
+    Some(Answer::Found(Arc::new(Identity { session, user })))
+}
+
+/// Reads a row's columns from left to right, in the order in which the statement names them.
+struct Columns<'a> {
+    row: &'a Row,
+    next: usize,
+}
+
+impl<'a> Columns<'a> {
+    fn read<T: FromSql<'a>>(&mut self) -> Option<T> {
+        let at = self.next;
+        self.next += 1;
+        self.row.try_get(at).ok()
+    }
+
+    /// A time that every reader can hold: Python's end with the year 9999.
+    fn time(&mut self) -> Option<Option<DateTime<Utc>>> {
+        let time: Option<DateTime<Utc>> = self.read()?;
+        time.is_none_or(|time| (1..=9999).contains(&time.year())).then_some(time)
+    }
+
+    fn own(&mut self, kinds: &[Kind]) -> Option<Vec<Value>> {
+        kinds.iter().map(|kind| self.value(*kind)).collect()
+    }
+
+    fn value(&mut self, kind: Kind) -> Option<Value> {
+        let value = match kind {
+            Kind::Text => self.read::<Option<String>>()?.map(Value::Text),
+            Kind::Bool => self.read::<Option<bool>>()?.map(Value::Bool),
+            Kind::Int => self.read::<Option<i64>>()?.map(Value::Int),
+            Kind::Float => self.read::<Option<f64>>()?.map(Value::Float),
+            Kind::Time | Kind::LocalTime => self.time()?.map(Value::Time),
+            Kind::Json | Kind::Array => match self.read::<Option<String>>()? {
+                Some(text) => Some(Value::Json(serde_json::from_str(&text).ok()?)),
+                None => None,
+            },
+        };
+        Some(value.unwrap_or(Value::Null))
+    }
+}

@@ -1,0 +1,149 @@
+//! The one statement of a look-up, and how it is asked.
+
+use std::fmt;
+
+use bytes::BytesMut;
+use deadpool_postgres::Object;
+use tokio_postgres::Row;
+use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+
+use super::Failure;
+use super::catalog::{Catalog, FoundTable};
+use super::row::{self, Reading};
+use crate::error::Error;
+use crate::signature::SessionToken;
+use crate::store::Answer;
+
+/// The statement for the tables that the catalog shows: one for a single token, which PostgreSQL
+/// answers fastest by `= $1`, one for a batch.
+#[derive(Debug)]
+pub(super) struct Statement {
+    single: String,
+    batch: String,
+    reading: Reading,
+    /// What an operator should know of these tables.
+    pub(super) warnings: Vec<String>,
+}
+
+impl Statement {
+    /// Writes the statement. Every column is cast to a built-in type: a result column of another
+    /// type (an enum, citext) would make the driver look it up with named statements.
+    pub(super) fn write(found: &Catalog) -> Self {
+        let marker = marker();
+        let columns: Vec<String> = std::iter::once(format!("'{marker}'::text, asked.token"))
+            .chain(found.session.select("s"))
+            .chain(found.user.select("u"))
+            .collect();
+        let join = join(&found.session, &found.user, &found.user_id_type);
+        let write = |asked: &str| format!("SELECT {} FROM {asked} {join}", columns.join(", "));
+        Self {
+            single: write("(SELECT $1::text AS token) AS asked"),
+            batch: write("unnest($1::text[]) AS asked(token)"),
+            reading: Reading {
+                marker,
+                session_own: found.session.own_kinds(),
+                user_own: found.user.own_kinds(),
+            },
+            warnings: found.warnings.clone(),
+        }
+    }
+
+    /// Asks for these tokens on one connection, by a named statement where that is safe.
+    pub(super) async fn ask(
+        &self,
+        client: &Object,
+        tokens: &[SessionToken],
+        is_named: bool,
+    ) -> Result<Vec<Answer>, Failure> {
+        let rows = match tokens {
+            [token] => run(client, &self.single, &Text(token), Type::TEXT, is_named).await,
+            _ => run(client, &self.batch, &TextArray(tokens), Type::TEXT_ARRAY, is_named).await,
+        };
+        let rows = rows.map_err(|error| Failure::of("the look-up failed", error))?;
+        row::answers(&self.reading, tokens, &rows)
+            .map_err(|wrong| Failure::Connection(Error::unavailable(wrong)))
+    }
+}
+
+async fn run(
+    client: &Object,
+    sql: &str,
+    parameter: &(dyn ToSql + Sync),
+    parameter_type: Type,
+    is_named: bool,
+) -> Result<Vec<Row>, tokio_postgres::Error> {
+    if !is_named {
+        return client.query_typed(sql, &[(parameter, parameter_type)]).await;
+    }
+    let statement = client.prepare_typed_cached(sql, &[parameter_type]).await?;
+    client.query(&statement, &[parameter]).await
+}
+
+fn join(session: &FoundTable, user: &FoundTable, user_id_type: &str) -> String {
+    format!(
+        "LEFT JOIN {} AS s ON s.{} = asked.token LEFT JOIN {} AS u ON u.{} = s.{}{user_id_type}",
+        session.quoted_name(),
+        session.quoted("token"),
+        user.quoted_name(),
+        user.quoted("id"),
+        session.quoted("user_id"),
+    )
+}
+
+/// Tells our answers from those of another client's statement, which an old pooler can give under
+/// the same name: unlike for every process and every set of tables.
+fn marker() -> String {
+    use std::hash::{BuildHasher as _, RandomState};
+    format!("auth_middleware {:016x}", RandomState::new().hash_one(std::process::id()))
+}
+
+/// A token as a parameter. The driver logs parameters by their `Debug`, which says nothing here.
+struct Text<'a>(&'a SessionToken);
+
+/// Tokens as one array parameter.
+struct TextArray<'a>(&'a [SessionToken]);
+
+impl ToSql for Text<'_> {
+    fn to_sql(
+        &self,
+        ty: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        self.0.as_str().to_sql(ty, out)
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        *ty == Type::TEXT
+    }
+
+    to_sql_checked!();
+}
+
+impl ToSql for TextArray<'_> {
+    fn to_sql(
+        &self,
+        ty: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        let texts: Vec<&str> = self.0.iter().map(SessionToken::as_str).collect();
+        texts.to_sql(ty, out)
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        *ty == Type::TEXT_ARRAY
+    }
+
+    to_sql_checked!();
+}
+
+impl fmt::Debug for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("token(…)")
+    }
+}
+
+impl fmt::Debug for TextArray<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "tokens({})", self.0.len())
+    }
+}

@@ -1,0 +1,34 @@
+//! The cookie's name is the one that the real better-auth package chose (`names.json`).
+
+use auth_middleware::settings::CookieNames;
+use serde_json::Value;
+
+#[test]
+fn every_recorded_configuration_leads_to_better_auths_name() {
+    let text = include_str!("../vectors/names.json");
+    let rows: Vec<Value> = serde_json::from_str(text).unwrap_or_default();
+    assert!(!rows.is_empty());
+    for row in rows {
+        let options = &row["options"];
+        let advanced = &options["advanced"];
+        let base = options["baseURL"].as_str().or(options["env"]["BETTER_AUTH_URL"].as_str());
+        let https = base
+            .map(|url| url.starts_with("https://"))
+            .or(options["baseURL"]["protocol"].as_str().map(|protocol| protocol == "https"));
+        let name = CookieNames::check(
+            https,
+            advanced["cookiePrefix"].as_str(),
+            advanced["cookies"]["session_token"]["name"].as_str(),
+            advanced["useSecureCookies"].as_bool(),
+        );
+        let decided_by_node_env = https.is_none() && advanced["useSecureCookies"].is_null();
+        match name {
+            Ok(names) => assert_eq!(
+                Some(names.session_token.as_str()),
+                row["result"]["session_token"].as_str(),
+                "{row}"
+            ),
+            Err(error) => assert!(decided_by_node_env, "{row}: {error}"),
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! Asks us what the case asked Better Auth, and compares the answers.
+
+use std::collections::BTreeMap;
+
+use auth_middleware::authenticator::{Authenticator, Verdict};
+use auth_middleware::credentials::{Kind, Request};
+use auth_middleware::identity::{Identity, Session, User, Value as Own};
+use auth_middleware::settings::{RawSettings, Settings};
+use auth_middleware::signature::Keys;
+use auth_middleware::store::memory::MemoryStore;
+use auth_middleware::store::{Answer, Store};
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::{Map, Value, json};
+
+use super::entry::{Config, Data, Entry, Field, Row, Rows};
+
+pub enum Outcome {
+    Passed,
+    SetAside(&'static str),
+}
+
+pub fn judge(entry: &Entry) -> Result<Outcome, String> {
+    if let Some(reason) = not_built(entry) {
+        return Ok(Outcome::SetAside(reason));
+    }
+    let settings = Settings::check(raw_settings(&entry.config)).map_err(|error| error.to_string())?;
+    let expected_name = entry.cookie_names.get("session_token");
+    if expected_name != Some(&settings.cookie_names.session_token) {
+        return Err(format!(
+            "the cookie is called {}, not {expected_name:?}",
+            settings.cookie_names.session_token
+        ));
+    }
+    let store = store(entry, &Keys::new(&settings.secrets))?;
+    let authenticator = Authenticator::new(&settings);
+    let now = DateTime::from_timestamp_millis(entry.now_ms).ok_or("now_ms is out of range")?;
+    let header = entry.cookie_header.as_deref().map(header_bytes);
+    let headers = header.iter().map(|value| (b"cookie".as_slice(), value.as_slice()));
+    let identity = match authenticator.inspect(Request::new(Kind::SafeHttp, headers)) {
+        Verdict::Refused(_) => None,
+        Verdict::Lookup(token) => {
+            let answers = block_on(store.find(&[token])).map_err(|error| error.to_string())?;
+            let answer = answers.into_iter().next().unwrap_or(Answer::NoSession);
+            Authenticator::decide(answer, now).ok()
+        }
+    };
+    let asked = store.asked() > 0;
+    if asked != (entry.expected.db_needed || entry.expected.outcome == "error") {
+        return Err(format!("asked the store: {asked}; Better Auth: {}", entry.expected.db_needed));
+    }
+    let ours = identity.map(|identity| show(&entry.config, &identity));
+    let theirs = expected(entry)?;
+    if ours != theirs {
+        return Err(format!("we say {ours:?}, Better Auth says {theirs:?}"));
+    }
+    Ok(Outcome::Passed)
+}
+
+fn not_built(entry: &Entry) -> Option<&'static str> {
+    let asks_store =
+        entry.query.as_ref().is_some_and(|query| query.get("disableCookieCache") == Some(&json!(true)));
+    let has_cache = entry.config.cookie_cache.as_ref().is_some_and(|cache| cache.enabled) && !asks_store;
+    match entry {
+        _ if entry.tags.iter().any(|tag| tag == "clock-racy") => Some("its clock raced when it was recorded"),
+        _ if entry.config.stateless == Some(true) || entry.db.is_none() => {
+            Some("stateless: there is no store")
+        }
+        _ if entry.config.secondary.is_some() => Some("secondary storage is not read yet"),
+        _ if entry.authorization_header.is_some() => Some("bearer tokens are not read yet"),
+        _ if has_cache && !entry.expected.db_needed && entry.expected.outcome == "session" => {
+            Some("answered from the cookie cache, which is not read yet")
+        }
+        _ => None,
+    }
+}
+
+fn raw_settings(config: &Config) -> RawSettings {
+    let secrets: Vec<String> =
+        config.secrets.iter().map(|secret| format!("{}:{}", secret.version, secret.value)).collect();
+    let name =
+        config.cookies.as_ref().and_then(|cookies| cookies.get("session_token")?.get("name")?.as_str());
+    RawSettings {
+        database_url: Some("postgresql://nobody@localhost/none".into()),
+        secret: config.secret.clone(),
+        secrets: Some(secrets.join(",")),
+        base_url: config.base_url.clone(),
+        cookie_prefix: config.cookie_prefix.clone(),
+        cookie_name: name.map(String::from),
+        secure_cookies: config.use_secure_cookies,
+        ..RawSettings::default()
+    }
+}
+
+/// Node reads headers as Latin-1; a text beyond that can only have been sent as UTF-8.
+fn header_bytes(text: &str) -> Vec<u8> {
+    let latin1: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
+    latin1.unwrap_or_else(|| text.as_bytes().to_vec())
+}
+
+/// The rows, as the store would find them.
+fn store(entry: &Entry, keys: &Keys) -> Result<MemoryStore, String> {
+    let Some(Rows { user, session }) = &entry.db else { return Ok(MemoryStore::default()) };
+    let mut found = Vec::new();
+    for session in session {
+        let Some(user) = user.iter().find(|user| user.get("id") == session.get("userId")) else { continue };
+        found.push(Identity {
+            session: session_of(&entry.config, session, keys).ok_or("a session row lacks a field")?,
+            user: user_of(&entry.config, user).ok_or("a user row lacks a field")?,
+        });
+    }
+    Ok(MemoryStore::new(found))
+}
+
+fn session_of(config: &Config, row: &Row, keys: &Keys) -> Option<Session> {
+    Some(Session {
+        id: id(row.get("id")?),
+        user_id: id(row.get("userId")?),
+        token: keys.verify(&keys.sign(row.get("token")?.as_str()?)?)?,
+        expires_at: time(row.get("expiresAt"))?,
+        ip_address: text(row, "ipAddress"),
+        user_agent: text(row, "userAgent"),
+        created_at: time(row.get("createdAt")),
+        updated_at: time(row.get("updatedAt")),
+        own: own_fields(config.session_fields.as_ref())
+            .map(|(name, field)| own(field, row.get(name)))
+            .collect(),
+    })
+}
+
+fn user_of(config: &Config, row: &Row) -> Option<User> {
+    Some(User {
+        id: id(row.get("id")?),
+        name: text(row, "name")?,
+        email: text(row, "email")?,
+        email_verified: row.get("emailVerified").and_then(Value::as_bool).unwrap_or(false),
+        image: text(row, "image"),
+        created_at: time(row.get("createdAt")),
+        updated_at: time(row.get("updatedAt")),
+        own: own_fields(config.user_fields.as_ref()).map(|(name, field)| own(field, row.get(name))).collect(),
+    })
+}
+
+fn own_fields(fields: Option<&BTreeMap<String, Field>>) -> impl Iterator<Item = (&String, &Field)> {
+    fields.into_iter().flatten().filter(|(_, field)| field.returned)
+}
+
+fn own(field: &Field, value: Option<&Value>) -> Own {
+    match (field.kind.as_str(), value) {
+        (_, None | Some(Value::Null)) => Own::Null,
+        ("date", time_text) => time(time_text).map_or(Own::Null, Own::Time),
+        (_, Some(Value::Bool(flag))) => Own::Bool(*flag),
+        (_, Some(Value::Number(number))) => {
+            number.as_i64().map_or_else(|| Own::Float(number.as_f64().unwrap_or(f64::NAN)), Own::Int)
+        }
+        // Lists stand in the row as JSON.
+        (kind, Some(Value::String(text))) if kind.ends_with("[]") || kind == "json" => {
+            serde_json::from_str(text).map_or(Own::Null, Own::Json)
+        }
+        (_, Some(Value::String(text))) => Own::Text(text.clone()),
+        (_, Some(other)) => Own::Json(other.clone()),
+    }
+}
+
+/// Ids are shown as strings, whatever their column's type.
+fn id(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), String::from)
+}
+
+fn text(row: &Row, field: &str) -> Option<String> {
+    row.get(field).and_then(Value::as_str).map(String::from)
+}
+
+fn time(value: Option<&Value>) -> Option<DateTime<Utc>> {
+    DateTime::parse_from_rfc3339(value?.as_str()?).ok().map(DateTime::into)
+}
+
+/// Our identity in Better Auth's words, with the fields that it shows.
+fn show(config: &Config, identity: &Identity) -> (Row, Row) {
+    let Identity { session, user } = identity;
+    let iso = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Millis, true);
+    let mut shown_session = object(json!({
+        "id": session.id, "userId": session.user_id, "token": session.token.as_str(), "expiresAt": iso(session.expires_at),
+        "ipAddress": session.ip_address, "userAgent": session.user_agent,
+        "createdAt": session.created_at.map(iso), "updatedAt": session.updated_at.map(iso),
+    }));
+    let mut shown_user = object(json!({
+        "id": user.id, "name": user.name, "email": user.email, "emailVerified": user.email_verified, "image": user.image,
+        "createdAt": user.created_at.map(iso), "updatedAt": user.updated_at.map(iso),
+    }));
+    let shown = |value: &Own| match value {
+        Own::Null => Value::Null,
+        Own::Text(text) => json!(text),
+        Own::Bool(flag) => json!(flag),
+        Own::Int(number) => json!(number),
+        Own::Float(number) => json!(number),
+        Own::Time(time) => json!(iso(*time)),
+        Own::Json(value) => value.clone(),
+    };
+    for ((name, _), value) in own_fields(config.session_fields.as_ref()).zip(&session.own) {
+        shown_session.insert(name.clone(), shown(value));
+    }
+    for ((name, _), value) in own_fields(config.user_fields.as_ref()).zip(&user.own) {
+        shown_user.insert(name.clone(), shown(value));
+    }
+    (without_nulls(shown_session), without_nulls(shown_user))
+}
+
+/// What Better Auth said, less what only a writer does: it moved a refreshed session's times.
+fn expected(entry: &Entry) -> Result<Option<(Row, Row)>, String> {
+    let data = match entry.expected.outcome.as_str() {
+        "session" => entry.expected.data.clone().ok_or("a session without data")?,
+        "null" => return Ok(None),
+        "error" => match from_rows(entry) {
+            Some(data) => data,
+            None => return Ok(None),
+        },
+        other => return Err(format!("unknown outcome {other:?}")),
+    };
+    let Data { mut session, mut user } = data;
+    session.retain(|field, _| is_shown(field, entry.config.session_fields.as_ref()));
+    user.retain(|field, _| is_shown(field, entry.config.user_fields.as_ref()));
+    if !entry.expected.db_sessions_updated.is_empty() {
+        let row = entry
+            .db
+            .iter()
+            .flat_map(|rows| &rows.session)
+            .find(|row| row.get("token") == session.get("token"));
+        for field in ["expiresAt", "updatedAt"] {
+            session.insert(field.into(), row.and_then(|row| row.get(field)).cloned().unwrap_or_default());
+        }
+    }
+    session.insert("id".into(), json!(id(session.get("id").unwrap_or(&Value::Null))));
+    user.insert("id".into(), json!(id(user.get("id").unwrap_or(&Value::Null))));
+    session.insert("userId".into(), json!(id(session.get("userId").unwrap_or(&Value::Null))));
+    Ok(Some((without_nulls(session), without_nulls(user))))
+}
+
+/// Better Auth failed; the right answer is what the rows say.
+fn from_rows(entry: &Entry) -> Option<Data> {
+    let rows = entry.db.as_ref()?;
+    let header = entry.cookie_header.as_deref()?;
+    let session = rows
+        .session
+        .iter()
+        .find(|row| row.get("token").and_then(Value::as_str).is_some_and(|token| header.contains(token)))?;
+    let user = rows.user.iter().find(|user| user.get("id") == session.get("userId"))?;
+    Some(Data { session: session.clone(), user: user.clone() })
+}
+
+fn is_shown(field: &str, own: Option<&BTreeMap<String, Field>>) -> bool {
+    own.and_then(|own| own.get(field)).is_none_or(|field| field.returned)
+}
+
+fn object(value: Value) -> Row {
+    match value {
+        Value::Object(object) => object,
+        _ => Map::new(),
+    }
+}
+
+/// Absent and null are one to a reader.
+fn without_nulls(mut row: Row) -> Row {
+    row.retain(|_, value| !value.is_null());
+    row
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .map(|runtime| runtime.block_on(future))
+        .unwrap_or_else(|error| panic!("{error}"))
+}
