@@ -78,11 +78,15 @@ async fn work(queue: Arc<Queue>, store: Arc<impl Store>, deadline: Duration) {
         let found = timeout(deadline, store.find(&tokens)).await;
         match found.unwrap_or_else(|_elapsed| Err(no_answer_within(deadline))) {
             Ok(answers) => {
-                batch.into_iter().zip(answers).for_each(|(asked, answer)| asked.answer(&Ok(answer)))
+                for (asked, answer) in batch.into_iter().zip(answers) {
+                    asked.answer(&Ok(answer));
+                }
             }
             Err(error) => {
                 let error = Arc::new(error);
-                batch.into_iter().for_each(|asked| asked.answer(&Err(Arc::clone(&error))));
+                for asked in batch {
+                    asked.answer(&Err(Arc::clone(&error)));
+                }
             }
         }
     }

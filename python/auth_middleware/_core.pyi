@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Any, final
 
+__all__ = ["Core", "Found", "Refused", "SessionToken", "__version__", "session_cookie_name"]
+
 __version__: str
 
 @final
@@ -36,9 +38,7 @@ class Found:
 class Core:
     """One configured authenticator. Its pool opens at first use, and anew in a forked child."""
 
-    def __new__(
-        cls, settings: Mapping[str, object], user_fields: Sequence[str], session_fields: Sequence[str]
-    ) -> Core:
+    def __new__(cls, settings: Mapping[str, object], user_fields: Sequence[str], session_fields: Sequence[str]) -> Core:
         """Checks every setting.
 
         Raises:
@@ -54,9 +54,7 @@ class Core:
     @staticmethod
     def reasons() -> list[str]:
         """Every reason that a refusal can have, in the order in which a request can meet them."""
-    def inspect(
-        self, headers: Iterable[tuple[bytes, bytes]], method: str | None
-    ) -> SessionToken | Refused:
+    def inspect(self, headers: Iterable[tuple[bytes, bytes]], method: str | None) -> SessionToken | Refused:
         """Decides from ASGI headers what can be decided from them. No method: a WebSocket handshake."""
     def inspect_value(self, cookie_value: str) -> SessionToken | Refused:
         """Decides about a signed cookie value, percent-encoded or not."""
@@ -79,9 +77,7 @@ class Core:
     def close(self) -> None:
         """Closes the connections. The next use opens them anew."""
 
-def session_cookie_name(
-    base_url: str | None, prefix: str | None, name: str | None, secure: bool | None
-) -> str:
+def session_cookie_name(base_url: str | None, prefix: str | None, name: str | None, secure: bool | None) -> str:
     """The session cookie's name for these settings.
 
     Raises:

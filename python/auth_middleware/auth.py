@@ -14,6 +14,8 @@ from auth_middleware.authenticator import Authenticator
 from auth_middleware.models import AuthSession, AuthUser, Identity, SessionT_co, UserT_co
 from auth_middleware.settings import AuthSettings
 
+OwnUser = TypeVar("OwnUser", bound=AuthUser)
+OwnSession = TypeVar("OwnSession", bound=AuthSession)
 Dependency = TypeVar("Dependency", bound=Callable[..., Awaitable[Any]])
 
 
@@ -40,22 +42,20 @@ class Auth(Authenticator[SessionT_co, UserT_co]):
     """
 
     @overload
+    def __init__(self: "Auth[AuthSession, AuthUser]", settings: AuthSettings | None = None) -> None: ...
+    @overload
     def __init__(
-        self: "Auth[AuthSession, AuthUser]", settings: AuthSettings | None = None
+        self: "Auth[AuthSession, OwnUser]",
+        settings: AuthSettings | None = None,
+        *,
+        user_model: type[OwnUser],
     ) -> None: ...
     @overload
     def __init__(
-        self: "Auth[AuthSession, UserT_co]",
+        self: "Auth[OwnSession, AuthUser]",
         settings: AuthSettings | None = None,
         *,
-        user_model: type[UserT_co],
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: "Auth[SessionT_co, AuthUser]",
-        settings: AuthSettings | None = None,
-        *,
-        session_model: type[SessionT_co],
+        session_model: type[OwnSession],
     ) -> None: ...
     @overload
     def __init__(
@@ -91,8 +91,9 @@ class Auth(Authenticator[SessionT_co, UserT_co]):
     async def _identify(self, request: HTTPConnection) -> Identity[SessionT_co, UserT_co] | Refused:
         return await answers.answered(self.identify(request), self._core.retry_after_seconds)
 
-    async def validate_session(self, cookie_value: str) -> Identity[SessionT_co, UserT_co] | None:
-        """Whose signed cookie value this is, percent-encoded or not; None when it is no good.
+    async def validate_session(self, cookie_value: str | None) -> Identity[SessionT_co, UserT_co] | None:
+        """Whose signed cookie value this is, percent-encoded or not; None when it is no good
+        or there is none.
 
         It sees no headers and so checks no origin: WebSocket routes want `validate_websocket`.
 

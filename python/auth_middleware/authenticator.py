@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Generic, cast
+from typing import Any, Generic
 
 from pydantic import ValidationError
 from starlette.requests import HTTPConnection
@@ -63,7 +63,7 @@ class Authenticator(Generic[SessionT_co, UserT_co]):
         self._core.close()
 
     @asynccontextmanager
-    async def lifespan(self, app: object) -> AsyncGenerator[None]:
+    async def lifespan(self, _app: object) -> AsyncGenerator[None]:
         """A lifespan for FastAPI or Starlette; to compose with one's own, call `open` and `close`."""
         await self.open()
         try:
@@ -85,36 +85,39 @@ class Authenticator(Generic[SessionT_co, UserT_co]):
         memory: dict[object, Any] = connection.scope.setdefault(MEMORY, {})
         asked = memory.get(self)
         if asked is None:
-            asked = memory[self] = asyncio.ensure_future(self._ask(self._inspect(connection)))
+            asked = memory[self] = self._begin(self._inspect(connection))
+        if isinstance(asked, Refused):
+            return _settled(asked)
         # One waiter's cancellation must not cancel the others.
         return _settled(await asyncio.shield(asked))
 
     async def identify_afresh(self, connection: HTTPConnection) -> Identity[SessionT_co, UserT_co] | Refused:
         """Who sent this, asked now; nothing is remembered. Raises as `identify` does."""
-        return _settled(await self._ask(self._inspect(connection)))
+        return await self._ask(self._inspect(connection))
 
-    async def identify_value(self, cookie_value: str) -> Identity[SessionT_co, UserT_co] | Refused:
+    async def identify_value(self, cookie_value: str | None) -> Identity[SessionT_co, UserT_co] | Refused:
         """Whose signed cookie value this is, asked now. It sees no headers, so no origin.
 
         Raises:
             StoreUnavailable, SchemaError: the store cannot say.
         """
-        return _settled(await self._ask(self._core.inspect_value(cookie_value)))
+        return await self._ask(self._core.inspect_value(cookie_value or ""))
 
     def _inspect(self, connection: HTTPConnection) -> SessionToken | Refused:
         # A WebSocket handshake has no method in its scope.
         return self._core.inspect(connection.scope["headers"], connection.scope.get("method"))
 
-    async def _ask(
-        self, verdict: SessionToken | Refused
-    ) -> Identity[SessionT_co, UserT_co] | Refused | AuthError:
-        """Errors are returned: a task whose waiters are all gone must not fail unheard."""
+    async def _ask(self, verdict: SessionToken | Refused) -> Identity[SessionT_co, UserT_co] | Refused:
         if isinstance(verdict, Refused):
             self._journal.refused(verdict)
-            return verdict
+            return _settled(verdict)
+        return _settled(await self._look_up(verdict))
+
+    async def _look_up(self, token: SessionToken) -> Identity[SessionT_co, UserT_co] | Refused | AuthError:
+        """Errors are returned: a task whose waiters are all gone must not fail unheard."""
         self._journal.signature_was_good()
         try:
-            found = await self._core.look_up(verdict)
+            found = await self._core.look_up(token)
         except (StoreUnavailable, SchemaError) as error:
             self._journal.store_failed(error)
             return error
@@ -146,4 +149,4 @@ def _settled(
         raise outcome
     if isinstance(outcome, Refused) and outcome.reason == "origin":
         raise OriginRefused(f"a page from {outcome.detail} may not use this session")
-    return cast(Identity[SessionT_co, UserT_co] | Refused, outcome)
+    return outcome

@@ -102,8 +102,9 @@ async def get_session_from_cookie(request: HTTPConnection) -> str | None:
     return serving(request).session_cookie(request)
 
 
-async def validate_session(cookie_value: str) -> Identity | None:
-    """Whose signed cookie value this is, percent-encoded or not; None when it is no good.
+async def validate_session(cookie_value: str | None) -> Identity | None:
+    """Whose signed cookie value this is, percent-encoded or not; None when it is no good
+    or there is none.
 
     It sees no headers and so checks no origin: WebSocket routes want `validate_websocket`.
 

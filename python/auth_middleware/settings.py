@@ -35,13 +35,9 @@ class AuthSettings(BaseSettings):
     )
 
     database_url: SecretStr | None = Field(default=None, validation_alias=AliasChoices("DATABASE_URL"))
-    secret: SecretStr | None = Field(
-        default=None, validation_alias=AliasChoices("BETTER_AUTH_SECRET", "AUTH_SECRET")
-    )
+    secret: SecretStr | None = Field(default=None, validation_alias=AliasChoices("BETTER_AUTH_SECRET", "AUTH_SECRET"))
     secrets: SecretStr | None = Field(default=None, validation_alias=AliasChoices("BETTER_AUTH_SECRETS"))
-    base_url: str | None = Field(
-        default=None, validation_alias=AliasChoices("BETTER_AUTH_URL", "AUTH_BASE_URL")
-    )
+    base_url: str | None = Field(default=None, validation_alias=AliasChoices("BETTER_AUTH_URL", "AUTH_BASE_URL"))
     trusted_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
         default=(), validation_alias=AliasChoices("BETTER_AUTH_TRUSTED_ORIGINS", "FRONTEND_URL")
     )
@@ -67,7 +63,7 @@ class AuthSettings(BaseSettings):
             wrong = error.errors(include_input=False, include_url=False, include_context=False)
             problem = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in wrong)
         except SettingsError:
-            problem = "user_columns and session_columns are JSON objects: {\"email_verified\": \"verified\"}"
+            problem = 'user_columns and session_columns are JSON objects: {"email_verified": "verified"}'
         # Raised out here, so that not even its context holds pydantic's error with the values.
         if problem is not None:
             raise ConfigurationError(f"settings cannot be read: {problem}")
@@ -77,8 +73,7 @@ class AuthSettings(BaseSettings):
         values: dict[str, object] = self.model_dump()
         values["schema"] = values.pop("schema_")
         return {
-            name: value.get_secret_value() if isinstance(value, SecretStr) else value
-            for name, value in values.items()
+            name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in values.items()
         }
 
 

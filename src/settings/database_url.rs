@@ -221,11 +221,10 @@ fn ssl_mode(key: &str, value: &str) -> Result<SslMode, Error> {
     match value {
         "disable" | "false" | "0" => Ok(SslMode::Disable),
         "allow" | "prefer" => Ok(SslMode::Prefer),
-        "require" | "true" | "1" => Ok(SslMode::Require),
+        // no-verify is node-postgres's word for it.
+        "require" | "true" | "1" | "no-verify" => Ok(SslMode::Require),
         "verify-ca" => Ok(SslMode::VerifyCa),
         "verify-full" => Ok(SslMode::VerifyFull),
-        // Driver-specific (node-postgres): unverified TLS under another name.
-        "no-verify" => Ok(SslMode::Require),
         _ => Err(bad_value(key, value, "disable, allow, prefer, require, verify-ca or verify-full")),
     }
 }

@@ -2,6 +2,8 @@
 
 use super::*;
 
+type Spoil = fn(&mut RawSettings);
+
 fn raw() -> RawSettings {
     RawSettings {
         database_url: Some("postgresql://app:pass%40word@db.example.com/app".into()),
@@ -40,7 +42,7 @@ fn a_complete_environment_is_accepted_with_the_documented_defaults() {
 #[test]
 fn every_wrong_value_names_its_setting_and_shows_no_secret() {
     let short = "hunter2-hunter2";
-    let cases: [(&str, fn(&mut RawSettings)); 15] = [
+    let cases: [(&str, Spoil); 15] = [
         ("BETTER_AUTH_SECRET", |raw| raw.secret = None),
         ("BETTER_AUTH_SECRET", |raw| raw.secret = Some("hunter2-hunter2".into())),
         ("public default", |raw| raw.secret = Some("better-auth-secret-12345678901234567890".into())),

@@ -233,21 +233,16 @@ fn translate(pattern: &str) -> String {
         if *segment == "**" {
             if !separator.is_empty() {
                 regex += if at == 0 { "" } else { separator };
-                regex += &format!("(?:{NOT_SLASH}*?{separator})*?");
+                regex.extend(["(?:", NOT_SLASH, "*?", separator, ")*?"]);
             }
             continue;
         }
         let mut characters = segment.chars();
         while let Some(character) = characters.next() {
             match character {
-                '*' => regex += &format!("{NOT_SLASH}*?"),
+                '*' => regex.extend([NOT_SLASH, "*?"]),
                 '?' => regex += NOT_SLASH,
-                '\\' => {
-                    regex += &characters
-                        .next()
-                        .map(String::from)
-                        .map_or_else(String::new, |next| regex::escape(&next))
-                }
+                '\\' => regex.extend(characters.next().map(|next| regex::escape(&next.to_string()))),
                 plain => regex += &regex::escape(&plain.to_string()),
             }
         }

@@ -6,6 +6,7 @@
 mod catalog;
 mod connection;
 mod row;
+mod schema;
 mod statement;
 mod tls;
 
@@ -17,7 +18,9 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_postgres::error::SqlState;
 
+use self::catalog::Catalog;
 use self::connection::Connector;
+use self::schema::Schema;
 use self::statement::Statement;
 use super::{Answer, Store};
 use crate::error::Error;
@@ -95,15 +98,12 @@ impl PostgresStore {
             }
             Known::Nothing | Known::Wrong { .. } => {}
         }
-        let found = match catalog::read(borrowed.client()?, &self.tables).await {
-            Ok(found) => found,
-            Err(Failure::Lasting(Error::Schema(message))) => {
-                *known = Known::Wrong { message: message.clone(), since: Instant::now() };
-                return Err(Error::Schema(message));
-            }
-            Err(failure) => return Err(failure.into_error()),
-        };
-        let statement = Arc::new(Statement::write(&found));
+        let names = Schema::table_names(&self.tables);
+        let catalog = Catalog::read(borrowed.client()?, &names).await.map_err(Failure::into_error)?;
+        let schema = Schema::resolve(&self.tables, &catalog).inspect_err(|error| {
+            *known = Known::Wrong { message: error.to_string(), since: Instant::now() };
+        })?;
+        let statement = Arc::new(Statement::write(&schema));
         *known = Known::Statement(Arc::clone(&statement));
         Ok(statement)
     }

@@ -7,7 +7,8 @@ use chrono::{DateTime, Datelike as _, Utc};
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 
-use super::catalog::{Kind, SESSION_FIELDS, USER_FIELDS};
+use super::catalog::Kind;
+use super::schema::{SESSION_FIELDS, USER_FIELDS};
 use crate::identity::{Identity, Session, User, Value};
 use crate::signature::SessionToken;
 use crate::store::Answer;
@@ -100,6 +101,7 @@ impl<'a> Columns<'a> {
     }
 
     /// A time that every reader can hold: Python's end with the year 9999.
+    #[expect(clippy::option_option, reason = "unreadable, or NULL, or a time")]
     fn time(&mut self) -> Option<Option<DateTime<Utc>>> {
         let time: Option<DateTime<Utc>> = self.read()?;
         time.is_none_or(|time| (1..=9999).contains(&time.year())).then_some(time)

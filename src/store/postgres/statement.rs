@@ -8,8 +8,8 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 use super::Failure;
-use super::catalog::{Catalog, FoundTable};
 use super::row::{self, Reading};
+use super::schema::{FoundTable, Schema};
 use crate::error::Error;
 use crate::signature::SessionToken;
 use crate::store::Answer;
@@ -28,13 +28,13 @@ pub(super) struct Statement {
 impl Statement {
     /// Writes the statement. Every column is cast to a built-in type: a result column of another
     /// type (an enum, citext) would make the driver look it up with named statements.
-    pub(super) fn write(found: &Catalog) -> Self {
+    pub(super) fn write(found: &Schema) -> Self {
         let marker = marker();
         let columns: Vec<String> = std::iter::once(format!("'{marker}'::text, asked.token"))
             .chain(found.session.select("s"))
             .chain(found.user.select("u"))
             .collect();
-        let join = join(&found.session, &found.user, &found.user_id_type);
+        let join = join(&found.session, &found.user, &found.user_id_cast);
         let write = |asked: &str| format!("SELECT {} FROM {asked} {join}", columns.join(", "));
         Self {
             single: write("(SELECT $1::text AS token) AS asked"),
@@ -79,9 +79,9 @@ async fn run(
     client.query(&statement, &[parameter]).await
 }
 
-fn join(session: &FoundTable, user: &FoundTable, user_id_type: &str) -> String {
+fn join(session: &FoundTable, user: &FoundTable, user_id_cast: &str) -> String {
     format!(
-        "LEFT JOIN {} AS s ON s.{} = asked.token LEFT JOIN {} AS u ON u.{} = s.{}{user_id_type}",
+        "LEFT JOIN {} AS s ON s.{} = asked.token LEFT JOIN {} AS u ON u.{} = s.{}{user_id_cast}",
         session.quoted_name(),
         session.quoted("token"),
         user.quoted_name(),

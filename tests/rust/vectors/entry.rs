@@ -5,64 +5,64 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-pub type Row = Map<String, Value>;
+pub(crate) type Row = Map<String, Value>;
 
 #[derive(Deserialize)]
-pub struct Entry {
-    pub id: String,
-    pub config: Config,
-    pub cookie_names: BTreeMap<String, String>,
-    pub now_ms: i64,
-    pub cookie_header: Option<String>,
-    pub authorization_header: Option<String>,
+pub(crate) struct Entry {
+    pub(crate) id: String,
+    pub(crate) config: Config,
+    pub(crate) cookie_names: BTreeMap<String, String>,
+    pub(crate) now_ms: i64,
+    pub(crate) cookie_header: Option<String>,
+    pub(crate) authorization_header: Option<String>,
     #[serde(default)]
-    pub query: Option<Row>,
-    pub db: Option<Rows>,
-    pub expected: Expected,
+    pub(crate) query: Option<Row>,
+    pub(crate) db: Option<Rows>,
+    pub(crate) expected: Expected,
     #[serde(default)]
-    pub tags: Vec<String>,
+    pub(crate) tags: Vec<String>,
 }
 
 #[derive(Deserialize)]
-pub struct Config {
-    pub secret: Option<String>,
+pub(crate) struct Config {
+    pub(crate) secret: Option<String>,
     #[serde(default)]
-    pub secrets: Vec<VersionedSecret>,
-    pub base_url: Option<String>,
-    pub cookie_prefix: Option<String>,
+    pub(crate) secrets: Vec<VersionedSecret>,
+    pub(crate) base_url: Option<String>,
+    pub(crate) cookie_prefix: Option<String>,
     #[serde(default)]
-    pub cookies: Option<Map<String, Value>>,
-    pub use_secure_cookies: Option<bool>,
+    pub(crate) cookies: Option<Map<String, Value>>,
+    pub(crate) use_secure_cookies: Option<bool>,
     #[serde(default)]
-    pub user_fields: Option<BTreeMap<String, Field>>,
+    pub(crate) user_fields: Option<BTreeMap<String, Field>>,
     #[serde(default)]
-    pub session_fields: Option<BTreeMap<String, Field>>,
+    pub(crate) session_fields: Option<BTreeMap<String, Field>>,
     #[serde(default)]
-    pub secondary: Option<Value>,
+    pub(crate) secondary: Option<Value>,
     #[serde(default)]
-    pub stateless: Option<bool>,
+    pub(crate) stateless: Option<bool>,
     #[serde(default)]
-    pub cookie_cache: Option<CookieCache>,
+    pub(crate) cookie_cache: Option<CookieCache>,
 }
 
 #[derive(Deserialize)]
-pub struct CookieCache {
+pub(crate) struct CookieCache {
     #[serde(default)]
-    pub enabled: bool,
+    pub(crate) enabled: bool,
 }
 
 #[derive(Deserialize)]
-pub struct VersionedSecret {
-    pub version: u32,
-    pub value: String,
+pub(crate) struct VersionedSecret {
+    pub(crate) version: u32,
+    pub(crate) value: String,
 }
 
 #[derive(Deserialize)]
-pub struct Field {
+pub(crate) struct Field {
     #[serde(rename = "type")]
-    pub kind: String,
+    pub(crate) kind: String,
     #[serde(default = "yes")]
-    pub returned: bool,
+    pub(crate) returned: bool,
 }
 
 fn yes() -> bool {
@@ -70,22 +70,22 @@ fn yes() -> bool {
 }
 
 #[derive(Deserialize)]
-pub struct Rows {
-    pub user: Vec<Row>,
-    pub session: Vec<Row>,
+pub(crate) struct Rows {
+    pub(crate) user: Vec<Row>,
+    pub(crate) session: Vec<Row>,
 }
 
 #[derive(Deserialize)]
-pub struct Expected {
-    pub outcome: String,
-    pub data: Option<Data>,
-    pub db_needed: bool,
+pub(crate) struct Expected {
+    pub(crate) outcome: String,
+    pub(crate) data: Option<Data>,
+    pub(crate) db_needed: bool,
     #[serde(default)]
-    pub db_sessions_updated: Vec<Row>,
+    pub(crate) db_sessions_updated: Vec<Row>,
 }
 
 #[derive(Deserialize, Clone)]
-pub struct Data {
-    pub session: Row,
-    pub user: Row,
+pub(crate) struct Data {
+    pub(crate) session: Row,
+    pub(crate) user: Row,
 }

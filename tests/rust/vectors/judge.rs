@@ -14,12 +14,12 @@ use serde_json::{Map, Value, json};
 
 use super::entry::{Config, Data, Entry, Field, Row, Rows};
 
-pub enum Outcome {
+pub(crate) enum Outcome {
     Passed,
     SetAside(&'static str),
 }
 
-pub fn judge(entry: &Entry) -> Result<Outcome, String> {
+pub(crate) fn judge(entry: &Entry) -> Result<Outcome, String> {
     if let Some(reason) = not_built(entry) {
         return Ok(Outcome::SetAside(reason));
     }
@@ -265,8 +265,8 @@ fn without_nulls(mut row: Row) -> Row {
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .build()
-        .map(|runtime| runtime.block_on(future))
-        .unwrap_or_else(|error| panic!("{error}"))
+    match tokio::runtime::Builder::new_current_thread().build() {
+        Ok(runtime) => runtime.block_on(future),
+        Err(error) => panic!("{error}"),
+    }
 }
