@@ -107,6 +107,14 @@ class Authenticator(Generic[SessionT_co, UserT_co]):
         # A WebSocket handshake has no method in its scope.
         return self._core.inspect(connection.scope["headers"], connection.scope.get("method"))
 
+    def _begin(
+        self, verdict: SessionToken | Refused
+    ) -> Refused | asyncio.Task[Identity[SessionT_co, UserT_co] | Refused | AuthError]:
+        if isinstance(verdict, Refused):
+            self._journal.refused(verdict)
+            return verdict
+        return asyncio.create_task(self._look_up(verdict))
+
     async def _ask(self, verdict: SessionToken | Refused) -> Identity[SessionT_co, UserT_co] | Refused:
         if isinstance(verdict, Refused):
             self._journal.refused(verdict)
