@@ -38,8 +38,13 @@ class Found:
 class Core:
     """One configured authenticator. Its pool opens at first use, and anew in a forked child."""
 
-    def __new__(cls, settings: Mapping[str, object], user_fields: Sequence[str], session_fields: Sequence[str]) -> Core:
-        """Checks every setting.
+    def __new__(
+        cls,
+        settings: Mapping[str, object],
+        user_fields: Sequence[tuple[str, bool]],
+        session_fields: Sequence[tuple[str, bool]],
+    ) -> Core:
+        """Checks every setting. The own fields come as names, and whether each has no default.
 
         Raises:
             ConfigurationError: the first that is wrong.
@@ -49,13 +54,18 @@ class Core:
     @property
     def retry_after_seconds(self) -> int: ...
     @property
+    def secret_fingerprint(self) -> str:
+        """Tells two deployments' secrets apart; 12 hexadecimal digits that lead back to neither."""
+    @property
     def warnings(self) -> list[str]:
         """What an operator should know of the settings."""
     @staticmethod
     def reasons() -> list[str]:
         """Every reason that a refusal can have, in the order in which a request can meet them."""
-    def inspect(self, headers: Iterable[tuple[bytes, bytes]], method: str | None) -> SessionToken | Refused:
+    def inspect(self, headers: Iterable[tuple[bytes, bytes]], method: str | None) -> SessionToken | Found | Refused:
         """Decides from ASGI headers what can be decided from them. No method: a WebSocket handshake."""
+    def inspect_for_store(self, headers: Iterable[tuple[bytes, bytes]], method: str | None) -> SessionToken | Refused:
+        """The same, but believes no cookie cache."""
     def inspect_value(self, cookie_value: str) -> SessionToken | Refused:
         """Decides about a signed cookie value, percent-encoded or not."""
     def session_cookie(self, headers: Iterable[tuple[bytes, bytes]]) -> str | None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Generic
+from typing import Generic, NamedTuple
 
 from pydantic import ValidationError
 from starlette.requests import HTTPConnection
@@ -41,8 +41,14 @@ class Authenticator(Generic[SessionT_co, UserT_co]):
         return self._core.cookie_name
 
     @property
+    def secret_fingerprint(self) -> str:
+        """Tells two deployments' secrets apart in their logs; it leads back to neither."""
+        return self._core.secret_fingerprint
+
+    @property
     def counters(self) -> Mapping[str, int]:
-        """How many requests met which end: `identified`, `store_unavailable`, or a refusal's reason."""
+        """How many requests met which end: `identified` (of these,
+        by the cookie cache: `cookie_cache`), `store_unavailable`, or a refusal's reason."""
         return self._journal.counters
 
     async def open(self) -> None:
@@ -53,6 +59,7 @@ class Authenticator(Generic[SessionT_co, UserT_co]):
         Raises:
             SchemaError: the tables are not Better Auth's, or may not be read.
         """
+        self._journal.opening(self._core.secret_fingerprint)
         try:
             self._journal.warn(await self._core.open())
         except StoreUnavailable as error:
@@ -82,18 +89,24 @@ class Authenticator(Generic[SessionT_co, UserT_co]):
             OriginRefused: a page that is not ours sent the user's cookie along.
             StoreUnavailable, SchemaError: the store cannot say.
         """
-        memory: dict[object, Any] = connection.scope.setdefault(MEMORY, {})
-        asked = memory.get(self)
-        if asked is None:
-            asked = memory[self] = self._begin(self._inspect(connection))
-        if isinstance(asked, Refused):
-            return _settled(asked)
-        # One waiter's cancellation must not cancel the others.
-        return _settled(await asyncio.shield(asked))
+        memory: dict[object, _Remembered[SessionT_co, UserT_co]] = connection.scope.setdefault(MEMORY, {})
+        if self not in memory:
+            memory[self] = self._begin(self._inspect(connection))
+        return await memory[self].outcome()
+
+    async def identify_fresh(self, connection: HTTPConnection) -> Identity[SessionT_co, UserT_co] | Refused:
+        """The same, by what the store says now: a cookie cache is not believed, nor an answer from one.
+
+        Raises as `identify` does.
+        """
+        memory: dict[object, _Remembered[SessionT_co, UserT_co]] = connection.scope.setdefault(MEMORY, {})
+        if self not in memory or not memory[self].is_from_store:
+            memory[self] = self._begin(self._inspect_for_store(connection))
+        return await memory[self].outcome()
 
     async def identify_afresh(self, connection: HTTPConnection) -> Identity[SessionT_co, UserT_co] | Refused:
-        """Who sent this, asked now; nothing is remembered. Raises as `identify` does."""
-        return await self._ask(self._inspect(connection))
+        """The same as `identify`, asked at each call; nothing is remembered."""
+        return await self._begin(self._inspect(connection)).outcome()
 
     async def identify_value(self, cookie_value: str | None) -> Identity[SessionT_co, UserT_co] | Refused:
         """Whose signed cookie value this is, asked now. It sees no headers, so no origin.
@@ -101,53 +114,77 @@ class Authenticator(Generic[SessionT_co, UserT_co]):
         Raises:
             StoreUnavailable, SchemaError: the store cannot say.
         """
-        return await self._ask(self._core.inspect_value(cookie_value or ""))
+        return await self._begin(self._core.inspect_value(cookie_value or "")).outcome()
 
-    def _inspect(self, connection: HTTPConnection) -> SessionToken | Refused:
+    def _inspect(self, connection: HTTPConnection) -> SessionToken | Identity[SessionT_co, UserT_co] | Refused:
         # A WebSocket handshake has no method in its scope.
-        return self._core.inspect(connection.scope["headers"], connection.scope.get("method"))
+        verdict = self._core.inspect(connection.scope["headers"], connection.scope.get("method"))
+        if not isinstance(verdict, Found):
+            return verdict
+        try:
+            identity = self._identity(verdict)
+        except ValidationError:
+            # What the application declared does not fit the snapshot; it may fit the row.
+            return self._inspect_for_store(connection)
+        self._journal.cookie_cache_answered()
+        return identity
+
+    def _inspect_for_store(self, connection: HTTPConnection) -> SessionToken | Refused:
+        return self._core.inspect_for_store(connection.scope["headers"], connection.scope.get("method"))
 
     def _begin(
-        self, verdict: SessionToken | Refused
-    ) -> Refused | asyncio.Task[Identity[SessionT_co, UserT_co] | Refused | AuthError]:
+        self, verdict: SessionToken | Identity[SessionT_co, UserT_co] | Refused
+    ) -> "_Remembered[SessionT_co, UserT_co]":
+        if isinstance(verdict, SessionToken):
+            return _Remembered(asyncio.create_task(self._look_up(verdict)), is_from_store=True)
         if isinstance(verdict, Refused):
             self._journal.refused(verdict)
-            return verdict
-        return asyncio.create_task(self._look_up(verdict))
-
-    async def _ask(self, verdict: SessionToken | Refused) -> Identity[SessionT_co, UserT_co] | Refused:
-        if isinstance(verdict, Refused):
-            self._journal.refused(verdict)
-            return _settled(verdict)
-        return _settled(await self._look_up(verdict))
+        return _Remembered(verdict, is_from_store=False)
 
     async def _look_up(self, token: SessionToken) -> Identity[SessionT_co, UserT_co] | Refused | AuthError:
         """Errors are returned: a task whose waiters are all gone must not fail unheard."""
         self._journal.signature_was_good()
         try:
             found = await self._core.look_up(token)
+            self._journal.store_answered()
+            if isinstance(found, Found):
+                return self._identity(found)
         except (StoreUnavailable, SchemaError) as error:
             self._journal.store_failed(error)
             return error
-        self._journal.store_answered()
-        if isinstance(found, Refused):
-            self._journal.refused(found)
-            return found
-        return self._identity(found)
-
-    def _identity(self, found: Found) -> Identity[SessionT_co, UserT_co] | SchemaError:
-        try:
-            session = self._session_model.model_validate(found.session)
-            user = self._user_model.model_validate(found.user)
         except ValidationError as error:
             # The row does not fit what the application declared: its own fields are wrong.
-            wrong = error.errors(include_input=False, include_url=False, include_context=False)
-            fields = ", ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in wrong)
-            problem = SchemaError(f"a row does not fit {error.title}: {fields}")
+            problem = SchemaError(f"a row does not fit {error.title}: {_fields(error)}")
             self._journal.store_failed(problem)
             return problem
+        self._journal.refused(found)
+        return found
+
+    def _identity(self, found: Found) -> Identity[SessionT_co, UserT_co]:
+        session = self._session_model.model_validate(found.session)
+        user = self._user_model.model_validate(found.user)
         self._journal.identified()
         return Identity(session, user)
+
+
+class _Remembered(NamedTuple, Generic[SessionT_co, UserT_co]):
+    """A request's answer, or the look-up that will give it, and where it comes from."""
+
+    asked: (
+        Identity[SessionT_co, UserT_co] | Refused | asyncio.Task[Identity[SessionT_co, UserT_co] | Refused | AuthError]
+    )
+    is_from_store: bool
+
+    async def outcome(self) -> Identity[SessionT_co, UserT_co] | Refused:
+        if isinstance(self.asked, asyncio.Task):
+            # One waiter's cancellation must not cancel the others.
+            return _settled(await asyncio.shield(self.asked))
+        return _settled(self.asked)
+
+
+def _fields(error: ValidationError) -> str:
+    wrong = error.errors(include_input=False, include_url=False, include_context=False)
+    return ", ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in wrong)
 
 
 def _settled(

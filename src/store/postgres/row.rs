@@ -8,8 +8,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 
 use super::catalog::Kind;
-use super::schema::{SESSION_FIELDS, USER_FIELDS};
-use crate::identity::{Identity, Session, User, Value};
+use crate::identity::{Ban, Identity, Session, User, Value};
 use crate::signature::SessionToken;
 use crate::store::Answer;
 
@@ -17,6 +16,8 @@ use crate::store::Answer;
 #[derive(Debug)]
 pub(super) struct Reading {
     pub(super) marker: String,
+    pub(super) has_banned: bool,
+    pub(super) has_ban_expires: bool,
     pub(super) session_own: Vec<Kind>,
     pub(super) user_own: Vec<Kind>,
 }
@@ -78,12 +79,9 @@ fn read(reading: &Reading, token: &SessionToken, row: &Row) -> Option<Answer> {
         image: columns.read()?,
         created_at: columns.time()?,
         updated_at: columns.time()?,
+        ban: columns.ban(reading)?,
         own: columns.own(&reading.user_own)?,
     };
-    debug_assert_eq!(
-        columns.next,
-        2 + SESSION_FIELDS.len() + reading.session_own.len() + USER_FIELDS.len() + reading.user_own.len()
-    );
     Some(Answer::Found(Arc::new(Identity { session, user })))
 }
 
@@ -105,6 +103,14 @@ impl<'a> Columns<'a> {
     fn time(&mut self) -> Option<Option<DateTime<Utc>>> {
         let time: Option<DateTime<Utc>> = self.read()?;
         time.is_none_or(|time| (1..=9999).contains(&time.year())).then_some(time)
+    }
+
+    /// The admin plugin's two columns, where the table has them.
+    #[expect(clippy::option_option, reason = "unreadable, or no ban, or a ban")]
+    fn ban(&mut self, reading: &Reading) -> Option<Option<Ban>> {
+        let is_banned = reading.has_banned && self.read::<Option<bool>>()?.unwrap_or(false);
+        let expires_at = if reading.has_ban_expires { self.time()? } else { None };
+        Some(is_banned.then_some(Ban { expires_at }))
     }
 
     fn own(&mut self, kinds: &[Kind]) -> Option<Vec<Value>> {

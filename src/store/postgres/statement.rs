@@ -41,6 +41,8 @@ impl Statement {
             batch: write("unnest($1::text[]) AS asked(token)"),
             reading: Reading {
                 marker,
+                has_banned: found.user.has("banned"),
+                has_ban_expires: found.user.has("ban_expires"),
                 session_own: found.session.own_kinds(),
                 user_own: found.user.own_kinds(),
             },
