@@ -167,10 +167,10 @@ impl Core {
                 let store = Arc::new(PostgresStore::new(&self.settings).map_err(|error| exception(&error))?);
                 let runtime = runtime::handle()?;
                 let lookup = Arc::new(Lookup::start(&store, self.settings.limits, &runtime));
-                let _key_keeper = Arc::new(self.is_signed_by_public_keys().then(|| {
+                let key_keeper = Arc::new(self.is_signed_by_public_keys().then(|| {
                     AbortOnDropHandle::new(runtime.spawn(self.public_keys.clone().keep(Arc::clone(&store))))
                 }));
-                Ok(opened.insert(Opened { process, store, lookup, _key_keeper }).clone())
+                Ok(opened.insert(Opened { process, store, lookup, _key_keeper: key_keeper }).clone())
             }
         }
     }
