@@ -26,7 +26,7 @@ help: ## what there is
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 
 .PHONY: demo
-demo: $(MODULE) ## a real sign-up, sign-in, WebSocket and sign-out; in DATABASE_URL, or a PostgreSQL of its own
+demo: $(MODULE) ## database, Better Auth, API and page; a visitor's real story; on a terminal it then stays up
 	@$(BIN)/python -m dev.demo
 
 .PHONY: test

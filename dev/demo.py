@@ -1,7 +1,7 @@
-"""make demo: PostgreSQL, a real Better Auth server, a FastAPI application, and a visitor's story told by requests.
+"""make demo: PostgreSQL, migrations, a real Better Auth server, a FastAPI application, a page, and a visitor's story.
 
 With DATABASE_URL set, that database is used, in a schema that is made here and dropped at the end.
-On a terminal everything stays up afterwards until Ctrl-C; else the exit status is the story's.
+On a terminal everything stays up on the plan's ports until Ctrl-C; else, on free ones, the exit status is the story's.
 """
 
 import os
@@ -9,8 +9,9 @@ import secrets
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -19,19 +20,12 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 import psycopg
 from psycopg import sql
 
-from dev import node
+from dev import node, stack
 from dev.postgres import EmbeddedPostgres, execute
 from dev.processes import ChildProcess, ProcessFailed, free_port, is_free
 
-ROOT = Path(__file__).parent.parent
-EXAMPLE = ROOT / "examples" / "orchestrator_3_stream"
-TABLES = ROOT / "python" / "auth_middleware" / "migrations" / "13_better_auth_tables.sql"
-
-AUTH_PORT = 9404
-API_PORT = 9403
-FRONTEND_URL = "http://localhost:5175"
-# What the caller's shell or a .env may say about these must not change the demo.
-OUR_SETTINGS = ("BETTER_AUTH_", "AUTH_", "FRONTEND_URL", "COOKIE_DOMAIN", "NODE_ENV")
+# Who wants which port, by the plan.
+PORTS = {"auth-service": 9404, "backend": 9403, "frontend": 5175}
 
 
 class DemoError(Exception):
@@ -50,44 +44,49 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda received, _frame: sys.exit(128 + received))
     try:
-        with ExitStack() as stack:
-            return run(stack, on_terminal=on_terminal)
+        with ExitStack() as down:
+            return run(down, on_terminal=on_terminal)
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    except (DemoError, ProcessFailed) as problem:
+    except (DemoError, ProcessFailed, stack.MigrationFailed) as problem:
         print(f"demo: {problem}", file=sys.stderr)
         return 1
 
 
-def run(stack: ExitStack, *, on_terminal: bool) -> int:
-    auth_port = planned_port(AUTH_PORT, "the auth-service") if on_terminal else free_port()
-    api_port = planned_port(API_PORT, "the backend") if on_terminal else free_port()
-    auth_url, api_url = f"http://localhost:{auth_port}", f"http://localhost:{api_port}"
+def run(down: ExitStack, *, on_terminal: bool) -> int:
+    ports = {name: planned_port(port, name) if on_terminal else free_port() for name, port in PORTS.items()}
+    auth_url, api_url, page_url = (f"http://localhost:{port}" for port in ports.values())
 
-    database = stack.enter_context(database_of_environment())
-    execute(database.scoped_dsn, TABLES.read_text())
+    database = down.enter_context(database_of_environment())
+    for line in stack.migrate(database.scoped_dsn, "tables", "rate_limit").splitlines():
+        say(f"migrate: {line}")
     shared = {
         "BETTER_AUTH_SECRET": secrets.token_hex(32),
         "AUTH_BASE_URL": auth_url,
-        "FRONTEND_URL": FRONTEND_URL,
+        "FRONTEND_URL": page_url,
     }
-    children = [
-        stack.enter_context(auth_service(auth_port, {**shared, "DATABASE_URL": database.scoped_dsn})),
-        stack.enter_context(
-            backend(
-                api_port,
-                {**shared, "DATABASE_URL": database.dsn, "AUTH_MIDDLEWARE_SCHEMA": database.schema},
-            )
-        ),
-    ]
-    for child, url in zip(children, (auth_url, api_url), strict=True):
-        child.wait_for_url(f"{url}/health")
-        say(f"{child.name} answers at {url}")
 
-    story = subprocess.run([sys.executable, EXAMPLE / "story.py", auth_url, api_url], check=False)
+    say("builds the auth-service and the frontend; the first time it downloads what they need")
+    node.install(stack.AUTH_SERVICE)
+    for_auth = {**shared, "DATABASE_URL": database.scoped_dsn}
+    auth_service = stack.auth_service(ports["auth-service"], for_auth, log=sys.stderr)
+    down.enter_context(auth_service)
+    for_backend = {**shared, "DATABASE_URL": database.dsn, "AUTH_MIDDLEWARE_SCHEMA": database.schema}
+    backend = down.enter_context(stack.backend(ports["backend"], for_backend, log=sys.stderr))
+    built = Path(down.enter_context(tempfile.TemporaryDirectory(prefix="demo-frontend-")))
+    stack.build_frontend(built, auth_url=auth_url, api_url=api_url)
+    frontend = down.enter_context(stack.frontend(ports["frontend"], built, log=sys.stderr))
+
+    children = (auth_service, backend, frontend)
+    for child, url in zip(children, (f"{auth_url}/health", f"{api_url}/health", f"{page_url}/"), strict=True):
+        child.wait_for_url(url)
+        say(f"{child.name} is healthy: {url}")
+
+    story = subprocess.run([sys.executable, stack.STORY, auth_url, api_url, page_url], check=False)
     if story.returncode or not on_terminal:
         return story.returncode
-    say(f"still up: {auth_url} (Better Auth), {api_url}/docs (FastAPI). Ctrl-C ends it.")
+    say(f"{auth_url} is Better Auth, {api_url}/docs the Python API. Ctrl-C ends everything.")
+    say(f"open {page_url}")
     with suppress(KeyboardInterrupt):
         stay_up(children)
     return 0
@@ -133,42 +132,9 @@ def with_search_path(dsn: str, schema: str) -> str:
     return urlunsplit(parts._replace(query=urlencode(query, quote_via=quote)))
 
 
-def auth_service(port: int, settings: Mapping[str, str]) -> ChildProcess:
-    package_dir = EXAMPLE / "auth-service"
-    node.install(package_dir)
-    built = package_dir / "dist" / "index.js"
-    sources = [*package_dir.glob("src/*.ts"), package_dir / "tsconfig.json", package_dir / "package-lock.json"]
-    if not built.exists() or built.stat().st_mtime < max(source.stat().st_mtime for source in sources):
-        say("builds the auth-service")
-        node.npm("run", "build", package_dir=package_dir)
-    own = {"AUTH_PORT": str(port), "NODE_ENV": "development", "COOKIE_DOMAIN": ""}
-    return ChildProcess(
-        "auth-service",
-        [node.node(), built],
-        cwd=package_dir,
-        env={**clean(node.environment()), **settings, **own},
-        log=sys.stderr,
-    )
-
-
-def backend(port: int, settings: Mapping[str, str]) -> ChildProcess:
-    where = ["--host", "127.0.0.1", "--port", str(port)]
-    return ChildProcess(
-        "backend",
-        [sys.executable, "-m", "uvicorn", "main:app", *where, "--log-level", "warning"],
-        cwd=EXAMPLE / "backend",
-        env={**clean(os.environ), **settings},
-        log=sys.stderr,
-    )
-
-
-def clean(environment: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environment.items() if not name.startswith(OUR_SETTINGS)}
-
-
 def planned_port(port: int, what: str) -> int:
     if not is_free(port):
-        raise DemoError(f"port {port}, wanted for {what}, is taken: end the program that listens there")
+        raise DemoError(f"port {port}, wanted for the {what}, is taken: end the program that listens there")
     return port
 
 

@@ -145,7 +145,7 @@ impl Authenticator {
         if shown.other_spelling {
             return Refusal::with_detail(Reason::WrongCookieName, self.names.other_spelling.clone());
         }
-        Reason::NoCookie.into()
+        Refusal { reason: Reason::NoCookie, detail: origin::other_name_of_this_machine(shown, &self.origins) }
     }
 }
 

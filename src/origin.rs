@@ -5,6 +5,8 @@
 //! of Go 1.25's `http.CrossOriginProtection`, made stricter. `X-Forwarded-*` is never read: any
 //! client can send it.
 
+use std::net::IpAddr;
+
 use url::Url;
 
 use crate::credentials::{Credentials, Header, Kind};
@@ -48,6 +50,40 @@ pub fn check(
     Err(describe(shown))
 }
 
+/// Cookies belong to a host, not to a port: one that Better Auth set for `localhost` is never sent
+/// to `127.0.0.1`. When the request was sent to another name of this machine than the base URL's,
+/// or its page came from one: the two names, for the log.
+#[must_use]
+pub fn other_name_of_this_machine(shown: &Credentials<'_>, trusted: &TrustedOrigins) -> Option<String> {
+    let ours = host_name(trusted.base()?);
+    if !is_this_machine(ours) {
+        return None;
+    }
+    [shown.host, shown.origin]
+        .into_iter()
+        .filter_map(|header| match header {
+            Header::Once(value) => std::str::from_utf8(value).ok().map(host_name),
+            Header::Absent | Header::Repeated => None,
+        })
+        .find(|name| is_this_machine(name) && *name != ours)
+        .map(|name| format!("{name} instead of {ours}"))
+}
+
+/// The name in an origin or in `Host`, without scheme and port.
+fn host_name(text: &str) -> &str {
+    let authority = text.split_once("://").map_or(text, |(_, authority)| authority);
+    match authority.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => authority,
+    }
+}
+
+fn is_this_machine(name: &str) -> bool {
+    let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    // 0.0.0.0 is what servers print when they listen everywhere, and what people then open.
+    name == "localhost" || address.is_ok_and(|address| address.is_loopback() || address.is_unspecified())
+}
+
 /// An `Origin` as browsers write it: nothing before the host, nothing after the port.
 fn is_canonical(origin: &str) -> bool {
     match Url::parse(origin) {
@@ -89,7 +125,7 @@ mod tests {
     use super::*;
     use crate::settings::{RawSettings, Settings};
 
-    fn is_ours(base_url: &str, kind: Kind, headers: &[(&str, &str)]) -> bool {
+    fn settings(base_url: &str) -> Settings {
         let settings = Settings::check(RawSettings {
             database_url: Some("postgresql://u@h/d".into()),
             secret: Some("0123456789abcdefghijklmnopqrstuv".into()),
@@ -98,6 +134,11 @@ mod tests {
             ..RawSettings::default()
         });
         let Ok(settings) = settings else { panic!("settings refused") };
+        settings
+    }
+
+    fn is_ours(base_url: &str, kind: Kind, headers: &[(&str, &str)]) -> bool {
+        let settings = settings(base_url);
         let headers = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
         let shown = Credentials::read(headers, &settings.cookie_names);
         check(kind, &shown, &settings.trusted_origins, &settings.cookie_names).is_ok()
@@ -146,5 +187,44 @@ mod tests {
         assert!(post(&[("origin", "http://api.test"), ("host", "api.test:80")]));
         assert!(!post(&[("origin", "http://localhost:5173"), ("host", "localhost:8000")]));
         assert!(!post(&[("origin", "http://api.test:443"), ("host", "api.test")]));
+    }
+
+    fn other_name(base_url: &str, headers: &[(&str, &str)]) -> Option<String> {
+        let settings = settings(base_url);
+        let headers = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        let shown = Credentials::read(headers, &settings.cookie_names);
+        other_name_of_this_machine(&shown, &settings.trusted_origins)
+    }
+
+    #[test]
+    fn another_name_of_this_machine_is_told_whether_the_request_or_its_page_used_it() {
+        let told = |base_url, headers: &[(&str, &str)]| other_name(base_url, headers).unwrap_or_default();
+        let localhost = "http://localhost:9404";
+        for (host, shown) in [
+            ("127.0.0.1:9403", "127.0.0.1"),
+            ("127.0.0.1", "127.0.0.1"),
+            ("[::1]:9403", "[::1]"),
+            ("[::1]", "[::1]"),
+            ("0.0.0.0:9403", "0.0.0.0"),
+        ] {
+            assert_eq!(told(localhost, &[("host", host)]), format!("{shown} instead of localhost"));
+        }
+        let page = [("host", "localhost:9403"), ("origin", "http://127.0.0.1:5175")];
+        assert_eq!(told(localhost, &page), "127.0.0.1 instead of localhost");
+        let turned_round = [("host", "localhost:9403")];
+        assert_eq!(told("http://127.0.0.1:9404", &turned_round), "localhost instead of 127.0.0.1");
+    }
+
+    #[test]
+    fn one_name_throughout_and_names_of_the_world_are_nothing_to_tell() {
+        let localhost = "http://localhost:9404";
+        assert_eq!(other_name(localhost, &[]), None);
+        let one_name = [("host", "localhost:9403"), ("origin", "http://localhost:5175")];
+        assert_eq!(other_name(localhost, &one_name), None);
+        let world = [("host", "evil.io"), ("origin", "https://127.0.0.1.evil.io")];
+        assert_eq!(other_name(localhost, &world), None);
+        assert_eq!(other_name(localhost, &[("host", "127.0.0.1"), ("host", "127.0.0.1")]), None);
+        // A health check from the machine itself.
+        assert_eq!(other_name("https://auth.test", &[("host", "127.0.0.1:9403")]), None);
     }
 }

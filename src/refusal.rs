@@ -67,8 +67,8 @@ impl Reason {
 pub struct Refusal {
     /// Why.
     pub reason: Reason,
-    /// The origin that was refused, or the cookie name that came instead; printable, bounded,
-    /// never a credential.
+    /// The origin that was refused, or the cookie name or host name that came instead; printable,
+    /// bounded, never a credential.
     pub detail: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-"""One visitor's story, told with real requests: python story.py AUTH_URL API_URL
+"""One visitor's story, told with real requests: python story.py AUTH_URL API_URL PAGE_URL
 
 Every status is checked; the first wrong one ends the story with exit status 1.
 """
@@ -25,13 +25,17 @@ class UnexpectedAnswer(Exception):
 
 
 class Story:
-    def __init__(self, auth_url: str, api_url: str) -> None:
+    def __init__(self, auth_url: str, api_url: str, page_url: str) -> None:
         self.auth_url = auth_url.rstrip("/")
         self.api_url = api_url.rstrip("/")
-        parts = urlsplit(auth_url)
+        self.page_url = page_url.rstrip("/")
+        parts = urlsplit(page_url)
         self.origin = f"{parts.scheme}://{parts.netloc}"
 
     def tell(self) -> None:
+        title("She opens the page")
+        self.open_page("/signup")
+
         credentials = {"email": f"ada-{secrets.token_hex(6)}@example.com", "password": secrets.token_urlsafe(16)}
         cookie = self.sign_up(credentials)
         forged = f"{cookie.partition('=')[0]}={secrets.token_hex(16)}.{'A' * 43}%3D"
@@ -43,7 +47,10 @@ class Story:
         title("… with a cookie that somebody made up")
         self.expect(401, "/api/me", forged)
 
-        title("A page for everybody knows her")
+        title("A page of somebody else may send the request, and gets nothing to read")
+        self.expect_unreadable("/api/me", cookie, HOSTILE_ORIGIN)
+
+        title("A route for everybody knows her")
         self.expect(200, "/get_orchestrator", cookie, contains=NAME)
         title("… and greets strangers too")
         self.expect(200, "/get_orchestrator", contains="stranger")
@@ -60,6 +67,14 @@ class Story:
         title("The same cookie is worth nothing from now on")
         self.expect(401, "/api/me", cookie)
 
+    def open_page(self, path: str) -> None:
+        url = self.page_url + path
+        ask("GET", url)
+        response = send("GET", url, {"Accept": "text/html"})
+        if response.status_code != 200 or "<html" not in response.text:
+            fail("200 and a page", f"{response.status_code} {response.text[:300]}")
+        answer(f"200 a page of {len(response.content)} bytes")
+
     def sign_up(self, credentials: Mapping[str, str]) -> str:
         """Returns the session cookie as `name=value`, as the browser would send it back."""
         title(f"{NAME} signs up at the auth-service")
@@ -69,7 +84,7 @@ class Story:
             if cookie.partition("=")[0].endswith("session_token"):
                 answer(f"Set-Cookie: {shortened(cookie)};{attributes}")
                 return cookie
-        fail("a session_token cookie", "none")
+        raise UnexpectedAnswer("expected a session_token cookie, but none came")
 
     def auth_request(self, path: str, body: Mapping[str, str], cookie: str | None = None) -> httpx.Response:
         url = self.auth_url + path
@@ -81,11 +96,22 @@ class Story:
 
     def expect(self, status: int, path: str, cookie: str | None = None, contains: str = "") -> None:
         url = self.api_url + path
-        ask("GET", url, cookie)
-        response = send("GET", url, headers(cookie))
+        ask("GET", url, cookie, self.origin)
+        response = send("GET", url, headers(cookie, self.origin))
         check(status, response.status_code, response.text)
+        if not is_readable(response, self.origin):
+            fail(f"leave for {self.origin} to read it with credentials", str(dict(response.headers)))
         if contains not in response.text:
             fail(f"an answer with {contains!r}", response.text)
+
+    def expect_unreadable(self, path: str, cookie: str, origin: str) -> None:
+        """A browser sends such a GET, and hides the answer that does not allow the page's origin."""
+        url = self.api_url + path
+        ask("GET", url, cookie, origin)
+        response = send("GET", url, headers(cookie, origin))
+        if is_readable(response, origin) or response.headers.get("access-control-allow-origin"):
+            fail(f"no leave for {origin}", str(dict(response.headers)))
+        answer(f"{response.status_code} without Access-Control-Allow-Origin")
 
     def listen(self, cookie: str) -> None:
         ask("WS", self.socket_url, cookie, self.origin)
@@ -124,6 +150,12 @@ def headers(cookie: str | None = None, origin: str | None = None) -> dict[str, s
     return {name: value for name, value in sent.items() if value}
 
 
+def is_readable(response: httpx.Response, origin: str) -> bool:
+    """Does the answer allow a page of that origin to read it, having sent cookies?"""
+    allowed = response.headers.get("access-control-allow-origin")
+    return allowed == origin and response.headers.get("access-control-allow-credentials") == "true"
+
+
 def title(text: str) -> None:
     print(f"\n{text}")
 
@@ -159,10 +191,10 @@ def shortened(cookie: str) -> str:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
+    if len(sys.argv) != 4:
         sys.exit(__doc__)
     try:
-        Story(sys.argv[1], sys.argv[2]).tell()
+        Story(*sys.argv[1:]).tell()
     except (UnexpectedAnswer, httpx.HTTPError, OSError) as problem:
         sys.exit(f"\nThe story went wrong: {problem}")
     except KeyboardInterrupt:

@@ -1,9 +1,10 @@
 """The Rust core, as Python sees it: converts, calls, wraps; decides nothing."""
 
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, final
 
-__all__ = ["Core", "Found", "Refused", "SessionToken", "__version__", "session_cookie_name"]
+__all__ = ["Core", "Found", "Migrations", "Refused", "SessionToken", "__version__", "session_cookie_name"]
 
 __version__: str
 
@@ -86,6 +87,33 @@ class Core:
         """
     def close(self) -> None:
         """Closes the connections. The next use opens them anew."""
+
+@final
+class Migrations:
+    """The migrations of one database. The only part that writes."""
+
+    def __new__(cls, database_url: str | None, schema: str | None) -> Migrations:
+        """Opens nothing. Without a schema it is the URL's, else the first of the search path.
+
+        Raises:
+            ConfigurationError: the URL is missing or wrong.
+        """
+    def applied(self) -> Awaitable[dict[str, datetime]]:
+        """Which are recorded, and since when. Writes nothing.
+
+        Raises:
+            StoreUnavailable: PostgreSQL does not answer.
+            SchemaError: it refuses.
+        """
+    def apply(self, name: str, sql: str) -> Awaitable[list[list[str | None]] | None]:
+        """Runs the SQL and records the name, in one transaction; None when it was recorded before.
+
+        Gives the rows that the SQL selects.
+
+        Raises:
+            StoreUnavailable: PostgreSQL does not answer.
+            SchemaError: it refuses. Either way nothing is changed.
+        """
 
 def session_cookie_name(base_url: str | None, prefix: str | None, name: str | None, secure: bool | None) -> str:
     """The session cookie's name for these settings.

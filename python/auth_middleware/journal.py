@@ -24,6 +24,7 @@ class Journal:
         self._counters = Counter(dict.fromkeys((*Core.reasons(), "identified", "cookie_cache", "store_unavailable"), 0))
         self._saw_good_signature = False
         self._told_cookie_name = False
+        self._told_host_name = False
         self._store_trouble: type[AuthError] | None = None
 
     @property
@@ -65,6 +66,8 @@ class Journal:
             )
         elif refusal.reason == "wrong_cookie_name":
             self._tell_cookie_name(refusal)
+        elif refusal.reason == "no_cookie" and refusal.detail:
+            self._tell_host_name(refusal.detail)
         elif refusal.reason == "bad_signature":
             self._suspect_secret()
 
@@ -92,6 +95,17 @@ class Journal:
             "the URL that the Better Auth server itself uses (https means __Secure-), or "
             "AUTH_MIDDLEWARE_SECURE_COOKIES",
             refusal.detail,
+        )
+
+    def _tell_host_name(self, names: str) -> None:
+        if self._told_host_name:
+            return
+        self._told_host_name = True
+        logger.warning(
+            "a request without our cookie used the name %s: cookies belong to a host, not to a port, so browsers send "
+            "the one that BETTER_AUTH_URL's host set to no other name. Use one name for the page, this API and Better "
+            "Auth",
+            names,
         )
 
     def _suspect_secret(self) -> None:

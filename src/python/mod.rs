@@ -4,6 +4,7 @@ mod authenticator;
 mod bridge;
 mod convert;
 mod errors;
+mod migration;
 mod runtime;
 
 /// The extension module `auth_middleware._core`; its types are told in `_core.pyi`.
@@ -13,6 +14,9 @@ mod _core {
 
     #[pymodule_export]
     use super::authenticator::{Core, Found, Refused, SessionToken, session_cookie_name};
+
+    #[pymodule_export]
+    use super::migration::Migrations;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -93,7 +93,11 @@ pub enum ChannelBinding {
 
 impl DatabaseUrl {
     /// Reads a `postgresql://` URL.
-    pub(super) fn check(text: Option<&str>) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] when it is missing, or says what we cannot honour. No message
+    /// holds its password.
+    pub fn check(text: Option<&str>) -> Result<Self, Error> {
         let text = given(text).ok_or_else(|| {
             wrong("is not set: give the URL of the PostgreSQL database that Better Auth writes to")
         })?;

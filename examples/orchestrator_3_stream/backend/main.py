@@ -13,13 +13,17 @@ from typing import Annotated
 from fastapi import Depends, FastAPI, HTTPException, WebSocket, WebSocketDisconnect
 from fastapi.middleware.cors import CORSMiddleware
 
-# The auth-service calls it AUTH_BASE_URL. Before the import below: the cookie's name follows from it.
-if "AUTH_BASE_URL" in os.environ:
-    os.environ.setdefault("BETTER_AUTH_URL", os.environ["AUTH_BASE_URL"])
+# Before the import below: the cookie's name follows from the auth-service's URL, which calls it AUTH_BASE_URL.
+if auth_base_url := os.environ.get("AUTH_BASE_URL"):
+    os.environ["BETTER_AUTH_URL"] = auth_base_url
+# The pages that may use a visitor's cookie here, for CORS and for WebSocket handshakes alike.
+os.environ.setdefault("FRONTEND_URL", "http://localhost:5175")
 
 from auth_middleware import AuthUser, get_current_user, get_optional_user, lifespan, validate_websocket
 
-FRONTENDS = [url.strip() for url in os.environ.get("FRONTEND_URL", "http://localhost:5175").split(",")]
+FRONTENDS = [url.strip() for url in os.environ["FRONTEND_URL"].split(",")]
+# Off by default: the stream is for those who are signed in.
+ALLOW_ANONYMOUS_WS = os.environ.get("ALLOW_ANONYMOUS_WS") == "1"
 PUSH_SECONDS = 1.0
 
 CurrentUser = Annotated[AuthUser, Depends(get_current_user)]
@@ -63,21 +67,32 @@ async def get_orchestrator(user: OptionalUser) -> dict[str, object]:
 
 @app.websocket("/ws")
 async def stream(websocket: WebSocket) -> None:
-    # Before accept, so that a refusal is a real HTTP answer. A handshake from a foreign page is refused in here too:
-    # browsers send cookies with it and no CORS rule applies.
-    identity = await validate_websocket(websocket)
-    if identity is None:
-        raise HTTPException(status_code=401)
+    user = await listener(websocket)
     await websocket.accept()
     counters.open_sockets += 1
     try:
         with suppress(WebSocketDisconnect):
             while True:
-                await websocket.send_json({"for": identity.user.name, **measurements()})
+                await websocket.send_json({"for": user.name if user else None, **measurements()})
                 counters.pushes += 1
                 await asyncio.sleep(PUSH_SECONDS)
     finally:
         counters.open_sockets -= 1
+
+
+async def listener(websocket: WebSocket) -> AuthUser | None:
+    """Who opens the socket; None: an anonymous visitor, where they are allowed.
+
+    Asked before accept, so that a refusal is a real HTTP answer. A foreign page's handshake is refused too, since
+    browsers send cookies with it and no CORS rule applies: by the wheel where a cookie came, else here.
+    """
+    if identity := await validate_websocket(websocket):
+        return identity.user
+    if not ALLOW_ANONYMOUS_WS:
+        raise HTTPException(status_code=401)
+    if websocket.headers.get("origin", FRONTENDS[0]) not in FRONTENDS:
+        raise HTTPException(status_code=403)
+    return None
 
 
 def measurements() -> dict[str, object]:

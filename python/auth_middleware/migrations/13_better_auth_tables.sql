@@ -1,6 +1,26 @@
 -- Better Auth's tables, in snake_case. Safe to run twice. They go into the first schema of the search_path.
 -- Better Auth itself needs a field mapping to use them: see examples/orchestrator_3_stream/auth-service/src/auth.ts.
 
+-- Beside Better Auth's own camelCase tables these would be half of each, or shadow them.
+DO $$
+DECLARE
+    theirs TEXT;
+BEGIN
+    SELECT string_agg(DISTINCT format('%I.%I', n.nspname, c.relname), ', ') INTO theirs
+    FROM pg_attribute AS a
+    JOIN pg_class AS c ON c.oid = a.attrelid
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname = ANY (current_schemas(false)) AND NOT a.attisdropped
+      AND (c.relname, a.attname) IN (('user', 'emailVerified'), ('session', 'userId'), ('account', 'userId'),
+                                     ('verification', 'expiresAt'));
+    IF theirs IS NOT NULL THEN
+        RAISE EXCEPTION 'Better Auth''s tables are here already, with camelCase columns: %', theirs
+            USING HINT = 'Nothing to migrate: auth_middleware reads them as they are, and Better Auth needs no field '
+                         'mapping for them. For snake_case tables, use another database or another schema.';
+    END IF;
+END
+$$;
+
 -- "user" is quoted because it is a reserved word: unquoted it is the name of the connected role.
 CREATE TABLE IF NOT EXISTS "user" (
     id             TEXT PRIMARY KEY,
@@ -54,3 +74,14 @@ CREATE TABLE IF NOT EXISTS verification (
     updated_at TIMESTAMPTZ DEFAULT NOW()
 );
 CREATE INDEX IF NOT EXISTS idx_verification_identifier ON verification (identifier);
+
+-- A table of these names that was here before was left as it is. If it is somebody else's, this fails and all is undone.
+DO $$
+BEGIN
+    PERFORM id, name, email, email_verified, image, created_at, updated_at FROM "user" LIMIT 0;
+    PERFORM id, user_id, token, expires_at, ip_address, user_agent, created_at, updated_at FROM session LIMIT 0;
+    PERFORM id, user_id, account_id, provider_id, access_token, refresh_token, access_token_expires_at,
+            refresh_token_expires_at, scope, id_token, password, created_at, updated_at FROM account LIMIT 0;
+    PERFORM id, identifier, value, expires_at, created_at, updated_at FROM verification LIMIT 0;
+END
+$$;

@@ -6,6 +6,7 @@
 mod catalog;
 mod connection;
 mod jwks;
+mod migration;
 mod row;
 mod schema;
 mod statement;
@@ -21,6 +22,7 @@ use tokio_postgres::error::SqlState;
 
 use self::catalog::Catalog;
 use self::connection::Connector;
+pub use self::migration::{Migrator, Report};
 use self::schema::Schema;
 use self::statement::Statement;
 use super::{Answer, Store};

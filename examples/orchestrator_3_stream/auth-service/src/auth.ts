@@ -45,6 +45,17 @@ export const auth = betterAuth({
   },
   verification: { fields: { expiresAt: "expires_at", ...times } },
 
+  // In production Better Auth counts attempts: in the memory of each process, or for all of them in a table.
+  ...(settings.rateLimitTable
+    ? {
+        rateLimit: {
+          storage: "database" as const,
+          modelName: settings.rateLimitTable,
+          fields: { lastRequest: "last_request" },
+        },
+      }
+    : {}),
+
   advanced: {
     // `secure` follows from an https base URL, which production requires (settings.ts).
     defaultCookieAttributes: { httpOnly: true, sameSite: "lax", path: "/" },

@@ -15,6 +15,7 @@ export const settings = {
   secret: secret("BETTER_AUTH_SECRET"),
   frontends: origins("FRONTEND_URL"),
   cookieDomain: process.env.COOKIE_DOMAIN || undefined,
+  rateLimitTable: process.env.RATE_LIMIT_TABLE || undefined,
 };
 
 if (mistakes.length > 0) {

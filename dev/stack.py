@@ -1,0 +1,122 @@
+"""The example's three services and its migrations, as child processes: for the demo and for tests.
+
+    stack.migrate(dsn, "tables")
+    with stack.auth_service(port, settings) as auth_service:
+        auth_service.wait_for_url(f"http://localhost:{port}/health")
+
+`settings` are what the services share: DATABASE_URL, BETTER_AUTH_SECRET, AUTH_BASE_URL, FRONTEND_URL. Nothing else that
+the caller's shell says about them reaches them.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TextIO
+
+from dev import node
+from dev.processes import ChildProcess
+
+ROOT = Path(__file__).parent.parent
+EXAMPLE = ROOT / "examples" / "orchestrator_3_stream"
+AUTH_SERVICE = EXAMPLE / "auth-service"
+BACKEND = EXAMPLE / "backend"
+FRONTEND = EXAMPLE / "frontend"
+STORY = EXAMPLE / "story.py"
+
+OUR_SETTINGS = (
+    *("AUTH_", "BETTER_AUTH_", "VITE_", "FRONTEND_URL", "COOKIE_DOMAIN", "RATE_LIMIT_TABLE", "ALLOW_ANONYMOUS_WS"),
+    *("DATABASE_URL", "NODE_ENV"),
+)
+
+
+class MigrationFailed(RuntimeError):
+    """The message is what the command said."""
+
+
+def migrate(dsn: str, *names: str) -> str:
+    """Applies the wheel's migrations as an operator would; returns what the command printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "auth_middleware", "migrate", *names],
+        env={**clean(os.environ), "DATABASE_URL": dsn},  # an argument would show the password in `ps`
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise MigrationFailed(done.stdout.rstrip())
+    return done.stdout.rstrip()
+
+
+def auth_service(
+    port: int, settings: Mapping[str, str], *, package_dir: Path = AUTH_SERVICE, log: TextIO | None = None
+) -> ChildProcess:
+    """Better Auth on Hono, compiled where that is needed; `package_dir` must have been installed."""
+    built = package_dir / "dist" / "index.js"
+    sources = [*package_dir.glob("src/*.ts"), package_dir / "tsconfig.json", package_dir / "package.json"]
+    if not built.exists() or built.stat().st_mtime < max(source.stat().st_mtime for source in sources):
+        node.npm("run", "build", package_dir=package_dir)
+    return ChildProcess(
+        "auth-service",
+        [node.node(), built],
+        cwd=package_dir,
+        env={**clean(node.environment()), "NODE_ENV": "development", **settings, "AUTH_PORT": str(port)},
+        log=log,
+    )
+
+
+def backend(port: int, settings: Mapping[str, str], *, log: TextIO | None = None) -> ChildProcess:
+    """FastAPI. It logs what an operator must act on, and no line for each request."""
+    where = ["--host", "127.0.0.1", "--port", str(port)]
+    return ChildProcess(
+        "backend",
+        [sys.executable, "-m", "uvicorn", "main:app", *where, "--log-level", "warning"],
+        cwd=BACKEND,
+        env={**clean(os.environ), **settings},
+        log=log,
+    )
+
+
+def build_frontend(directory: Path, *, auth_url: str, api_url: str) -> None:
+    """The page into `directory`. The addresses of the services become part of it."""
+    node.install(FRONTEND)
+    addresses = {
+        "VITE_AUTH_URL": auth_url,
+        "VITE_API_BASE_URL": api_url,
+        "VITE_WEBSOCKET_URL": f"ws{api_url.removeprefix('http')}/ws",
+    }
+    done = subprocess.run(
+        [*_vite(), "build", "--outDir", directory, "--emptyOutDir", "--logLevel", "warn"],
+        cwd=FRONTEND,
+        env={**clean(node.environment()), **addresses},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"the frontend cannot be built:\n{done.stdout}")
+
+
+def frontend(port: int, built: Path, *, log: TextIO | None = None) -> ChildProcess:
+    """Serves what `build_frontend` made."""
+    return ChildProcess(
+        "frontend",
+        [*_vite(), "preview", "--outDir", built, "--port", str(port), "--strictPort", "--logLevel", "warn"],
+        cwd=FRONTEND,
+        env=clean(node.environment()),
+        log=log,
+    )
+
+
+def clean(environment: Mapping[str, str]) -> dict[str, str]:
+    """Without what the caller's shell says about the services."""
+    return {name: value for name, value in environment.items() if not name.startswith(OUR_SETTINGS)}
+
+
+def _vite() -> list[Path]:
+    return [node.node(), FRONTEND / "node_modules" / "vite" / "bin" / "vite.js"]

@@ -1,0 +1,47 @@
+// What can go wrong at the auth-service, each with the sentence that a person reads.
+
+export const PASSWORD_LENGTH = { min: 8, max: 128 };
+
+const SENTENCES = {
+  "wrong-password": "This email address and password do not belong together. Check both and try again.",
+  "address-taken": "There is already an account with this email address.",
+  "bad-address": "This does not look like an email address.",
+  "bad-password": `A password has ${PASSWORD_LENGTH.min} to ${PASSWORD_LENGTH.max} characters.`,
+  "too-many": "Too many attempts. Wait a minute, then try again.",
+  "no-cookie":
+    "You were recognised, but your browser did not keep the sign-in cookie. Allow cookies for this site and try again.",
+  unreachable: "The sign-in service does not answer. Check your connection, or try again in a moment.",
+  broken: "Something went wrong at the sign-in service. Try again in a moment.",
+};
+
+export type ProblemKind = keyof typeof SENTENCES;
+
+export class AuthProblem extends Error {
+  constructor(
+    readonly kind: ProblemKind,
+    options?: ErrorOptions,
+  ) {
+    super(SENTENCES[kind], options);
+  }
+}
+
+/** What Better Auth's client gives as `error`. */
+export interface Refusal {
+  status: number;
+  code?: string | undefined;
+}
+
+// From 1.4.6 to today; 1.4.6 makes its codes of its messages.
+const KINDS: Record<string, ProblemKind> = {
+  INVALID_EMAIL_OR_PASSWORD: "wrong-password",
+  USER_ALREADY_EXISTS: "address-taken",
+  USER_ALREADY_EXISTS_USE_ANOTHER_EMAIL: "address-taken",
+  INVALID_EMAIL: "bad-address",
+  PASSWORD_TOO_SHORT: "bad-password",
+  PASSWORD_TOO_LONG: "bad-password",
+};
+
+export function problemOf(refusal: Refusal): AuthProblem {
+  const kind = KINDS[refusal.code ?? ""] ?? (refusal.status === 429 ? "too-many" : "broken");
+  return new AuthProblem(kind, { cause: refusal });
+}

@@ -1,0 +1,125 @@
+import { defineStore } from "pinia";
+import { computed, ref, watch } from "vue";
+
+import { signIn as signInAt, signOut as signOutAt, signUp as signUpAt, useSession } from "../services/authClient";
+import { AuthProblem, problemOf, type Refusal } from "../services/problems";
+
+// Better Auth's client would ask for the session by itself, a little later; we ask at once, and wait for the answer.
+const ASK_OURSELVES = { disableSignal: true };
+const PAST_THE_CACHE = { query: { disableCookieCache: true } };
+
+/**
+ * Who is signed in. Better Auth's client asks at start, when the window gets the focus back, and when another tab
+ * signs out. `signIn`, `signUp` and `signOut` throw an AuthProblem.
+ */
+export const useAuthStore = defineStore("auth", () => {
+  const state = useSession();
+  const isBusy = ref(false);
+  const departure = ref<"signed-out" | "ended" | null>(null);
+
+  const session = computed(() => state.value.data?.session ?? null);
+  const user = computed(() => state.value.data?.user ?? null);
+  const isAuthenticated = computed(() => session.value !== null);
+  const isLoading = computed(() => isBusy.value || state.value.isPending);
+  /** Nobody could tell: which is not the same as signed out. */
+  const isUnknown = computed(() => {
+    const { data, isPending, error } = state.value;
+    return data === null && !isPending && error !== null && error.status !== 401;
+  });
+
+  watch(
+    isAuthenticated,
+    (isIn) => {
+      if (isIn) departure.value = null;
+      // Not by ourselves. (An error alone does not take the session away.)
+      else if (!isBusy.value) departure.value = "ended";
+    },
+    { flush: "sync" },
+  );
+
+  async function signIn(email: string, password: string): Promise<void> {
+    await enter(() => signInAt.email({ email, password, fetchOptions: ASK_OURSELVES }));
+  }
+
+  async function signUp(name: string, email: string, password: string): Promise<void> {
+    await enter(() => signUpAt.email({ name, email, password, fetchOptions: ASK_OURSELVES }));
+  }
+
+  async function signOut(): Promise<void> {
+    await busily(async () => {
+      // Here the client's own signal is wanted: it tells the other tabs.
+      await accepted(() => signOutAt());
+      await until(() => !isAuthenticated.value || state.value.error !== null);
+      if (isAuthenticated.value) throw new AuthProblem("unreachable");
+      departure.value = "signed-out";
+    });
+  }
+
+  /** Asks the database, not the session's five-minute copy in a cookie. */
+  async function recheck(): Promise<void> {
+    await state.value.refetch(PAST_THE_CACHE);
+    await whenKnown();
+  }
+
+  /** Resolves when it is known whether somebody is signed in, or that nobody can tell. */
+  async function whenKnown(): Promise<void> {
+    await until(() => !state.value.isPending);
+  }
+
+  async function enter(ask: () => Promise<Answer>): Promise<void> {
+    await busily(async () => {
+      await accepted(ask);
+      await state.value.refetch();
+      await whenKnown();
+      if (!isAuthenticated.value) throw new AuthProblem(isUnknown.value ? "unreachable" : "no-cookie");
+    });
+  }
+
+  async function busily(work: () => Promise<void>): Promise<void> {
+    isBusy.value = true;
+    try {
+      await work();
+    } finally {
+      isBusy.value = false;
+    }
+  }
+
+  return {
+    session,
+    user,
+    isAuthenticated,
+    isLoading,
+    isUnknown,
+    departure,
+    signIn,
+    signUp,
+    signOut,
+    recheck,
+    whenKnown,
+  };
+});
+
+interface Answer {
+  error: Refusal | null;
+}
+
+async function accepted(ask: () => Promise<Answer>): Promise<void> {
+  const { error } = await ask().catch((cause: unknown) => {
+    throw new AuthProblem("unreachable", { cause });
+  });
+  if (error) throw problemOf(error);
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  if (condition()) return;
+  await new Promise<void>((resolve) => {
+    const stop = watch(
+      condition,
+      () => {
+        stop();
+        resolve();
+      },
+      { flush: "sync" },
+    );
+  });
+}
