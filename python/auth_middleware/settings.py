@@ -44,7 +44,7 @@ class AuthSettings(BaseSettings):
     cookie_prefix: str | None = None
     cookie_name: str | None = None
     secure_cookies: bool | None = None
-    schema_: str | None = Field(default=None, validation_alias=AliasChoices("AUTH_MIDDLEWARE_SCHEMA", "schema"))
+    schema_: str | None = Field(default=None, validation_alias=AliasChoices("AUTH_MIDDLEWARE_SCHEMA"))
     user_table: str | None = None
     session_table: str | None = None
     user_columns: dict[str, str] = Field(default_factory=dict)
@@ -56,6 +56,9 @@ class AuthSettings(BaseSettings):
     prepared_statements: str = "auto"
 
     def __init__(self, **values: Any) -> None:
+        # No alias: then the variable SCHEMA, which anybody may use, would be read.
+        if "schema" in values:
+            values["schema_"] = values.pop("schema")
         problem = None
         try:
             super().__init__(**values)

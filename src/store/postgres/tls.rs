@@ -77,10 +77,16 @@ fn roots(from: &RootCertificates) -> Result<RootCertStore, Error> {
     };
     roots.add_parsable_certificates(certificates);
     if roots.is_empty() {
-        return Err(Error::configuration(
-            "no certificate authority to check the database's certificate by: install the system's \
-             ca-certificates, or name a PEM file by sslrootcert in DATABASE_URL",
-        ));
+        return Err(Error::configuration(match from {
+            RootCertificates::File(path) => {
+                format!("sslrootcert={} in DATABASE_URL holds no certificate in PEM form", path.display())
+            }
+            RootCertificates::Unset | RootCertificates::System => {
+                "no certificate authority to check the database's certificate by: install the system's \
+                 ca-certificates, or name a PEM file by sslrootcert in DATABASE_URL"
+                    .to_owned()
+            }
+        }));
     }
     Ok(roots)
 }
