@@ -10,7 +10,7 @@ from auth_middleware import Auth, Identity, StoreUnavailable
 from dev.postgres import EmbeddedPostgres, execute
 from tests.python.conftest import MakeAuthFor, Role
 from tests.support.databases import TABLES, Database, SignedIn
-from tests.support.polling import first_answer
+from tests.support.polling import first_answer, until
 
 POOLED = "application_name = 'auth_middleware' AND datname = current_database()"
 
@@ -100,6 +100,24 @@ async def test_terminated_connections_are_replaced_without_a_failed_request(
         database.fetch(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {POOLED}")
         found = await asyncio.gather(*(auth.validate_session(who.cookie_value) for who in everybody))
         assert [identity and identity.user.id for identity in found] == [who.user_id for who in everybody]
+
+
+async def test_a_look_up_whose_connection_ends_under_it_is_asked_once_more(
+    database: Database, auth_for: MakeAuthFor
+) -> None:
+    who = database.sign_in()
+    auth = auth_for(database.dsn, lookup_timeout_seconds=30)
+    await auth.open()
+    waiting = "SELECT pid FROM pg_locks WHERE NOT granted AND relation = 'session'::regclass"
+    with database.locked() as blocked:
+        asked = asyncio.create_task(auth.validate_session(who.cookie_value))
+        await until(lambda: blocked() == 1)
+        [(first,)] = database.fetch(waiting)
+        database.fetch("SELECT pg_terminate_backend(%s)", first)
+        await until(lambda: database.fetch(waiting) not in ([], [(first,)]) or asked.done())
+    identity = await asked
+    assert identity
+    assert identity.user.id == who.user_id
 
 
 async def test_connections_terminated_in_the_middle_of_look_ups_are_replaced_too(
