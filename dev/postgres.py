@@ -29,6 +29,8 @@ from dev.processes import ChildProcess, free_port
 SUPERUSER = "postgres"
 # PostgreSQL refuses to run as root. This user exists everywhere, so nothing has to be added to the machine.
 UNPRIVILEGED_USER = "nobody"
+# The system's own PostgreSQL: unlike the embedded one it has TLS.
+DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
 
 SETTINGS: Mapping[str, str] = {
     "max_connections": "200",
@@ -42,7 +44,7 @@ SETTINGS: Mapping[str, str] = {
 class EmbeddedPostgres:
     """A cluster in `directory` (empty), or in a temporary one that goes with it; TCP on 127.0.0.1 and a Unix socket.
 
-    `settings` are postgresql.conf parameters on top of SETTINGS.
+    `settings` are postgresql.conf parameters on top of SETTINGS. `programs` is another PostgreSQL's bin directory.
     """
 
     def __init__(
@@ -50,12 +52,14 @@ class EmbeddedPostgres:
         directory: Path | None = None,
         *,
         settings: Mapping[str, str] | None = None,
+        programs: Path | None = None,
         log: TextIO | None = None,
     ) -> None:
         self.port = free_port()
         self.password = secrets.token_hex(16)
         self._given_directory = directory
         self._settings = {**SETTINGS, **(settings or {})}
+        self._given_programs = programs
         self._log = log
         self._user = UNPRIVILEGED_USER if os.geteuid() == 0 else None
         self._process: ChildProcess | None = None
@@ -66,7 +70,7 @@ class EmbeddedPostgres:
             self.socket_directory.mkdir(parents=True, exist_ok=True)
             if self._user:
                 shutil.chown(self.socket_directory, self._user)
-            self._programs = _reachable_programs(self.socket_directory, self._user)
+            self._programs = self._given_programs or _reachable_programs(self.socket_directory, self._user)
             self._initialise()
             self.start()
         except BaseException:
@@ -99,6 +103,15 @@ class EmbeddedPostgres:
         """Ends the database's connections; it need not exist."""
         execute(self.dsn(), sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
+    def place(self, name: str, text: str) -> Path:
+        """A file in its directory that only it may read."""
+        path = self.socket_directory / name
+        path.touch(mode=0o600)
+        if self._user:
+            shutil.chown(path, self._user)
+        path.write_text(text)
+        return path
+
     def start(self) -> None:
         """On the same port as before."""
         assert self._process is None, "already started"
@@ -125,11 +138,7 @@ class EmbeddedPostgres:
         return self.socket_directory / "data"
 
     def _initialise(self) -> None:
-        password_file = self.socket_directory / "password"
-        password_file.touch(mode=0o600)
-        if self._user:
-            shutil.chown(password_file, self._user)
-        password_file.write_text(self.password)
+        password_file = self.place("password", self.password)
         options = ["--auth=scram-sha-256", f"--pwfile={password_file}", "--encoding=UTF8", "--locale=C", "--no-sync"]
         initdb = subprocess.run(
             [self._programs / "initdb", "-U", SUPERUSER, "-D", self._data_directory, *options],
