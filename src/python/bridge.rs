@@ -16,6 +16,7 @@ use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
+use super::runtime;
 use crate::lookup::Outcome;
 
 /// What becomes of an outcome, on the loop's thread.
@@ -49,6 +50,9 @@ pub(super) struct Ready {
 impl Ready {
     /// Hands an outcome over. Only the first of a queue wakes the loop.
     pub(super) fn push(&self, id: u64, outcome: Outcome) {
+        if runtime::is_ending() {
+            return;
+        }
         let mut outcomes = lock(&self.outcomes);
         outcomes.push((id, outcome));
         let is_first = outcomes.len() == 1;
