@@ -1,5 +1,5 @@
-//! The whole way of a request, in order: credentials, origin, signature; then, if it is worth
-//! asking, one look-up and one decision.
+//! The whole way of a request, in order: credentials, origin, signature, cookie cache; then,
+//! if it is worth asking, one look-up and one decision.
 //!
 //! [`Authenticator::inspect`] is pure: no clock, no I/O. What it cannot decide it hands on as a
 //! [`SessionToken`], so a forged cookie never reaches the store.
@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use crate::cookie_cache::CookieCache;
+use crate::cookie_cache::keys::PublicKeys;
 use crate::credentials::{self, Credentials, RawCookie, Request};
 use crate::identity::Identity;
 use crate::origin;
@@ -22,6 +24,8 @@ use crate::store::Answer;
 pub enum Verdict {
     /// Nobody, and why.
     Refused(Refusal),
+    /// Whom Better Auth's signed snapshot names, where the operator chose to believe it.
+    Known(Arc<Identity>),
     /// Whoever the store says has this token.
     Lookup(SessionToken),
 }
@@ -32,28 +36,55 @@ pub struct Authenticator {
     names: CookieNames,
     origins: TrustedOrigins,
     keys: Keys,
+    cookie_cache: Option<CookieCache>,
 }
 
 impl Authenticator {
-    /// An authenticator for these settings.
+    /// An authenticator for these settings. `public_keys` are those of the `jwks` table, which
+    /// only the cookie cache signed by them needs.
     #[must_use]
-    pub fn new(settings: &Settings) -> Self {
+    pub fn new(settings: &Settings, public_keys: &PublicKeys) -> Self {
+        let cookie_cache = settings.cookie_cache.as_ref();
         Self {
             names: settings.cookie_names.clone(),
             origins: settings.trusted_origins.clone(),
-            keys: Keys::new(&settings.secrets),
+            keys: Keys::new(&settings.secrets.signing),
+            cookie_cache: cookie_cache.map(|chosen| CookieCache::new(chosen, settings, public_keys)),
         }
     }
 
     /// Decides from the headers what can be decided from them.
-    pub fn inspect<'a>(&self, request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>) -> Verdict {
-        let kind = request.kind;
-        let shown = Credentials::read(request.into_headers(), &self.names);
-        let Some(cookie) = shown.session_cookie else { return self.refuse_without_cookie(&shown) };
-        if let Err(origin) = origin::check(kind, &shown, &self.origins, &self.names) {
-            return Verdict::Refused(Refusal::with_detail(Reason::Origin, origin));
+    pub fn inspect<'a>(
+        &self,
+        request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>,
+        now: DateTime<Utc>,
+    ) -> Verdict {
+        let (token, shown) = match self.verify_request(request) {
+            Ok(verified) => verified,
+            Err(refusal) => return Verdict::Refused(refusal),
+        };
+        let known = self
+            .cookie_cache
+            .as_ref()
+            .and_then(|cache| cache.read(&shown.session_data.decode()?, &token, now));
+        match known {
+            Some(identity) => match Self::decide(Answer::Found(identity), now) {
+                Ok(identity) => Verdict::Known(identity),
+                Err(refusal) => Verdict::Refused(refusal),
+            },
+            None => Verdict::Lookup(token),
         }
-        self.verify(cookie.decode())
+    }
+
+    /// The same, for a route that must know what the store says now: never [`Verdict::Known`].
+    pub fn inspect_for_store<'a>(
+        &self,
+        request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>,
+    ) -> Verdict {
+        match self.verify_request(request) {
+            Ok((token, _)) => Verdict::Lookup(token),
+            Err(refusal) => Verdict::Refused(refusal),
+        }
     }
 
     /// Decides about a cookie value that somebody else took out of the request, percent-encoded
@@ -63,7 +94,10 @@ impl Authenticator {
         if value.is_empty() {
             return Verdict::Refused(Reason::NoCookie.into());
         }
-        self.verify(credentials::decode(Cow::Borrowed(value)))
+        match self.verify(credentials::decode(Cow::Borrowed(value))) {
+            Ok(token) => Verdict::Lookup(token),
+            Err(refusal) => Verdict::Refused(refusal),
+        }
     }
 
     /// The session cookie as it stands in the headers.
@@ -74,13 +108,14 @@ impl Authenticator {
         Credentials::read(headers, &self.names).session_cookie.map(RawCookie::as_text)
     }
 
-    /// Decides about what the store answered, at the time of the request.
+    /// Decides about what was found, at the time of the request.
     ///
     /// # Errors
     /// The refusal. A session is valid up to and including `expires_at`, as in Better Auth.
     pub fn decide(answer: Answer, now: DateTime<Utc>) -> Result<Arc<Identity>, Refusal> {
         match answer {
             Answer::Found(identity) if identity.session.expires_at < now => Err(Reason::Expired.into()),
+            Answer::Found(identity) if is_banned(&identity, now) => Err(Reason::Banned.into()),
             Answer::Found(identity) => Ok(identity),
             Answer::NoSession => Err(Reason::UnknownSession.into()),
             Answer::NoUser => Err(Reason::UnknownUser.into()),
@@ -88,18 +123,33 @@ impl Authenticator {
         }
     }
 
-    fn verify(&self, value: Option<Cow<'_, str>>) -> Verdict {
-        match value.and_then(|value| self.keys.verify(&value)) {
-            Some(token) => Verdict::Lookup(token),
-            None => Verdict::Refused(Reason::BadSignature.into()),
+    /// Credentials, origin, signature.
+    fn verify_request<'a>(
+        &self,
+        request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>,
+    ) -> Result<(SessionToken, Credentials<'a>), Refusal> {
+        let kind = request.kind;
+        let shown = Credentials::read(request.into_headers(), &self.names);
+        let Some(cookie) = shown.session_cookie else { return Err(self.refuse_without_cookie(&shown)) };
+        if let Err(origin) = origin::check(kind, &shown, &self.origins, &self.names) {
+            return Err(Refusal::with_detail(Reason::Origin, origin));
         }
+        Ok((self.verify(cookie.decode())?, shown))
     }
 
-    fn refuse_without_cookie(&self, shown: &Credentials<'_>) -> Verdict {
-        if shown.other_spelling {
-            let name = self.names.other_spelling.clone();
-            return Verdict::Refused(Refusal::with_detail(Reason::WrongCookieName, name));
-        }
-        Verdict::Refused(Reason::NoCookie.into())
+    fn verify(&self, value: Option<Cow<'_, str>>) -> Result<SessionToken, Refusal> {
+        value.and_then(|value| self.keys.verify(&value)).ok_or_else(|| Reason::BadSignature.into())
     }
+
+    fn refuse_without_cookie(&self, shown: &Credentials<'_>) -> Refusal {
+        if shown.other_spelling {
+            return Refusal::with_detail(Reason::WrongCookieName, self.names.other_spelling.clone());
+        }
+        Reason::NoCookie.into()
+    }
+}
+
+/// Better Auth lets a ban lapse at `banExpires`.
+fn is_banned(identity: &Identity, now: DateTime<Utc>) -> bool {
+    identity.user.ban.is_some_and(|ban| ban.expires_at.is_none_or(|expires_at| expires_at >= now))
 }

@@ -6,6 +6,7 @@
 //! whole value is percent-decoded or, where that fails, kept as it is.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use percent_encoding::percent_decode;
 
@@ -76,10 +77,12 @@ impl<'a> Header<'a> {
 }
 
 /// What a request shows of its sender.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Credentials<'a> {
     /// The session cookie, still encoded; None when there is none or it is empty.
     pub session_cookie: Option<RawCookie<'a>>,
+    /// The cookie cache's cookie, or its chunks.
+    pub session_data: SessionData<'a>,
     /// Whether the cookie's other spelling (`__Secure-` or not) came.
     pub other_spelling: bool,
     /// `Origin`.
@@ -102,6 +105,8 @@ impl<'a> Credentials<'a> {
                         if name == names.session_token.as_bytes() {
                             // First wins, also across several Cookie headers (HTTP/2 splits them).
                             session_cookie.get_or_insert(RawCookie(value));
+                        } else if let Some(rest) = name.strip_prefix(names.session_data.as_bytes()) {
+                            shown.session_data.add(rest, RawCookie(value));
                         } else if name == names.other_spelling.as_bytes() {
                             shown.other_spelling = true;
                         }
@@ -116,6 +121,43 @@ impl<'a> Credentials<'a> {
         shown.session_cookie = session_cookie.filter(|cookie| !cookie.0.is_empty());
         shown
     }
+}
+
+/// The `session_data` cookie: whole, or in chunks `<name>.0`, `<name>.1`, … where it is large.
+#[derive(Clone, Debug, Default)]
+pub struct SessionData<'a> {
+    whole: Option<RawCookie<'a>>,
+    chunks: BTreeMap<u8, RawCookie<'a>>,
+}
+
+impl<'a> SessionData<'a> {
+    fn add(&mut self, name_rest: &[u8], value: RawCookie<'a>) {
+        if name_rest.is_empty() {
+            self.whole.get_or_insert(value);
+        } else if let Some(index) = chunk_index(name_rest) {
+            // Of chunks, Better Auth takes the last of one name.
+            self.chunks.insert(index, value);
+        }
+    }
+
+    /// The value, decoded: the whole cookie where it is not empty, else the chunks in the order of
+    /// their numbers. None when there is nothing.
+    #[must_use]
+    pub fn decode(&self) -> Option<Cow<'a, str>> {
+        if let Some(whole) = self.whole.filter(|whole| !whole.0.is_empty()) {
+            return Some(decode_uri_component(whole.as_text()));
+        }
+        let joined: String =
+            self.chunks.values().map(|chunk| decode_uri_component(chunk.as_text())).collect();
+        (!joined.is_empty()).then_some(Cow::Owned(joined))
+    }
+}
+
+/// `.0` to `.99`, as Better Auth writes them: no leading noughts, at most a hundred.
+fn chunk_index(name_rest: &[u8]) -> Option<u8> {
+    let digits = std::str::from_utf8(name_rest.strip_prefix(b".")?).ok()?;
+    let index: u8 = digits.parse().ok()?;
+    (index < 100 && index.to_string() == digits).then_some(index)
 }
 
 /// A cookie's value as it stands in the header, without quotes, not yet percent-decoded.
@@ -146,15 +188,16 @@ impl<'a> RawCookie<'a> {
 /// would throw; None when it is longer than any session cookie.
 #[must_use]
 pub fn decode(value: Cow<'_, str>) -> Option<Cow<'_, str>> {
-    if value.len() > MAX_COOKIE_BYTES {
-        return None;
-    }
+    (value.len() <= MAX_COOKIE_BYTES).then(|| decode_uri_component(value))
+}
+
+fn decode_uri_component(value: Cow<'_, str>) -> Cow<'_, str> {
     if !value.contains('%') || !has_only_whole_escapes(value.as_bytes()) {
-        return Some(value);
+        return value;
     }
     match percent_decode(value.as_bytes()).decode_utf8() {
-        Ok(decoded) => Some(Cow::Owned(decoded.into_owned())),
-        Err(_) => Some(value),
+        Ok(decoded) => Cow::Owned(decoded.into_owned()),
+        Err(_) => value,
     }
 }
 

@@ -53,13 +53,24 @@ pub struct User {
     pub created_at: Option<DateTime<Utc>>,
     /// None where a hand-written table allows NULL.
     pub updated_at: Option<DateTime<Utc>>,
+    /// The admin plugin's ban, where there is one: `banned` is true.
+    pub ban: Option<Ban>,
     /// The application's own fields, in the order in which it declared them.
     pub own: Vec<Value>,
+}
+
+/// A user who may not sign in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ban {
+    /// When it lapses; None is never.
+    pub expires_at: Option<DateTime<Utc>>,
 }
 
 /// The value of a field that the application declared.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
+    /// Not in the snapshot: the application's default holds. Rows have every field.
+    Absent,
     /// NULL.
     Null,
     /// Text, enums, uuids, exact numbers, dates.

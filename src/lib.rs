@@ -8,8 +8,9 @@
 //! | 1 | [`credentials`] | what does the request show? |
 //! | 2 | [`origin`] | may a page from there speak for this user? |
 //! | 3 | [`signature`] | did Better Auth sign this token? |
-//! | 4 | [`lookup`] | gathers what waits, asks once, answers each |
-//! | 5 | [`store`] | what does the database say of the token? |
+//! | 4 | [`cookie_cache`] | does a signed snapshot tell, and may it be believed? |
+//! | 5 | [`lookup`] | gathers what waits, asks once, answers each |
+//! | 6 | [`store`] | what does the database say of the token? |
 //! | | [`identity`] | the session and its user |
 //! | | [`authenticator`] | the whole way as one story |
 //!
@@ -17,6 +18,7 @@
 //!
 //! ```
 //! use auth_middleware::authenticator::{Authenticator, Verdict};
+//! use auth_middleware::cookie_cache::keys::PublicKeys;
 //! use auth_middleware::credentials::{Request, Kind};
 //! use auth_middleware::refusal::Reason;
 //! use auth_middleware::settings::{RawSettings, Settings};
@@ -27,14 +29,15 @@
 //!     base_url: Some("http://localhost:3000".into()),
 //!     ..RawSettings::default()
 //! })?;
-//! let authenticator = Authenticator::new(&settings);
+//! let authenticator = Authenticator::new(&settings, &PublicKeys::default());
 //! let headers = [(b"cookie".as_slice(), b"better-auth.session_token=forged.signature".as_slice())];
-//! let verdict = authenticator.inspect(Request::new(Kind::SafeHttp, headers));
+//! let verdict = authenticator.inspect(Request::new(Kind::SafeHttp, headers), chrono::Utc::now());
 //! assert!(matches!(verdict, Verdict::Refused(refusal) if refusal.reason == Reason::BadSignature));
 //! # Ok::<(), auth_middleware::error::Error>(())
 //! ```
 
 pub mod authenticator;
+pub mod cookie_cache;
 pub mod credentials;
 pub mod error;
 pub mod identity;

@@ -20,11 +20,14 @@ pub enum Reason {
     Unreadable,
     /// The session's time is over.
     Expired,
+    /// The user is banned. Better Auth looks at that only when somebody signs in; we look at each
+    /// request.
+    Banned,
 }
 
 impl Reason {
     /// Every reason, for counters that start at nought.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::NoCookie,
         Self::WrongCookieName,
         Self::Origin,
@@ -33,6 +36,7 @@ impl Reason {
         Self::UnknownUser,
         Self::Unreadable,
         Self::Expired,
+        Self::Banned,
     ];
 
     /// The name in logs and counters.
@@ -47,6 +51,7 @@ impl Reason {
             Self::UnknownUser => "unknown_user",
             Self::Unreadable => "unreadable",
             Self::Expired => "expired",
+            Self::Banned => "banned",
         }
     }
 

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
@@ -69,6 +69,13 @@ impl Keys {
         let signed =
             |key: &Hmac<Sha256>| key.clone().chain_update(token.as_bytes()).verify_slice(&signature).is_ok();
         self.0.iter().any(signed).then(|| SessionToken(token.into()))
+    }
+
+    /// Whether an unpadded base64url signature over this text is good: the cookie cache's form.
+    #[must_use]
+    pub fn verify_compact(&self, text: &str, signature: &str) -> bool {
+        let Ok(signature) = URL_SAFE_NO_PAD.decode(signature) else { return false };
+        self.0.iter().any(|key| key.clone().chain_update(text.as_bytes()).verify_slice(&signature).is_ok())
     }
 
     /// The decoded cookie value that Better Auth would set for a token, under the current key.

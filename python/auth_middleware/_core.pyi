@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Any, final
 
-__all__ = ["Core", "Found", "Refused", "SessionToken", "__version__", "session_cookie_name"]
+__all__ = ["Core", "Found", "Pending", "Refused", "SessionToken", "__version__", "session_cookie_name"]
 
 __version__: str
 
@@ -35,11 +35,30 @@ class Found:
     def session(self) -> dict[str, Any]: ...
 
 @final
+class Pending:
+    """A look-up under way, for as many waiters as there are."""
+
+    def wait(self) -> Awaitable[Found | Refused]:
+        """A future of its own for each waiter: cancelling one leaves the others.
+
+        Raises:
+            StoreUnavailable: the store did not answer in time.
+            SchemaError: the tables cannot be read.
+        """
+    def give_up(self) -> bool:
+        """Called by a waiter that was cancelled. True when nobody waits any more: it is not asked then."""
+
+@final
 class Core:
     """One configured authenticator. Its pool opens at first use, and anew in a forked child."""
 
-    def __new__(cls, settings: Mapping[str, object], user_fields: Sequence[str], session_fields: Sequence[str]) -> Core:
-        """Checks every setting.
+    def __new__(
+        cls,
+        settings: Mapping[str, object],
+        user_fields: Sequence[tuple[str, bool]],
+        session_fields: Sequence[tuple[str, bool]],
+    ) -> Core:
+        """Checks every setting. The own fields come as names, and whether each has no default.
 
         Raises:
             ConfigurationError: the first that is wrong.
@@ -49,24 +68,24 @@ class Core:
     @property
     def retry_after_seconds(self) -> int: ...
     @property
+    def secret_fingerprint(self) -> str:
+        """Tells two deployments' secrets apart; 12 hexadecimal digits that lead back to neither."""
+    @property
     def warnings(self) -> list[str]:
         """What an operator should know of the settings."""
     @staticmethod
     def reasons() -> list[str]:
         """Every reason that a refusal can have, in the order in which a request can meet them."""
-    def inspect(self, headers: Iterable[tuple[bytes, bytes]], method: str | None) -> SessionToken | Refused:
+    def inspect(self, headers: Iterable[tuple[bytes, bytes]], method: str | None) -> SessionToken | Found | Refused:
         """Decides from ASGI headers what can be decided from them. No method: a WebSocket handshake."""
+    def inspect_for_store(self, headers: Iterable[tuple[bytes, bytes]], method: str | None) -> SessionToken | Refused:
+        """The same, but believes no cookie cache."""
     def inspect_value(self, cookie_value: str) -> SessionToken | Refused:
         """Decides about a signed cookie value, percent-encoded or not."""
     def session_cookie(self, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
         """The session cookie as it stands in the headers."""
-    def look_up(self, token: SessionToken) -> Awaitable[Found | Refused]:
-        """Asks the store.
-
-        Raises:
-            StoreUnavailable: it did not answer in time.
-            SchemaError: the tables cannot be read.
-        """
+    def look_up(self, token: SessionToken) -> Pending:
+        """Asks the store, for the running event loop. Nothing is awaited yet."""
     def open(self) -> Awaitable[list[str]]:
         """Connects and reads the catalog; gives what an operator should know of it.
 

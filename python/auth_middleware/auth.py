@@ -35,7 +35,8 @@ class Auth(Authenticator[SessionT_co, UserT_co]):
     """Who sent this request? By settings of one's own, into models of one's own.
 
     `current_user`, `optional_user` and `current_session` are dependencies with one parameter: for
-    `Depends` on HTTP and WebSocket routes, and for a direct `await`.
+    `Depends` on HTTP and WebSocket routes, and for a direct `await`. So is `fresh_user`, for routes
+    that must know what the store says now whatever `freshness` is set.
 
     Raises:
         ConfigurationError: a setting is missing or wrong.
@@ -81,11 +82,16 @@ class Auth(Authenticator[SessionT_co, UserT_co]):
         async def current_user(request: HTTPConnection) -> UserT_co:
             return _required(await self._identify(request)).user
 
+        async def fresh_user(request: HTTPConnection) -> UserT_co:
+            asked = self.identify_fresh(request)
+            return _required(await answers.answered(asked, self._core.retry_after_seconds)).user
+
         async def current_session(request: HTTPConnection) -> SessionT_co:
             return _required(await self._identify(request)).session
 
         self.optional_user = documented(optional_user, self.cookie_name)
         self.current_user = documented(current_user, self.cookie_name)
+        self.fresh_user = documented(fresh_user, self.cookie_name)
         self.current_session = documented(current_session, self.cookie_name)
 
     async def _identify(self, request: HTTPConnection) -> Identity[SessionT_co, UserT_co] | Refused:

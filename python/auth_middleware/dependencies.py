@@ -89,6 +89,11 @@ async def get_optional_user(request: HTTPConnection) -> AuthUser | None:
     return await serving(request).optional_user(request)
 
 
+async def get_fresh_user(request: HTTPConnection) -> AuthUser:
+    """The user, by what the store says now, whatever `freshness` is set. Raises as `get_current_user` does."""
+    return await serving(request).fresh_user(request)
+
+
 async def get_current_session(request: HTTPConnection) -> AuthSession:
     """The session that this request shows. Raises as `get_current_user` does."""
     return await serving(request).current_session(request)
@@ -114,5 +119,5 @@ async def validate_session(cookie_value: str | None) -> Identity | None:
     return await serving(None).validate_session(cookie_value)
 
 
-for _dependency in (get_current_user, get_optional_user, get_current_session):
+for _dependency in (get_current_user, get_optional_user, get_fresh_user, get_current_session):
     documented(_dependency, SESSION_COOKIE_NAME)

@@ -55,6 +55,7 @@ class Identity(NamedTuple, Generic[SessionT_co, UserT_co]):
     user: UserT_co
 
 
-def own_fields(model: type[BaseModel], base: type[BaseModel]) -> list[str]:
-    """The fields that a subclass declares beyond Better Auth's own."""
-    return [name for name in model.model_fields if name not in base.model_fields]
+def own_fields(model: type[BaseModel], base: type[BaseModel]) -> list[tuple[str, bool]]:
+    """The fields that a subclass declares beyond Better Auth's own, and whether each is required."""
+    fields = model.model_fields.items()
+    return [(name, field.is_required()) for name, field in fields if name not in base.model_fields]

@@ -37,12 +37,14 @@ class AuthSettings(BaseSettings):
     database_url: SecretStr | None = Field(default=None, validation_alias=AliasChoices("DATABASE_URL"))
     secret: SecretStr | None = Field(default=None, validation_alias=AliasChoices("BETTER_AUTH_SECRET", "AUTH_SECRET"))
     secrets: SecretStr | None = Field(default=None, validation_alias=AliasChoices("BETTER_AUTH_SECRETS"))
+    previous_secrets: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)] = ()
     base_url: str | None = Field(default=None, validation_alias=AliasChoices("BETTER_AUTH_URL", "AUTH_BASE_URL"))
     trusted_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
         default=(), validation_alias=AliasChoices("BETTER_AUTH_TRUSTED_ORIGINS", "FRONTEND_URL")
     )
     cookie_prefix: str | None = None
     cookie_name: str | None = None
+    cache_cookie_name: str | None = None
     secure_cookies: bool | None = None
     schema_: str | None = Field(default=None, validation_alias=AliasChoices("AUTH_MIDDLEWARE_SCHEMA"))
     user_table: str | None = None
@@ -54,11 +56,17 @@ class AuthSettings(BaseSettings):
     max_waiting: int = 10_000
     retry_after_seconds: int = 1
     prepared_statements: str = "auto"
+    freshness: str = "always"
+    cache_strategy: str = "compact"
+    cache_version: str = "1"
 
     def __init__(self, **values: Any) -> None:
         # No alias: then the variable SCHEMA, which anybody may use, would be read.
         if "schema" in values:
             values["schema_"] = values.pop("schema")
+        unknown = [name for name in values if not name.startswith("_") and name not in type(self).model_fields]
+        if unknown:
+            raise ConfigurationError(f"AuthSettings has no field {', '.join(unknown)}: see its signature")
         problem = None
         try:
             super().__init__(**values)
@@ -75,6 +83,7 @@ class AuthSettings(BaseSettings):
         """The values in plain, for Rust to check."""
         values: dict[str, object] = self.model_dump()
         values["schema"] = values.pop("schema_")
+        values["previous_secrets"] = [secret.get_secret_value() for secret in self.previous_secrets]
         return {
             name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in values.items()
         }

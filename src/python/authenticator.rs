@@ -3,19 +3,23 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::Utc;
+use pyo3::IntoPyObjectExt as _;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use tokio_util::task::AbortOnDropHandle;
 
-use super::bridge::awaitable;
-use super::convert::{Headers, OwnFields, SettingsDict, session_dict, user_dict};
+use super::bridge::{Bridge, Promise};
+use super::cold::awaitable;
+use super::convert::{Headers, OwnFields, SettingsDict, own_fields, session_dict, user_dict};
 use super::errors::exception;
 use super::runtime;
 use crate::authenticator::{Authenticator, Verdict};
+use crate::cookie_cache::keys::PublicKeys;
 use crate::credentials::{Kind, Request};
 use crate::identity::Identity;
-use crate::lookup::Lookup;
+use crate::lookup::{Lookup, Outcome, Ticket};
 use crate::refusal::{Reason, Refusal};
-use crate::settings::{CookieNames, Settings};
+use crate::settings::{CookieNames, CookieOptions, Settings, Strategy};
 use crate::signature;
 use crate::store::postgres::PostgresStore;
 
@@ -25,6 +29,7 @@ pub(super) struct Core {
     settings: Settings,
     authenticator: Authenticator,
     own_fields: Arc<OwnFields>,
+    public_keys: PublicKeys,
     opened: Mutex<Option<Opened>>,
 }
 
@@ -34,21 +39,29 @@ struct Opened {
     process: u32,
     store: Arc<PostgresStore>,
     lookup: Arc<Lookup>,
+    /// Keeps the public keys up to date, where the cookie cache is signed by them.
+    _key_keeper: Arc<Option<AbortOnDropHandle<()>>>,
 }
 
 #[pymethods]
 impl Core {
     #[new]
-    fn new(settings: SettingsDict, user_fields: Vec<String>, session_fields: Vec<String>) -> PyResult<Self> {
-        let own_fields = OwnFields { user: user_fields, session: session_fields };
+    fn new(
+        settings: SettingsDict,
+        user_fields: Vec<(String, bool)>,
+        session_fields: Vec<(String, bool)>,
+    ) -> PyResult<Self> {
+        let own_fields = OwnFields { user: own_fields(user_fields), session: own_fields(session_fields) };
         let settings =
             Settings::check(settings.with_own_fields(&own_fields)).map_err(|error| exception(&error))?;
         // Certificates are read at opening; whether they can be shows now.
         PostgresStore::new(&settings).map_err(|error| exception(&error))?;
+        let public_keys = PublicKeys::default();
         Ok(Self {
-            authenticator: Authenticator::new(&settings),
+            authenticator: Authenticator::new(&settings, &public_keys),
             settings,
             own_fields: Arc::new(own_fields),
+            public_keys,
             opened: Mutex::new(None),
         })
     }
@@ -64,6 +77,11 @@ impl Core {
     }
 
     #[getter]
+    fn secret_fingerprint(&self) -> String {
+        self.settings.secrets.fingerprint()
+    }
+
+    #[getter]
     fn warnings(&self) -> Vec<String> {
         self.settings.warnings.clone()
     }
@@ -74,13 +92,22 @@ impl Core {
     }
 
     fn inspect(&self, headers: &Bound<'_, PyAny>, method: Option<&str>) -> PyResult<Inspected> {
+        if self.is_signed_by_public_keys() {
+            // Answers that need no store need keys that are kept up to date.
+            self.opened()?;
+        }
         let headers = Headers::read(headers)?;
-        let kind = method.map_or(Kind::Handshake, Kind::of_method);
-        Ok(self.authenticator.inspect(Request::new(kind, headers.iter())).into())
+        let verdict = self.authenticator.inspect(Request::new(kind(method), headers.iter()), Utc::now());
+        Ok(self.inspected(verdict))
+    }
+
+    fn inspect_for_store(&self, headers: &Bound<'_, PyAny>, method: Option<&str>) -> PyResult<Inspected> {
+        let headers = Headers::read(headers)?;
+        Ok(self.inspected(self.authenticator.inspect_for_store(Request::new(kind(method), headers.iter()))))
     }
 
     fn inspect_value(&self, cookie_value: &str) -> Inspected {
-        self.authenticator.inspect_value(cookie_value).into()
+        self.inspected(self.authenticator.inspect_value(cookie_value))
     }
 
     fn session_cookie(&self, headers: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
@@ -88,17 +115,20 @@ impl Core {
         Ok(self.authenticator.session_cookie(headers.iter()).map(Into::into))
     }
 
-    fn look_up<'py>(&self, py: Python<'py>, token: &SessionToken) -> PyResult<Bound<'py, PyAny>> {
+    fn look_up(&self, py: Python<'_>, token: &SessionToken) -> PyResult<Pending> {
         let now = Utc::now();
         let Opened { lookup, .. } = self.opened()?;
-        let (token, own_fields) = (token.0.clone(), Arc::clone(&self.own_fields));
-        awaitable(py, async move {
-            let answer = lookup.find(&token).await.map_err(|error| exception(&error))?;
-            Ok(match Authenticator::decide(answer, now) {
-                Ok(identity) => LookedUp::Found(Found { identity, own_fields }),
-                Err(refusal) => LookedUp::Refused(refusal.into()),
-            })
-        })
+        let own_fields = Arc::clone(&self.own_fields);
+        let convert = move |py: Python<'_>, outcome: Outcome| {
+            let answer = outcome.map_err(|error| exception(&error))?;
+            match Authenticator::decide(answer, now) {
+                Ok(identity) => Found { identity, own_fields }.into_py_any(py),
+                Err(refusal) => Refused::from(refusal).into_py_any(py),
+            }
+        };
+        let bridge = Bridge::of_running_loop(py)?;
+        let (id, promise, tell) = bridge.get().expect(Box::new(convert));
+        Ok(Pending { bridge: bridge.unbind(), id, promise, ticket: lookup.ask(&token.0, tell) })
     }
 
     fn open<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -117,7 +147,21 @@ impl Core {
     }
 }
 
+fn kind(method: Option<&str>) -> Kind {
+    method.map_or(Kind::Handshake, Kind::of_method)
+}
+
 impl Core {
+    fn inspected(&self, verdict: Verdict) -> Inspected {
+        match verdict {
+            Verdict::Lookup(token) => Inspected::Token(SessionToken(token)),
+            Verdict::Refused(refusal) => Inspected::Refused(refusal.into()),
+            Verdict::Known(identity) => {
+                Inspected::Found(Found { identity, own_fields: Arc::clone(&self.own_fields) })
+            }
+        }
+    }
+
     fn opened(&self) -> PyResult<Opened> {
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         let process = std::process::id();
@@ -126,10 +170,20 @@ impl Core {
             parents => {
                 std::mem::forget(parents);
                 let store = Arc::new(PostgresStore::new(&self.settings).map_err(|error| exception(&error))?);
-                let lookup = Arc::new(Lookup::start(&store, self.settings.limits, &runtime::handle()?));
-                Ok(opened.insert(Opened { process, store, lookup }).clone())
+                let runtime = runtime::handle()?;
+                let lookup = Arc::new(Lookup::start(&store, self.settings.limits, &runtime));
+                let key_keeper = Arc::new(self.is_signed_by_public_keys().then(|| {
+                    AbortOnDropHandle::new(runtime.spawn(self.public_keys.clone().keep(Arc::clone(&store))))
+                }));
+                Ok(opened.insert(Opened { process, store, lookup, _key_keeper: key_keeper }).clone())
             }
         }
+    }
+}
+
+impl Core {
+    fn is_signed_by_public_keys(&self) -> bool {
+        self.settings.cookie_cache.as_ref().is_some_and(|cache| cache.strategy == Strategy::Jwks)
     }
 }
 
@@ -213,23 +267,33 @@ impl Found {
 #[derive(IntoPyObject)]
 enum Inspected {
     Token(SessionToken),
-    Refused(Refused),
-}
-
-impl From<Verdict> for Inspected {
-    fn from(verdict: Verdict) -> Self {
-        match verdict {
-            Verdict::Lookup(token) => Self::Token(SessionToken(token)),
-            Verdict::Refused(refusal) => Self::Refused(refusal.into()),
-        }
-    }
-}
-
-/// What `look_up` gives.
-#[derive(IntoPyObject)]
-enum LookedUp {
     Found(Found),
     Refused(Refused),
+}
+
+/// A look-up under way. Each `wait()` is a future of its own.
+#[pyclass(frozen, module = "auth_middleware._core")]
+pub(super) struct Pending {
+    bridge: Py<Bridge>,
+    id: u64,
+    promise: Arc<Promise>,
+    ticket: Arc<Ticket>,
+}
+
+#[pymethods]
+impl Pending {
+    fn wait<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.promise.future(py)
+    }
+
+    fn give_up(&self, py: Python<'_>) -> PyResult<bool> {
+        let is_abandoned = self.promise.is_abandoned(py)?;
+        if is_abandoned {
+            self.ticket.give_up();
+            self.bridge.get().forget(self.id);
+        }
+        Ok(is_abandoned)
+    }
 }
 
 /// The cookie's name for these settings, without checking anything else.
@@ -240,8 +304,8 @@ pub(super) fn session_cookie_name(
     name: Option<&str>,
     secure: Option<bool>,
 ) -> PyResult<String> {
-    let https =
+    let is_https =
         base_url.filter(|url| !url.is_empty()).map(|url| url.to_ascii_lowercase().starts_with("https://"));
-    let names = CookieNames::check(https, prefix, name, secure).map_err(|error| exception(&error))?;
-    Ok(names.session_token)
+    let names = CookieNames::check(CookieOptions { is_https, secure, prefix, name, cache_name: None });
+    Ok(names.map_err(|error| exception(&error))?.session_token)
 }

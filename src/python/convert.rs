@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
 use crate::identity::{Session, User, Value};
-use crate::settings::RawSettings;
+use crate::settings::{OwnField, RawSettings};
 
 /// The settings as `AuthSettings.model_dump()` has them, secrets in plain.
 #[derive(FromPyObject)]
@@ -16,10 +16,12 @@ pub(super) struct SettingsDict {
     database_url: Option<String>,
     secret: Option<String>,
     secrets: Option<String>,
+    previous_secrets: Vec<String>,
     base_url: Option<String>,
     trusted_origins: Vec<String>,
     cookie_prefix: Option<String>,
     cookie_name: Option<String>,
+    cache_cookie_name: Option<String>,
     secure_cookies: Option<bool>,
     schema: Option<String>,
     user_table: Option<String>,
@@ -31,6 +33,9 @@ pub(super) struct SettingsDict {
     max_waiting: i64,
     retry_after_seconds: i64,
     prepared_statements: String,
+    freshness: String,
+    cache_strategy: String,
+    cache_version: String,
 }
 
 impl SettingsDict {
@@ -40,10 +45,12 @@ impl SettingsDict {
             database_url: self.database_url,
             secret: self.secret,
             secrets: self.secrets,
+            previous_secrets: self.previous_secrets,
             base_url: self.base_url,
             trusted_origins: self.trusted_origins,
             cookie_prefix: self.cookie_prefix,
             cookie_name: self.cookie_name,
+            cache_cookie_name: self.cache_cookie_name,
             secure_cookies: self.secure_cookies,
             schema: self.schema,
             user_table: self.user_table,
@@ -57,15 +64,23 @@ impl SettingsDict {
             max_waiting: Some(self.max_waiting),
             retry_after_seconds: Some(self.retry_after_seconds),
             prepared_statements: Some(self.prepared_statements),
+            freshness: Some(self.freshness),
+            cache_strategy: Some(self.cache_strategy),
+            cache_version: Some(self.cache_version),
         }
     }
 }
 
-/// The names of the fields that the application declared on its models.
+/// The fields that the application declared on its models.
 #[derive(Debug)]
 pub(super) struct OwnFields {
-    pub(super) user: Vec<String>,
-    pub(super) session: Vec<String>,
+    pub(super) user: Vec<OwnField>,
+    pub(super) session: Vec<OwnField>,
+}
+
+/// Fields as Python tells them: name, and whether the model has no default for it.
+pub(super) fn own_fields(declared: Vec<(String, bool)>) -> Vec<OwnField> {
+    declared.into_iter().map(|(name, is_required)| OwnField { name, is_required }).collect()
 }
 
 /// A user's fields by name.
@@ -101,16 +116,18 @@ pub(super) fn session_dict<'py>(
     Ok(dict)
 }
 
-fn set_own(dict: &Bound<'_, PyDict>, names: &[String], values: &[Value]) -> PyResult<()> {
-    names
-        .iter()
-        .zip(values)
-        .try_for_each(|(name, value)| dict.set_item(name, python_value(dict.py(), value)?))
+fn set_own(dict: &Bound<'_, PyDict>, fields: &[OwnField], values: &[Value]) -> PyResult<()> {
+    for (field, value) in fields.iter().zip(values) {
+        if *value != Value::Absent {
+            dict.set_item(&field.name, python_value(dict.py(), value)?)?;
+        }
+    }
+    Ok(())
 }
 
 fn python_value<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
     match value {
-        Value::Null => Ok(py.None().into_bound(py)),
+        Value::Absent | Value::Null => Ok(py.None().into_bound(py)),
         Value::Text(text) => text.into_bound_py_any(py),
         Value::Bool(flag) => flag.into_bound_py_any(py),
         Value::Int(number) => number.into_bound_py_any(py),

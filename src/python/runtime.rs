@@ -30,6 +30,11 @@ static HOLDER: Mutex<Option<Holder>> = Mutex::new(None);
 /// threads do, must not start threads that would look for the GIL afterwards.
 static ENDING: AtomicU32 = AtomicU32::new(0);
 
+/// Whether this process's interpreter is ending: there is nobody left to tell anything.
+pub(super) fn is_ending() -> bool {
+    ENDING.load(Ordering::Relaxed) == std::process::id()
+}
+
 /// The runtime of this process, made at first use.
 pub(super) fn handle() -> PyResult<Handle> {
     let mut holder = HOLDER.lock().unwrap_or_else(PoisonError::into_inner);
@@ -37,7 +42,7 @@ pub(super) fn handle() -> PyResult<Handle> {
     if let Some(held) = holder.as_ref().filter(|held| held.process == process) {
         return Ok(held.runtime.handle().clone());
     }
-    if ENDING.load(Ordering::Relaxed) == process {
+    if is_ending() {
         return Err(exception(&Error::unavailable("the interpreter is ending")));
     }
     std::mem::forget(holder.take());

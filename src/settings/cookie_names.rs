@@ -12,9 +12,27 @@ const DEFAULT_PREFIX: &str = "better-auth";
 pub struct CookieNames {
     /// The signed session token's cookie.
     pub session_token: String,
-    /// The same name with `__Secure-` where ours has none, and without where it has: when only
-    /// this one comes, a setting is wrong. It is never accepted, or a sibling host could plant it.
+    /// The cookie cache's cookie; its chunks are `<name>.0`, `<name>.1`, …
+    pub session_data: String,
+    /// The session token's name with `__Secure-` where it has none, and without where it has one:
+    /// when only this one comes, a setting is wrong. It is never accepted, or a sibling host could
+    /// plant it.
     pub other_spelling: String,
+}
+
+/// Better Auth's settings that lead to the names, unchecked. Empty means "not set".
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CookieOptions<'a> {
+    /// Whether the base URL is https; None where there is none.
+    pub is_https: Option<bool>,
+    /// `advanced.useSecureCookies`.
+    pub secure: Option<bool>,
+    /// `advanced.cookiePrefix`.
+    pub prefix: Option<&'a str>,
+    /// `advanced.cookies.session_token.name`.
+    pub name: Option<&'a str>,
+    /// `advanced.cookies.session_data.name`.
+    pub cache_name: Option<&'a str>,
 }
 
 impl CookieNames {
@@ -26,44 +44,41 @@ impl CookieNames {
     ///
     /// # Errors
     /// [`Error::Configuration`] when nothing tells which name it is, or it is not a cookie name.
-    pub fn check(
-        https_base_url: Option<bool>,
-        prefix: Option<&str>,
-        name: Option<&str>,
-        secure: Option<bool>,
-    ) -> Result<Self, Error> {
-        let (prefix, name) = (given(prefix), given(name));
-        let secure = match secure.or(https_base_url) {
-            Some(secure) => secure,
+    pub fn check(options: CookieOptions<'_>) -> Result<Self, Error> {
+        let name = given(options.name);
+        let is_secure = match options.secure.or(options.is_https) {
+            Some(is_secure) => is_secure,
             None if name.is_some() => false,
             None => {
                 return Err(Error::configuration(
-                    "the session cookie's name is unknown: set BETTER_AUTH_URL to the Better Auth \
-                 server's base URL (https means the name begins with __Secure-), or \
-                 AUTH_MIDDLEWARE_SECURE_COOKIES, or AUTH_MIDDLEWARE_COOKIE_NAME",
+                    "the session cookie's name is unknown: set BETTER_AUTH_URL to the Better Auth server's base URL \
+                     (https means the name begins with __Secure-), or AUTH_MIDDLEWARE_SECURE_COOKIES, or \
+                     AUTH_MIDDLEWARE_COOKIE_NAME",
                 ));
             }
         };
-        let bare =
-            name.map_or_else(|| format!("{}.session_token", prefix.unwrap_or(DEFAULT_PREFIX)), str::to_owned);
-        if !bare.bytes().all(is_token_byte) {
+        let usual = |cookie| format!("{}.{cookie}", given(options.prefix).unwrap_or(DEFAULT_PREFIX));
+        let token = name.map_or_else(|| usual("session_token"), str::to_owned);
+        let data = given(options.cache_name).map_or_else(|| usual("session_data"), str::to_owned);
+        if !token.bytes().chain(data.bytes()).all(is_token_byte) {
             return Err(Error::configuration(
-                "cookie_name or cookie_prefix (AUTH_MIDDLEWARE_COOKIE_NAME, AUTH_MIDDLEWARE_COOKIE_PREFIX) \
-                 holds a character that no cookie name can have",
+                "cookie_name, cache_cookie_name or cookie_prefix (AUTH_MIDDLEWARE_COOKIE_NAME, …_CACHE_COOKIE_NAME, \
+                 …_COOKIE_PREFIX) holds a character that no cookie name can have",
             ));
         }
-        Ok(Self::spelled(bare, secure))
+        Ok(Self::spelled(&token, &data, is_secure))
     }
 
-    fn spelled(bare: String, secure: bool) -> Self {
+    fn spelled(token: &str, data: &str, is_secure: bool) -> Self {
         // Somebody who copied the whole name from the browser means that name.
-        let bare = bare.strip_prefix(SECURE).map(str::to_owned).map_or((bare, secure), |rest| (rest, true));
-        let (bare, secure) = bare;
+        let is_secure = is_secure || token.starts_with(SECURE);
+        let bare = token.strip_prefix(SECURE).unwrap_or(token).to_owned();
+        let data = data.strip_prefix(SECURE).unwrap_or(data);
         let prefixed = format!("{SECURE}{bare}");
-        if secure {
-            Self { session_token: prefixed, other_spelling: bare }
+        if is_secure {
+            Self { session_token: prefixed, session_data: format!("{SECURE}{data}"), other_spelling: bare }
         } else {
-            Self { session_token: bare, other_spelling: prefixed }
+            Self { session_token: bare, session_data: data.to_owned(), other_spelling: prefixed }
         }
     }
 
@@ -75,7 +90,7 @@ impl CookieNames {
 
     #[cfg(test)]
     pub(crate) fn of(name: &str) -> Self {
-        Self::spelled(name.to_owned(), false)
+        Self::spelled(name, "d", false)
     }
 }
 

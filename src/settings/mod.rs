@@ -1,6 +1,7 @@
 //! What the operator configured. Every rule is checked once, here; what comes out is typed,
 //! and a wrong value is one [`Error::Configuration`] that names the setting and the mend.
 
+mod cookie_cache;
 mod cookie_names;
 mod database_url;
 mod secret;
@@ -9,9 +10,10 @@ mod trusted_origins;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-pub use cookie_names::CookieNames;
+pub use cookie_cache::{CookieCacheSettings, Strategy};
+pub use cookie_names::{CookieNames, CookieOptions};
 pub use database_url::{ChannelBinding, DatabaseUrl, Host, RootCertificates, SslMode};
-pub use secret::Secret;
+pub use secret::{Secret, Secrets};
 pub use trusted_origins::{OriginPattern, TrustedOrigins};
 
 use crate::error::Error;
@@ -23,18 +25,23 @@ pub struct RawSettings {
     pub database_url: Option<String>,
     pub secret: Option<String>,
     pub secrets: Option<String>,
+    pub previous_secrets: Vec<String>,
     pub base_url: Option<String>,
     pub trusted_origins: Vec<String>,
     pub cookie_prefix: Option<String>,
     pub cookie_name: Option<String>,
+    pub cache_cookie_name: Option<String>,
     pub secure_cookies: Option<bool>,
     pub schema: Option<String>,
     pub user_table: Option<String>,
     pub session_table: Option<String>,
     pub user_columns: BTreeMap<String, String>,
     pub session_columns: BTreeMap<String, String>,
-    pub user_fields: Vec<String>,
-    pub session_fields: Vec<String>,
+    pub user_fields: Vec<OwnField>,
+    pub session_fields: Vec<OwnField>,
+    pub freshness: Option<String>,
+    pub cache_strategy: Option<String>,
+    pub cache_version: Option<String>,
     pub pool_size: Option<i64>,
     pub lookup_timeout_seconds: Option<f64>,
     pub max_waiting: Option<i64>,
@@ -47,10 +54,12 @@ pub struct RawSettings {
 pub struct Settings {
     /// Where the sessions are.
     pub database: DatabaseUrl,
-    /// The secrets that may have signed a cookie, the current one first.
-    pub secrets: Vec<Secret>,
+    /// The secrets that may have signed or encrypted a cookie.
+    pub secrets: Secrets,
     /// What the cookies are called.
     pub cookie_names: CookieNames,
+    /// How the cookie cache is read; None where every answer comes from the store.
+    pub cookie_cache: Option<CookieCacheSettings>,
     /// Which pages may speak for a user.
     pub trusted_origins: TrustedOrigins,
     /// Where to look for the tables.
@@ -79,8 +88,38 @@ pub struct Table {
     pub name: Option<String>,
     /// Renamed columns: field name (`snake_case`) to column name.
     pub columns: BTreeMap<String, String>,
-    /// The application's own fields, in `snake_case`.
-    pub own_fields: Vec<String>,
+    /// The application's own fields.
+    pub own_fields: Vec<OwnField>,
+}
+
+/// A field that the application declared on its model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnField {
+    /// Its name, in `snake_case`.
+    pub name: String,
+    /// The model has no default for it.
+    pub is_required: bool,
+}
+
+impl OwnField {
+    /// What Better Auth may call it.
+    #[must_use]
+    pub fn spellings(&self) -> Vec<String> {
+        spellings(&self.name)
+    }
+}
+
+/// A field's names at Better Auth: camelCase, and as it stands.
+#[must_use]
+pub fn spellings(field: &str) -> Vec<String> {
+    let mut words = field.split('_');
+    let mut camel = words.next().unwrap_or_default().to_owned();
+    for word in words {
+        let mut letters = word.chars();
+        camel.extend(letters.next().map(|first| first.to_ascii_uppercase()));
+        camel.extend(letters);
+    }
+    if camel == field { vec![camel] } else { vec![camel, field.to_owned()] }
 }
 
 /// How the store is asked.
@@ -117,13 +156,20 @@ impl Settings {
     /// [`Error::Configuration`] for the first setting that is missing or wrong. No message holds
     /// a secret or a password.
     pub fn check(raw: RawSettings) -> Result<Self, Error> {
-        let secrets = secret::check(raw.secret.as_deref(), raw.secrets.as_deref())?;
+        let secrets = secret::check(raw.secret.as_deref(), raw.secrets.as_deref(), &raw.previous_secrets)?;
         let base_url = trusted_origins::check_base_url(raw.base_url.as_deref())?;
-        let cookie_names = CookieNames::check(
-            base_url.as_ref().map(|url| url.scheme() == "https"),
-            raw.cookie_prefix.as_deref(),
-            raw.cookie_name.as_deref(),
-            raw.secure_cookies,
+        let cookie_names = CookieNames::check(CookieOptions {
+            is_https: base_url.as_ref().map(|url| url.scheme() == "https"),
+            secure: raw.secure_cookies,
+            prefix: raw.cookie_prefix.as_deref(),
+            name: raw.cookie_name.as_deref(),
+            cache_name: raw.cache_cookie_name.as_deref(),
+        })?;
+        let cookie_cache = cookie_cache::check(
+            raw.freshness.as_deref(),
+            raw.cache_strategy.as_deref(),
+            raw.cache_version.as_deref(),
+            base_url.is_some(),
         )?;
         let (trusted_origins, warnings) = TrustedOrigins::check(base_url.as_ref(), &raw.trusted_origins)?;
         let database = DatabaseUrl::check(raw.database_url.as_deref())?;
@@ -145,7 +191,7 @@ impl Settings {
             user: check_table("user", raw.user_table, raw.user_columns, raw.user_fields)?,
             session: check_table("session", raw.session_table, raw.session_columns, raw.session_fields)?,
         };
-        Ok(Self { database, secrets, cookie_names, trusted_origins, tables, limits, warnings })
+        Ok(Self { database, secrets, cookie_names, cookie_cache, trusted_origins, tables, limits, warnings })
     }
 }
 
@@ -171,7 +217,7 @@ fn check_table(
     table: &str,
     renamed: Option<String>,
     columns: BTreeMap<String, String>,
-    own_fields: Vec<String>,
+    own_fields: Vec<OwnField>,
 ) -> Result<Table, Error> {
     for column in columns.values() {
         name(&format!("{table}_columns"), Some(column.clone()))?;

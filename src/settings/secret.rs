@@ -3,6 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+
 use super::given;
 use crate::error::Error;
 
@@ -34,31 +37,75 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The secrets that may verify a session cookie: as in Better Auth, the first of
-/// `BETTER_AUTH_SECRETS` goes before a plain secret, and only it signs.
-pub(super) fn check(secret: Option<&str>, secrets: Option<&str>) -> Result<Vec<Secret>, Error> {
-    if let Some(list) = given(secrets) {
-        return Ok(vec![accept("BETTER_AUTH_SECRETS", current(list)?)?]);
-    }
-    // Not trimmed: Better Auth takes the secret as it stands.
-    let secret = secret.filter(|secret| !secret.is_empty()).ok_or_else(|| {
-        Error::configuration(
-            "no secret: set BETTER_AUTH_SECRET to the same value as at the Better Auth server",
-        )
-    })?;
-    Ok(vec![accept("BETTER_AUTH_SECRET", secret)?])
+/// The secrets that may have protected a cookie, the current one first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Secrets {
+    /// Those that may have signed: Better Auth verifies signatures with the current one only, and
+    /// we with those besides that the operator lets live on (`previous_secrets`).
+    pub signing: Vec<Secret>,
+    /// Those that may have encrypted: Better Auth finds an old one by its key's id.
+    pub encrypting: Vec<Secret>,
 }
 
-/// The first entry of `2:new,1:old`.
-fn current(list: &str) -> Result<&str, Error> {
-    let first = list.split(',').next().unwrap_or_default().trim();
-    let entry = first.split_once(':').map(|(version, secret)| (version.trim(), secret.trim()));
-    match entry {
-        Some((version, secret)) if version.parse::<u32>().is_ok() && !secret.is_empty() => Ok(secret),
-        _ => Err(Error::configuration(
-            "BETTER_AUTH_SECRETS does not read as \"<version>:<secret>,<version>:<secret>\", the current one first",
-        )),
+impl Secrets {
+    /// Tells two deployments' secrets apart in their logs, and nothing else: 48 bits of an HMAC.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let key = self.signing.first().map_or(&[][..], Secret::as_bytes);
+        let Ok(mac) = Hmac::<Sha256>::new_from_slice(key) else { return String::new() };
+        let digest = mac.chain_update(b"auth_middleware fingerprint of a secret").finalize().into_bytes();
+        digest[..6].iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
     }
+}
+
+/// The secrets, as Better Auth finds them: `BETTER_AUTH_SECRETS` goes before a plain secret, which
+/// then only decrypts.
+pub(super) fn check(
+    secret: Option<&str>,
+    secrets: Option<&str>,
+    previous: &[String],
+) -> Result<Secrets, Error> {
+    // Not trimmed: Better Auth takes the secret as it stands.
+    let plain = secret.filter(|secret| !secret.is_empty());
+    let mut encrypting = if let Some(list) = given(secrets) {
+        let mut listed = versions(list)?;
+        listed.extend(plain.filter(|plain| *plain != PUBLIC_DEFAULT).map(Secret::new));
+        listed
+    } else {
+        let missing = "no secret: set BETTER_AUTH_SECRET to the same value as at the Better Auth server";
+        vec![accept("BETTER_AUTH_SECRET", plain.ok_or_else(|| Error::configuration(missing))?)?]
+    };
+    let previous = previous.iter().filter(|secret| !secret.is_empty());
+    let previous: Vec<Secret> = previous
+        .map(|secret| accept("AUTH_MIDDLEWARE_PREVIOUS_SECRETS", secret))
+        .collect::<Result<_, _>>()?;
+    let signing = encrypting.iter().take(1).chain(&previous).cloned().collect();
+    encrypting.extend(previous);
+    Ok(Secrets { signing, encrypting })
+}
+
+/// The entries of `2:new,1:old`.
+fn versions(list: &str) -> Result<Vec<Secret>, Error> {
+    let mut versions = Vec::new();
+    let mut secrets = Vec::new();
+    for entry in list.split(',') {
+        let (version, secret) = entry.trim().split_once(':').unwrap_or_default();
+        let (version, secret) = (version.trim().parse::<u32>().ok(), secret.trim());
+        if version.is_none() || versions.contains(&version) || secret.is_empty() {
+            return Err(Error::configuration(
+                "BETTER_AUTH_SECRETS does not read as \"<version>:<secret>,<version>:<secret>\": whole versions, each \
+                 once, the current one first",
+            ));
+        }
+        versions.push(version);
+        // Better Auth only warns of a short old one: it protects nothing any more.
+        secrets.push(if secrets.is_empty() {
+            accept("BETTER_AUTH_SECRETS", secret)?
+        } else {
+            Secret::new(secret)
+        });
+    }
+    Ok(secrets)
 }
 
 fn accept(variable: &str, secret: &str) -> Result<Secret, Error> {

@@ -104,8 +104,9 @@ fn patterns_that_can_never_match_are_named_once() {
 
 #[test]
 fn a_name_of_ones_own_is_the_whole_name_unless_something_tells_about_secure() {
-    let name = |https, prefix, name, secure| {
-        CookieNames::check(https, prefix, name, secure).map(|names| names.session_token).ok()
+    let name = |is_https, prefix, name, secure| {
+        let options = CookieOptions { is_https, secure, prefix, name, cache_name: None };
+        CookieNames::check(options).map(|names| names.session_token).ok()
     };
     assert_eq!(name(None, None, Some("sid"), None).as_deref(), Some("sid"));
     assert_eq!(name(Some(true), None, Some("sid"), None).as_deref(), Some("__Secure-sid"));

@@ -45,6 +45,12 @@ impl TrustedOrigins {
         Ok((Self { base, patterns: checked }, warnings))
     }
 
+    /// The base URL's own origin.
+    #[must_use]
+    pub fn base(&self) -> Option<&str> {
+        self.base.as_deref()
+    }
+
     /// Whether an `Origin` header's value is one of ours.
     #[must_use]
     pub fn contains(&self, origin: &str) -> bool {

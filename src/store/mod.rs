@@ -1,4 +1,4 @@
-//! 5 — What does the database say of these tokens? One trait, so that one contract holds for
+//! 6 — What does the database say of these tokens? One trait, so that one contract holds for
 //! every store.
 
 pub mod memory;

@@ -22,6 +22,11 @@ VARIABLES = {
     "FRONTEND_URL": ("trusted_origins", "https://a.test"),
     "AUTH_MIDDLEWARE_COOKIE_PREFIX": ("cookie_prefix", "shop"),
     "AUTH_MIDDLEWARE_COOKIE_NAME": ("cookie_name", "sid"),
+    "AUTH_MIDDLEWARE_CACHE_COOKIE_NAME": ("cache_cookie_name", "sid_data"),
+    "AUTH_MIDDLEWARE_PREVIOUS_SECRETS": ("previous_secrets", SECRET),
+    "AUTH_MIDDLEWARE_FRESHNESS": ("freshness", "cookie_cache"),
+    "AUTH_MIDDLEWARE_CACHE_STRATEGY": ("cache_strategy", "jwe"),
+    "AUTH_MIDDLEWARE_CACHE_VERSION": ("cache_version", "2"),
     "AUTH_MIDDLEWARE_SECURE_COOKIES": ("secure_cookies", "true"),
     "AUTH_MIDDLEWARE_SCHEMA": ("schema_", "auth"),
     "AUTH_MIDDLEWARE_USER_TABLE": ("user_table", "people"),
@@ -35,6 +40,7 @@ VARIABLES = {
     "AUTH_MIDDLEWARE_PREPARED_STATEMENTS": ("prepared_statements", "off"),
 }
 VALUES = {
+    "previous_secrets": (SECRET,),
     "trusted_origins": ("https://a.test",),
     "secure_cookies": True,
     "user_columns": {"email_verified": "verified"},
@@ -47,6 +53,8 @@ VALUES = {
 
 
 def plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(plain(item) for item in value)  # pyright: ignore[reportUnknownVariableType]
     return value.get_secret_value() if isinstance(value, SecretStr) else value
 
 
@@ -96,6 +104,11 @@ def test_better_auths_own_name_goes_first(environment: pytest.MonkeyPatch, first
     assert values()[field] == VALUES.get(field, text)
     environment.setenv(first, "")
     assert values()[field] in ("something else", ("something else",))
+
+
+def test_a_misspelt_field_is_named() -> None:
+    with pytest.raises(ConfigurationError, match="trusted_orgins"):
+        AuthSettings(trusted_orgins=("https://a.test",))
 
 
 def test_trusted_origins_are_separated_by_commas(environment: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 from auth_middleware import Auth
 from dev.postgres import EmbeddedPostgres
 from tests.support.applications import guarded
-from tests.support.cookies import COOKIE_NAME, SECURE_COOKIE_NAME, cookie, new_token
+from tests.support.cookies import COOKIE_NAME, SECRET, SECURE_COOKIE_NAME, cookie, new_token
 from tests.support.databases import Database, outage
 from tests.support.instances import MakeAuth, nowhere
 
@@ -22,14 +22,27 @@ def at_info(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> Lines:
-    """What our logger said since the last call."""
+    """What our logger said of requests since the last call."""
     said = [(record.levelno, record.getMessage()) for record in caplog.records if record.name == "auth_middleware"]
     caplog.clear()
-    return said
+    return [(level, line) for level, line in said if not line.startswith("opening")]
 
 
 def counted(auth: Auth) -> dict[str, int]:
     return {name: count for name, count in auth.counters.items() if count}
+
+
+async def test_two_deployments_can_compare_the_fingerprints_of_their_secrets(
+    make_auth: MakeAuth, caplog: pytest.LogCaptureFixture
+) -> None:
+    fingerprints: set[str] = set()
+    for secret in (SECRET, SECRET, new_token()):
+        auth = make_auth(secret=secret)
+        await auth.open()
+        assert auth.secret_fingerprint in caplog.records[-1].getMessage()
+        assert secret not in caplog.text
+        fingerprints.add(auth.secret_fingerprint)
+    assert len(fingerprints) == 2
 
 
 def test_counters_start_at_nought_and_name_every_end(auth: Auth) -> None:

@@ -1,6 +1,6 @@
 //! The cookie's name is the one that the real better-auth package chose (`names.json`).
 
-use auth_middleware::settings::CookieNames;
+use auth_middleware::settings::{CookieNames, CookieOptions};
 use serde_json::Value;
 
 #[test]
@@ -15,12 +15,13 @@ fn every_recorded_configuration_leads_to_better_auths_name() {
         let https = base
             .map(|url| url.starts_with("https://"))
             .or(options["baseURL"]["protocol"].as_str().map(|protocol| protocol == "https"));
-        let name = CookieNames::check(
-            https,
-            advanced["cookiePrefix"].as_str(),
-            advanced["cookies"]["session_token"]["name"].as_str(),
-            advanced["useSecureCookies"].as_bool(),
-        );
+        let name = CookieNames::check(CookieOptions {
+            is_https: https,
+            secure: advanced["useSecureCookies"].as_bool(),
+            prefix: advanced["cookiePrefix"].as_str(),
+            name: advanced["cookies"]["session_token"]["name"].as_str(),
+            cache_name: advanced["cookies"]["session_data"]["name"].as_str(),
+        });
         let decided_by_node_env = https.is_none() && advanced["useSecureCookies"].is_null();
         match name {
             Ok(names) => assert_eq!(

@@ -5,6 +5,7 @@
 
 mod catalog;
 mod connection;
+mod jwks;
 mod row;
 mod schema;
 mod statement;

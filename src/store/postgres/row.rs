@@ -9,7 +9,7 @@ use tokio_postgres::types::{FromSql, Type};
 
 use super::catalog::Kind;
 use super::schema::{SESSION_FIELDS, USER_FIELDS};
-use crate::identity::{Identity, Session, User, Value};
+use crate::identity::{Ban, Identity, Session, User, Value};
 use crate::signature::SessionToken;
 use crate::store::Answer;
 
@@ -19,6 +19,8 @@ pub(super) struct Reading {
     pub(super) marker: String,
     pub(super) session: Vec<Kind>,
     pub(super) user: Vec<Kind>,
+    pub(super) has_banned: bool,
+    pub(super) has_ban_expires: bool,
 }
 
 impl Reading {
@@ -33,6 +35,11 @@ impl Reading {
             |row: &Row| row.try_get::<_, Option<bool>>(2).is_ok_and(|is_hidden| is_hidden == Some(true));
         kinds.zip(columns).all(|(kind, column)| kind.is_sent_as(column.type_()))
             && !rows.iter().any(is_hidden)
+    }
+
+    /// The application's own fields of `user` come last, after the ban's where the table has them.
+    fn user_own(&self) -> &[Kind] {
+        &self.user[USER_FIELDS.len() + usize::from(self.has_banned) + usize::from(self.has_ban_expires)..]
     }
 
     /// Whether a row is of the statement that carries our marker.
@@ -104,7 +111,8 @@ fn read(reading: &Reading, token: &SessionToken, row: &Row) -> Option<Answer> {
         image: columns.read()?,
         created_at: columns.time()?,
         updated_at: columns.time()?,
-        own: columns.own(&reading.user[USER_FIELDS.len()..])?,
+        ban: columns.ban(reading)?,
+        own: columns.own(reading.user_own())?,
     };
     debug_assert_eq!(columns.next, FIRST_COLUMN + reading.session.len() + reading.user.len());
     Some(Answer::Found(Arc::new(Identity { session, user })))
@@ -131,6 +139,14 @@ impl<'a> Columns<'a> {
             _ => self.read()?,
         };
         time.is_none_or(|time| (1..=9999).contains(&time.year())).then_some(time)
+    }
+
+    /// The admin plugin's two columns, where the table has them.
+    #[expect(clippy::option_option, reason = "unreadable, or no ban, or a ban")]
+    fn ban(&mut self, reading: &Reading) -> Option<Option<Ban>> {
+        let is_banned = reading.has_banned && self.read::<Option<bool>>()?.unwrap_or(false);
+        let expires_at = if reading.has_ban_expires { self.time()? } else { None };
+        Some(is_banned.then_some(Ban { expires_at }))
     }
 
     #[expect(clippy::option_option, reason = "unreadable, or NULL, or a number")]

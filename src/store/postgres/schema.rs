@@ -7,10 +7,13 @@
 use super::catalog::{Catalog, CatalogTable, Kind};
 use super::table::{FoundColumn, FoundTable, quote};
 use crate::error::Error;
-use crate::settings::{Table, Tables};
+use crate::settings::{Table, Tables, spellings};
 
 const SESSION_TABLES: [&str; 2] = ["session", "sessions"];
 const USER_TABLES: [&str; 2] = ["user", "users"];
+const JWKS_TABLES: [&str; 2] = ["jwks", "jwkss"];
+const JWKS_FIELDS: [(&str, Kind); 2] = [("id", Kind::Text), ("public_key", Kind::Text)];
+const JWKS_OPTIONAL: [(&str, Kind); 1] = [("alg", Kind::Text)];
 const STANDBY: &str =
     "DATABASE_URL leads to a standby, which may not know of a sign-out yet: name the primary";
 
@@ -37,6 +40,9 @@ pub(super) const USER_FIELDS: [(&str, Kind); 7] = [
     ("updated_at", Kind::Time),
 ];
 
+/// The admin plugin's fields of `user`, read where the table has them.
+pub(super) const BAN_FIELDS: [(&str, Kind); 2] = [("banned", Kind::Bool), ("ban_expires", Kind::Time)];
+
 /// Better Auth's two tables as they were found.
 #[derive(Debug)]
 pub(super) struct Schema {
@@ -54,14 +60,19 @@ impl Schema {
         [names(&tables.session, SESSION_TABLES), names(&tables.user, USER_TABLES)].concat()
     }
 
+    /// The names that the table of public keys may have.
+    pub(super) fn key_table_names() -> Vec<String> {
+        JWKS_TABLES.map(String::from).to_vec()
+    }
+
     /// Finds the two tables and their columns.
     ///
     /// # Errors
     /// [`Error::Schema`] with everything that is wrong, in one message.
     pub(super) fn resolve(tables: &Tables, catalog: &Catalog) -> Result<Self, Error> {
         let search = Search { schema: tables.schema.as_deref(), candidates: &catalog.tables };
-        let session = search.find("session", &tables.session, SESSION_TABLES, &SESSION_FIELDS);
-        let user = search.find("user", &tables.user, USER_TABLES, &USER_FIELDS);
+        let session = search.find("session", &tables.session, SESSION_TABLES, &SESSION_FIELDS, &[]);
+        let user = search.find("user", &tables.user, USER_TABLES, &USER_FIELDS, &BAN_FIELDS);
         let (session, user) = match (session, user) {
             (Ok(session), Ok(user)) => (session, user),
             (session, user) => {
@@ -74,6 +85,28 @@ impl Schema {
         let user_id_cast = if id == user_id { String::new() } else { format!("::{id}") };
         let warnings = catalog.is_standby.then(|| STANDBY.to_owned()).into_iter().collect();
         Ok(Self { session, user, user_id_cast, warnings })
+    }
+}
+
+/// Better Auth's `jwks` table, as far as a reader may know it.
+#[derive(Debug)]
+pub(super) struct PublicKeyTable(FoundTable);
+
+impl PublicKeyTable {
+    /// Finds the table and the columns that are no secret.
+    pub(super) fn resolve(tables: &Tables, catalog: &Catalog) -> Result<Self, Error> {
+        let search = Search { schema: tables.schema.as_deref(), candidates: &catalog.tables };
+        let found = search.find("jwks", &Table::default(), JWKS_TABLES, &JWKS_FIELDS, &JWKS_OPTIONAL);
+        found.map(Self).map_err(|problems| {
+            Error::Schema(format!("the jwks table cannot be read: {}", problems.join("; ")))
+        })
+    }
+
+    /// Selects id, public key and algorithm (NULL where the table has no such column).
+    pub(super) fn select(&self) -> String {
+        let columns: Vec<String> = self.0.select("k").collect();
+        let missing = if self.0.has("alg") { "" } else { ", NULL::text" };
+        format!("SELECT {}{missing} FROM {} AS k", columns.join(", "), self.0.quoted_name())
     }
 }
 
@@ -90,6 +123,7 @@ impl Search<'_> {
         settings: &Table,
         usual: [&str; 2],
         fields: &[(&str, Kind)],
+        optional: &[(&str, Kind)],
     ) -> Result<FoundTable, Vec<String>> {
         let candidate = self.table(model, settings, usual, fields).map_err(|problem| vec![problem])?;
         let place = place(candidate);
@@ -103,8 +137,12 @@ impl Search<'_> {
                  FOR SELECT TO the role of DATABASE_URL USING (true), or ALTER ROLE … BYPASSRLS"
             ));
         }
-        let own = settings.own_fields.iter().map(|field| (field.as_str(), None));
-        let wanted = fields.iter().map(|(field, kind)| (*field, Some(*kind))).chain(own);
+        let is_there = |field: &str| {
+            spellings_of(settings, field).iter().any(|name| candidate.columns.contains_key(name))
+        };
+        let optional = optional.iter().filter(|(field, _)| is_there(field));
+        let own = settings.own_fields.iter().map(|field| (field.name.as_str(), None));
+        let wanted = fields.iter().chain(optional).map(|(field, kind)| (*field, Some(*kind))).chain(own);
         let mut columns = Vec::new();
         for (field, kind) in wanted {
             match column(candidate, settings, field, kind) {
@@ -186,7 +224,7 @@ fn column(
     field: &str,
     wanted: Option<Kind>,
 ) -> Result<FoundColumn, String> {
-    let spellings = spellings(settings, field);
+    let spellings = spellings_of(settings, field);
     let name = match present(candidate, settings, field).as_slice() {
         [name] => name.clone(),
         [] => {
@@ -226,21 +264,12 @@ fn names(table: &Table, usual: [&str; 2]) -> Vec<String> {
 
 /// Those of a field's columns that the table has.
 fn present(candidate: &CatalogTable, settings: &Table, field: &str) -> Vec<String> {
-    spellings(settings, field).into_iter().filter(|name| candidate.columns.contains_key(name)).collect()
+    spellings_of(settings, field).into_iter().filter(|name| candidate.columns.contains_key(name)).collect()
 }
 
-fn spellings(settings: &Table, field: &str) -> Vec<String> {
-    if let Some(renamed) = settings.columns.get(field) {
-        return vec![renamed.clone()];
-    }
-    let mut words = field.split('_');
-    let mut camel = words.next().unwrap_or_default().to_owned();
-    for word in words {
-        let mut letters = word.chars();
-        camel.extend(letters.next().map(|first| first.to_ascii_uppercase()));
-        camel.extend(letters);
-    }
-    if camel == field { vec![camel] } else { vec![camel, field.to_owned()] }
+/// The renamed column, else what Better Auth may call it.
+fn spellings_of(settings: &Table, field: &str) -> Vec<String> {
+    settings.columns.get(field).map_or_else(|| spellings(field), |renamed| vec![renamed.clone()])
 }
 
 fn closed(candidate: &CatalogTable) -> String {

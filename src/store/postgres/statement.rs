@@ -48,7 +48,13 @@ impl Statement {
         Self {
             single: write("(SELECT $1::text AS token) AS asked"),
             batch: write("unnest($1::text[]) AS asked(token)"),
-            reading: Reading { marker, session: found.session.kinds(), user: found.user.kinds() },
+            reading: Reading {
+                marker,
+                session: found.session.kinds(),
+                user: found.user.kinds(),
+                has_banned: found.user.has("banned"),
+                has_ban_expires: found.user.has("ban_expires"),
+            },
             warnings: found.warnings.clone(),
         }
     }

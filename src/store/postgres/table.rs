@@ -52,6 +52,11 @@ impl FoundTable {
         self.column(field).map_or("text", |column| column.type_name.as_str())
     }
 
+    /// Whether the table has a column for this field: only optional ones may be missing.
+    pub(super) fn has(&self, field: &str) -> bool {
+        self.column(field).is_some()
+    }
+
     fn column(&self, field: &str) -> Option<&FoundColumn> {
         self.columns.iter().find(|column| column.field == field)
     }

@@ -43,12 +43,23 @@ pub(crate) struct Config {
     pub(crate) stateless: Option<bool>,
     #[serde(default)]
     pub(crate) cookie_cache: Option<CookieCache>,
+    #[serde(default)]
+    pub(crate) plugins: Vec<Plugin>,
 }
 
 #[derive(Deserialize)]
 pub(crate) struct CookieCache {
     #[serde(default)]
     pub(crate) enabled: bool,
+    pub(crate) strategy: Option<String>,
+    pub(crate) version: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Plugin {
+    pub(crate) id: String,
+    #[serde(default)]
+    pub(crate) options: Value,
 }
 
 #[derive(Deserialize)]
@@ -63,6 +74,8 @@ pub(crate) struct Field {
     pub(crate) kind: String,
     #[serde(default = "yes")]
     pub(crate) returned: bool,
+    #[serde(default)]
+    pub(crate) required: bool,
 }
 
 fn yes() -> bool {

@@ -1,0 +1,102 @@
+//! 4 — Better Auth's signed snapshot of session and user, the `session_data` cookie.
+//!
+//! Off unless the operator chose `freshness="cookie_cache"`: it goes on answering for a revoked,
+//! banned or deleted user until it expires. It is believed only beside a well-signed session
+//! token, and only when everything about it holds; else the store is asked, never "nobody"
+//! answered.
+
+pub mod keys;
+
+mod claims;
+mod compact;
+mod jwe;
+mod jwt;
+mod payload;
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use self::jwe::EncryptionKeys;
+use self::keys::PublicKeys;
+use crate::identity::Identity;
+use crate::settings::{CookieCacheSettings, OwnField, Secret, Settings, Strategy};
+use crate::signature::{Keys, SessionToken};
+
+/// Reads `session_data` by the operator's settings.
+#[derive(Debug, Clone)]
+pub struct CookieCache {
+    form: Form,
+    version: String,
+    user_fields: Vec<OwnField>,
+    session_fields: Vec<OwnField>,
+}
+
+/// How the cookie is protected, with the keys to it.
+#[derive(Debug, Clone)]
+enum Form {
+    Compact(Keys),
+    Jwt(Vec<Secret>),
+    Jwe(EncryptionKeys),
+    Jwks { keys: PublicKeys, issuer: Option<String> },
+}
+
+/// What a cookie of good provenance says, and until when it may be believed.
+struct Snapshot {
+    payload: Value,
+    /// None: it names no end of its own.
+    expires_at_ms: Option<f64>,
+}
+
+impl CookieCache {
+    /// A reader for these settings. `public_keys` are those of the `jwks` table.
+    #[must_use]
+    pub fn new(chosen: &CookieCacheSettings, settings: &Settings, public_keys: &PublicKeys) -> Self {
+        let form = match chosen.strategy {
+            Strategy::Compact => Form::Compact(Keys::new(&settings.secrets.signing)),
+            Strategy::Jwt => Form::Jwt(settings.secrets.signing.clone()),
+            Strategy::Jwe => Form::Jwe(EncryptionKeys::derive(&settings.secrets.encrypting)),
+            Strategy::Jwks => Form::Jwks {
+                keys: public_keys.clone(),
+                issuer: settings.trusted_origins.base().map(String::from),
+            },
+        };
+        Self {
+            form,
+            version: chosen.version.clone(),
+            user_fields: settings.tables.user.own_fields.clone(),
+            session_fields: settings.tables.session.own_fields.clone(),
+        }
+    }
+
+    /// Whom the cookie names, if it may be believed beside this token at this time.
+    ///
+    /// None for whatever is wrong with it: another user's data, a wrong version, an expired or
+    /// changed cookie, a shape that Better Auth would not accept. The store knows better.
+    #[must_use]
+    pub fn read(&self, data: &str, token: &SessionToken, now: DateTime<Utc>) -> Option<Arc<Identity>> {
+        let snapshot = match &self.form {
+            Form::Compact(keys) => compact::open(data, keys),
+            Form::Jwt(secrets) => jwt::open(data, secrets, now),
+            Form::Jwe(keys) => jwe::open(data, keys, now),
+            Form::Jwks { keys, issuer } => keys::open(data, keys, issuer.as_deref(), now),
+        }?;
+        let version = snapshot.payload.get("version").map_or(Some("1"), Value::as_str)?;
+        // An empty version counts as "1" there.
+        if (if version.is_empty() { "1" } else { version }) != self.version {
+            return None;
+        }
+        if snapshot.expires_at_ms.is_some_and(|expires_at| expires_at < milliseconds(now)) {
+            return None;
+        }
+        let identity = payload::identity(&snapshot.payload, token, &self.session_fields, &self.user_fields)?;
+        (identity.session.expires_at >= now).then(|| Arc::new(identity))
+    }
+}
+
+/// JavaScript's clock: whole milliseconds, as a double.
+#[expect(clippy::cast_precision_loss, reason = "exact for every date below the year 287396")]
+fn milliseconds(now: DateTime<Utc>) -> f64 {
+    now.timestamp_millis() as f64
+}

@@ -1,0 +1,107 @@
+//! The snapshot's shape, as Better Auth's own schema has it (`parseCookieCachePayload`).
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use crate::identity::{Ban, Identity, Session, User, Value as Own};
+use crate::settings::OwnField;
+use crate::signature::SessionToken;
+
+/// The identity in a payload, if it is this token's and has the right shape.
+pub(super) fn identity(
+    payload: &Value,
+    token: &SessionToken,
+    session_fields: &[OwnField],
+    user_fields: &[OwnField],
+) -> Option<Identity> {
+    payload.get("updatedAt")?.as_f64()?;
+    let session = payload.get("session")?;
+    // Without this, one user's token beside another's data would be that other user.
+    if text(session, "token")? != token.as_str() {
+        return None;
+    }
+    let user = payload.get("user")?;
+    Some(Identity {
+        session: Session {
+            id: text(session, "id")?,
+            user_id: text(session, "userId")?,
+            token: token.clone(),
+            expires_at: time(session, "expiresAt")?,
+            ip_address: optional_text(session, "ipAddress")?,
+            user_agent: optional_text(session, "userAgent")?,
+            created_at: Some(time(session, "createdAt")?),
+            updated_at: Some(time(session, "updatedAt")?),
+            own: own(session, session_fields)?,
+        },
+        user: User {
+            id: text(user, "id")?,
+            name: text(user, "name")?,
+            // So does Better Auth.
+            email: text(user, "email")?.to_lowercase(),
+            email_verified: user.get("emailVerified").map_or(Some(false), Value::as_bool)?,
+            image: optional_text(user, "image")?,
+            created_at: Some(time(user, "createdAt")?),
+            updated_at: Some(time(user, "updatedAt")?),
+            ban: ban(user),
+            own: own(user, user_fields)?,
+        },
+    })
+}
+
+/// A string that Better Auth does not take for a date.
+fn text(object: &Value, field: &str) -> Option<String> {
+    let text = object.get(field)?.as_str()?;
+    iso(text).is_none().then(|| text.to_owned())
+}
+
+#[expect(clippy::option_option, reason = "wrong, or null, or a text")]
+fn optional_text(object: &Value, field: &str) -> Option<Option<String>> {
+    match object.get(field) {
+        None | Some(Value::Null) => Some(None),
+        Some(_) => text(object, field).map(Some),
+    }
+}
+
+fn time(object: &Value, field: &str) -> Option<DateTime<Utc>> {
+    iso(object.get(field)?.as_str()?)
+}
+
+/// What Better Auth takes for a date: `2026-01-15T12:00:00.123Z`, the fraction optional.
+fn iso(text: &str) -> Option<DateTime<Utc>> {
+    let has_shape = text.len() >= 20 && text.as_bytes()[10] == b'T' && text.ends_with('Z');
+    if !has_shape {
+        return None;
+    }
+    DateTime::parse_from_rfc3339(text).ok().map(DateTime::into)
+}
+
+fn ban(user: &Value) -> Option<Ban> {
+    let is_banned = user.get("banned").and_then(Value::as_bool).unwrap_or(false);
+    is_banned.then(|| Ban { expires_at: time(user, "banExpires") })
+}
+
+/// The application's own fields. None when a required one is not in the snapshot.
+fn own(object: &Value, fields: &[OwnField]) -> Option<Vec<Own>> {
+    let read = |field: &OwnField| {
+        let found = field.spellings().into_iter().find_map(|name| object.get(&name));
+        match found {
+            Some(value) => Some(own_value(value)),
+            None => (!field.is_required).then_some(Own::Absent),
+        }
+    };
+    fields.iter().map(read).collect()
+}
+
+fn own_value(value: &Value) -> Own {
+    match value {
+        Value::Null => Own::Null,
+        Value::Bool(flag) => Own::Bool(*flag),
+        Value::String(text) => Own::Text(text.clone()),
+        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(number), _) => Own::Int(number),
+            (None, Some(number)) => Own::Float(number),
+            (None, None) => Own::Null,
+        },
+        list_or_object => Own::Json(list_or_object.clone()),
+    }
+}

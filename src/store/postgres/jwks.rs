@@ -1,0 +1,28 @@
+//! The public keys of Better Auth's `jwks` table. The private key's column is never named.
+
+use tokio_postgres::types::Type;
+
+use super::catalog::Catalog;
+use super::schema::{PublicKeyTable, Schema};
+use super::{Failure, PostgresStore};
+use crate::cookie_cache::keys::{KeyStore, PublicKeyRow};
+use crate::error::Error;
+
+impl KeyStore for PostgresStore {
+    async fn public_keys(&self) -> Result<Vec<PublicKeyRow>, Error> {
+        let mut borrowed = self.borrow().await?;
+        let client = borrowed.client()?;
+        let names = Schema::key_table_names();
+        let catalog = Catalog::read(client, &names).await.map_err(Failure::into_error)?;
+        let sql = PublicKeyTable::resolve(&self.tables, &catalog)?.select();
+        let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 0] = [];
+        let failed = |error| Failure::of("the jwks table could not be read", error).into_error();
+        let rows = client.query_typed(&sql, &parameters).await.map_err(failed)?;
+        let keys = rows.iter().map(|row| {
+            Ok(PublicKeyRow { id: row.try_get(0)?, public_key: row.try_get(1)?, algorithm: row.try_get(2)? })
+        });
+        let keys = keys.collect::<Result<_, _>>().map_err(failed)?;
+        borrowed.keep();
+        Ok(keys)
+    }
+}
