@@ -22,7 +22,7 @@ MAY_NAME: dict[str, set[str]] = {
     "origin": {"settings", "credentials"},
     "signature": {"settings"},
     "identity": {"signature::SessionToken"},
-    "cookie_cache": {"error", "settings", "credentials", "signature", "identity"},
+    "cookie_cache": {"settings", "signature", "identity", "store"},
     "refusal": set(),
     "store": {"error", "settings", "identity", "signature::SessionToken"},
     "lookup": {"error", "settings", "signature::SessionToken", "store"},
@@ -32,7 +32,7 @@ MAY_NAME: dict[str, set[str]] = {
     },
     # It hands the parts to one another: which store the look-up asks, which token.
     "python": {
-        *("error", "settings", "credentials", "signature", "identity", "refusal", "authenticator", "lookup"),
+        *("error", "settings", "credentials", "signature", "identity", "refusal", "authenticator", "lookup", "cookie_cache"),
         "store::postgres",
     },
 }
