@@ -7,23 +7,23 @@
 //! A request may join a look-up that still waits, never one already sent: that one could have
 //! been sent before a sign-out that this request comes after.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+mod queue;
+mod ticket;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use self::queue::Queue;
+pub use self::ticket::Ticket;
 use crate::error::Error;
 use crate::settings::Limits;
 use crate::signature::SessionToken;
 use crate::store::{Answer, Store};
-
-/// Tokens asked for in one statement: beyond this the statement's own time grows faster than
-/// its share falls.
-const MAX_BATCH: usize = 64;
 
 /// An answer, or why there is none; the whole batch shares the error.
 pub type Outcome = Result<Answer, Arc<Error>>;
@@ -32,18 +32,24 @@ pub type Outcome = Result<Answer, Arc<Error>>;
 #[derive(Debug)]
 pub struct Lookup {
     queue: Arc<Queue>,
-    waiting_room: Semaphore,
-    limits: Limits,
-    workers: Vec<JoinHandle<()>>,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl Lookup {
     /// Starts the workers, as many as there may be connections, on this runtime.
     pub fn start(store: &Arc<impl Store>, limits: Limits, runtime: &Handle) -> Self {
-        let queue = Arc::new(Queue::default());
+        let queue = Arc::new(Queue::new(limits));
         let worker = |_| runtime.spawn(work(Arc::clone(&queue), Arc::clone(store), limits.lookup_timeout));
-        let workers = (0..limits.pool_size).map(worker).collect();
-        Self { queue, waiting_room: Semaphore::new(limits.max_waiting), limits, workers }
+        let mut tasks: Vec<JoinHandle<()>> = (0..limits.pool_size).map(worker).collect();
+        let patience = Arc::clone(&queue);
+        tasks.push(runtime.spawn(async move { patience.end_overdue().await }));
+        Self { queue, tasks }
+    }
+
+    /// Has `tell` called once with what the store says of this token, asked after this call:
+    /// from another thread, or at once when too many wait. Giving up the ticket gives up the place.
+    pub fn ask(&self, token: &SessionToken, tell: impl FnOnce(Outcome) + Send + 'static) -> Arc<Ticket> {
+        self.queue.join(token, Box::new(tell))
     }
 
     /// What the store says of this token, asked after this call.
@@ -52,22 +58,28 @@ impl Lookup {
     /// The store's own, shared with the batch; [`Error::Unavailable`] when too many wait or the
     /// answer takes longer than `lookup_timeout`. Dropping the future gives up the place.
     pub async fn find(&self, token: &SessionToken) -> Outcome {
-        let Ok(_place) = self.waiting_room.try_acquire() else {
-            let limit = self.limits.max_waiting;
-            return Err(Arc::new(Error::unavailable(format!("{limit} requests wait already (max_waiting)"))));
-        };
-        let answer = self.queue.join(token);
-        match timeout(self.limits.lookup_timeout, answer).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_closed)) => Err(Arc::new(Error::unavailable("it was closed during the look-up"))),
-            Err(_elapsed) => Err(Arc::new(no_answer_within(self.limits.lookup_timeout))),
-        }
+        let (sender, outcome) = oneshot::channel();
+        let place = GivenUpOnDrop(self.ask(token, |outcome| {
+            let _gone = sender.send(outcome);
+        }));
+        let outcome = outcome.await.unwrap_or_else(|_| Err(Arc::new(closed())));
+        drop(place);
+        outcome
     }
 }
 
 impl Drop for Lookup {
     fn drop(&mut self) {
-        self.workers.iter().for_each(JoinHandle::abort);
+        self.tasks.iter().for_each(JoinHandle::abort);
+        self.queue.close();
+    }
+}
+
+struct GivenUpOnDrop(Arc<Ticket>);
+
+impl Drop for GivenUpOnDrop {
+    fn drop(&mut self) {
+        self.0.give_up();
     }
 }
 
@@ -79,13 +91,13 @@ async fn work(queue: Arc<Queue>, store: Arc<impl Store>, deadline: Duration) {
         match found.unwrap_or_else(|_elapsed| Err(no_answer_within(deadline))) {
             Ok(answers) => {
                 for (asked, answer) in batch.into_iter().zip(answers) {
-                    asked.answer(&Ok(answer));
+                    asked.tell(&Ok(answer));
                 }
             }
             Err(error) => {
                 let error = Arc::new(error);
                 for asked in batch {
-                    asked.answer(&Err(Arc::clone(&error)));
+                    asked.tell(&Err(Arc::clone(&error)));
                 }
             }
         }
@@ -96,84 +108,6 @@ fn no_answer_within(deadline: Duration) -> Error {
     Error::unavailable(format!("no answer within {} s (lookup_timeout_seconds)", deadline.as_secs_f64()))
 }
 
-/// A token, and who waits for it.
-#[derive(Debug)]
-struct Asked {
-    token: SessionToken,
-    waiters: Vec<oneshot::Sender<Outcome>>,
-}
-
-impl Asked {
-    fn answer(self, outcome: &Outcome) {
-        for waiter in self.waiters {
-            // A waiter that gave up is no longer there to be told.
-            let _gone = waiter.send(outcome.clone());
-        }
-    }
-
-    fn is_wanted(&self) -> bool {
-        self.waiters.iter().any(|waiter| !waiter.is_closed())
-    }
-}
-
-/// What waits, first come first served.
-#[derive(Debug, Default)]
-struct Queue {
-    waiting: Mutex<Waiting>,
-    wake: Notify,
-}
-
-#[derive(Debug, Default)]
-struct Waiting {
-    order: VecDeque<SessionToken>,
-    waiters: HashMap<SessionToken, Vec<oneshot::Sender<Outcome>>>,
-}
-
-impl Queue {
-    fn join(&self, token: &SessionToken) -> oneshot::Receiver<Outcome> {
-        let (waiter, answer) = oneshot::channel();
-        let mut waiting = self.lock();
-        if let Some(others) = waiting.waiters.get_mut(token) {
-            others.push(waiter);
-        } else {
-            waiting.waiters.insert(token.clone(), vec![waiter]);
-            waiting.order.push_back(token.clone());
-        }
-        drop(waiting);
-        self.wake.notify_one();
-        answer
-    }
-
-    async fn next_batch(&self) -> Vec<Asked> {
-        loop {
-            let batch = self.take();
-            if !batch.is_empty() {
-                return batch;
-            }
-            self.wake.notified().await;
-        }
-    }
-
-    fn take(&self) -> Vec<Asked> {
-        let mut waiting = self.lock();
-        let mut batch = Vec::new();
-        while batch.len() < MAX_BATCH
-            && let Some(token) = waiting.order.pop_front()
-        {
-            let waiters = waiting.waiters.remove(&token).unwrap_or_default();
-            let asked = Asked { token, waiters };
-            if asked.is_wanted() {
-                batch.push(asked);
-            }
-        }
-        if !waiting.order.is_empty() {
-            self.wake.notify_one();
-        }
-        batch
-    }
-
-    /// Nothing panics while it holds the lock, so a poisoned one is as good as any.
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn closed() -> Error {
+    Error::unavailable("it was closed during the look-up")
 }

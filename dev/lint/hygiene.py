@@ -2,8 +2,8 @@
 
     python -m dev.lint.hygiene
 
-Reads every file that git tracks, or would after `git add --all`: addresses that a lockfile need not have, paths of one machine,
-keys and credentials, what a build made.
+Reads every file that git tracks, or would after `git add --all`: addresses that a lockfile need not have, paths of
+one machine, keys and credentials, what a build made.
 """
 
 import re
@@ -13,27 +13,36 @@ from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path, PurePath
 
-# By name: a folder or a file anywhere in the path.
+# By name, of a folder or a file.
 UNWANTED_NAMES = {
-    **dict.fromkeys(["*.so", "*.pyd", "*.dylib", "*.dll", "*.whl", "*.pyc", "*.rlib"], "made by a build"),
-    **dict.fromkeys(["dist", "node_modules", "target", "__pycache__", ".venv", "*.egg-info"], "made by a build or an install"),
-    **dict.fromkeys([".env", ".env.*"], "settings of one machine; only .env.example belongs here"),
-    **dict.fromkeys(["*.pem", "*.key", "*.p12", "id_rsa*", "id_ed25519*"], "a key or a certificate: tests make their own"),
+    "made by a build": [
+        "*.so",
+        "*.pyd",
+        "*.dylib",
+        "*.dll",
+        "*.whl",
+        "*.pyc",
+        "*.rlib",
+        "dist",
+        "target",
+        "__pycache__",
+    ],
+    "made by an install": ["node_modules", ".venv", "*.egg-info"],
+    "the settings of one machine; only .env.example belongs here": [".env", ".env.*"],
+    "a key or a certificate: tests make their own": ["*.pem", "*.key", "*.p12", "id_rsa*", "id_ed25519*"],
 }
 WANTED_NAMES = {".env.example"}
 
 # By text. Each pattern is written so that it does not find itself.
 UNWANTED_TEXTS = {
-    r'"resolved"\s*:': "a lockfile's address: .npmrc needs omit-lockfile-registry-resolved=true",
-    r"(?:registry\.npmjs|files\.pythonhosted|static\.crates|deb\.debian|proxy\.golang)\.(?:org|io)\b": "a registry's address",
-    r"(?:--(?:extra-)?index-url|--find-links|--registry)[ =]": "a registry of one machine",
-    r"(?<![\w.)}>*-])/(?:home|root|work|Users)/\w": "a path of one machine",
-    r"-----BEGIN (?:[A-Z]+ )*PRIVATE[ ]KEY-----": "a private key",
-    r"\bnpg_[A-Za-z0-9]{6,}": "a Neon password",
-    r"\b(?:ghp|gho|ghs|github_pat|pypi|npm|sk_live|AKIA)[_-]?[A-Za-z0-9]{20,}": "a token",
+    "a lockfile's address; .npmrc needs omit-lockfile-registry-resolved=true": r'"resolved"\s*:',
+    "a registry's address": r"(?:registry\.npmjs|files\.pythonhosted|static\.crates|deb\.debian)\.(?:org|io)\b",
+    "a registry of one machine": r"(?:--(?:extra-)?index-url|--find-links|--registry)[ =]",
+    "a path of one machine": r"(?<![\w.)}>*-])/(?:home|root|work|Users)/\w",
+    "a private key": r"-----BEGIN (?:[A-Z]+ )*PRIVATE[ ]KEY-----",
+    "a Neon password": r"\bnpg_[A-Za-z0-9]{6,}",
+    "a token": r"\b(?:ghp|gho|ghs|github_pat|pypi|npm|sk_live|AKIA)[_-]?[A-Za-z0-9]{20,}",
 }
-TEXTS = re.compile("|".join(f"({pattern})" for pattern in UNWANTED_TEXTS))
-REASONS = list(UNWANTED_TEXTS.values())
 
 PINNED = re.compile(r"(?:[A-Za-z0-9._-]+==[A-Za-z0-9.]+)?\s*(?:#.*)?")
 
@@ -52,9 +61,9 @@ def findings(file: Path) -> Iterator[tuple[int, str]]:
     if b"\0" in content:
         return  # a picture or the like: its name was looked at
     for number, line in enumerate(content.decode(errors="replace").splitlines(), 1):
-        for match in TEXTS.finditer(line):
-            assert match.lastindex
-            yield number, f"{REASONS[match.lastindex - 1]}: {match[0][:40]}"
+        for reason, pattern in UNWANTED_TEXTS.items():
+            if match := re.search(pattern, line):
+                yield number, f"{reason}: {match[0][:40]}"
         if fnmatch(file.name, "requirements*.txt") and not PINNED.fullmatch(line):
             yield number, "not of the form name==version"
 
@@ -62,9 +71,10 @@ def findings(file: Path) -> Iterator[tuple[int, str]]:
 def unwanted_name(file: PurePath) -> str | None:
     if file.name in WANTED_NAMES:
         return None
-    return next(
-        (reason for pattern, reason in UNWANTED_NAMES.items() if any(fnmatch(part, pattern) for part in file.parts)), None
-    )
+    for reason, patterns in UNWANTED_NAMES.items():
+        if any(fnmatch(part, pattern) for part in file.parts for pattern in patterns):
+            return reason
+    return None
 
 
 def main() -> int:

@@ -4,7 +4,16 @@ from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, final
 
-__all__ = ["Core", "Found", "Migrations", "Refused", "SessionToken", "__version__", "session_cookie_name"]
+__all__ = [
+    "Core",
+    "Found",
+    "Migrations",
+    "Pending",
+    "Refused",
+    "SessionToken",
+    "__version__",
+    "session_cookie_name",
+]
 
 __version__: str
 
@@ -34,6 +43,20 @@ class Found:
     def user(self) -> dict[str, Any]: ...
     @property
     def session(self) -> dict[str, Any]: ...
+
+@final
+class Pending:
+    """A look-up under way, for as many waiters as there are."""
+
+    def wait(self) -> Awaitable[Found | Refused]:
+        """A future of its own for each waiter: cancelling one leaves the others.
+
+        Raises:
+            StoreUnavailable: the store did not answer in time.
+            SchemaError: the tables cannot be read.
+        """
+    def give_up(self) -> bool:
+        """Called by a waiter that was cancelled. True when nobody waits any more: it is not asked then."""
 
 @final
 class Core:
@@ -71,13 +94,8 @@ class Core:
         """Decides about a signed cookie value, percent-encoded or not."""
     def session_cookie(self, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
         """The session cookie as it stands in the headers."""
-    def look_up(self, token: SessionToken) -> Awaitable[Found | Refused]:
-        """Asks the store.
-
-        Raises:
-            StoreUnavailable: it did not answer in time.
-            SchemaError: the tables cannot be read.
-        """
+    def look_up(self, token: SessionToken) -> Pending:
+        """Asks the store, for the running event loop. Nothing is awaited yet."""
     def open(self) -> Awaitable[list[str]]:
         """Connects and reads the catalog; gives what an operator should know of it.
 

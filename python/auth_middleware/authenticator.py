@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from typing import Generic, NamedTuple
+from dataclasses import dataclass
+from typing import Generic
 
 from pydantic import ValidationError
 from starlette.requests import HTTPConnection
 
-from auth_middleware._core import Core, Found, Refused, SessionToken
+from auth_middleware._core import Core, Found, Pending, Refused, SessionToken
 from auth_middleware.errors import AuthError, OriginRefused, SchemaError, StoreUnavailable
 from auth_middleware.journal import Journal
 from auth_middleware.models import AuthSession, AuthUser, Identity, SessionT_co, UserT_co, own_fields
@@ -90,9 +91,10 @@ class Authenticator(Generic[SessionT_co, UserT_co]):
             StoreUnavailable, SchemaError: the store cannot say.
         """
         memory: dict[object, _Remembered[SessionT_co, UserT_co]] = connection.scope.setdefault(MEMORY, {})
-        if self not in memory:
-            memory[self] = self._begin(self._inspect(connection))
-        return await memory[self].outcome()
+        remembered = memory.get(self)
+        if remembered is None or remembered.is_given_up:
+            remembered = memory[self] = self._begin(self._inspect(connection))
+        return await self._settle(remembered)
 
     async def identify_fresh(self, connection: HTTPConnection) -> Identity[SessionT_co, UserT_co] | Refused:
         """The same, by what the store says now: a cookie cache is not believed, nor an answer from one.
@@ -100,13 +102,14 @@ class Authenticator(Generic[SessionT_co, UserT_co]):
         Raises as `identify` does.
         """
         memory: dict[object, _Remembered[SessionT_co, UserT_co]] = connection.scope.setdefault(MEMORY, {})
-        if self not in memory or not memory[self].is_from_store:
-            memory[self] = self._begin(self._inspect_for_store(connection))
-        return await memory[self].outcome()
+        remembered = memory.get(self)
+        if remembered is None or remembered.is_given_up or not remembered.is_from_store:
+            remembered = memory[self] = self._begin(self._inspect_for_store(connection))
+        return await self._settle(remembered)
 
     async def identify_afresh(self, connection: HTTPConnection) -> Identity[SessionT_co, UserT_co] | Refused:
         """The same as `identify`, asked at each call; nothing is remembered."""
-        return await self._begin(self._inspect(connection)).outcome()
+        return await self._settle(self._begin(self._inspect(connection)))
 
     async def identify_value(self, cookie_value: str | None) -> Identity[SessionT_co, UserT_co] | Refused:
         """Whose signed cookie value this is, asked now. It sees no headers, so no origin.
@@ -114,7 +117,7 @@ class Authenticator(Generic[SessionT_co, UserT_co]):
         Raises:
             StoreUnavailable, SchemaError: the store cannot say.
         """
-        return await self._begin(self._core.inspect_value(cookie_value or "")).outcome()
+        return await self._settle(self._begin(self._core.inspect_value(cookie_value or "")))
 
     def _inspect(self, connection: HTTPConnection) -> SessionToken | Identity[SessionT_co, UserT_co] | Refused:
         # A WebSocket handshake has no method in its scope.
@@ -136,29 +139,58 @@ class Authenticator(Generic[SessionT_co, UserT_co]):
         self, verdict: SessionToken | Identity[SessionT_co, UserT_co] | Refused
     ) -> "_Remembered[SessionT_co, UserT_co]":
         if isinstance(verdict, SessionToken):
-            return _Remembered(asyncio.create_task(self._look_up(verdict)), is_from_store=True)
+            self._journal.signature_was_good()
+            return _Remembered(pending=self._core.look_up(verdict))
         if isinstance(verdict, Refused):
             self._journal.refused(verdict)
-        return _Remembered(verdict, is_from_store=False)
+        return _Remembered(outcome=verdict)
 
-    async def _look_up(self, token: SessionToken) -> Identity[SessionT_co, UserT_co] | Refused | AuthError:
-        """Errors are returned: a task whose waiters are all gone must not fail unheard."""
-        self._journal.signature_was_good()
+    async def _settle(
+        self, remembered: "_Remembered[SessionT_co, UserT_co]"
+    ) -> Identity[SessionT_co, UserT_co] | Refused:
+        if remembered.outcome is None:
+            await self._wait(remembered)
+        match remembered.outcome:
+            case None:
+                raise StoreUnavailable("the look-up ended without an answer")
+            case AuthError() as error:
+                raise error
+            case Refused(reason="origin", detail=origin):
+                raise OriginRefused(f"a page from {origin} may not use this session")
+            case settled:
+                return settled
+
+    async def _wait(self, remembered: "_Remembered[SessionT_co, UserT_co]") -> None:
+        """Wait for the look-up. The first of several waiters makes the outcome of it, and tells the journal."""
+        pending = remembered.pending
+        if pending is None:
+            return
         try:
-            found = await self._core.look_up(token)
-            self._journal.store_answered()
-            if isinstance(found, Found):
-                return self._identity(found)
+            found = await pending.wait()
+        except asyncio.CancelledError:
+            # The others go on waiting; without any, what was not sent yet costs nothing.
+            remembered.is_given_up = pending.give_up()
+            raise
         except (StoreUnavailable, SchemaError) as error:
-            self._journal.store_failed(error)
-            return error
+            found = error
+        if remembered.outcome is None:
+            remembered.outcome = self._outcome(found)
+
+    def _outcome(self, found: Found | Refused | AuthError) -> Identity[SessionT_co, UserT_co] | Refused | AuthError:
+        if isinstance(found, AuthError):
+            self._journal.store_failed(found)
+            return found
+        self._journal.store_answered()
+        if isinstance(found, Refused):
+            self._journal.refused(found)
+            return found
+        try:
+            return self._identity(found)
         except ValidationError as error:
             # The row does not fit what the application declared: its own fields are wrong.
             problem = SchemaError(f"a row does not fit {error.title}: {_fields(error)}")
             self._journal.store_failed(problem)
             return problem
-        self._journal.refused(found)
-        return found
 
     def _identity(self, found: Found) -> Identity[SessionT_co, UserT_co]:
         session = self._session_model.model_validate(found.session)
@@ -167,31 +199,19 @@ class Authenticator(Generic[SessionT_co, UserT_co]):
         return Identity(session, user)
 
 
-class _Remembered(NamedTuple, Generic[SessionT_co, UserT_co]):
-    """A request's answer, or the look-up that will give it, and where it comes from."""
+@dataclass(slots=True)
+class _Remembered(Generic[SessionT_co, UserT_co]):
+    """A request's answer, or the look-up that will give it."""
 
-    asked: (
-        Identity[SessionT_co, UserT_co] | Refused | asyncio.Task[Identity[SessionT_co, UserT_co] | Refused | AuthError]
-    )
-    is_from_store: bool
+    outcome: Identity[SessionT_co, UserT_co] | Refused | AuthError | None = None
+    pending: Pending | None = None
+    is_given_up: bool = False
 
-    async def outcome(self) -> Identity[SessionT_co, UserT_co] | Refused:
-        if isinstance(self.asked, asyncio.Task):
-            # One waiter's cancellation must not cancel the others.
-            return _settled(await asyncio.shield(self.asked))
-        return _settled(self.asked)
+    @property
+    def is_from_store(self) -> bool:
+        return self.pending is not None
 
 
 def _fields(error: ValidationError) -> str:
     wrong = error.errors(include_input=False, include_url=False, include_context=False)
     return ", ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in wrong)
-
-
-def _settled(
-    outcome: Identity[SessionT_co, UserT_co] | Refused | AuthError,
-) -> Identity[SessionT_co, UserT_co] | Refused:
-    if isinstance(outcome, AuthError):
-        raise outcome
-    if isinstance(outcome, Refused) and outcome.reason == "origin":
-        raise OriginRefused(f"a page from {outcome.detail} may not use this session")
-    return outcome

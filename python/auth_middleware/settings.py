@@ -64,6 +64,9 @@ class AuthSettings(BaseSettings):
         # No alias: then the variable SCHEMA, which anybody may use, would be read.
         if "schema" in values:
             values["schema_"] = values.pop("schema")
+        unknown = [name for name in values if not name.startswith("_") and name not in type(self).model_fields]
+        if unknown:
+            raise ConfigurationError(f"AuthSettings has no field {', '.join(unknown)}: see its signature")
         problem = None
         try:
             super().__init__(**values)

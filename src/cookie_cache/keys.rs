@@ -2,7 +2,7 @@
 //!
 //! Reading a cookie never waits: a key that is not known yet sends that request to the store, and
 //! wakes the task that reads the table. However many unknown keys come, it reads no more often
-//! than [`REREAD_AFTER`].
+//! than every ten seconds.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 
 use super::jwt::signature_only;
 use super::{Snapshot, claims};
-use crate::error::Error;
+use crate::store::{KeyStore, PublicKeyRow};
 
 const TYPE: &str = "better-auth.session-cache+jwt";
 const AUDIENCE: &str = "better-auth:session-cache";
@@ -27,26 +27,6 @@ const TOLERANCE_SECONDS: f64 = 15.0;
 const REREAD_AFTER: Duration = Duration::from_secs(10);
 /// A key that was taken out of the table is believed no longer than this.
 const BELIEVED_FOR: Duration = Duration::from_secs(300);
-
-/// A row of the `jwks` table, without its private key: that column is never read.
-#[derive(Clone, Debug)]
-pub struct PublicKeyRow {
-    /// The key's id.
-    pub id: String,
-    /// A JSON Web Key.
-    pub public_key: String,
-    /// The algorithm, where the table has such a column.
-    pub algorithm: Option<String>,
-}
-
-/// Where public keys are read.
-pub trait KeyStore: Send + Sync + 'static {
-    /// Every row of the `jwks` table.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Schema`] when they cannot be read.
-    fn public_keys(&self) -> impl Future<Output = Result<Vec<PublicKeyRow>, Error>> + Send;
-}
 
 /// The public keys that are known, shared by all who read cookies.
 #[derive(Clone, Debug, Default)]

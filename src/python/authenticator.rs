@@ -3,11 +3,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::Utc;
+use pyo3::IntoPyObjectExt as _;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::bridge::awaitable;
+use super::bridge::{Bridge, Promise};
+use super::cold::awaitable;
 use super::convert::{Headers, OwnFields, SettingsDict, own_fields, session_dict, user_dict};
 use super::errors::exception;
 use super::runtime;
@@ -15,7 +17,7 @@ use crate::authenticator::{Authenticator, Verdict};
 use crate::cookie_cache::keys::PublicKeys;
 use crate::credentials::{Kind, Request};
 use crate::identity::Identity;
-use crate::lookup::Lookup;
+use crate::lookup::{Lookup, Outcome, Ticket};
 use crate::refusal::{Reason, Refusal};
 use crate::settings::{CookieNames, CookieOptions, Settings, Strategy};
 use crate::signature;
@@ -113,17 +115,20 @@ impl Core {
         Ok(self.authenticator.session_cookie(headers.iter()).map(Into::into))
     }
 
-    fn look_up<'py>(&self, py: Python<'py>, token: &SessionToken) -> PyResult<Bound<'py, PyAny>> {
+    fn look_up(&self, py: Python<'_>, token: &SessionToken) -> PyResult<Pending> {
         let now = Utc::now();
         let Opened { lookup, .. } = self.opened()?;
-        let (token, own_fields) = (token.0.clone(), Arc::clone(&self.own_fields));
-        awaitable(py, async move {
-            let answer = lookup.find(&token).await.map_err(|error| exception(&error))?;
-            Ok(match Authenticator::decide(answer, now) {
-                Ok(identity) => LookedUp::Found(Found { identity, own_fields }),
-                Err(refusal) => LookedUp::Refused(refusal.into()),
-            })
-        })
+        let own_fields = Arc::clone(&self.own_fields);
+        let convert = move |py: Python<'_>, outcome: Outcome| {
+            let answer = outcome.map_err(|error| exception(&error))?;
+            match Authenticator::decide(answer, now) {
+                Ok(identity) => Found { identity, own_fields }.into_py_any(py),
+                Err(refusal) => Refused::from(refusal).into_py_any(py),
+            }
+        };
+        let bridge = Bridge::of_running_loop(py)?;
+        let (id, promise, tell) = bridge.get().expect(Box::new(convert));
+        Ok(Pending { bridge: bridge.unbind(), id, promise, ticket: lookup.ask(&token.0, tell) })
     }
 
     fn open<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -266,11 +271,29 @@ enum Inspected {
     Refused(Refused),
 }
 
-/// What `look_up` gives.
-#[derive(IntoPyObject)]
-enum LookedUp {
-    Found(Found),
-    Refused(Refused),
+/// A look-up under way. Each `wait()` is a future of its own.
+#[pyclass(frozen, module = "auth_middleware._core")]
+pub(super) struct Pending {
+    bridge: Py<Bridge>,
+    id: u64,
+    promise: Arc<Promise>,
+    ticket: Arc<Ticket>,
+}
+
+#[pymethods]
+impl Pending {
+    fn wait<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.promise.future(py)
+    }
+
+    fn give_up(&self, py: Python<'_>) -> PyResult<bool> {
+        let is_abandoned = self.promise.is_abandoned(py)?;
+        if is_abandoned {
+            self.ticket.give_up();
+            self.bridge.get().forget(self.id);
+        }
+        Ok(is_abandoned)
+    }
 }
 
 /// The cookie's name for these settings, without checking anything else.

@@ -1,88 +1,263 @@
-//! From a tokio future to an asyncio one.
+//! From the workers' threads back to the event loop that asked.
+//!
+//! A tokio thread never takes the GIL on this path: one that wants it while Python is busy waits
+//! up to the 5 ms switch interval. It puts the outcome into a queue, and the first of a queue
+//! writes one byte to a socket that the event loop watches; the loop's own thread then resolves
+//! all that is ready. One bridge per event loop; it goes with the loop.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::collections::HashMap;
+use std::io::{Read as _, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
-use pyo3_async_runtimes::TaskLocals;
-use pyo3_async_runtimes::generic::{ContextExt, JoinError, Runtime, future_into_py};
-use tokio::task::{JoinError as TokioJoinError, JoinHandle};
+use pyo3::sync::PyOnceLock;
 
 use super::runtime;
+use crate::lookup::Outcome;
 
-/// Runs a future on our runtime and gives the asyncio future of its result. Cancelling the one
-/// drops the other.
-pub(super) fn awaitable<'py, F, T>(py: Python<'py>, future: F) -> PyResult<Bound<'py, PyAny>>
-where
-    F: Future<Output = PyResult<T>> + Send + 'static,
-    T: for<'any> IntoPyObject<'any> + Send + 'static,
-{
-    runtime::handle()?;
-    future_into_py::<OurRuntime, _, _>(py, future)
+/// What becomes of an outcome, on the loop's thread.
+pub(super) type Convert = Box<dyn FnOnce(Python<'_>, Outcome) -> PyResult<Py<PyAny>> + Send + Sync>;
+
+/// The bridge of one event loop. Calling it resolves what is ready.
+#[pyclass(frozen, weakref, module = "auth_middleware._core")]
+pub(super) struct Bridge {
+    process: u32,
+    ready: Arc<Ready>,
+    bell: UnixStream,
+    next: AtomicU64,
+    expected: Mutex<HashMap<u64, Expected>>,
 }
 
-/// [`runtime`]'s runtime, in the words of pyo3-async-runtimes: its own is a static that a forked
-/// child cannot replace.
-struct OurRuntime;
-
-tokio::task_local! {
-    static LOCALS: TaskLocals;
+/// What the loop's thread resolves when the outcome is there.
+struct Expected {
+    convert: Convert,
+    promise: Arc<Promise>,
 }
 
-struct Panicked(TokioJoinError);
+/// Outcomes on their way to the loop.
+pub(super) struct Ready {
+    outcomes: Mutex<Vec<(u64, Outcome)>>,
+    ring: UnixStream,
+    /// Loop and bridge, set where the loop cannot watch a socket: it is called instead.
+    calls_loop: AtomicBool,
+    call: PyOnceLock<(Py<PyAny>, Py<PyAny>)>,
+}
 
-impl JoinError for Panicked {
-    fn is_panic(&self) -> bool {
-        self.0.is_panic()
+impl Ready {
+    /// Hands an outcome over. Only the first of a queue wakes the loop.
+    pub(super) fn push(&self, id: u64, outcome: Outcome) {
+        if runtime::is_ending() {
+            return;
+        }
+        let mut outcomes = lock(&self.outcomes);
+        outcomes.push((id, outcome));
+        let is_first = outcomes.len() == 1;
+        drop(outcomes);
+        if !is_first {
+            return;
+        }
+        if self.calls_loop.load(Ordering::Relaxed) {
+            self.call_loop();
+        } else {
+            // A full socket has rung already; a closed one belongs to a loop that is gone.
+            let _rung = (&self.ring).write(&[1]);
+        }
     }
 
-    fn into_panic(self) -> Box<dyn std::any::Any + Send + 'static> {
-        self.0.into_panic()
+    fn call_loop(&self) {
+        Python::try_attach(|py| {
+            let (event_loop, bridge) = self.call.get(py)?;
+            event_loop.call_method1(py, pyo3::intern!(py, "call_soon_threadsafe"), (bridge,)).ok()
+        });
     }
 }
 
-/// A task of ours; a runtime that could not be made ends it at once.
-struct Task(Option<JoinHandle<()>>);
+/// The result of one look-up for as many waiters as there are: each has an asyncio future of its
+/// own, so that cancelling one leaves the others.
+#[derive(Default)]
+pub(super) struct Promise(Mutex<State>);
 
-impl Future for Task {
-    type Output = Result<(), Panicked>;
+enum State {
+    Waiting(Vec<Py<PyAny>>),
+    Done(PyResult<Py<PyAny>>),
+}
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
-        match &mut self.0 {
-            Some(task) => Pin::new(task).poll(cx).map_err(Panicked),
-            None => std::task::Poll::Ready(Ok(())),
+impl Default for State {
+    fn default() -> Self {
+        Self::Waiting(Vec::new())
+    }
+}
+
+impl Promise {
+    /// A new future of the running loop's, resolved with the result or when that comes.
+    pub(super) fn future<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let future = running_loop(py)?.call_method0(pyo3::intern!(py, "create_future"))?;
+        match &mut *lock(&self.0) {
+            State::Waiting(futures) => futures.push(future.clone().unbind()),
+            State::Done(result) => resolve(py, &future, result)?,
+        }
+        Ok(future)
+    }
+
+    /// Whether every future that waits was cancelled meanwhile.
+    pub(super) fn is_abandoned(&self, py: Python<'_>) -> PyResult<bool> {
+        let State::Waiting(futures) = &*lock(&self.0) else { return Ok(false) };
+        for future in futures {
+            if !future.call_method0(py, pyo3::intern!(py, "done"))?.is_truthy(py)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn keep(&self, py: Python<'_>, result: PyResult<Py<PyAny>>) -> PyResult<()> {
+        let mut state = lock(&self.0);
+        let State::Waiting(futures) = std::mem::take(&mut *state) else { return Ok(()) };
+        for future in futures {
+            resolve(py, future.bind(py), &result)?;
+        }
+        *state = State::Done(result);
+        Ok(())
+    }
+}
+
+impl Bridge {
+    /// The bridge of the running event loop, made at its first use.
+    pub(super) fn of_running_loop(py: Python<'_>) -> PyResult<Bound<'_, Self>> {
+        static BRIDGES: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let bridges = BRIDGES
+            .get_or_try_init(py, || {
+                py.import("weakref")?.getattr("WeakKeyDictionary")?.call0().map(Bound::unbind)
+            })?
+            .bind(py);
+        let event_loop = running_loop(py)?;
+        let known = bridges.call_method1(pyo3::intern!(py, "get"), (&event_loop,))?;
+        if let Ok(bridge) = known.cast_into::<Self>()
+            && bridge.get().process == std::process::id()
+        {
+            return Ok(bridge);
+        }
+        forget_closed_loops(bridges)?;
+        let bridge = Self::build(py, &event_loop)?;
+        bridges.set_item(&event_loop, &bridge)?;
+        Ok(bridge)
+    }
+
+    fn build<'py>(py: Python<'py>, event_loop: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+        let (ring, bell) = UnixStream::pair()?;
+        ring.set_nonblocking(true)?;
+        bell.set_nonblocking(true)?;
+        let watched = bell.as_raw_fd();
+        let ready = Ready {
+            outcomes: Mutex::default(),
+            ring,
+            calls_loop: AtomicBool::new(false),
+            call: PyOnceLock::new(),
+        };
+        let bridge = Self {
+            process: std::process::id(),
+            ready: Arc::new(ready),
+            bell,
+            next: AtomicU64::new(0),
+            expected: Mutex::default(),
+        };
+        let bridge = Bound::new(py, bridge)?;
+        match event_loop.call_method1(pyo3::intern!(py, "add_reader"), (watched, &bridge)) {
+            Ok(_) => Ok(bridge),
+            // Windows' proactor: the loop is called instead, once for all that is ready.
+            Err(error) if error.is_instance_of::<PyNotImplementedError>(py) => {
+                // The loop holds its bridge; the bridge must not hold the loop, or neither would go.
+                let weakly =
+                    |object: &Bound<'py, PyAny>| py.import("weakref")?.call_method1("proxy", (object,));
+                let called = (weakly(event_loop)?.unbind(), weakly(bridge.as_any())?.unbind());
+                bridge.get().ready.call.get_or_init(py, || called);
+                bridge.get().ready.calls_loop.store(true, Ordering::Relaxed);
+                Ok(bridge)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A promise of an outcome under a number, and what a worker calls with it.
+    pub(super) fn expect(
+        &self,
+        convert: Convert,
+    ) -> (u64, Arc<Promise>, impl FnOnce(Outcome) + Send + use<>) {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let promise = Arc::new(Promise::default());
+        lock(&self.expected).insert(id, Expected { convert, promise: Arc::clone(&promise) });
+        let ready = Arc::clone(&self.ready);
+        (id, promise, move |outcome| ready.push(id, outcome))
+    }
+
+    /// Nobody expects this outcome any more.
+    pub(super) fn forget(&self, id: u64) {
+        lock(&self.expected).remove(&id);
+    }
+}
+
+#[pymethods]
+impl Bridge {
+    fn __call__(&self, py: Python<'_>) -> PyResult<()> {
+        self.silence();
+        let outcomes = std::mem::take(&mut *lock(&self.ready.outcomes));
+        for (id, outcome) in outcomes {
+            let expected = lock(&self.expected).remove(&id);
+            if let Some(Expected { convert, promise }) = expected {
+                promise.keep(py, convert(py, outcome))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Bridge {
+    fn silence(&self) {
+        let mut bytes = [0; 64];
+        while let Ok(read) = (&self.bell).read(&mut bytes) {
+            if read < bytes.len() {
+                return;
+            }
         }
     }
 }
 
-impl Runtime for OurRuntime {
-    type JoinError = Panicked;
-    type JoinHandle = Task;
-
-    fn spawn<F: Future<Output = ()> + Send + 'static>(future: F) -> Task {
-        // Inside our runtime this is it; outside, `awaitable` has just made sure that it exists.
-        Task(
-            tokio::runtime::Handle::try_current()
-                .ok()
-                .or_else(|| runtime::handle().ok())
-                .map(|handle| handle.spawn(future)),
-        )
+/// A loop that was closed with look-ups under way is held by their futures, and those by its bridge.
+/// A parent's loop is left as it is in a child: its sockets are the parent's.
+fn forget_closed_loops(bridges: &Bound<'_, PyAny>) -> PyResult<()> {
+    let known: Vec<Bound<'_, PyAny>> = bridges.call_method0("keys")?.try_iter()?.collect::<PyResult<_>>()?;
+    for event_loop in known {
+        if event_loop.call_method0("is_closed")?.is_truthy()? {
+            bridges.del_item(event_loop)?;
+        }
     }
-
-    fn spawn_blocking<F: FnOnce() + Send + 'static>(f: F) -> Task {
-        Task(runtime::handle().ok().map(|handle| handle.spawn_blocking(f)))
-    }
+    Ok(())
 }
 
-impl ContextExt for OurRuntime {
-    fn scope<F, R>(locals: TaskLocals, future: F) -> Pin<Box<dyn Future<Output = R> + Send>>
-    where
-        F: Future<Output = R> + Send + 'static,
-    {
-        Box::pin(LOCALS.scope(locals, future))
-    }
+fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    static RUNNING_LOOP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let function = RUNNING_LOOP
+        .get_or_try_init(py, || py.import("asyncio")?.getattr("get_running_loop").map(Bound::unbind))?;
+    function.bind(py).call0()
+}
 
-    fn get_task_locals() -> Option<TaskLocals> {
-        LOCALS.try_with(Clone::clone).ok()
+/// A future that was cancelled meanwhile wants nothing.
+fn resolve(py: Python<'_>, future: &Bound<'_, PyAny>, result: &PyResult<Py<PyAny>>) -> PyResult<()> {
+    if future.call_method0(pyo3::intern!(py, "done"))?.is_truthy()? {
+        return Ok(());
     }
+    match result {
+        Ok(value) => future.call_method1(pyo3::intern!(py, "set_result"), (value,))?,
+        Err(error) => future.call_method1(pyo3::intern!(py, "set_exception"), (error.clone_ref(py),))?,
+    };
+    Ok(())
+}
+
+/// Nothing panics while it holds one of these.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 
-use super::bridge::awaitable;
+use super::cold::awaitable;
 use super::errors::exception;
 use crate::settings::DatabaseUrl;
 use crate::store::postgres::Migrator;

@@ -2,6 +2,7 @@
 
 mod authenticator;
 mod bridge;
+mod cold;
 mod convert;
 mod errors;
 mod migration;
@@ -13,7 +14,7 @@ mod _core {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use super::authenticator::{Core, Found, Refused, SessionToken, session_cookie_name};
+    use super::authenticator::{Core, Found, Pending, Refused, SessionToken, session_cookie_name};
 
     #[pymodule_export]
     use super::migration::Migrations;

@@ -3,12 +3,16 @@
 //! A forked child has the parent's memory without its threads, and shares the parent's sockets
 //! and epoll set. So it leaks the parent's runtime — no drop, no close — and makes its own.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use tokio::runtime::{Builder, Handle, Runtime};
+
+use super::errors::exception;
+use crate::error::Error;
 
 /// What look-ups need besides: they wait for sockets more than they compute.
 const THREADS: usize = 2;
@@ -22,12 +26,24 @@ struct Holder {
 /// with it locked.
 static HOLDER: Mutex<Option<Holder>> = Mutex::new(None);
 
+/// The process whose interpreter is ending. A thread that goes on until its very end, as daemon
+/// threads do, must not start threads that would look for the GIL afterwards.
+static ENDING: AtomicU32 = AtomicU32::new(0);
+
+/// Whether this process's interpreter is ending: there is nobody left to tell anything.
+pub(super) fn is_ending() -> bool {
+    ENDING.load(Ordering::Relaxed) == std::process::id()
+}
+
 /// The runtime of this process, made at first use.
 pub(super) fn handle() -> PyResult<Handle> {
     let mut holder = HOLDER.lock().unwrap_or_else(PoisonError::into_inner);
     let process = std::process::id();
     if let Some(held) = holder.as_ref().filter(|held| held.process == process) {
         return Ok(held.runtime.handle().clone());
+    }
+    if is_ending() {
+        return Err(exception(&Error::unavailable("the interpreter is ending")));
     }
     std::mem::forget(holder.take());
     let runtime = Builder::new_multi_thread()
@@ -53,6 +69,7 @@ pub(super) fn stop_at_exit(py: Python<'_>) -> PyResult<()> {
 
 #[pyfunction]
 fn stop(py: Python<'_>) {
+    ENDING.store(std::process::id(), Ordering::Relaxed);
     let held = HOLDER.lock().unwrap_or_else(PoisonError::into_inner).take();
     match held {
         Some(held) if held.process == std::process::id() => {

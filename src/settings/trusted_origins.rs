@@ -81,7 +81,7 @@ pub struct OriginPattern {
 enum Shape {
     /// No wildcard: compared with the origin as it stands, or part by part for a custom scheme.
     Exact,
-    /// A wildcard and no scheme: held against host[:port].
+    /// A wildcard and no scheme: held against `host[:port]`.
     Host(Glob),
     /// A wildcard and a scheme: held against the origin, or part by part for a custom scheme.
     Origin { whole: Glob, authority: Option<Glob>, path: Option<Glob> },

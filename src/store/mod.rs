@@ -32,3 +32,23 @@ pub trait Store: Send + Sync + 'static {
     /// of any token. Dropping the future gives up the attempt and leaves nothing half-done.
     fn find(&self, tokens: &[SessionToken]) -> impl Future<Output = Result<Vec<Answer>, Error>> + Send;
 }
+
+/// A row of Better Auth's `jwks` table, without its private key: that column is never read.
+#[derive(Clone, Debug)]
+pub struct PublicKeyRow {
+    /// The key's id.
+    pub id: String,
+    /// A JSON Web Key.
+    pub public_key: String,
+    /// The algorithm, where the table has such a column.
+    pub algorithm: Option<String>,
+}
+
+/// Where public keys are read.
+pub trait KeyStore: Send + Sync + 'static {
+    /// Every row of the `jwks` table.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Schema`] when they cannot be read.
+    fn public_keys(&self) -> impl Future<Output = Result<Vec<PublicKeyRow>, Error>> + Send;
+}

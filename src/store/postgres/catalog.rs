@@ -25,6 +25,8 @@ pub(super) struct CatalogTable {
     pub(super) rank: Option<i32>,
     pub(super) may_use_schema: bool,
     pub(super) hides_rows: bool,
+    /// Row-level security applies to our role, be it that it hides nothing.
+    pub(super) is_guarded: bool,
     pub(super) columns: BTreeMap<String, CatalogColumn>,
 }
 
@@ -33,6 +35,8 @@ pub(super) struct CatalogTable {
 pub(super) struct CatalogColumn {
     pub(super) kind: Kind,
     pub(super) type_name: String,
+    /// It is compared with text as it is.
+    pub(super) is_text: bool,
     pub(super) may_select: bool,
 }
 
@@ -56,11 +60,14 @@ impl Catalog {
                     rank: row.try_get("rank")?,
                     may_use_schema: row.try_get("may_use_schema")?,
                     hides_rows: row.try_get("hides_rows")?,
+                    is_guarded: row.try_get("is_guarded")?,
                     columns: BTreeMap::new(),
                 });
             }
+            let category = row.try_get("category")?;
             let column = CatalogColumn {
-                kind: Kind::of(row.try_get("base_type")?, row.try_get("category")?),
+                kind: Kind::of(row.try_get("base_type")?, category),
+                is_text: category == "S",
                 type_name: row.try_get("type_name")?,
                 may_select: row.try_get("may_select")?,
             };
@@ -73,7 +80,7 @@ impl Catalog {
     }
 }
 
-/// How a column is read: each kind is one built-in type on the wire.
+/// How a column is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Text,
@@ -103,16 +110,26 @@ impl Kind {
         }
     }
 
-    /// The column as an expression of a built-in type.
-    pub(super) fn cast(self, column: &str) -> String {
+    /// The column as an expression that can fail for no value and is of a built-in type, also where
+    /// the column's own is a domain. No cast to a number or a time: were the column's type changed
+    /// under us, it would fail for a value, or read a time in the connection's zone.
+    pub(super) fn expression(self, column: String) -> String {
         match self {
             Self::Text | Self::Json => format!("{column}::text"),
-            Self::Bool => format!("{column}::bool"),
-            Self::Int => format!("{column}::int8"),
-            Self::Float => format!("{column}::float8"),
-            Self::Time => format!("{column}::timestamptz"),
-            Self::LocalTime => format!("{column} AT TIME ZONE 'UTC'"),
             Self::Array => format!("to_jsonb({column})::text"),
+            Self::Bool | Self::Int | Self::Float | Self::Time | Self::LocalTime => column,
+        }
+    }
+
+    /// Whether the expression has this type on the wire.
+    pub(super) fn is_sent_as(self, wire: &Type) -> bool {
+        match self {
+            Self::Text | Self::Json | Self::Array => *wire == Type::TEXT,
+            Self::Bool => *wire == Type::BOOL,
+            Self::Int => matches!(*wire, Type::INT2 | Type::INT4 | Type::INT8),
+            Self::Float => matches!(*wire, Type::FLOAT4 | Type::FLOAT8),
+            Self::Time => *wire == Type::TIMESTAMPTZ,
+            Self::LocalTime => *wire == Type::TIMESTAMP,
         }
     }
 }

@@ -15,6 +15,7 @@ SELECT n.nspname::text AS schema_name,
            EXISTS (SELECT 1 FROM ours WHERE ours.polrelid = c.oid AND ours.polpermissive AND ours.shows = 'true')
            AND NOT EXISTS (SELECT 1 FROM ours WHERE ours.polrelid = c.oid AND NOT ours.polpermissive)
        ) AS hides_rows,
+       row_security_active(c.oid) AS is_guarded,
        pg_is_in_recovery() AS is_standby,
        a.attname::text AS column_name,
        format_type(a.atttypid, NULL)::text AS type_name,
@@ -25,7 +26,16 @@ FROM pg_class AS c
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
 JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 JOIN pg_type AS t ON t.oid = a.atttypid
-JOIN pg_type AS base ON base.oid = COALESCE(NULLIF(t.typbasetype, 0), t.oid)
+-- A domain may stand for a domain.
+CROSS JOIN LATERAL (
+    WITH RECURSIVE stands_for AS (
+        SELECT t.typname, t.typcategory, t.typbasetype
+        UNION ALL
+        SELECT b.typname, b.typcategory, b.typbasetype
+        FROM stands_for JOIN pg_type AS b ON b.oid = stands_for.typbasetype
+    )
+    SELECT typname, typcategory FROM stands_for WHERE typbasetype = 0
+) AS base
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
   AND c.relname = ANY ($1::text[])
   AND n.nspname NOT IN ('pg_catalog', 'information_schema')

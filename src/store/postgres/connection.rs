@@ -20,7 +20,7 @@ use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::tls::{MakeTlsConnect, NoTls};
-use tokio_postgres::{Client, Config, Error as PgError, SimpleQueryMessage};
+use tokio_postgres::{CancelToken, Client, Config, Error as PgError, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::tls;
@@ -99,6 +99,24 @@ impl Connector {
             self.is_direct.store(false, Ordering::Relaxed);
         }
         Ok((client, task))
+    }
+
+    /// Ends what the server does for a connection that we gave up. It would go on, and hold one of
+    /// its places, as long as a lock or a slow disk lets it.
+    pub(super) async fn cancel(&self, statement: &CancelToken) {
+        let cancelling = async {
+            let socket = self.socket().await;
+            match (&self.tls, &self.database.host) {
+                (Some(tls), Host::Tcp(name)) => {
+                    let mut tls = tls.clone();
+                    let Ok(connect) = MakeTlsConnect::<Socket>::make_tls_connect(&mut tls, name);
+                    statement.cancel_query_raw(socket, connect).await
+                }
+                _ => statement.cancel_query_raw(socket, NoTls).await,
+            }
+        };
+        // Nobody waits for it, and a server that cannot be reached ends it by itself.
+        let _best_effort = timeout(DEAD_PEER, cancelling).await;
     }
 
     async fn socket(&self) -> Socket {

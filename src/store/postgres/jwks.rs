@@ -5,8 +5,8 @@ use tokio_postgres::types::Type;
 use super::catalog::Catalog;
 use super::schema::{PublicKeyTable, Schema};
 use super::{Failure, PostgresStore};
-use crate::cookie_cache::keys::{KeyStore, PublicKeyRow};
 use crate::error::Error;
+use crate::store::{KeyStore, PublicKeyRow};
 
 impl KeyStore for PostgresStore {
     async fn public_keys(&self) -> Result<Vec<PublicKeyRow>, Error> {

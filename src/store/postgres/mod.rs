@@ -10,12 +10,14 @@ mod migration;
 mod row;
 mod schema;
 mod statement;
+mod table;
 mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
+use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_postgres::error::SqlState;
@@ -75,7 +77,7 @@ impl PostgresStore {
     /// PostgreSQL does not answer.
     pub async fn open(&self) -> Result<Vec<String>, Error> {
         let mut borrowed = self.borrow().await?;
-        let statement = self.statement(&borrowed).await?;
+        let statement = self.statement(&mut borrowed).await.map_err(Failure::into_error)?;
         borrowed.keep();
         Ok(statement.warnings.clone())
     }
@@ -85,27 +87,38 @@ impl PostgresStore {
         self.pool.close();
     }
 
-    async fn borrow(&self) -> Result<Borrowed, Error> {
+    async fn borrow(&self) -> Result<Borrowed<'_>, Error> {
         let object =
             self.pool.get().await.map_err(|error| Error::unavailable_because("no connection", error))?;
-        Ok(Borrowed { object: Some(object), keep: false })
+        Ok(Borrowed { object: Some(object), keep: false, connector: &self.connector })
     }
 
     /// The statement for the tables as they are, read from the catalog once.
-    async fn statement(&self, borrowed: &Borrowed) -> Result<Arc<Statement>, Error> {
+    async fn statement(&self, borrowed: &mut Borrowed<'_>) -> Result<Arc<Statement>, Failure> {
         let mut known = self.statement.lock().await;
         match &*known {
             Known::Statement(statement) => return Ok(Arc::clone(statement)),
             Known::Wrong { message, since } if since.elapsed() < SCHEMA_RECHECK => {
-                return Err(Error::Schema(message.clone()));
+                borrowed.keep();
+                return Err(Failure::Lasting(Error::Schema(message.clone())));
             }
             Known::Nothing | Known::Wrong { .. } => {}
         }
         let names = Schema::table_names(&self.tables);
-        let catalog = Catalog::read(borrowed.client()?, &names).await.map_err(Failure::into_error)?;
-        let schema = Schema::resolve(&self.tables, &catalog).inspect_err(|error| {
-            *known = Known::Wrong { message: error.to_string(), since: Instant::now() };
-        })?;
+        let client = borrowed.client().map_err(Failure::Lasting)?;
+        let catalog = match Catalog::read(client, &names).await {
+            Ok(catalog) => catalog,
+            Err(failure @ Failure::Connection(_)) => return Err(failure),
+            Err(failure) => return Err(Failure::Lasting(failure.into_error())),
+        };
+        let schema = match Schema::resolve(&self.tables, &catalog) {
+            Ok(schema) => schema,
+            Err(error) => {
+                borrowed.keep();
+                *known = Known::Wrong { message: error.to_string(), since: Instant::now() };
+                return Err(Failure::Lasting(error));
+            }
+        };
         let statement = Arc::new(Statement::write(&schema));
         *known = Known::Statement(Arc::clone(&statement));
         Ok(statement)
@@ -118,7 +131,7 @@ impl PostgresStore {
 
     async fn ask(&self, tokens: &[SessionToken]) -> Result<Vec<Answer>, Failure> {
         let mut borrowed = self.borrow().await.map_err(Failure::Connection)?;
-        let statement = self.statement(&borrowed).await.map_err(Failure::Lasting)?;
+        let statement = self.statement(&mut borrowed).await?;
         let is_named = self.connector.may_name_statements();
         let answers =
             match statement.ask(borrowed.client().map_err(Failure::Lasting)?, tokens, is_named).await {
@@ -176,12 +189,13 @@ impl PostgresStore {
 
 /// A pooled connection that goes back to the pool only when its last answer was read to the end.
 /// A look-up that is given up in the middle, or whose answer was not ours, takes it along.
-struct Borrowed {
+struct Borrowed<'a> {
     object: Option<Object>,
     keep: bool,
+    connector: &'a Connector,
 }
 
-impl Borrowed {
+impl Borrowed<'_> {
     fn client(&self) -> Result<&Object, Error> {
         self.object.as_ref().ok_or_else(|| Error::unavailable("the connection was given back"))
     }
@@ -191,10 +205,17 @@ impl Borrowed {
     }
 }
 
-impl Drop for Borrowed {
+impl Drop for Borrowed<'_> {
     fn drop(&mut self) {
-        if let Some(object) = self.object.take().filter(|_| !self.keep) {
-            drop(Object::take(object));
+        let Some(object) = self.object.take().filter(|_| !self.keep) else { return };
+        let client = Object::take(object);
+        // There is no runtime any more when the process ends.
+        if let Some(runtime) = Handle::try_current().ok().filter(|_| !client.is_closed()) {
+            let connector = self.connector.clone();
+            runtime.spawn(async move {
+                connector.cancel(&client.cancel_token()).await;
+                drop(client);
+            });
         }
     }
 }
@@ -220,8 +241,8 @@ impl Failure {
         match code.code() {
             data if data.starts_with("22") => Self::Data,
             // A feature that the changed table lacks ("cached plan must not change result
-            // type"), a statement, table, column or function that is gone, a right withdrawn.
-            "0A000" | "26000" | "42P01" | "42703" | "42883" | "42501" => {
+            // type"), a statement, table, column, cast or function that is gone, a right withdrawn.
+            "0A000" | "26000" | "42P01" | "42703" | "42846" | "42883" | "42501" => {
                 Self::Tables(Error::unavailable_because(what, error))
             }
             connection if connection.starts_with("08") || connection.starts_with("57P") => {

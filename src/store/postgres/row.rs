@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use chrono::{DateTime, Datelike as _, Utc};
+use chrono::{DateTime, Datelike as _, NaiveDateTime, Utc};
 use tokio_postgres::Row;
-use tokio_postgres::types::FromSql;
+use tokio_postgres::types::{FromSql, Type};
 
 use super::catalog::Kind;
+use super::schema::{SESSION_FIELDS, USER_FIELDS};
 use crate::identity::{Ban, Identity, Session, User, Value};
 use crate::signature::SessionToken;
 use crate::store::Answer;
@@ -16,11 +17,39 @@ use crate::store::Answer;
 #[derive(Debug)]
 pub(super) struct Reading {
     pub(super) marker: String,
+    pub(super) session: Vec<Kind>,
+    pub(super) user: Vec<Kind>,
     pub(super) has_banned: bool,
     pub(super) has_ban_expires: bool,
-    pub(super) session_own: Vec<Kind>,
-    pub(super) user_own: Vec<Kind>,
 }
+
+impl Reading {
+    /// Whether the tables still are as the catalog showed them: columns of the same types, and no
+    /// row-level security that was not there.
+    pub(super) fn fits(&self, rows: &[Row]) -> bool {
+        // Another statement's answer, which an old pooler can give, tells nothing of our tables.
+        let Some(first) = rows.first().filter(|row| self.wrote(row)) else { return true };
+        let kinds = self.session.iter().chain(&self.user);
+        let columns = first.columns().iter().skip(FIRST_COLUMN);
+        let is_hidden =
+            |row: &Row| row.try_get::<_, Option<bool>>(2).is_ok_and(|is_hidden| is_hidden == Some(true));
+        kinds.zip(columns).all(|(kind, column)| kind.is_sent_as(column.type_()))
+            && !rows.iter().any(is_hidden)
+    }
+
+    /// The application's own fields of `user` come last, after the ban's where the table has them.
+    fn user_own(&self) -> &[Kind] {
+        &self.user[USER_FIELDS.len() + usize::from(self.has_banned) + usize::from(self.has_ban_expires)..]
+    }
+
+    /// Whether a row is of the statement that carries our marker.
+    fn wrote(&self, row: &Row) -> bool {
+        row.try_get::<_, &str>(0).is_ok_and(|marker| marker == self.marker)
+    }
+}
+
+/// Before it are the marker, the asked token, and whether a row may be hidden.
+const FIRST_COLUMN: usize = 3;
 
 /// One answer for each token, in their order.
 ///
@@ -33,8 +62,7 @@ pub(super) fn answers(
 ) -> Result<Vec<Answer>, &'static str> {
     let mut by_token: HashMap<&str, Answer> = HashMap::with_capacity(rows.len());
     for row in rows {
-        let ours = row.try_get::<_, &str>(0).is_ok_and(|marker| marker == reading.marker);
-        let asked = row.try_get::<_, &str>(1).ok().filter(|_| ours);
+        let asked = row.try_get::<_, &str>(1).ok().filter(|_| reading.wrote(row));
         let asked = asked
             .ok_or("the answer is another statement's: is a pooler between? (prepared_statements=off)")?;
         let token = tokens
@@ -42,8 +70,12 @@ pub(super) fn answers(
             .find(|token| token.as_str() == asked)
             .ok_or("the answer is for a token that was not asked")?;
         let answer = read(reading, token, row).unwrap_or(Answer::Unreadable);
-        // Two rows with one token do not tell who sent it.
-        by_token.entry(asked).and_modify(|answer| *answer = Answer::Unreadable).or_insert(answer);
+        let known = by_token.entry(asked).or_insert(Answer::NoSession);
+        *known = match (std::mem::replace(known, Answer::NoSession), answer) {
+            (Answer::NoSession, only) | (only, Answer::NoSession) => only,
+            // Two rows with one token do not tell who sent it.
+            _ => Answer::Unreadable,
+        };
     }
     let missing = "the answer lacks a token that was asked";
     tokens.iter().map(|token| by_token.get(token.as_str()).cloned().ok_or(missing)).collect()
@@ -52,7 +84,7 @@ pub(super) fn answers(
 /// None where a column cannot be read: a time at infinity, text that is not UTF-8, NULL where
 /// Better Auth never writes it.
 fn read(reading: &Reading, token: &SessionToken, row: &Row) -> Option<Answer> {
-    let mut columns = Columns { row, next: 2 };
+    let mut columns = Columns { row, next: FIRST_COLUMN };
     let Some(session_id) = columns.read::<Option<String>>()? else { return Some(Answer::NoSession) };
     let user_id: String = columns.read()?;
     // The database may compare without regard to case or trailing spaces; we do not.
@@ -68,7 +100,7 @@ fn read(reading: &Reading, token: &SessionToken, row: &Row) -> Option<Answer> {
         user_agent: columns.read()?,
         created_at: columns.time()?,
         updated_at: columns.time()?,
-        own: columns.own(&reading.session_own)?,
+        own: columns.own(&reading.session[SESSION_FIELDS.len()..])?,
     };
     let Some(user_id) = columns.read::<Option<String>>()? else { return Some(Answer::NoUser) };
     let user = User {
@@ -80,8 +112,9 @@ fn read(reading: &Reading, token: &SessionToken, row: &Row) -> Option<Answer> {
         created_at: columns.time()?,
         updated_at: columns.time()?,
         ban: columns.ban(reading)?,
-        own: columns.own(&reading.user_own)?,
+        own: columns.own(reading.user_own())?,
     };
+    debug_assert_eq!(columns.next, FIRST_COLUMN + reading.session.len() + reading.user.len());
     Some(Answer::Found(Arc::new(Identity { session, user })))
 }
 
@@ -101,7 +134,10 @@ impl<'a> Columns<'a> {
     /// A time that every reader can hold: Python's end with the year 9999.
     #[expect(clippy::option_option, reason = "unreadable, or NULL, or a time")]
     fn time(&mut self) -> Option<Option<DateTime<Utc>>> {
-        let time: Option<DateTime<Utc>> = self.read()?;
+        let time: Option<DateTime<Utc>> = match *self.next_type()? {
+            Type::TIMESTAMP => self.read::<Option<NaiveDateTime>>()?.map(|time| time.and_utc()),
+            _ => self.read()?,
+        };
         time.is_none_or(|time| (1..=9999).contains(&time.year())).then_some(time)
     }
 
@@ -113,6 +149,27 @@ impl<'a> Columns<'a> {
         Some(is_banned.then_some(Ban { expires_at }))
     }
 
+    #[expect(clippy::option_option, reason = "unreadable, or NULL, or a number")]
+    fn int(&mut self) -> Option<Option<i64>> {
+        Some(match *self.next_type()? {
+            Type::INT2 => self.read::<Option<i16>>()?.map(i64::from),
+            Type::INT4 => self.read::<Option<i32>>()?.map(i64::from),
+            _ => self.read()?,
+        })
+    }
+
+    #[expect(clippy::option_option, reason = "unreadable, or NULL, or a number")]
+    fn float(&mut self) -> Option<Option<f64>> {
+        Some(match *self.next_type()? {
+            Type::FLOAT4 => self.read::<Option<f32>>()?.map(f64::from),
+            _ => self.read()?,
+        })
+    }
+
+    fn next_type(&self) -> Option<&Type> {
+        self.row.columns().get(self.next).map(tokio_postgres::Column::type_)
+    }
+
     fn own(&mut self, kinds: &[Kind]) -> Option<Vec<Value>> {
         kinds.iter().map(|kind| self.value(*kind)).collect()
     }
@@ -121,8 +178,8 @@ impl<'a> Columns<'a> {
         let value = match kind {
             Kind::Text => self.read::<Option<String>>()?.map(Value::Text),
             Kind::Bool => self.read::<Option<bool>>()?.map(Value::Bool),
-            Kind::Int => self.read::<Option<i64>>()?.map(Value::Int),
-            Kind::Float => self.read::<Option<f64>>()?.map(Value::Float),
+            Kind::Int => self.int()?.map(Value::Int),
+            Kind::Float => self.float()?.map(Value::Float),
             Kind::Time | Kind::LocalTime => self.time()?.map(Value::Time),
             Kind::Json | Kind::Array => match self.read::<Option<String>>()? {
                 Some(text) => Some(Value::Json(serde_json::from_str(&text).ok()?)),

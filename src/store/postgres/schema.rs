@@ -5,6 +5,7 @@
 //! for, what was found, and the mend: without it every session would just look unknown.
 
 use super::catalog::{Catalog, CatalogTable, Kind};
+use super::table::{FoundColumn, FoundTable, quote};
 use crate::error::Error;
 use crate::settings::{Table, Tables, spellings};
 
@@ -109,55 +110,6 @@ impl PublicKeyTable {
     }
 }
 
-/// A table and the columns that are read of it, Better Auth's fields first.
-#[derive(Debug)]
-pub(super) struct FoundTable {
-    schema: String,
-    name: String,
-    columns: Vec<FoundColumn>,
-    /// How many of them are the application's own; they come last.
-    own: usize,
-}
-
-#[derive(Debug)]
-struct FoundColumn {
-    field: String,
-    name: String,
-    kind: Kind,
-    type_name: String,
-}
-
-impl FoundTable {
-    pub(super) fn quoted_name(&self) -> String {
-        format!("{}.{}", quote(&self.schema), quote(&self.name))
-    }
-
-    pub(super) fn quoted(&self, field: &str) -> String {
-        quote(self.column(field).map_or(field, |column| column.name.as_str()))
-    }
-
-    pub(super) fn select(&self, alias: &str) -> impl Iterator<Item = String> {
-        self.columns.iter().map(move |column| column.kind.cast(&format!("{alias}.{}", quote(&column.name))))
-    }
-
-    pub(super) fn own_kinds(&self) -> Vec<Kind> {
-        self.columns[self.columns.len() - self.own..].iter().map(|column| column.kind).collect()
-    }
-
-    /// Whether the table has such a column: only the ban's two may be missing.
-    pub(super) fn has(&self, field: &str) -> bool {
-        self.column(field).is_some()
-    }
-
-    fn type_of(&self, field: &str) -> &str {
-        self.column(field).map_or("text", |column| column.type_name.as_str())
-    }
-
-    fn column(&self, field: &str) -> Option<&FoundColumn> {
-        self.columns.iter().find(|column| column.field == field)
-    }
-}
-
 struct Search<'a> {
     schema: Option<&'a str>,
     candidates: &'a [CatalogTable],
@@ -177,8 +129,7 @@ impl Search<'_> {
         let place = place(candidate);
         let mut problems = Vec::new();
         if !candidate.may_use_schema {
-            let schema = quote(&candidate.schema);
-            problems.push(format!("our role may not use schema {schema}: GRANT USAGE ON SCHEMA {schema} TO the role of DATABASE_URL"));
+            problems.push(closed(candidate));
         }
         if candidate.hides_rows {
             problems.push(format!(
@@ -208,7 +159,7 @@ impl Search<'_> {
             return Err(problems);
         }
         let (schema, name) = (candidate.schema.clone(), candidate.name.clone());
-        Ok(FoundTable { schema, name, columns, own: settings.own_fields.len() })
+        Ok(FoundTable { schema, name, is_guarded: candidate.is_guarded, columns })
     }
 
     /// The one table that can be meant, as PostgreSQL would find it: first on the search path.
@@ -228,12 +179,13 @@ impl Search<'_> {
         };
         let mut meant: Vec<&CatalogTable> = by_name.iter().filter(is_reachable).copied().collect();
         if meant.len() > 1 {
-            // An application may have a table "users" of its own beside Better Auth's "user".
-            let is_whole = |candidate: &&CatalogTable| {
-                fields.iter().all(|(field, _)| column(candidate, settings, field, None).is_ok())
+            // An application may have a table "users" of its own beside Better Auth's "user". What we
+            // may read does not tell them apart: a right that is missing must not lead to the other.
+            let missing = |candidate: &CatalogTable| {
+                fields.iter().filter(|(field, _)| present(candidate, settings, field).is_empty()).count()
             };
-            let whole: Vec<&CatalogTable> = meant.iter().copied().filter(is_whole).collect();
-            meant = if whole.is_empty() { meant } else { whole };
+            let fewest = meant.iter().map(|candidate| missing(candidate)).min();
+            meant.retain(|candidate| Some(missing(candidate)) == fewest);
             let first = meant.iter().map(|candidate| candidate.rank).min();
             meant.retain(|candidate| Some(candidate.rank) == first);
         }
@@ -244,7 +196,12 @@ impl Search<'_> {
                 let looked = self
                     .schema
                     .map_or("the search path".to_owned(), |schema| format!("schema {}", quote(schema)));
-                let mend = match by_name.iter().map(|candidate| place(candidate)).collect::<Vec<_>>() {
+                // A schema that we may not use is not on our search path, whatever that says.
+                let found = |candidate: &&CatalogTable| {
+                    let place = place(candidate);
+                    if candidate.may_use_schema { place } else { format!("{place} ({})", closed(candidate)) }
+                };
+                let mend = match by_name.iter().map(found).collect::<Vec<_>>() {
                     none if none.is_empty() => format!(
                         "has Better Auth's migration run on this database? A renamed table: {setting}"
                     ),
@@ -268,10 +225,8 @@ fn column(
     wanted: Option<Kind>,
 ) -> Result<FoundColumn, String> {
     let spellings = spellings_of(settings, field);
-    let present: Vec<&String> =
-        spellings.iter().filter(|name| candidate.columns.contains_key(*name)).collect();
-    let name = match present.as_slice() {
-        [name] => (*name).clone(),
+    let name = match present(candidate, settings, field).as_slice() {
+        [name] => name.clone(),
         [] => {
             let found: Vec<&str> = candidate.columns.keys().map(String::as_str).collect();
             return Err(format!("has no column {}; it has {}", spellings.join(" or "), found.join(", ")));
@@ -288,6 +243,8 @@ fn column(
     let fits = match wanted {
         Some(Kind::Time) => matches!(found.kind, Kind::Time | Kind::LocalTime),
         Some(Kind::Bool) => found.kind == Kind::Bool,
+        // It is searched for by its value; all other text is only shown.
+        Some(Kind::Text) if field == "token" => found.is_text,
         _ => true,
     };
     if !fits {
@@ -305,16 +262,23 @@ fn names(table: &Table, usual: [&str; 2]) -> Vec<String> {
     table.name.as_ref().map_or_else(|| usual.map(String::from).to_vec(), |name| vec![name.clone()])
 }
 
+/// Those of a field's columns that the table has.
+fn present(candidate: &CatalogTable, settings: &Table, field: &str) -> Vec<String> {
+    spellings_of(settings, field).into_iter().filter(|name| candidate.columns.contains_key(name)).collect()
+}
+
 /// The renamed column, else what Better Auth may call it.
 fn spellings_of(settings: &Table, field: &str) -> Vec<String> {
     settings.columns.get(field).map_or_else(|| spellings(field), |renamed| vec![renamed.clone()])
 }
 
-fn place(candidate: &CatalogTable) -> String {
-    format!("{}.{}", quote(&candidate.schema), quote(&candidate.name))
+fn closed(candidate: &CatalogTable) -> String {
+    let schema = quote(&candidate.schema);
+    format!(
+        "our role may not use schema {schema}: GRANT USAGE ON SCHEMA {schema} TO the role of DATABASE_URL"
+    )
 }
 
-/// An SQL identifier: only a double quote needs care.
-fn quote(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
+fn place(candidate: &CatalogTable) -> String {
+    format!("{}.{}", quote(&candidate.schema), quote(&candidate.name))
 }

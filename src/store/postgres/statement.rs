@@ -9,7 +9,8 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 use super::Failure;
 use super::row::{self, Reading};
-use super::schema::{FoundTable, Schema};
+use super::schema::Schema;
+use super::table::FoundTable;
 use crate::error::Error;
 use crate::signature::SessionToken;
 use crate::store::Answer;
@@ -26,11 +27,19 @@ pub(super) struct Statement {
 }
 
 impl Statement {
-    /// Writes the statement. Every column is cast to a built-in type: a result column of another
-    /// type (an enum, citext) would make the driver look it up with named statements.
+    /// Writes the statement. Every column is of a built-in type: one of another type (an enum,
+    /// citext) would make the driver look it up with named statements.
     pub(super) fn write(found: &Schema) -> Self {
         let marker = marker();
-        let columns: Vec<String> = std::iter::once(format!("'{marker}'::text, asked.token"))
+        // Rows that a policy hides look like rows that are gone: only then is it worth asking.
+        let hidden = format!(
+            "CASE WHEN s.{} IS NULL THEN {} WHEN u.{} IS NULL THEN {} END",
+            found.session.quoted("token"),
+            found.session.newly_guarded(),
+            found.user.quoted("id"),
+            found.user.newly_guarded()
+        );
+        let columns: Vec<String> = std::iter::once(format!("'{marker}'::text, asked.token, {hidden}"))
             .chain(found.session.select("s"))
             .chain(found.user.select("u"))
             .collect();
@@ -41,10 +50,10 @@ impl Statement {
             batch: write("unnest($1::text[]) AS asked(token)"),
             reading: Reading {
                 marker,
+                session: found.session.kinds(),
+                user: found.user.kinds(),
                 has_banned: found.user.has("banned"),
                 has_ban_expires: found.user.has("ban_expires"),
-                session_own: found.session.own_kinds(),
-                user_own: found.user.own_kinds(),
             },
             warnings: found.warnings.clone(),
         }
@@ -62,6 +71,9 @@ impl Statement {
             _ => run(client, &self.batch, &TextArray(tokens), Type::TEXT_ARRAY, is_named).await,
         };
         let rows = rows.map_err(|error| Failure::of("the look-up failed", error))?;
+        if !self.reading.fits(&rows) {
+            return Err(Failure::Tables(Error::unavailable("the tables have changed")));
+        }
         row::answers(&self.reading, tokens, &rows)
             .map_err(|wrong| Failure::Connection(Error::unavailable(wrong)))
     }

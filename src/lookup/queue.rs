@@ -1,0 +1,162 @@
+//! What waits to be sent, first come first served, and until when.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+
+use super::ticket::Tell;
+use super::{Outcome, Ticket, closed, no_answer_within};
+use crate::error::Error;
+use crate::settings::Limits;
+use crate::signature::SessionToken;
+
+/// Tokens asked for in one statement: beyond this the statement's own time grows faster than
+/// its share falls.
+const MAX_BATCH: usize = 64;
+
+/// A token, and who waits for it.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) token: SessionToken,
+    tickets: Vec<Arc<Ticket>>,
+}
+
+impl Asked {
+    pub(super) fn tell(self, outcome: &Outcome) {
+        for ticket in &self.tickets {
+            ticket.tell(outcome.clone());
+        }
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.tickets.iter().any(|ticket| ticket.is_waiting())
+    }
+}
+
+/// A look-up that ends in the middle, with its worker, leaves nobody waiting.
+impl Drop for Asked {
+    fn drop(&mut self) {
+        for ticket in self.tickets.iter().filter(|ticket| ticket.is_waiting()) {
+            ticket.tell(Err(Arc::new(closed())));
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Queue {
+    limits: Limits,
+    waiting: Arc<AtomicUsize>,
+    state: Mutex<State>,
+    /// Something waits to be sent.
+    to_send: Notify,
+    /// Something waits to be answered.
+    to_answer: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    order: VecDeque<SessionToken>,
+    asked: HashMap<SessionToken, Asked>,
+    /// All wait equally long, so the first to come is the first to be overdue.
+    deadlines: VecDeque<(Instant, Arc<Ticket>)>,
+}
+
+impl Queue {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            waiting: Arc::default(),
+            state: Mutex::default(),
+            to_send: Notify::new(),
+            to_answer: Notify::new(),
+        }
+    }
+
+    pub(super) fn join(&self, token: &SessionToken, tell: Tell) -> Arc<Ticket> {
+        let is_full = self.waiting.load(Ordering::Relaxed) >= self.limits.max_waiting;
+        let ticket = Arc::new(Ticket::new(tell, &self.waiting));
+        if is_full {
+            let limit = self.limits.max_waiting;
+            ticket.tell(Err(Arc::new(Error::unavailable(format!(
+                "{limit} requests wait already (max_waiting)"
+            )))));
+            return ticket;
+        }
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        if let Some(asked) = state.asked.get_mut(token) {
+            asked.tickets.push(Arc::clone(&ticket));
+        } else {
+            let asked = Asked { token: token.clone(), tickets: vec![Arc::clone(&ticket)] };
+            state.asked.insert(token.clone(), asked);
+            state.order.push_back(token.clone());
+        }
+        while state.deadlines.front().is_some_and(|(_, first)| !first.is_waiting()) {
+            state.deadlines.pop_front();
+        }
+        state.deadlines.push_back((Instant::now() + self.limits.lookup_timeout, Arc::clone(&ticket)));
+        let is_first = state.deadlines.len() == 1;
+        drop(guard);
+        self.to_send.notify_one();
+        if is_first {
+            self.to_answer.notify_one();
+        }
+        ticket
+    }
+
+    pub(super) async fn next_batch(&self) -> Vec<Asked> {
+        loop {
+            let batch = self.take();
+            if !batch.is_empty() {
+                return batch;
+            }
+            self.to_send.notified().await;
+        }
+    }
+
+    /// Tells each who waited too long; for as long as it is polled.
+    pub(super) async fn end_overdue(&self) {
+        loop {
+            let first = self.lock().deadlines.front().cloned();
+            let Some((deadline, ticket)) = first else {
+                self.to_answer.notified().await;
+                continue;
+            };
+            if ticket.is_waiting() {
+                sleep_until(deadline).await;
+                ticket.tell(Err(Arc::new(no_answer_within(self.limits.lookup_timeout))));
+            }
+            self.lock().deadlines.retain(|(_, ticket)| ticket.is_waiting());
+        }
+    }
+
+    /// Leaves nobody waiting.
+    pub(super) fn close(&self) {
+        let left = std::mem::take(&mut *self.lock());
+        drop(left);
+    }
+
+    fn take(&self) -> Vec<Asked> {
+        let mut state = self.lock();
+        let mut batch = Vec::new();
+        while batch.len() < MAX_BATCH
+            && let Some(token) = state.order.pop_front()
+        {
+            batch.extend(state.asked.remove(&token).filter(Asked::is_wanted));
+        }
+        let has_more = !state.order.is_empty();
+        drop(state);
+        if has_more {
+            self.to_send.notify_one();
+        }
+        batch
+    }
+
+    /// Nothing panics while it holds the lock, so a poisoned one is as good as any.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,39 @@
+"""The guarded application, asked in two ways."""
+
+from collections.abc import Callable, Generator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+from starlette.types import ASGIApp
+
+from auth_middleware import Auth
+from tests.support.applications import Ask, AskWith, asking_by_sockets, asking_in_process, guarded
+from tests.support.servers import serving
+
+
+@pytest.fixture
+def start() -> Generator[Callable[[ASGIApp], TestClient]]:
+    """Starts applications under starlette's TestClient, until the test ends."""
+    with ExitStack() as stack:
+        yield lambda app: stack.enter_context(TestClient(app))
+
+
+@pytest.fixture(params=["TestClient", "uvicorn"])
+def ask_with(request: pytest.FixtureRequest) -> Generator[AskWith]:
+    """Ways to ask the guarded application under a given instance."""
+    with ExitStack() as stack:
+
+        def in_process(auth: Auth[Any, Any]) -> Ask:
+            return asking_in_process(stack.enter_context(TestClient(guarded(auth))))
+
+        def by_sockets(auth: Auth[Any, Any]) -> Ask:
+            return asking_by_sockets(stack.enter_context(serving(guarded(auth))))
+
+        yield in_process if request.param == "TestClient" else by_sockets
+
+
+@pytest.fixture
+def ask(ask_with: AskWith, auth: Auth) -> Ask:
+    return ask_with(auth)

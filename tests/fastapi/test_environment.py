@@ -1,0 +1,165 @@
+"""Which variables are read, and which are not."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from auth_middleware import Auth, AuthSettings, ConfigurationError, get_auth
+from tests.support.cookies import SECRET, SECURE_COOKIE_NAME, new_token, signed
+from tests.support.databases import Database
+from tests.support.instances import nowhere
+
+VARIABLES = {
+    "DATABASE_URL": ("database_url", "postgresql://app@host/app"),
+    "BETTER_AUTH_SECRET": ("secret", SECRET),
+    "AUTH_SECRET": ("secret", SECRET),
+    "BETTER_AUTH_SECRETS": ("secrets", f"1:{SECRET}"),
+    "BETTER_AUTH_URL": ("base_url", "https://auth.test"),
+    "AUTH_BASE_URL": ("base_url", "https://auth.test"),
+    "BETTER_AUTH_TRUSTED_ORIGINS": ("trusted_origins", "https://a.test"),
+    "FRONTEND_URL": ("trusted_origins", "https://a.test"),
+    "AUTH_MIDDLEWARE_COOKIE_PREFIX": ("cookie_prefix", "shop"),
+    "AUTH_MIDDLEWARE_COOKIE_NAME": ("cookie_name", "sid"),
+    "AUTH_MIDDLEWARE_CACHE_COOKIE_NAME": ("cache_cookie_name", "sid_data"),
+    "AUTH_MIDDLEWARE_PREVIOUS_SECRETS": ("previous_secrets", SECRET),
+    "AUTH_MIDDLEWARE_FRESHNESS": ("freshness", "cookie_cache"),
+    "AUTH_MIDDLEWARE_CACHE_STRATEGY": ("cache_strategy", "jwe"),
+    "AUTH_MIDDLEWARE_CACHE_VERSION": ("cache_version", "2"),
+    "AUTH_MIDDLEWARE_SECURE_COOKIES": ("secure_cookies", "true"),
+    "AUTH_MIDDLEWARE_SCHEMA": ("schema_", "auth"),
+    "AUTH_MIDDLEWARE_USER_TABLE": ("user_table", "people"),
+    "AUTH_MIDDLEWARE_SESSION_TABLE": ("session_table", "logins"),
+    "AUTH_MIDDLEWARE_USER_COLUMNS": ("user_columns", '{"email_verified": "verified"}'),
+    "AUTH_MIDDLEWARE_SESSION_COLUMNS": ("session_columns", '{"user_id": "owner"}'),
+    "AUTH_MIDDLEWARE_POOL_SIZE": ("pool_size", "7"),
+    "AUTH_MIDDLEWARE_LOOKUP_TIMEOUT_SECONDS": ("lookup_timeout_seconds", "1.5"),
+    "AUTH_MIDDLEWARE_MAX_WAITING": ("max_waiting", "7"),
+    "AUTH_MIDDLEWARE_RETRY_AFTER_SECONDS": ("retry_after_seconds", "7"),
+    "AUTH_MIDDLEWARE_PREPARED_STATEMENTS": ("prepared_statements", "off"),
+}
+VALUES = {
+    "previous_secrets": (SECRET,),
+    "trusted_origins": ("https://a.test",),
+    "secure_cookies": True,
+    "user_columns": {"email_verified": "verified"},
+    "session_columns": {"user_id": "owner"},
+    "pool_size": 7,
+    "lookup_timeout_seconds": 1.5,
+    "max_waiting": 7,
+    "retry_after_seconds": 7,
+}
+
+
+def plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(plain(item) for item in value)  # pyright: ignore[reportUnknownVariableType]
+    return value.get_secret_value() if isinstance(value, SecretStr) else value
+
+
+def values() -> dict[str, Any]:
+    return {name: plain(value) for name, value in AuthSettings().model_dump().items()}
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_a_variable_sets_its_field_and_no_other(environment: pytest.MonkeyPatch, variable: str) -> None:
+    before = values()
+    field, text = VARIABLES[variable]
+    environment.setenv(variable, text)
+    assert values() == before | {field: VALUES.get(field, text)}
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_an_empty_variable_is_not_set(environment: pytest.MonkeyPatch, variable: str) -> None:
+    before = values()
+    environment.setenv(variable, "")
+    assert values() == before
+
+
+def test_every_field_has_a_variable() -> None:
+    assert {field for field, _ in VARIABLES.values()} == set(AuthSettings.model_fields)
+
+
+@pytest.mark.parametrize("variable", ["SECRET", "SCHEMA", "BASE_URL", "COOKIE_NAME", "POOL_SIZE", "SECRETS", "SCHEMA_"])
+def test_a_variable_that_others_use_is_not_read(environment: pytest.MonkeyPatch, variable: str) -> None:
+    before = values()
+    environment.setenv(variable, "1")
+    environment.setenv(variable.lower(), "1")
+    assert values() == before
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("BETTER_AUTH_SECRET", "AUTH_SECRET"),
+        ("BETTER_AUTH_URL", "AUTH_BASE_URL"),
+        ("BETTER_AUTH_TRUSTED_ORIGINS", "FRONTEND_URL"),
+    ],
+)
+def test_better_auths_own_name_goes_first(environment: pytest.MonkeyPatch, first: str, second: str) -> None:
+    field, text = VARIABLES[first]
+    environment.setenv(first, text)
+    environment.setenv(second, "something else")
+    assert values()[field] == VALUES.get(field, text)
+    environment.setenv(first, "")
+    assert values()[field] in ("something else", ("something else",))
+
+
+def test_a_misspelt_field_is_named() -> None:
+    with pytest.raises(ConfigurationError, match="trusted_orgins"):
+        AuthSettings(trusted_orgins=("https://a.test",))
+
+
+def test_trusted_origins_are_separated_by_commas(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("BETTER_AUTH_TRUSTED_ORIGINS", "https://a.test,https://*.b.test")
+    assert AuthSettings().trusted_origins == ("https://a.test", "https://*.b.test")
+
+
+async def test_the_first_of_several_secrets_is_the_one_that_signs(
+    environment: pytest.MonkeyPatch, database: Database
+) -> None:
+    who, newer = database.sign_in(), new_token() * 2
+    environment.setenv("DATABASE_URL", database.dsn)
+    environment.setenv("BETTER_AUTH_SECRET", SECRET)
+    environment.setenv("BETTER_AUTH_SECRETS", f"2:{newer},1:{SECRET}")
+    environment.setenv("BETTER_AUTH_URL", "https://auth.test")
+    assert get_auth().cookie_name == SECURE_COOKIE_NAME
+    assert await get_auth().validate_session(signed(who.token, newer)) is not None
+    assert await get_auth().validate_session(signed(who.token, SECRET)) is None
+    await get_auth().close()
+
+
+def test_a_dotenv_file_is_read_only_when_asked_for(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    environment.chdir(tmp_path)
+    (tmp_path / ".env").write_text(
+        "BETTER_AUTH_URL=https://file.test\nDATABASE_URL=postgresql://app@file/app\nSCHEMA=x\nSECRET=x\n"
+    )
+    assert AuthSettings().base_url is None
+    asked: Any = {"_env_file": ".env"}
+    settings = AuthSettings(**asked)
+    assert (settings.base_url, plain(settings.database_url)) == ("https://file.test", "postgresql://app@file/app")
+    assert (settings.schema_, settings.secret) == (None, None)
+    environment.setenv("BETTER_AUTH_URL", "https://environment.test")
+    assert AuthSettings(**asked).base_url == "https://environment.test"
+
+
+def test_a_given_value_goes_before_the_environment(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("BETTER_AUTH_URL", "https://environment.test")
+    environment.setenv("AUTH_MIDDLEWARE_SCHEMA", "environment")
+    settings = AuthSettings(base_url="https://given.test", schema="given")
+    assert (settings.base_url, settings.schema_) == ("https://given.test", "given")
+
+
+def test_settings_are_frozen() -> None:
+    settings: Any = AuthSettings()
+    with pytest.raises(ValidationError):
+        settings.secret = SECRET
+
+
+def test_the_base_url_is_needed_only_to_know_the_cookies_name() -> None:
+    required = {"database_url": nowhere(), "secret": SECRET}
+    with pytest.raises(ConfigurationError, match="BETTER_AUTH_URL"):
+        Auth(AuthSettings(**required))
+    assert Auth(AuthSettings(**required, secure_cookies=True)).cookie_name == SECURE_COOKIE_NAME
+    assert Auth(AuthSettings(**required, cookie_name="sid")).cookie_name == "sid"

@@ -1,0 +1,135 @@
+"""Which pages may use a visitor's cookie: on unsafe methods and in WebSocket handshakes, by real HTTP."""
+
+from collections.abc import Generator
+
+import pytest
+from starlette.testclient import TestClient
+
+from auth_middleware import Auth
+from tests.support.applications import Ask, Headers, asking_by_sockets, asking_in_process, guarded
+from tests.support.cookies import SECURE_COOKIE_NAME, cookie
+from tests.support.databases import Database, SignedIn
+from tests.support.instances import MakeAuth
+from tests.support.servers import serving
+
+UNSAFE = ["POST", "PUT", "PATCH", "DELETE", "WS"]
+SAFE = ["GET", "HEAD", "OPTIONS"]
+
+
+@pytest.fixture
+def url(auth: Auth) -> Generator[str]:
+    with serving(guarded(auth)) as url:
+        yield url
+
+
+@pytest.fixture
+def who(database: Database) -> SignedIn:
+    return database.sign_in()
+
+
+def foreign(host: str) -> dict[str, list[tuple[str, str]]]:
+    """What a browser, or somebody who pretends to be one, could send from elsewhere."""
+    return {
+        "another site": [("Origin", "https://evil.example")],
+        "an opaque origin": [("Origin", "null")],
+        "an empty one": [("Origin", "")],
+        "another port": [("Origin", "http://auth.test:8080")],
+        "another scheme": [("Origin", "https://auth.test")],
+        "another port of the API's host": [("Origin", f"http://{host.partition(':')[0]}:1")],
+        "another case": [("Origin", "HTTP://AUTH.TEST")],
+        "userinfo": [("Origin", "http://auth.test@evil.example")],
+        "userinfo before ours": [("Origin", "http://evil.example@auth.test")],
+        "a look-alike suffix": [("Origin", "http://auth.test.evil.example")],
+        "a look-alike prefix": [("Origin", "http://notauth.test")],
+        "a path": [("Origin", "http://auth.test/")],
+        "a forwarded host": [("Origin", "https://evil.example"), ("X-Forwarded-Host", "evil.example")],
+        "a forwarded one": [("Origin", "https://evil.example"), ("Forwarded", "host=evil.example;proto=https")],
+        "no origin, another site": [("Sec-Fetch-Site", "cross-site")],
+        "no origin, a sibling": [("Sec-Fetch-Site", "same-site")],
+        "a sibling": [("Origin", "http://evil.auth.test"), ("Sec-Fetch-Site", "same-site")],
+    }
+
+
+def ours(host: str) -> dict[str, list[tuple[str, str]]]:
+    """What our own pages send, and programs that are no browser."""
+    return {
+        "the base URL's": [("Origin", "http://auth.test")],
+        "a trusted one": [("Origin", "http://page.test"), ("Sec-Fetch-Site", "cross-site")],
+        "the API's own": [("Origin", f"http://{host}")],
+        "the same origin behind a proxy": [("Origin", "https://api.test"), ("Sec-Fetch-Site", "same-origin")],
+        "the address bar": [("Sec-Fetch-Site", "none")],
+        "no browser": [],
+    }
+
+
+def statuses(
+    ask: Ask, methods: list[str], cookie: Headers, cases: dict[str, list[tuple[str, str]]]
+) -> dict[str, set[int]]:
+    shown = list(dict(cookie).items())
+    return {name: {ask(method, "/optional", shown + sent).status for method in methods} for name, sent in cases.items()}
+
+
+def test_a_foreign_page_is_refused_on_every_unsafe_method_and_in_handshakes(url: str, who: SignedIn) -> None:
+    cases = foreign(url.removeprefix("http://"))
+    assert statuses(asking_by_sockets(url), UNSAFE, who.headers, cases) == {name: {403} for name in cases}
+
+
+@pytest.mark.parametrize("second", ["http://auth.test", "https://evil.example"])
+def test_several_origins_are_refused_whatever_they_say(auth: Auth, who: SignedIn, second: str) -> None:
+    # In process: uvicorn itself refuses such a handshake.
+    headers = [*who.headers.items(), ("Origin", "http://auth.test"), ("Origin", second)]
+    with TestClient(guarded(auth)) as client:
+        assert asking_in_process(client)("POST", "/required", headers).status == 403
+        assert asking_in_process(client)("WS", "/required", headers).status == 403
+        assert asking_in_process(client)("GET", "/required", headers).status == 200
+
+
+def test_a_foreign_page_may_still_get(url: str, who: SignedIn) -> None:
+    cases = foreign(url.removeprefix("http://"))
+    assert statuses(asking_by_sockets(url), SAFE, who.headers, cases) == {name: {200} for name in cases}
+
+
+def test_our_pages_and_programs_may_do_everything(url: str, who: SignedIn) -> None:
+    cases = ours(url.removeprefix("http://"))
+    ask = asking_by_sockets(url)
+    assert statuses(ask, ["POST", "DELETE"], who.headers, cases) == {name: {200} for name in cases}
+    assert statuses(ask, ["WS"], who.headers, cases) == {name: {101} for name in cases}
+
+
+def test_a_foreign_page_without_the_cookie_is_nobody_and_not_forbidden(url: str) -> None:
+    ask = asking_by_sockets(url)
+    hostile = {"Origin": "https://evil.example"}
+    assert ask("POST", "/required", hostile).status == 401
+    assert ask("POST", "/optional", hostile).body is None
+    assert ask("WS", "/required", hostile).status == 401
+
+
+def test_a_foreign_page_is_forbidden_even_with_a_cookie_that_is_no_good(url: str, who: SignedIn) -> None:
+    forged = cookie(who.token, secret=who.token * 2) | {"Origin": "https://evil.example"}
+    assert asking_by_sockets(url)("POST", "/required", forged).status == 403
+
+
+def test_a_secure_cookie_is_not_for_the_plain_page_of_the_same_host(make_auth: MakeAuth, who: SignedIn) -> None:
+    with serving(guarded(make_auth(base_url="https://auth.test"))) as url:
+        ask, host = asking_by_sockets(url), url.removeprefix("http://")
+        shown = cookie(who.token, name=SECURE_COOKIE_NAME)
+        for method, good in (("POST", 200), ("WS", 101)):
+            assert ask(method, "/required", shown | {"Origin": f"http://{host}"}).status == 403
+            assert ask(method, "/required", shown | {"Origin": "http://auth.test"}).status == 403
+            assert ask(method, "/required", shown | {"Origin": f"https://{host}"}).status == good
+            assert ask(method, "/required", shown | {"Origin": "https://auth.test"}).status == good
+
+
+def test_a_cookie_by_the_other_name_signs_nobody_in(make_auth: MakeAuth, who: SignedIn) -> None:
+    with serving(guarded(make_auth(base_url="https://auth.test"))) as url:
+        planted = asking_by_sockets(url)("GET", "/required", who.headers)
+        assert (planted.status, planted.body) == (401, {"detail": "Not authenticated"})
+
+
+def test_the_first_of_two_cookies_with_one_name_wins(url: str, who: SignedIn, database: Database) -> None:
+    second = database.sign_in()
+    ask = asking_by_sockets(url)
+    both = f"{who.headers['Cookie']}; {second.headers['Cookie']}"
+    assert ask("GET", "/required", {"Cookie": both}).body == who.user_id
+    spoiled = f"{who.headers['Cookie']}x; {second.headers['Cookie']}"
+    assert ask("GET", "/required", {"Cookie": spoiled}).status == 401

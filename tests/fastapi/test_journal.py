@@ -1,0 +1,186 @@
+"""What operators hear: reasons at INFO, what they must act on at WARNING, and counters."""
+
+import logging
+from collections.abc import Mapping
+
+import pytest
+from starlette.testclient import TestClient
+
+from auth_middleware import Auth
+from dev.postgres import EmbeddedPostgres
+from tests.support.applications import guarded
+from tests.support.cookies import COOKIE_NAME, SECRET, SECURE_COOKIE_NAME, cookie, new_token
+from tests.support.databases import Database, outage
+from tests.support.instances import MakeAuth, nowhere
+
+Lines = list[tuple[int, str]]
+
+
+@pytest.fixture(autouse=True)
+def at_info(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "auth_middleware")
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> Lines:
+    """What our logger said of requests since the last call."""
+    said = [(record.levelno, record.getMessage()) for record in caplog.records if record.name == "auth_middleware"]
+    caplog.clear()
+    return [(level, line) for level, line in said if not line.startswith("opening")]
+
+
+def counted(auth: Auth) -> dict[str, int]:
+    return {name: count for name, count in auth.counters.items() if count}
+
+
+async def test_two_deployments_can_compare_the_fingerprints_of_their_secrets(
+    make_auth: MakeAuth, caplog: pytest.LogCaptureFixture
+) -> None:
+    fingerprints: set[str] = set()
+    for secret in (SECRET, SECRET, new_token()):
+        auth = make_auth(secret=secret)
+        await auth.open()
+        assert auth.secret_fingerprint in caplog.records[-1].getMessage()
+        assert secret not in caplog.text
+        fingerprints.add(auth.secret_fingerprint)
+    assert len(fingerprints) == 2
+
+
+def test_counters_start_at_nought_and_name_every_end(auth: Auth) -> None:
+    assert isinstance(auth.counters, Mapping)
+    assert set(auth.counters.values()) == {0}
+    ends = ["no_cookie", "wrong_cookie_name", "origin", "bad_signature", "unknown_session", "unknown_user"]
+    assert {*ends, "unreadable", "expired", "identified", "store_unavailable"} <= set(auth.counters)
+
+
+@pytest.mark.parametrize(
+    "reason", ["no_cookie", "bad_signature", "unknown_session", "unknown_user", "unreadable", "expired"]
+)
+def test_a_refusals_reason_is_one_line_and_one_count(
+    auth: Auth, database: Database, caplog: pytest.LogCaptureFixture, reason: str
+) -> None:
+    who = database.sign_in()
+    headers = who.headers
+    match reason:
+        case "no_cookie":
+            headers = {"Cookie": "theme=dark"}
+        case "bad_signature":
+            headers = cookie(who.token, secret=new_token() * 2)
+        case "unknown_session":
+            headers = cookie(new_token())
+        case "unknown_user":
+            database.execute("ALTER TABLE session DROP CONSTRAINT session_user_id_fkey")
+            database.execute('DELETE FROM "user"')
+        case "unreadable":
+            headers = database.sign_in(expires_at="infinity").headers
+        case _:
+            headers = database.sign_in(expires_at="2020-01-01T00:00:00Z").headers
+    with TestClient(guarded(auth)) as client:
+        lines(caplog)
+        assert client.get("/optional", headers=headers).json() is None
+        assert client.get("/required", headers=headers).status_code == 401
+    assert lines(caplog) == [(logging.INFO, f"refused: {reason}")] * 2
+    assert counted(auth) == {reason: 2}
+
+
+def test_a_user_is_counted_and_not_logged(auth: Auth, database: Database, caplog: pytest.LogCaptureFixture) -> None:
+    who = database.sign_in()
+    with TestClient(guarded(auth)) as client:
+        for path in ("/required", "/optional", "/session"):
+            assert client.get(path, headers=who.headers).status_code == 200
+    assert lines(caplog) == []
+    assert counted(auth) == {"identified": 3}
+
+
+def test_a_refused_origin_is_a_warning_that_names_it_and_the_setting(
+    auth: Auth, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    headers = database.sign_in().headers | {"Origin": "https://other.example"}
+    with TestClient(guarded(auth)) as client:
+        assert client.post("/required", headers=headers).status_code == 403
+    [(_, reason), (level, warning)] = lines(caplog)
+    assert (reason, level) == ("refused: origin", logging.WARNING)
+    assert "https://other.example" in warning
+    assert "BETTER_AUTH_TRUSTED_ORIGINS" in warning
+
+
+def test_a_hostile_origin_writes_no_line_of_its_own(
+    auth: Auth, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    origin = "https://evil.example\x1b[31m" + "x" * 10_000
+    headers = database.sign_in().headers | {"Origin": origin}
+    with TestClient(guarded(auth)) as client:
+        assert client.post("/required", headers=headers).status_code == 403
+    for _, text in lines(caplog):
+        assert text.isprintable()
+        assert len(text) < 500
+
+
+def test_a_wrong_cookie_name_is_told_once(make_auth: MakeAuth, caplog: pytest.LogCaptureFixture) -> None:
+    auth = make_auth(base_url="https://auth.test")
+    with TestClient(guarded(auth)) as client:
+        for _ in range(3):
+            assert client.get("/required", headers=cookie(new_token())).status_code == 401
+    said = lines(caplog)
+    [warning] = [text for level, text in said if level == logging.WARNING]
+    assert COOKIE_NAME in warning
+    assert SECURE_COOKIE_NAME not in warning
+    assert "BETTER_AUTH_URL" in warning
+    assert counted(auth) == {"wrong_cookie_name": 3}
+
+
+def test_a_secret_that_verifies_nothing_is_told_once(auth: Auth, caplog: pytest.LogCaptureFixture) -> None:
+    forged = cookie(new_token(), secret=new_token() * 2)
+    with TestClient(guarded(auth)) as client:
+        for _ in range(50):
+            client.get("/optional", headers=forged)
+    [warning] = [text for level, text in lines(caplog) if level == logging.WARNING]
+    assert "BETTER_AUTH_SECRET" in warning
+    assert counted(auth) == {"bad_signature": 50}
+
+
+def test_forgers_among_good_users_are_no_wrong_secret(
+    auth: Auth, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    forged = cookie(new_token(), secret=new_token() * 2)
+    with TestClient(guarded(auth)) as client:
+        assert client.get("/required", headers=database.sign_in().headers).status_code == 200
+        for _ in range(50):
+            client.get("/optional", headers=forged)
+    assert {level for level, _ in lines(caplog)} == {logging.INFO}
+
+
+def test_a_store_is_a_warning_when_it_goes_and_when_it_comes_back(
+    auth: Auth, database: Database, postgres: EmbeddedPostgres, caplog: pytest.LogCaptureFixture
+) -> None:
+    who = database.sign_in()
+    with TestClient(guarded(auth)) as client:
+        assert client.get("/required", headers=who.headers).status_code == 200
+        for _ in range(2):
+            with outage(postgres):
+                for _ in range(3):
+                    assert client.get("/optional", headers=who.headers).status_code == 503
+            said = lines(caplog)
+            assert [level for level, _ in said] == [logging.WARNING, logging.INFO, logging.INFO]
+            assert "503" in said[0][1]
+            assert client.get("/required", headers=who.headers).status_code == 200
+            assert lines(caplog) == [(logging.WARNING, "the session store answers again")]
+    assert counted(auth) == {"identified": 3, "store_unavailable": 6}
+
+
+def test_what_can_be_decided_without_it_says_nothing_about_the_store(
+    make_auth: MakeAuth, caplog: pytest.LogCaptureFixture
+) -> None:
+    auth = make_auth(database_url=nowhere())
+    client = TestClient(guarded(auth))
+    client.get("/required", headers=cookie(new_token()))
+    lines(caplog)
+    client.get("/required")
+    assert lines(caplog) == [(logging.INFO, "refused: no_cookie")]
+    assert counted(auth) == {"no_cookie": 1, "store_unavailable": 1}
+
+
+def test_a_pattern_that_can_never_match_is_told_at_start(make_auth: MakeAuth, caplog: pytest.LogCaptureFixture) -> None:
+    make_auth(trusted_origins=("https://page.test/",))
+    [(level, warning)] = lines(caplog)
+    assert level == logging.WARNING
+    assert "https://page.test/" in warning

@@ -1,0 +1,77 @@
+"""Forks, and interpreters that end while the store is asked."""
+
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.support.cookies import SECRET
+from tests.support.databases import Database
+from tests.support.environment import without_our_settings
+from tests.support.instances import BASE_URL
+from tests.support.polling import PATIENCE_SECONDS, wait_until
+
+ROOT = Path(__file__).parents[2]
+
+# What each process of tests/support/programs/forks.py is answered, by the way it forks.
+FORKS = {
+    "after_import": {"child": 1, "parent": 1},
+    "after_use": {"child": 1, "parent": 2},
+    "twice_removed": {"child": 2, "grandchild": 1, "parent": 2},
+    "under_a_running_loop": {"child": 1, "parent": 5},
+    "by_multiprocessing": {"child": 3, "parent": 2},
+    "a_child_that_never_asks": {"parent": 2},
+}
+
+
+def start(program: str, way: str, settings: Mapping[str, str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-m", f"tests.support.programs.{program}", way],
+        cwd=ROOT,
+        env={**without_our_settings(), **settings},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def settings_for(database: Database, cookie_value: str) -> dict[str, str]:
+    return {
+        "DATABASE_URL": database.dsn,
+        "BETTER_AUTH_SECRET": SECRET,
+        "BETTER_AUTH_URL": BASE_URL,
+        "COOKIE_VALUE": cookie_value,
+    }
+
+
+@pytest.mark.parametrize("way", FORKS)
+def test_parent_and_child_are_both_answered(database: Database, way: str) -> None:
+    who = database.sign_in()
+    with start("forks", way, settings_for(database, who.cookie_value)) as process:
+        answers, errors = process.communicate(timeout=PATIENCE_SECONDS)
+    assert (process.returncode, errors) == (0, "")
+    expected = {f"{process} {who.user_id}": count for process, count in FORKS[way].items()}
+    assert Counter(answers.splitlines()) == expected
+
+
+@pytest.mark.parametrize("way", ["returning", "exiting", "abandoning", "in_a_daemon_thread"])
+def test_an_interpreter_ends_cleanly_while_look_ups_are_under_way(database: Database, way: str) -> None:
+    who = database.sign_in()
+    settings = settings_for(database, who.cookie_value)
+    with database.locked() as look_ups_under_way, start("exits", way, settings) as process:
+        wait_until(lambda: look_ups_under_way() > 0 or process.poll() is not None)
+        assert process.poll() is None, process.communicate()
+        answers, errors = process.communicate("\n", timeout=PATIENCE_SECONDS)
+    assert (process.returncode, answers, errors) == (0, "", "")
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_an_interpreter_ends_cleanly_while_answers_come_in(database: Database, attempt: int) -> None:
+    who = database.sign_in()
+    with start("exits", "in_a_busy_daemon_thread", settings_for(database, who.cookie_value)) as process:
+        answers, errors = process.communicate(timeout=PATIENCE_SECONDS)
+    assert (attempt, process.returncode, answers, errors) == (attempt, 0, "", "")

@@ -1,0 +1,163 @@
+"""The table of promises: what each kind of request gets on each kind of route."""
+
+from typing import Any
+
+import pytest
+from fastapi import FastAPI, HTTPException
+from starlette.requests import HTTPConnection
+
+from auth_middleware import Auth, get_current_session, get_current_user, get_optional_user
+from tests.support.applications import Answer, Ask, AskWith, guarded
+from tests.support.cookies import COOKIE_NAME, cookie, new_token, signed
+from tests.support.databases import Database
+from tests.support.instances import MakeAuth, nowhere
+
+CHALLENGE = 'Cookie realm="better-auth"'
+ANONYMOUS = {"detail": "Not authenticated"}
+INVALID = {"detail": "Invalid or expired session"}
+FORBIDDEN = {"detail": "Origin not allowed"}
+UNAVAILABLE = {"detail": "Authentication is temporarily unavailable"}
+HOSTILE = {"Origin": "https://evil.example"}
+
+NO_SESSIONS = ["forged", "signed with another secret", "unsigned", "expired", "revoked", "unreadable", "deleted user"]
+
+
+def headers_of(kind: str, database: Database) -> dict[str, str]:
+    """A cookie that is no good, by what is wrong with it."""
+    ends = {"expired": "2020-01-01T00:00:00Z", "unreadable": "infinity"}
+    who = database.sign_in(expires_at=ends.get(kind))
+    if kind == "revoked":
+        database.execute("DELETE FROM session")
+    if kind == "deleted user":
+        database.execute("ALTER TABLE session DROP CONSTRAINT session_user_id_fkey")
+        database.execute('DELETE FROM "user"')
+    if kind == "signed with another secret":
+        return cookie(who.token, secret=new_token() * 2)
+    spoiled = {"forged": f"{who.token}.{'A' * 43}%3D", "unsigned": who.token}
+    return {"Cookie": f"{COOKIE_NAME}={spoiled.get(kind, who.cookie_value)}"}
+
+
+def expect_401(answer: Answer, body: Any) -> None:
+    assert (answer.status, answer.body, answer.header("www-authenticate")) == (401, body, CHALLENGE)
+
+
+def expect_503(answer: Answer, retry_after: str) -> None:
+    assert (answer.status, answer.body, answer.header("retry-after")) == (503, UNAVAILABLE, retry_after)
+    assert answer.header("www-authenticate") is None
+
+
+def test_a_request_that_shows_nothing_is_not_authenticated(ask: Ask) -> None:
+    for headers in ({}, {"Cookie": "theme=dark"}, {"Cookie": f"{COOKIE_NAME}="}):
+        expect_401(ask("GET", "/required", headers), ANONYMOUS)
+        expect_401(ask("GET", "/session", headers), ANONYMOUS)
+        expect_401(ask("WS", "/required", headers), ANONYMOUS)
+        assert ask("GET", "/optional", headers).body is None
+        assert ask("WS", "/optional", headers) == Answer(101, None)
+        assert ask("WS", "/validated", headers) == Answer(101, None)
+
+
+@pytest.mark.parametrize("kind", NO_SESSIONS)
+def test_a_session_that_is_no_good_is_invalid_whatever_is_wrong_with_it(
+    ask: Ask, database: Database, kind: str
+) -> None:
+    headers = headers_of(kind, database)
+    expect_401(ask("GET", "/required", headers), INVALID)
+    expect_401(ask("POST", "/session", headers), INVALID)
+    expect_401(ask("WS", "/required", headers), INVALID)
+    optional = ask("GET", "/optional", headers)
+    assert (optional.status, optional.body) == (200, None)
+    assert ask("WS", "/optional", headers) == Answer(101, None)
+    assert ask("WS", "/validated", headers) == Answer(101, None)
+
+
+def test_a_good_session_is_its_user_everywhere(ask: Ask, database: Database) -> None:
+    somebody_else, who = database.sign_in(), database.sign_in()
+    for path in ("/required", "/optional", "/session"):
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+            answer = ask(method, path, who.headers)
+            assert (answer.status, answer.body) == (200, who.user_id)
+    for path in ("/required", "/optional", "/validated"):
+        assert ask("WS", path, who.headers) == Answer(101, who.user_id)
+    assert ask("GET", "/required", somebody_else.headers).body == somebody_else.user_id
+
+
+def test_a_store_that_cannot_answer_is_503_and_never_nobody(ask_with: AskWith, make_auth: MakeAuth) -> None:
+    ask = ask_with(make_auth(database_url=nowhere(), retry_after_seconds=7))
+    headers = cookie(new_token())
+    for path in ("/required", "/optional", "/session"):
+        expect_503(ask("GET", path, headers), "7")
+    for path in ("/required", "/optional", "/validated"):
+        expect_503(ask("WS", path, headers), "7")
+
+
+def test_what_the_headers_decide_needs_no_store(ask_with: AskWith, make_auth: MakeAuth) -> None:
+    ask = ask_with(make_auth(database_url=nowhere()))
+    expect_401(ask("GET", "/required"), ANONYMOUS)
+    expect_401(ask("GET", "/required", cookie(new_token(), secret=new_token() * 2)), INVALID)
+    assert ask("GET", "/optional").body is None
+    assert ask("POST", "/optional", cookie(new_token()) | HOSTILE).status == 403
+
+
+def test_a_page_of_somebody_else_may_not_use_the_cookie(ask: Ask, database: Database) -> None:
+    headers = database.sign_in().headers | HOSTILE
+    for path in ("/required", "/optional", "/session"):
+        answer = ask("POST", path, headers)
+        assert (answer.status, answer.body) == (403, FORBIDDEN)
+    for path in ("/required", "/optional", "/validated"):
+        answer = ask("WS", path, headers)
+        assert (answer.status, answer.body) == (403, FORBIDDEN)
+
+
+def connection(app: FastAPI, headers: dict[str, str], method: str = "GET") -> HTTPConnection:
+    pairs = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    return HTTPConnection({"type": "http", "app": app, "method": method, "headers": pairs})
+
+
+async def test_a_direct_await_gives_the_same_answers(auth: Auth, database: Database) -> None:
+    app = guarded(auth)
+    who = database.sign_in()
+    assert (await get_current_user(connection(app, who.headers))).id == who.user_id
+    user = await get_optional_user(connection(app, who.headers))
+    assert user is not None
+    assert user.id == who.user_id
+    assert (await get_current_session(connection(app, who.headers))).id == who.session_id
+    for headers, detail in (({}, ANONYMOUS), (cookie(new_token()), INVALID)):
+        assert await get_optional_user(connection(app, headers)) is None
+        with pytest.raises(HTTPException) as refused:
+            await get_current_user(connection(app, headers))
+        assert (refused.value.status_code, {"detail": refused.value.detail}) == (401, detail)
+        assert refused.value.headers == {"WWW-Authenticate": CHALLENGE}
+    with pytest.raises(HTTPException) as forbidden:
+        await get_optional_user(connection(app, who.headers | HOSTILE, "POST"))
+    assert forbidden.value.status_code == 403
+
+
+async def test_a_direct_await_of_the_optional_user_fails_when_the_store_does(make_auth: MakeAuth) -> None:
+    app = guarded(make_auth(database_url=nowhere(), retry_after_seconds=7))
+    with pytest.raises(HTTPException) as refused:
+        await get_optional_user(connection(app, cookie(new_token())))
+    assert (refused.value.status_code, refused.value.headers) == (503, {"Retry-After": "7"})
+
+
+async def test_an_explicit_instance_has_the_same_dependencies(auth: Auth, database: Database) -> None:
+    who = database.sign_in()
+    request = connection(FastAPI(), who.headers)
+    assert (await auth.current_user(request)).email == who.email
+    assert (await auth.current_session(request)).token == who.token
+    optional = await auth.optional_user(request)
+    assert optional is not None
+    assert optional.name == "Ada Lovelace"
+    identity = await auth.validate_session(who.cookie_value)
+    assert identity is not None
+    session, user = identity
+    assert (session.user_id, user.id) == (who.user_id, who.user_id)
+
+
+async def test_a_session_value_is_good_with_and_without_percent_encoding(auth: Auth, database: Database) -> None:
+    who = database.sign_in()
+    encoded = signed(who.token)
+    assert "%3D" in encoded
+    for value in (encoded, encoded.replace("%3D", "=").replace("%2B", "+").replace("%2F", "/")):
+        assert await auth.validate_session(value) is not None
+    for value in (who.token, f"{who.token}.", "", None, encoded + "x"):
+        assert await auth.validate_session(value) is None

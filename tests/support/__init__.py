@@ -1,0 +1,1 @@
+"""What the suites share: databases, cookies, servers and applications made for tests."""

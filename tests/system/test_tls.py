@@ -1,0 +1,222 @@
+"""TLS to a real PostgreSQL: libpq's words mean here what they mean to libpq, which is asked beside us."""
+
+import logging
+import secrets
+import time
+import traceback
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from auth_middleware import Auth, AuthSettings, ConfigurationError, StoreUnavailable
+from dev.certificates import Authority, Certificate
+from dev.postgres import DEBIAN_15, EmbeddedPostgres, execute, fetch
+from dev.sessions import create_tables, sign_in
+from tests.support.cookies import SECRET, signed
+
+pytestmark = pytest.mark.needs("postgresql-15")
+
+PLAIN, TLS, REFUSED = "plain", "tls", "refused"
+CERTIFICATES = ["good", "other_authority", "other_name", "only_common_name", "expired", "none"]
+# What becomes of a connection, for each certificate that the server can show.
+OUTCOMES: dict[str, list[str]] = {
+    #                            good  other_authority  other_name  only_common_name  expired  none
+    "disable":                  [PLAIN, PLAIN,          PLAIN,      PLAIN,            PLAIN,   PLAIN],
+    "prefer":                   [TLS,   TLS,            TLS,        TLS,              TLS,     PLAIN],
+    "require":                  [TLS,   TLS,            TLS,        TLS,              TLS,     REFUSED],
+    "prefer&sslrootcert={}":    [TLS,   REFUSED,        TLS,        TLS,              REFUSED, PLAIN],
+    "require&sslrootcert={}":   [TLS,   REFUSED,        TLS,        TLS,              REFUSED, REFUSED],
+    "verify-ca&sslrootcert={}": [TLS,   REFUSED,        TLS,        TLS,              REFUSED, REFUSED],
+    "verify-full&sslrootcert={}": [TLS, REFUSED,        REFUSED,    REFUSED,          REFUSED, REFUSED],
+}  # fmt: skip
+# Where we are stricter. libpq's `prefer` goes on in plain text when it does not like the certificate; and it takes a
+# common name for a host name, which browsers stopped doing in 2017 and rustls never did.
+LIBPQ_ALONE = {
+    ("prefer&sslrootcert={}", "other_authority"): PLAIN,
+    ("prefer&sslrootcert={}", "expired"): PLAIN,
+    ("verify-full&sslrootcert={}", "only_common_name"): TLS,
+}
+
+
+class Server:
+    """PostgreSQL 15, somebody signed in, and certificates to choose from."""
+
+    def __init__(self, postgres: EmbeddedPostgres, directory: Path) -> None:
+        self.postgres = postgres
+        self.authority = Authority(directory / "authority")
+        self.other_authority = Authority(directory / "other-authority")
+        issue = self.authority.issue
+        self.certificates: dict[str, Certificate | None] = {
+            "good": issue("good"),
+            "other_authority": self.other_authority.issue("good"),
+            "other_name": issue("other", ["DNS:db.example"]),
+            "only_common_name": issue("localhost", []),
+            "only_dns_name": issue("dns", ["DNS:localhost"]),
+            "expired": issue("expired", expired=True),
+            "none": None,
+        }
+        create_tables(postgres.dsn())
+        [token] = sign_in(postgres.dsn(), ["Ada"])
+        self.cookie_value = signed(token)
+
+    def show(self, name: str) -> None:
+        """From the next connection on, the server has this certificate."""
+        certificate = self.certificates[name]
+        settings = {"ssl": "off"}
+        if certificate:
+            place = self.postgres.place
+            settings = {
+                "ssl": "on",
+                "ssl_cert_file": str(place(f"{name}.crt", certificate.certificate.read_text())),
+                "ssl_key_file": str(place(f"{name}.key", certificate.key.read_text())),
+            }
+        for setting, value in settings.items():
+            execute(self.postgres.dsn(), f"ALTER SYSTEM SET {setting} = '{value}'")
+        execute(self.postgres.dsn(), "SELECT pg_reload_conf()")
+        deadline = time.monotonic() + 10
+        while any(self.setting(setting) != value for setting, value in settings.items()):
+            assert time.monotonic() < deadline, "the server did not read its settings again"
+            time.sleep(0.01)
+
+    def setting(self, name: str) -> str:
+        # On a new connection: that is a child of the process that reads them.
+        [(value,)] = fetch(self.postgres.dsn(), "SELECT current_setting(%s)", name)
+        return str(value)
+
+    def dsn(self, query: str, host: str = "localhost") -> str:
+        return f"{self.postgres.dsn().replace('127.0.0.1', host)}?{query.format(self.authority.certificate)}"
+
+    async def outcome(self, dsn: str) -> str:
+        """Of a look-up by us."""
+        mark = f"test-{secrets.token_hex(4)}"
+        async with opened(f"{dsn}&application_name={mark}") as auth:
+            try:
+                identity = await auth.validate_session(self.cookie_value)
+            except StoreUnavailable:
+                return REFUSED
+            assert identity
+            assert identity.user.name == "Ada"
+            query = "SELECT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = %s"
+            connections = {is_tls for (is_tls,) in fetch(self.postgres.dsn(), query, mark)}
+        assert len(connections) == 1, "some of our connections had TLS, some had not"
+        return TLS if connections == {True} else PLAIN
+
+
+def outcome_of_libpq(dsn: str) -> str:
+    try:
+        with psycopg.connect(dsn) as connection:
+            return TLS if connection.pgconn.ssl_in_use else PLAIN
+    except psycopg.OperationalError:
+        return REFUSED
+
+
+@asynccontextmanager
+async def opened(dsn: str) -> AsyncGenerator[Auth[Any, Any]]:
+    auth = Auth(AuthSettings(database_url=dsn, secret=SECRET, base_url="http://auth.test"))
+    yield auth
+    await auth.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Server]:
+    with EmbeddedPostgres(programs=DEBIAN_15) as postgres:
+        yield Server(postgres, tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.mark.parametrize("certificate", CERTIFICATES)
+@pytest.mark.parametrize("mode", OUTCOMES)
+async def test_sslmode(server: Server, certificate: str, mode: str) -> None:
+    server.show(certificate)
+    dsn = server.dsn(f"sslmode={mode}")
+    expected = OUTCOMES[mode][CERTIFICATES.index(certificate)]
+    assert await server.outcome(dsn) == expected
+    assert outcome_of_libpq(dsn) == LIBPQ_ALONE.get((mode, certificate), expected)
+
+
+@pytest.mark.parametrize(("certificate", "expected"), [("good", TLS), ("only_dns_name", REFUSED)])
+async def test_a_host_can_be_an_address_that_the_certificate_names(
+    server: Server, certificate: str, expected: str
+) -> None:
+    server.show(certificate)
+    dsn = server.dsn("sslmode=verify-full&sslrootcert={}", host="127.0.0.1")
+    assert await server.outcome(dsn) == outcome_of_libpq(dsn) == expected
+
+
+@pytest.mark.parametrize("mode", ["require", "verify-full"])
+async def test_system_certificates_are_those_of_the_machine_and_the_name_is_checked(
+    server: Server, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    query = f"sslmode={mode}&sslrootcert=system"
+    server.show("good")
+    assert await server.outcome(server.dsn(query)) == REFUSED
+    monkeypatch.setenv("SSL_CERT_FILE", str(server.authority.certificate))
+    assert await server.outcome(server.dsn(query)) == TLS
+    server.show("other_name")
+    assert await server.outcome(server.dsn(query)) == REFUSED
+
+
+async def test_a_file_of_several_authorities_trusts_each(server: Server, tmp_path: Path) -> None:
+    both = tmp_path / "both.crt"
+    both.write_text("".join(a.certificate.read_text() for a in (server.other_authority, server.authority)))
+    for certificate in ("good", "other_authority"):
+        server.show(certificate)
+        assert await server.outcome(server.dsn(f"sslmode=verify-full&sslrootcert={both}")) == TLS
+
+
+@pytest.mark.parametrize("content", [None, "", "not a certificate"])
+def test_a_root_file_that_cannot_be_used_is_named(server: Server, tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "authority-of-the-database.crt"
+    if content is not None:
+        path.write_text(content)
+    settings = AuthSettings(
+        database_url=server.dsn(f"sslmode=verify-full&sslrootcert={path}"), secret=SECRET, base_url="http://auth.test"
+    )
+    with pytest.raises(ConfigurationError, match="sslrootcert") as raised:
+        Auth(settings)
+    assert str(path) in str(raised.value)
+    assert server.postgres.password not in str(raised.value)
+
+
+async def test_channel_binding_needs_tls(server: Server) -> None:
+    server.show("good")
+    for query, expected in {
+        "sslmode=require&channel_binding=require": TLS,
+        "sslmode=disable&channel_binding=require": REFUSED,
+        "sslmode=disable&channel_binding=prefer": PLAIN,
+        "sslmode=require&channel_binding=disable": TLS,
+    }.items():
+        assert await server.outcome(server.dsn(query)) == outcome_of_libpq(server.dsn(query)) == expected, query
+    server.show("none")
+    assert await server.outcome(server.dsn("sslmode=prefer&channel_binding=require")) == REFUSED
+
+
+@pytest.mark.parametrize("mode", ["disable", "require"])
+async def test_a_wrong_password_is_told_without_it(server: Server, mode: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    server.show("good")
+    wrong = f"wrong-{secrets.token_hex(8)}"
+    dsn = server.dsn(f"sslmode={mode}").replace(server.postgres.password, wrong)
+    async with opened(dsn) as auth:
+        await auth.open()
+        with pytest.raises(StoreUnavailable) as raised:
+            await auth.validate_session(server.cookie_value)
+    told = "".join(traceback.format_exception(raised.value))
+    assert "password authentication failed" in told
+    assert "password authentication failed" in caplog.text
+    assert wrong not in told + caplog.text + repr(auth) + repr(raised.value)
+
+
+async def test_the_old_connections_serve_on_while_the_certificate_is_renewed(server: Server) -> None:
+    server.show("good")
+    async with opened(server.dsn("sslmode=verify-full&sslrootcert={}")) as auth:
+        assert await auth.validate_session(server.cookie_value)
+        server.certificates["renewed"] = server.authority.issue("renewed")
+        server.show("renewed")
+        assert await auth.validate_session(server.cookie_value)
+        end_ours = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'auth_middleware'"
+        assert fetch(server.postgres.dsn(), end_ours)
+        assert await auth.validate_session(server.cookie_value)
