@@ -6,6 +6,7 @@ is a failure of the run. Nothing else skips: a test that is collected runs.
 
 import functools
 import os
+import shutil
 from collections.abc import Callable, Collection, Generator
 from itertools import chain
 from typing import NamedTuple
@@ -29,6 +30,7 @@ GROUPS = {
     "postgresql-15": Group(
         lambda: postgres.DEBIAN_15.exists() and certificates.openssl() is not None, APT, ("postgresql-15", "openssl")
     ),
+    "chromium": Group(lambda: shutil.which("chromium") is not None, APT, ("chromium",)),
     "pgbouncer": Group(lambda: pgbouncer.program() is not None, APT, ("pgbouncer",)),
     "oldest": Group(lambda: oldest.is_installed() or oldest.can_install(), "let pip reach a package index"),
 }
