@@ -67,11 +67,9 @@ impl Authenticator {
             .cookie_cache
             .as_ref()
             .and_then(|cache| cache.read(&shown.session_data.decode()?, &token, now));
-        match known {
-            Some(identity) => match Self::decide(Answer::Found(identity), now) {
-                Ok(identity) => Verdict::Known(identity),
-                Err(refusal) => Verdict::Refused(refusal),
-            },
+        // A ban may have been lifted since: only the store refuses.
+        match known.and_then(|identity| Self::decide(Answer::Found(identity), now).ok()) {
+            Some(identity) => Verdict::Known(identity),
             None => Verdict::Lookup(token),
         }
     }

@@ -32,7 +32,17 @@ MAY_NAME: dict[str, set[str]] = {
     },
     # It hands the parts to one another: which store the look-up asks, which token.
     "python": {
-        *("error", "settings", "credentials", "signature", "identity", "refusal", "authenticator", "lookup", "cookie_cache"),
+        *(
+            "error",
+            "settings",
+            "credentials",
+            "signature",
+            "identity",
+            "refusal",
+            "authenticator",
+            "lookup",
+            "cookie_cache",
+        ),
         "store::postgres",
     },
 }

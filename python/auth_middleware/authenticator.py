@@ -92,8 +92,9 @@ class Authenticator(Generic[SessionT_co, UserT_co]):
         """
         memory: dict[object, _Remembered[SessionT_co, UserT_co]] = connection.scope.setdefault(MEMORY, {})
         remembered = memory.get(self)
-        if remembered is None or remembered.is_given_up:
+        if remembered is None or not remembered.serves(connection):
             remembered = memory[self] = self._begin(self._inspect(connection))
+            remembered.headers = connection.scope["headers"]
         return await self._settle(remembered)
 
     async def identify_fresh(self, connection: HTTPConnection) -> Identity[SessionT_co, UserT_co] | Refused:
@@ -103,8 +104,9 @@ class Authenticator(Generic[SessionT_co, UserT_co]):
         """
         memory: dict[object, _Remembered[SessionT_co, UserT_co]] = connection.scope.setdefault(MEMORY, {})
         remembered = memory.get(self)
-        if remembered is None or remembered.is_given_up or not remembered.is_from_store:
+        if remembered is None or not remembered.serves(connection) or not remembered.is_fresh(connection):
             remembered = memory[self] = self._begin(self._inspect_for_store(connection))
+            remembered.headers = connection.scope["headers"]
         return await self._settle(remembered)
 
     async def identify_afresh(self, connection: HTTPConnection) -> Identity[SessionT_co, UserT_co] | Refused:
@@ -120,8 +122,7 @@ class Authenticator(Generic[SessionT_co, UserT_co]):
         return await self._settle(self._begin(self._core.inspect_value(cookie_value or "")))
 
     def _inspect(self, connection: HTTPConnection) -> SessionToken | Identity[SessionT_co, UserT_co] | Refused:
-        # A WebSocket handshake has no method in its scope.
-        verdict = self._core.inspect(connection.scope["headers"], connection.scope.get("method"))
+        verdict = self._core.inspect(connection.scope["headers"], _method(connection))
         if not isinstance(verdict, Found):
             return verdict
         try:
@@ -133,7 +134,7 @@ class Authenticator(Generic[SessionT_co, UserT_co]):
         return identity
 
     def _inspect_for_store(self, connection: HTTPConnection) -> SessionToken | Refused:
-        return self._core.inspect_for_store(connection.scope["headers"], connection.scope.get("method"))
+        return self._core.inspect_for_store(connection.scope["headers"], _method(connection))
 
     def _begin(
         self, verdict: SessionToken | Identity[SessionT_co, UserT_co] | Refused
@@ -206,10 +207,21 @@ class _Remembered(Generic[SessionT_co, UserT_co]):
     outcome: Identity[SessionT_co, UserT_co] | Refused | AuthError | None = None
     pending: Pending | None = None
     is_given_up: bool = False
+    headers: object = None
 
-    @property
-    def is_from_store(self) -> bool:
-        return self.pending is not None
+    def serves(self, connection: HTTPConnection) -> bool:
+        """Whether it is about these very headers: a scope can be copied for another request."""
+        return not self.is_given_up and self.headers is connection.scope["headers"]
+
+    def is_fresh(self, connection: HTTPConnection) -> bool:
+        """Whether the store gave it, and for this request: a WebSocket outlives its handshake's answer."""
+        is_over = self.outcome is not None and connection.scope["type"] == "websocket"
+        return self.pending is not None and not is_over
+
+
+def _method(connection: HTTPConnection) -> str | None:
+    """None for a WebSocket handshake, whatever method a server or middleware puts into its scope."""
+    return None if connection.scope["type"] == "websocket" else connection.scope["method"]
 
 
 def _fields(error: ValidationError) -> str:

@@ -127,10 +127,22 @@ impl Queue {
             };
             if ticket.is_waiting() {
                 sleep_until(deadline).await;
+            }
+            for ticket in self.take_overdue(Instant::now()) {
                 ticket.tell(Err(Arc::new(no_answer_within(self.limits.lookup_timeout))));
             }
-            self.lock().deadlines.retain(|(_, ticket)| ticket.is_waiting());
         }
+    }
+
+    /// Those whose time is over; the answered ones before them are forgotten.
+    fn take_overdue(&self, now: Instant) -> Vec<Arc<Ticket>> {
+        let mut state = self.lock();
+        let mut overdue = Vec::new();
+        while state.deadlines.front().is_some_and(|(deadline, first)| *deadline <= now || !first.is_waiting())
+        {
+            overdue.extend(state.deadlines.pop_front().map(|(_, ticket)| ticket));
+        }
+        overdue
     }
 
     /// Leaves nobody waiting.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use chrono::Utc;
 use pyo3::IntoPyObjectExt as _;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyString};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::bridge::{Bridge, Promise};
@@ -19,7 +19,7 @@ use crate::credentials::{Kind, Request};
 use crate::identity::Identity;
 use crate::lookup::{Lookup, Outcome, Ticket};
 use crate::refusal::{Reason, Refusal};
-use crate::settings::{CookieNames, CookieOptions, Settings, Strategy};
+use crate::settings::{CookieNames, CookieOptions, Settings, Strategy, is_https};
 use crate::signature;
 use crate::store::postgres::PostgresStore;
 
@@ -29,7 +29,6 @@ pub(super) struct Core {
     settings: Settings,
     authenticator: Authenticator,
     own_fields: Arc<OwnFields>,
-    public_keys: PublicKeys,
     opened: Mutex<Option<Opened>>,
 }
 
@@ -39,8 +38,14 @@ struct Opened {
     process: u32,
     store: Arc<PostgresStore>,
     lookup: Arc<Lookup>,
-    /// Keeps the public keys up to date, where the cookie cache is signed by them.
-    _key_keeper: Arc<Option<AbortOnDropHandle<()>>>,
+    by_public_keys: Option<Arc<ByPublicKeys>>,
+}
+
+/// Where the cookie cache is signed by keys of the `jwks` table: they are this process's own, since
+/// threads of ours write them, and a child could be born while one does.
+struct ByPublicKeys {
+    authenticator: Authenticator,
+    _keeper: AbortOnDropHandle<()>,
 }
 
 #[pymethods]
@@ -56,12 +61,10 @@ impl Core {
             Settings::check(settings.with_own_fields(&own_fields)).map_err(|error| exception(&error))?;
         // Certificates are read at opening; whether they can be shows now.
         PostgresStore::new(&settings).map_err(|error| exception(&error))?;
-        let public_keys = PublicKeys::default();
         Ok(Self {
-            authenticator: Authenticator::new(&settings, &public_keys),
+            authenticator: Authenticator::new(&settings, &PublicKeys::default()),
             settings,
             own_fields: Arc::new(own_fields),
-            public_keys,
             opened: Mutex::new(None),
         })
     }
@@ -92,12 +95,16 @@ impl Core {
     }
 
     fn inspect(&self, headers: &Bound<'_, PyAny>, method: Option<&str>) -> PyResult<Inspected> {
-        if self.is_signed_by_public_keys() {
-            // Answers that need no store need keys that are kept up to date.
-            self.opened()?;
-        }
         let headers = Headers::read(headers)?;
-        let verdict = self.authenticator.inspect(Request::new(kind(method), headers.iter()), Utc::now());
+        let request = Request::new(kind(method), headers.iter());
+        let verdict = if self.is_signed_by_public_keys() {
+            match self.opened()?.by_public_keys {
+                Some(signed) => signed.authenticator.inspect(request, Utc::now()),
+                None => self.authenticator.inspect(request, Utc::now()),
+            }
+        } else {
+            self.authenticator.inspect(request, Utc::now())
+        };
         Ok(self.inspected(verdict))
     }
 
@@ -106,8 +113,9 @@ impl Core {
         Ok(self.inspected(self.authenticator.inspect_for_store(Request::new(kind(method), headers.iter()))))
     }
 
-    fn inspect_value(&self, cookie_value: &str) -> Inspected {
-        self.inspected(self.authenticator.inspect_value(cookie_value))
+    fn inspect_value(&self, cookie_value: &Bound<'_, PyString>) -> Inspected {
+        // A lone surrogate is no UTF-8, and nothing that anybody signed.
+        self.inspected(self.authenticator.inspect_value(&cookie_value.to_string_lossy()))
     }
 
     fn session_cookie(&self, headers: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
@@ -172,10 +180,13 @@ impl Core {
                 let store = Arc::new(PostgresStore::new(&self.settings).map_err(|error| exception(&error))?);
                 let runtime = runtime::handle()?;
                 let lookup = Arc::new(Lookup::start(&store, self.settings.limits, &runtime));
-                let key_keeper = Arc::new(self.is_signed_by_public_keys().then(|| {
-                    AbortOnDropHandle::new(runtime.spawn(self.public_keys.clone().keep(Arc::clone(&store))))
-                }));
-                Ok(opened.insert(Opened { process, store, lookup, _key_keeper: key_keeper }).clone())
+                let by_public_keys = self.is_signed_by_public_keys().then(|| {
+                    let keys = PublicKeys::default();
+                    let authenticator = Authenticator::new(&self.settings, &keys);
+                    let keeper = runtime.spawn(keys.keep(Arc::clone(&store)));
+                    Arc::new(ByPublicKeys { authenticator, _keeper: AbortOnDropHandle::new(keeper) })
+                });
+                Ok(opened.insert(Opened { process, store, lookup, by_public_keys }).clone())
             }
         }
     }
@@ -304,8 +315,7 @@ pub(super) fn session_cookie_name(
     name: Option<&str>,
     secure: Option<bool>,
 ) -> PyResult<String> {
-    let is_https =
-        base_url.filter(|url| !url.is_empty()).map(|url| url.to_ascii_lowercase().starts_with("https://"));
+    let is_https = is_https(base_url).map_err(|error| exception(&error))?;
     let names = CookieNames::check(CookieOptions { is_https, secure, prefix, name, cache_name: None });
     Ok(names.map_err(|error| exception(&error))?.session_token)
 }

@@ -16,7 +16,9 @@ use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
+use super::errors::exception;
 use super::runtime;
+use crate::error::Error;
 use crate::lookup::Outcome;
 
 /// What becomes of an outcome, on the loop's thread.
@@ -117,11 +119,10 @@ impl Promise {
     fn keep(&self, py: Python<'_>, result: PyResult<Py<PyAny>>) -> PyResult<()> {
         let mut state = lock(&self.0);
         let State::Waiting(futures) = std::mem::take(&mut *state) else { return Ok(()) };
-        for future in futures {
-            resolve(py, future.bind(py), &result)?;
-        }
+        let resolved = futures.iter().map(|future| resolve(py, future.bind(py), &result));
+        let first_failure = resolved.fold(Ok(()), Result::and);
         *state = State::Done(result);
-        Ok(())
+        first_failure
     }
 }
 
@@ -148,7 +149,9 @@ impl Bridge {
     }
 
     fn build<'py>(py: Python<'py>, event_loop: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
-        let (ring, bell) = UnixStream::pair()?;
+        let no_socket =
+            |error| exception(&Error::unavailable_because("no socket to hear of answers by", error));
+        let (ring, bell) = UnixStream::pair().map_err(no_socket)?;
         ring.set_nonblocking(true)?;
         bell.set_nonblocking(true)?;
         let watched = bell.as_raw_fd();
@@ -205,13 +208,15 @@ impl Bridge {
     fn __call__(&self, py: Python<'_>) -> PyResult<()> {
         self.silence();
         let outcomes = std::mem::take(&mut *lock(&self.ready.outcomes));
+        let mut first_failure = Ok(());
         for (id, outcome) in outcomes {
             let expected = lock(&self.expected).remove(&id);
             if let Some(Expected { convert, promise }) = expected {
-                promise.keep(py, convert(py, outcome))?;
+                // One that fails, for a loop that is gone, must not cost the others their answer.
+                first_failure = first_failure.and(promise.keep(py, convert(py, outcome)));
             }
         }
-        Ok(())
+        first_failure
     }
 }
 

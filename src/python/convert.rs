@@ -166,7 +166,12 @@ pub(super) struct Headers<'py>(Vec<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)>);
 
 impl<'py> Headers<'py> {
     pub(super) fn read(scope_headers: &Bound<'py, PyAny>) -> PyResult<Self> {
-        scope_headers.try_iter()?.map(|pair| pair?.extract()).collect::<PyResult<_>>().map(Self)
+        let pair = |pair: PyResult<Bound<'py, PyAny>>| {
+            let pair = pair?;
+            // Tuples from most servers; some give lists.
+            pair.extract().or_else(|_| pair.extract().map(|[name, value]: [_; 2]| (name, value)))
+        };
+        scope_headers.try_iter()?.map(pair).collect::<PyResult<_>>().map(Self)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {

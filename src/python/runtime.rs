@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use tokio::runtime::{Builder, Handle, Runtime};
 
@@ -51,9 +50,7 @@ pub(super) fn handle() -> PyResult<Handle> {
         .thread_name("auth_middleware")
         .enable_all()
         .build()
-        .map_err(|error| {
-            PyRuntimeError::new_err(format!("auth_middleware cannot start its threads: {error}"))
-        })?;
+        .map_err(|error| exception(&Error::unavailable_because("its threads cannot be started", error)))?;
     let handle = runtime.handle().clone();
     *holder = Some(Holder { process, runtime });
     Ok(handle)

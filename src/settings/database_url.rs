@@ -187,6 +187,11 @@ impl DatabaseUrl {
             | "fallback_application_name"
             | "client_encoding" => {}
             "target_session_attrs" if matches!(value, "any" | "primary" | "read-write") => {}
+            _ if !is_showable(key) => {
+                return Err(wrong(
+                    "holds an unescaped character, '?' perhaps, in its password: percent-encode it (%3F)",
+                ));
+            }
             _ => {
                 return Err(wrong(format!(
                     "has the parameter {key:?}, which is not supported here: leave it out, or give this \
@@ -243,7 +248,14 @@ fn channel_binding(key: &str, value: &str) -> Result<ChannelBinding, Error> {
 }
 
 fn bad_value(key: &str, value: &str, wanted: &str) -> Error {
-    wrong(format!("has {key}={value:?}: use {wanted}"))
+    // A password with an unescaped '&' or '?' can end up here.
+    let shown = if is_showable(value) { value } else { "…" };
+    wrong(format!("has {key}={shown:?}: use {wanted}"))
+}
+
+/// Whether a text looks like one of libpq's words, and not like a piece of a password.
+fn is_showable(text: &str) -> bool {
+    text.len() <= 32 && text.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'_' | b'-'))
 }
 
 /// No message shows the URL itself: it holds the password.

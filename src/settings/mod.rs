@@ -14,7 +14,7 @@ pub use cookie_cache::{CookieCacheSettings, Strategy};
 pub use cookie_names::{CookieNames, CookieOptions};
 pub use database_url::{ChannelBinding, DatabaseUrl, Host, RootCertificates, SslMode};
 pub use secret::{Secret, Secrets};
-pub use trusted_origins::{OriginPattern, TrustedOrigins};
+pub use trusted_origins::{OriginPattern, TrustedOrigins, is_https};
 
 use crate::error::Error;
 

@@ -69,7 +69,7 @@ pub(super) fn check(
     let plain = secret.filter(|secret| !secret.is_empty());
     let mut encrypting = if let Some(list) = given(secrets) {
         let mut listed = versions(list)?;
-        listed.extend(plain.filter(|plain| *plain != PUBLIC_DEFAULT).map(Secret::new));
+        listed.extend(plain.filter(|plain| is_sound(plain)).map(Secret::new));
         listed
     } else {
         let missing = "no secret: set BETTER_AUTH_SECRET to the same value as at the Better Auth server";
@@ -98,14 +98,20 @@ fn versions(list: &str) -> Result<Vec<Secret>, Error> {
             ));
         }
         versions.push(version);
-        // Better Auth only warns of a short old one: it protects nothing any more.
-        secrets.push(if secrets.is_empty() {
-            accept("BETTER_AUTH_SECRETS", secret)?
-        } else {
-            Secret::new(secret)
-        });
+        if secrets.is_empty() {
+            secrets.push(accept("BETTER_AUTH_SECRETS", secret)?);
+        } else if is_sound(secret) {
+            // Whoever knows an old one can encrypt a snapshot that names anybody. Without it, the
+            // store is asked.
+            secrets.push(Secret::new(secret));
+        }
     }
     Ok(secrets)
+}
+
+/// Whether a secret is worth the name.
+fn is_sound(secret: &str) -> bool {
+    secret != PUBLIC_DEFAULT && secret.chars().count() >= MIN_CHARACTERS
 }
 
 fn accept(variable: &str, secret: &str) -> Result<Secret, Error> {

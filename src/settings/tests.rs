@@ -70,9 +70,21 @@ fn every_wrong_value_names_its_setting_and_shows_no_secret() {
 
 #[test]
 fn every_pattern_that_trusts_everybody_is_refused() {
-    for pattern in
-        ["*", "**", "http://*", "https://*", "*://*", "*.*", "*:*", "https://*:*", "*.invalid", "https://??*"]
-    {
+    for pattern in [
+        "*",
+        "**",
+        "http://*",
+        "https://*",
+        "*://*",
+        "*.*",
+        "*:*",
+        "https://*:*",
+        "*.invalid",
+        "https://??*",
+        "https://*:3000",
+        "*:5173",
+        "https://*.*.*",
+    ] {
         let message = refused(RawSettings { trusted_origins: vec![pattern.into()], ..raw() });
         assert!(message.contains("every site"), "{pattern}: {message}");
     }
@@ -141,4 +153,22 @@ fn nothing_secret_is_in_any_debug() {
     let shown = format!("{settings:?}");
     assert!(!shown.contains("pass@word") && !shown.contains("pass%40word"), "{shown}");
     assert!(!shown.contains("0123456789abcdefghijklmnopqrstuv"), "{shown}");
+}
+
+#[test]
+fn a_piece_of_a_password_is_in_no_message() {
+    for url in ["postgresql://app:?hunter2secret@db/app", "postgresql://app:1234?hunter2secret@db/app?sslmode=hunter2secret@x"] {
+        let message = refused(RawSettings { database_url: Some(url.into()), ..raw() });
+        assert!(!message.contains("hunter2secret"), "{message}");
+    }
+}
+
+#[test]
+fn an_old_secret_that_anybody_could_know_decrypts_nothing() {
+    let current = "0123456789abcdefghijklmnopqrstuv";
+    let secrets = format!("3:{current},2:better-auth-secret-12345678901234567890,1:short");
+    let Ok(settings) = Settings::check(RawSettings { secrets: Some(secrets), ..raw() }) else { panic!("refused") };
+    // The current one, and the plain secret of `raw`, which is the same.
+    assert_eq!(settings.secrets.encrypting, vec![Secret::new(current), Secret::new(current)]);
+    assert_eq!(settings.secrets.signing, vec![Secret::new(current)]);
 }

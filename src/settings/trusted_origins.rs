@@ -8,13 +8,20 @@ use super::given;
 use crate::error::Error;
 
 const SETTING: &str = "trusted_origins (BETTER_AUTH_TRUSTED_ORIGINS, FRONTEND_URL)";
-/// A host that is nobody's (RFC 6761): a pattern that trusts it trusts everybody.
-const ANYBODY: [&str; 4] = [
-    "https://anybody.invalid",
-    "http://anybody.invalid",
-    "https://anybody.invalid:8443",
-    "http://anybody.invalid:8080",
-];
+/// Hosts that are nobody's (RFC 6761): a pattern that trusts them trusts everybody.
+const ANYBODY: [&str; 3] = ["anybody.invalid", "some.body.invalid", "any.one.at.all.invalid"];
+
+/// Whether a pattern trusts a stranger, on the usual ports or on the one that it names.
+fn trusts_anybody(pattern: &OriginPattern) -> bool {
+    let (_, own_port) = pattern.text.rsplit_once(':').unwrap_or_default();
+    let ports = ["", ":8443", ":8080"].map(String::from).into_iter().chain([format!(":{own_port}")]);
+    let stranger = |port: &String| {
+        ANYBODY.iter().any(|host| {
+            ["https", "http"].iter().any(|scheme| pattern.matches(&format!("{scheme}://{host}{port}")))
+        })
+    };
+    ports.into_iter().any(|port| stranger(&port))
+}
 
 /// The origins that may speak for a user.
 #[derive(Clone, Debug, Default)]
@@ -30,7 +37,7 @@ impl TrustedOrigins {
         let mut warnings = Vec::new();
         for text in patterns.iter().filter_map(|text| given(Some(text))) {
             let pattern = OriginPattern::parse(text)?;
-            if ANYBODY.iter().any(|origin| pattern.matches(origin)) {
+            if trusts_anybody(&pattern) {
                 return Err(Error::configuration(format!(
                     "{SETTING} holds {text:?}, which trusts every site there is: name the sites, as in \
                      https://*.example.com"
@@ -56,6 +63,14 @@ impl TrustedOrigins {
     pub fn contains(&self, origin: &str) -> bool {
         self.base.as_deref() == Some(origin) || self.patterns.iter().any(|pattern| pattern.matches(origin))
     }
+}
+
+/// Whether a base URL is https; None where none is set.
+///
+/// # Errors
+/// [`Error::Configuration`] when it is no URL.
+pub fn is_https(base_url: Option<&str>) -> Result<Option<bool>, Error> {
+    Ok(check_base_url(base_url)?.map(|url| url.scheme() == "https"))
 }
 
 /// The base URL, if one is set.

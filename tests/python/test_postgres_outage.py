@@ -91,9 +91,11 @@ async def test_terminated_connections_are_replaced_without_a_failed_request(
 ) -> None:
     everybody = [database.sign_in() for _ in range(6)]
     auth = auth_for(database.dsn, pool_size=6)
-    with database.locked():  # each look-up needs a connection of its own
-        asked = [asyncio.create_task(auth.validate_session(who.cookie_value)) for who in everybody]
-        await asyncio.sleep(0.2)
+    asked: list[asyncio.Task[Identity | None]] = []
+    with database.locked() as blocked:  # one after the other, so that each needs a connection of its own
+        for who in everybody:
+            asked.append(asyncio.create_task(auth.validate_session(who.cookie_value)))
+            await until(lambda: blocked() == len(asked))
     assert all(await asyncio.gather(*asked))
     assert database.fetch(f"SELECT count(*) FROM pg_stat_activity WHERE {POOLED}") > [(1,)]
     for _ in range(2):

@@ -10,6 +10,12 @@ use crate::store::{KeyStore, PublicKeyRow};
 
 impl KeyStore for PostgresStore {
     async fn public_keys(&self) -> Result<Vec<PublicKeyRow>, Error> {
+        self.in_time(self.read_public_keys()).await
+    }
+}
+
+impl PostgresStore {
+    async fn read_public_keys(&self) -> Result<Vec<PublicKeyRow>, Error> {
         let mut borrowed = self.borrow().await?;
         let client = borrowed.client()?;
         let names = Schema::key_table_names();

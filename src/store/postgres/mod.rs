@@ -19,7 +19,7 @@ use std::time::Duration;
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_postgres::error::SqlState;
 
 use self::catalog::Catalog;
@@ -41,6 +41,7 @@ pub struct PostgresStore {
     pool: Pool,
     connector: Connector,
     tables: Tables,
+    patience: Duration,
     statement: Mutex<Known>,
 }
 
@@ -66,7 +67,13 @@ impl PostgresStore {
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|error| Error::configuration(error.to_string()))?;
-        Ok(Self { pool, connector, tables: settings.tables.clone(), statement: Mutex::new(Known::Nothing) })
+        Ok(Self {
+            pool,
+            connector,
+            tables: settings.tables.clone(),
+            patience: settings.limits.lookup_timeout,
+            statement: Mutex::new(Known::Nothing),
+        })
     }
 
     /// Connects and reads the catalog, so that trouble shows at start. Returns what an operator
@@ -76,10 +83,23 @@ impl PostgresStore {
     /// [`Error::Schema`] when the tables are not Better Auth's, [`Error::Unavailable`] when
     /// PostgreSQL does not answer.
     pub async fn open(&self) -> Result<Vec<String>, Error> {
-        let mut borrowed = self.borrow().await?;
-        let statement = self.statement(&mut borrowed).await.map_err(Failure::into_error)?;
-        borrowed.keep();
-        Ok(statement.warnings.clone())
+        self.in_time(async {
+            let mut borrowed = self.borrow().await?;
+            let statement = self.statement(&mut borrowed).await.map_err(Failure::into_error)?;
+            borrowed.keep();
+            Ok(statement.warnings.clone())
+        })
+        .await
+    }
+
+    /// A server that accepts and says nothing, or a lock, must not hold us for ever. Look-ups have
+    /// deadlines of their own.
+    async fn in_time<T>(&self, asked: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let seconds = self.patience.as_secs_f64();
+        let silence = |_elapsed| {
+            Err(Error::unavailable(format!("no answer within {seconds} s (lookup_timeout_seconds)")))
+        };
+        timeout(self.patience, asked).await.unwrap_or_else(silence)
     }
 
     /// Closes the connections; what is under way ends as unavailable.
