@@ -34,14 +34,25 @@ test: $(MODULE) ## every test; REQUIRE_ALL=1: those that need a system program t
 	cargo test --locked
 	$(BIN)/python -m pytest
 
+.PHONY: canary
+canary: $(MODULE) ## VERSION=1.7.25: does that release of better-auth do what we expect of it?
+	@$(BIN)/python -m dev.canary "$(VERSION)"
+	AUTH_VECTORS=target/canary/$(VERSION) cargo test --locked --test vectors
+	AGREEMENT_PACKAGE=target/canary/$(VERSION) $(BIN)/python -m pytest tests/e2e/test_live_agreement.py
+
 .PHONY: lint
 lint: lint-rust lint-python lint-types lint-imports lint-licences lint-hygiene ## formats, lints, types, who imports whom, licences
 
 .PHONY: bench
-bench: $(INSTALLED) ## look-ups per second, beside hand-written middleware; leaves the release build in place
+bench: $(INSTALLED) ## look-ups per second, beside hand-written middleware; the worst headers; leaves the release build in place
 	$(BIN)/maturin develop --locked --release
 	@touch $(MODULE)
 	@$(BIN)/python -m benches.lookup
+	cargo bench --locked --bench headers
+
+.PHONY: fuzz
+fuzz: | machine ## inputs that coverage leads to, for less than a minute after the first build
+	@"$$($(MACHINE))" -m dev.fuzz
 
 .PHONY: wheel
 wheel: $(INSTALLED) ## a manylinux wheel in target/wheels, for CPython 3.11 and later; installed once and imported
@@ -67,6 +78,7 @@ clean: ## removes what was built and installed
 .PHONY: lint-rust
 lint-rust: $(MODULE)
 	cargo fmt --check
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
 	$(AS_MATURIN) cargo clippy --locked --all-targets --features python -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items --quiet

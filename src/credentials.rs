@@ -8,12 +8,14 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use percent_encoding::percent_decode;
-
 use crate::settings::CookieNames;
+use crate::uri_component;
 
 /// The longest session cookie we decode: a 256 byte token and its signature, percent-encoded.
 const MAX_COOKIE_BYTES: usize = 1024;
+
+/// JavaScript's `Number.MAX_SAFE_INTEGER`.
+const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 
 /// What sort of request it is, as far as a forged one could do harm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,9 +106,9 @@ impl<'a> Credentials<'a> {
                     for (name, value) in cookies(value) {
                         if name == names.session_token.as_bytes() {
                             // First wins, also across several Cookie headers (HTTP/2 splits them).
-                            session_cookie.get_or_insert(RawCookie(value));
+                            session_cookie.get_or_insert(RawCookie(unquote(trim(value))));
                         } else if let Some(rest) = name.strip_prefix(names.session_data.as_bytes()) {
-                            shown.session_data.add(rest, RawCookie(value));
+                            shown.session_data.add(rest, value);
                         } else if name == names.other_spelling.as_bytes() {
                             shown.other_spelling = true;
                         }
@@ -127,16 +129,16 @@ impl<'a> Credentials<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct SessionData<'a> {
     whole: Option<RawCookie<'a>>,
-    chunks: BTreeMap<u8, RawCookie<'a>>,
+    chunks: BTreeMap<u64, RawCookie<'a>>,
 }
 
 impl<'a> SessionData<'a> {
-    fn add(&mut self, name_rest: &[u8], value: RawCookie<'a>) {
+    fn add(&mut self, name_rest: &[u8], value: &'a [u8]) {
         if name_rest.is_empty() {
-            self.whole.get_or_insert(value);
-        } else if let Some(index) = chunk_index(name_rest) {
+            self.whole.get_or_insert(RawCookie(unquote(trim(value))));
+        } else if let (Some(index), Some(value)) = (chunk_index(name_rest), chunk_value(value)) {
             // Of chunks, Better Auth takes the last of one name.
-            self.chunks.insert(index, value);
+            self.chunks.insert(index, RawCookie(value));
         }
     }
 
@@ -145,19 +147,29 @@ impl<'a> SessionData<'a> {
     #[must_use]
     pub fn decode(&self) -> Option<Cow<'a, str>> {
         if let Some(whole) = self.whole.filter(|whole| !whole.0.is_empty()) {
-            return Some(decode_uri_component(whole.as_text()));
+            return Some(uri_component::decode(whole.as_text()));
         }
         let joined: String =
-            self.chunks.values().map(|chunk| decode_uri_component(chunk.as_text())).collect();
+            self.chunks.values().map(|chunk| uri_component::decode(chunk.as_text())).collect();
         (!joined.is_empty()).then_some(Cow::Owned(joined))
     }
 }
 
-/// `.0` to `.99`, as Better Auth writes them: no leading noughts, at most a hundred.
-fn chunk_index(name_rest: &[u8]) -> Option<u8> {
+/// `.0`, `.1`, … as Better Auth writes them: no leading noughts, no signs.
+fn chunk_index(name_rest: &[u8]) -> Option<u64> {
     let digits = std::str::from_utf8(name_rest.strip_prefix(b".")?).ok()?;
-    let index: u8 = digits.parse().ok()?;
-    (index < 100 && index.to_string() == digits).then_some(index)
+    let index: u64 = digits.parse().ok()?;
+    (index <= MAX_SAFE_INTEGER && index.to_string() == digits).then_some(index)
+}
+
+/// Chunks are read by another parser there: it unquotes in pairs only, and leaves out a value that
+/// no cookie may hold (RFC 6265 §4.1.1, with spaces and commas).
+fn chunk_value(value: &[u8]) -> Option<&[u8]> {
+    let value = match value.trim_ascii() {
+        [b'"', inner @ .., b'"'] => inner,
+        bare => bare,
+    };
+    value.iter().all(|byte| matches!(byte, b' '..=b'~') && !b"\";\\".contains(byte)).then_some(value)
 }
 
 /// A cookie's value as it stands in the header, without quotes, not yet percent-decoded.
@@ -188,17 +200,7 @@ impl<'a> RawCookie<'a> {
 /// would throw; None when it is longer than any session cookie.
 #[must_use]
 pub fn decode(value: Cow<'_, str>) -> Option<Cow<'_, str>> {
-    (value.len() <= MAX_COOKIE_BYTES).then(|| decode_uri_component(value))
-}
-
-fn decode_uri_component(value: Cow<'_, str>) -> Cow<'_, str> {
-    if !value.contains('%') || !has_only_whole_escapes(value.as_bytes()) {
-        return value;
-    }
-    match percent_decode(value.as_bytes()).decode_utf8() {
-        Ok(decoded) => Cow::Owned(decoded.into_owned()),
-        Err(_) => value,
-    }
+    (value.len() <= MAX_COOKIE_BYTES).then(|| uri_component::decode(value))
 }
 
 impl std::fmt::Debug for RawCookie<'_> {
@@ -207,10 +209,11 @@ impl std::fmt::Debug for RawCookie<'_> {
     }
 }
 
+/// Names, and values as they stand.
 fn cookies(header: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     header.split(|&byte| byte == b';').filter_map(|pair| {
         let equals = pair.iter().position(|&byte| byte == b'=')?;
-        Some((trim(&pair[..equals]), unquote(trim(&pair[equals + 1..]))))
+        Some((trim(&pair[..equals]), &pair[equals + 1..]))
     })
 }
 
@@ -237,11 +240,6 @@ fn unquote(value: &[u8]) -> &[u8] {
         [b'"'] => &[],
         _ => value,
     }
-}
-
-fn has_only_whole_escapes(bytes: &[u8]) -> bool {
-    let escapes = bytes.split(|&byte| byte == b'%').skip(1);
-    escapes.into_iter().all(|rest| rest.len() >= 2 && rest[..2].iter().all(u8::is_ascii_hexdigit))
 }
 
 #[cfg(test)]
@@ -275,6 +273,31 @@ mod tests {
             ("\u{a0}junk;;s = a=b ", "a=b"),
         ] {
             assert_eq!(session_cookie(&[("cookie", header)]).as_deref(), Some(value), "{header}");
+        }
+    }
+
+    #[test]
+    fn chunks_are_read_as_better_auth_reads_them() {
+        let data = |header: &str| {
+            let headers = [(b"cookie".as_slice(), header.as_bytes())];
+            Credentials::read(headers, &CookieNames::of("s")).session_data.decode().map(Cow::into_owned)
+        };
+        let name = CookieNames::of("s").session_data;
+        for (chunks, joined) in [
+            (&[(".10", "c"), (".2", "b"), (".0", "a")][..], Some("abc")),
+            (&[(".0", "a"), (".100", "b")], Some("ab")),
+            (&[(".0", "a"), (".01", "b"), (".+1", "c"), (".1.0", "d"), (".x", "e"), (".", "f")], Some("a")),
+            (&[(".0", "a"), (".9007199254740992", "b")], Some("a")),
+            (&[(".0", "a"), (".0", "b")], Some("b")),
+            (&[(".0", "\"a\""), (".1", " b ")], Some("ab")),
+            (&[(".0", "a"), (".1", "\"b"), (".2", "c\""), (".3", "\\"), (".4", "\u{e9}")], Some("a")),
+            (&[("", "whole"), (".0", "a")], Some("whole")),
+            (&[("", ""), (".0", "a")], Some("a")),
+            (&[("x", "a")], None),
+        ] {
+            let pairs: Vec<String> =
+                chunks.iter().map(|(rest, value)| format!("{name}{rest}={value}")).collect();
+            assert_eq!(data(&pairs.join("; ")).as_deref(), joined, "{chunks:?}");
         }
     }
 

@@ -48,5 +48,7 @@ pub mod settings;
 pub mod signature;
 pub mod store;
 
+mod uri_component;
+
 #[cfg(feature = "python")]
 mod python;

@@ -4,7 +4,7 @@
 //! out of the cookie, never written anew: two writers of JSON can differ.
 
 use base64::Engine as _;
-use base64::alphabet::URL_SAFE;
+use base64::alphabet;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use serde::Deserialize;
@@ -14,12 +14,11 @@ use super::Snapshot;
 use crate::signature::Keys;
 
 /// Better Auth's decoder takes padding or none.
-const LENIENT: GeneralPurpose = GeneralPurpose::new(
-    &URL_SAFE,
-    GeneralPurposeConfig::new()
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-        .with_decode_allow_trailing_bits(true),
-);
+const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
+    .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+    .with_decode_allow_trailing_bits(true);
+const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
+const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
 
 #[derive(Deserialize)]
 struct Envelope<'a> {
@@ -31,8 +30,9 @@ struct Envelope<'a> {
 }
 
 pub(super) fn open(data: &str, keys: &Keys) -> Option<Snapshot> {
-    // It also takes the standard alphabet.
-    let text = LENIENT.decode(data.replace('+', "-").replace('/', "_")).ok()?;
+    // It also takes the standard alphabet, but no mixture.
+    let base64 = if data.contains(['-', '_']) { URL_SAFE } else { STANDARD };
+    let text = base64.decode(data).ok()?;
     let envelope: Envelope<'_> = serde_json::from_slice(&text).ok()?;
     let expires_at_ms: f64 = serde_json::from_str(envelope.expires_at.get()).ok()?;
     let payload = without_spaces(envelope.session.get());

@@ -157,7 +157,10 @@ fn nothing_secret_is_in_any_debug() {
 
 #[test]
 fn a_piece_of_a_password_is_in_no_message() {
-    for url in ["postgresql://app:?hunter2secret@db/app", "postgresql://app:1234?hunter2secret@db/app?sslmode=hunter2secret@x"] {
+    for url in [
+        "postgresql://app:?hunter2secret@db/app",
+        "postgresql://app:1234?hunter2secret@db/app?sslmode=hunter2secret@x",
+    ] {
         let message = refused(RawSettings { database_url: Some(url.into()), ..raw() });
         assert!(!message.contains("hunter2secret"), "{message}");
     }
@@ -167,7 +170,9 @@ fn a_piece_of_a_password_is_in_no_message() {
 fn an_old_secret_that_anybody_could_know_decrypts_nothing() {
     let current = "0123456789abcdefghijklmnopqrstuv";
     let secrets = format!("3:{current},2:better-auth-secret-12345678901234567890,1:short");
-    let Ok(settings) = Settings::check(RawSettings { secrets: Some(secrets), ..raw() }) else { panic!("refused") };
+    let Ok(settings) = Settings::check(RawSettings { secrets: Some(secrets), ..raw() }) else {
+        panic!("refused")
+    };
     // The current one, and the plain secret of `raw`, which is the same.
     assert_eq!(settings.secrets.encrypting, vec![Secret::new(current), Secret::new(current)]);
     assert_eq!(settings.secrets.signing, vec![Secret::new(current)]);

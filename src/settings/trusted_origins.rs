@@ -6,6 +6,7 @@ use url::{Position, Url};
 
 use super::given;
 use crate::error::Error;
+use crate::uri_component;
 
 const SETTING: &str = "trusted_origins (BETTER_AUTH_TRUSTED_ORIGINS, FRONTEND_URL)";
 /// Hosts that are nobody's (RFC 6761): a pattern that trusts them trusts everybody.
@@ -132,7 +133,7 @@ impl OriginPattern {
         }
         let parsed = Url::parse(url).ok();
         if let Shape::Host(glob) = &self.shape {
-            return parsed.is_some_and(|url| glob.admits(host(&url)));
+            return parsed.is_some_and(|url| !host(&url).is_empty() && glob.admits(host(&url)));
         }
         let Some(parsed) = parsed else { return false };
         if !matches!(parsed.scheme(), "http" | "https") {
@@ -300,7 +301,7 @@ impl Custom {
 
 /// A path with its escapes decoded and its dots resolved, so that `/cb/../evil` is `/evil`.
 fn resolve(path: &str) -> String {
-    let decoded = percent_encoding::percent_decode_str(path).decode_utf8().unwrap_or(path.into());
+    let decoded = uri_component::decode(path.into());
     let mut kept = Vec::new();
     for segment in decoded.split('/') {
         match segment {

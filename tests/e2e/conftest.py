@@ -1,4 +1,4 @@
-"""Sites that stay up until the run ends, and browsers that are closed with the test."""
+"""Sites that stay up until the run ends, browsers, and Better Auths with a cookie cache."""
 
 import secrets
 from collections.abc import Generator
@@ -9,11 +9,16 @@ from typing import Any
 import pytest
 
 from auth_middleware import Auth, AuthSettings
-from dev.better_auth import VERSIONS, BetterAuthServer, Schema, Version
+from dev import node
+from dev.better_auth import END_TO_END, VERSIONS, BetterAuthServer, Schema, Version
 from dev.postgres import EmbeddedPostgres
+from tests.e2e.agreement.neighbours import MeetNeighbour, Neighbour
+from tests.e2e.agreement.servers import BetterAuths, Strategy
 from tests.support.databases import Database
 from tests.support.servers import serving
 from tests.support.sites import Browse, Browser, OpenSite, Site, application
+
+PACKAGE = END_TO_END / "better_auth_1_7_25"
 
 
 @pytest.fixture(scope="session")
@@ -56,3 +61,26 @@ def browse() -> Generator[Browse]:
 @pytest.fixture
 def browser(browse: Browse, site: Site) -> Browser:
     return browse(site)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Generator[EmbeddedPostgres]:
+    """One that a test may stop: the sites above live on the other."""
+    with EmbeddedPostgres() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def meet(cluster: EmbeddedPostgres) -> Generator[MeetNeighbour]:
+    """Starts a Better Auth, on a new database unless one is given; keywords are options of `BetterAuths`."""
+    node.install(PACKAGE)
+    with ExitStack() as stack:
+
+        def start(strategy: Strategy, /, *, dsn: str | None = None, **options: Any) -> Neighbour:
+            secret = secrets.token_urlsafe(32)
+            dsn = dsn or cluster.create_database(f"neighbour {secrets.token_hex(6)}")
+            given: dict[str, Any] = {"secret": secret, **options}
+            servers = stack.enter_context(BetterAuths(PACKAGE, dsn, strategies=[strategy], **given))
+            return Neighbour(servers, strategy, dsn, given["secret"])
+
+        yield start

@@ -19,3 +19,19 @@ fn every_recorded_pattern_matches_as_better_auth_does() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
+
+#[test]
+fn a_url_without_a_host_has_no_host_that_matches() {
+    let matches = |pattern, url| OriginPattern::parse(pattern).is_ok_and(|pattern| pattern.matches(url));
+    assert!(matches("*", "myapp://host"));
+    for url in ["myapp://", "mailto:ada@example.com", "data:,x", "file:///x"] {
+        assert!(!matches("*", url), "{url}");
+    }
+}
+
+#[test]
+fn a_path_with_half_an_escape_is_not_decoded_at_all() {
+    let matches = |url| OriginPattern::parse("myapp://h/cb").is_ok_and(|pattern| pattern.matches(url));
+    assert!(matches("myapp://h/x/%2e%2e/cb/y"));
+    assert!(!matches("myapp://h/x/%2e%2e/cb/%zz"));
+}

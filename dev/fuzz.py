@@ -1,0 +1,127 @@
+"""make fuzz: the bodies of tests/rust/properties on inputs that coverage leads to, for less than a minute in all.
+
+Nothing is installed for it: libFuzzer comes as C++ source with a crate, and the flags are those of `cargo fuzz`,
+whose layout `fuzz/` has, less the address sanitizer, for which alone a nightly toolchain would be needed: our code is
+`forbid(unsafe_code)`. A first build comes on top of the minute.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from base64 import urlsafe_b64decode
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+VECTORS = ROOT / "tests" / "vectors"
+TARGET = ROOT / "target" / "fuzz"
+SECONDS = 50
+
+PERSON = ["YpzT0Yk3nW5v", "session", "user", "Ada", "ada@example.com", "", "::1", "curl", "admin", "41.5", "[1]"]
+
+FLAGS = [
+    "--cfg=fuzzing",
+    "-Cpasses=sancov-module",
+    "-Cllvm-args=-sanitizer-coverage-level=4",
+    "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
+    "-Cllvm-args=-sanitizer-coverage-pc-table",
+    "-Cllvm-args=-sanitizer-coverage-trace-compares",
+]
+
+
+def main() -> int:
+    start = time.monotonic()
+    if not (os.environ.get("CXX") or shutil.which("c++")):
+        print("missing: a C++ compiler, for libFuzzer. To get it: apt-get install g++", file=sys.stderr)
+        return 1
+    built = build()
+    left = SECONDS - (time.monotonic() - start)
+    seconds = max(5, int(left / len(built)))
+    return max([fuzz(program, seconds) for program in built])
+
+
+def build() -> list[Path]:
+    """The fuzz targets' programs."""
+    version = subprocess.run(["rustc", "-vV"], check=True, stdout=subprocess.PIPE, text=True).stdout
+    host = re.search(r"^host: (.*)$", version, re.MULTILINE)
+    assert host, version
+    # The crate's own versions; Cargo adds libFuzzer's.
+    shutil.copy(ROOT / "Cargo.lock", ROOT / "fuzz" / "Cargo.lock")
+    # With a target named, build scripts and macros are left without the flags.
+    command = ["cargo", "build", "--release", "--bins", "--manifest-path=fuzz/Cargo.toml"]
+    command += [f"--target={host[1]}", f"--target-dir={TARGET}"]
+    environment = {**os.environ, "CARGO_ENCODED_RUSTFLAGS": "\x1f".join(FLAGS)}
+    subprocess.run(command, cwd=ROOT, env=environment, check=True)
+    sources = sorted((ROOT / "fuzz" / "fuzz_targets").glob("*.rs"))
+    return [TARGET / host[1] / "release" / source.stem for source in sources]
+
+
+def fuzz(program: Path, seconds: int) -> int:
+    """Fuzzes one target; what it finds goes to the folder `cargo fuzz` would put it in."""
+    corpus, seeds = (TARGET / folder / program.name for folder in ("corpus", "seeds"))
+    found = ROOT / "fuzz" / "artifacts" / program.name
+    for folder in (corpus, seeds, found):
+        folder.mkdir(parents=True, exist_ok=True)
+    for number, seed in enumerate(dict.fromkeys(SEEDS[program.name]())):
+        (seeds / str(number)).write_bytes(seed)
+    bounds = [f"-max_total_time={seconds}", "-max_len=8192", "-timeout=5", "-rss_limit_mb=2048", "-print_final_stats=1"]
+    command = [program, *bounds, f"-artifact_prefix={found}/", corpus, seeds]
+    run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    log = run.stdout.decode(errors="replace")
+    if run.returncode != 0:
+        print(log)
+        print(f"fuzz {program.name}: FAILED; the input is in {found}. Again: {program} FILE", file=sys.stderr)
+        return 1
+    tried = re.search(r"number_of_executed_units: (\d+)", log)
+    reached = re.findall(r"cov: (\d+)", log)
+    assert tried, log
+    assert reached, log
+    print(f"fuzz {program.name}: {int(tried[1]):,} inputs in {seconds} s, {reached[-1]} places reached, nothing found")
+    return 0
+
+
+def vectors() -> list[dict[str, Any]]:
+    return json.loads((VECTORS / "session-vectors.json").read_text())["vectors"]
+
+
+def cookie_headers() -> Iterator[bytes]:
+    """As they were recorded."""
+    for vector in vectors():
+        if header := vector["cookie_header"]:
+            yield header.encode()
+
+
+def session_data() -> Iterator[bytes]:
+    """The recorded cookies' values, the snapshots in them, and a person; see `on_bytes` for the first byte."""
+    for vector in vectors():
+        for value in re.findall(r"session_data=([^;]+)", vector["cookie_header"] or ""):
+            segments = value.split(".")
+            form = {1: 0, 3: 1}.get(len(segments), 2)
+            yield bytes([form]) + value.encode()
+            try:
+                text = segments[1 if form else 0]
+                claims = json.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+                payload = json.dumps(claims if form else claims["session"], separators=(",", ":"))
+            except (ValueError, LookupError, TypeError):
+                continue  # encrypted, or recorded because it is broken
+            for other in range(3):
+                yield bytes([3 + other]) + payload.encode()
+    for form in range(3):
+        yield bytes([6 + form, 0, 9]) + "\n".join(PERSON).encode()
+
+
+def origins() -> Iterator[bytes]:
+    for row in json.loads((VECTORS / "origins.json").read_text())["matching"]:
+        yield f"{row['pattern']}\n{row['url']}".encode()
+
+
+SEEDS = {"cookie_header": cookie_headers, "session_data": session_data, "origin_pattern": origins}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,22 @@
+//! JavaScript's `decodeURIComponent`: all of a text, or none of it.
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode;
+
+/// The text percent-decoded, or as it stands where JavaScript would throw: at half an escape, and
+/// where the bytes are not UTF-8.
+pub(crate) fn decode(text: Cow<'_, str>) -> Cow<'_, str> {
+    if !text.contains('%') || !has_only_whole_escapes(text.as_bytes()) {
+        return text;
+    }
+    match percent_decode(text.as_bytes()).decode_utf8() {
+        Ok(decoded) => Cow::Owned(decoded.into_owned()),
+        Err(_) => text,
+    }
+}
+
+fn has_only_whole_escapes(bytes: &[u8]) -> bool {
+    let escapes = bytes.split(|&byte| byte == b'%').skip(1);
+    escapes.into_iter().all(|rest| rest.len() >= 2 && rest[..2].iter().all(u8::is_ascii_hexdigit))
+}

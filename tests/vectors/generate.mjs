@@ -1,0 +1,36 @@
+// Records what the better-auth package of a folder does, in the format that README.md here tells:
+//   node tests/vectors/generate.mjs FOLDER OUT.json [REFERENCE]
+// FOLDER has better-auth in its node_modules. Where it is older than that of REFERENCE, cases which the two decide
+// unlike are left out, and named: we go by the newer. `make canary VERSION=…` runs this. Secrets are made up at each run.
+import { mkdirSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { areAlike, isOlder, packageAt, record } from "./generator/recorder.mjs";
+import { edited, headers, tampered, valid } from "./generator/groups_content.mjs";
+import { chunks, fields, ids, names, refresh, rotation, times } from "./generator/groups_settings.mjs";
+import { STRATEGIES, town } from "./generator/people.mjs";
+
+const [folder, out, reference] = process.argv.slice(2);
+const better = await packageAt(folder);
+const newer = reference ? await packageAt(reference) : undefined;
+const goesByNewer = newer !== undefined && isOlder(better.version, newer.version);
+
+const here = town(better);
+await headers(here);
+for (const strategy of STRATEGIES) {
+  for (const group of [valid, tampered, edited, times, chunks, fields, names, rotation]) await group(here, strategy);
+}
+await ids(here);
+await refresh(here);
+
+const vectors = [];
+const unlike = [];
+for (const each of here.cases) {
+  const entry = await record(better, each);
+  if (goesByNewer && !areAlike(entry, await record(newer, each))) unlike.push(each.id);
+  else vectors.push(entry);
+}
+mkdirSync(dirname(out), { recursive: true });
+writeFileSync(out, JSON.stringify({ format: 1, vectors }, null, 1));
+const count = (outcome) => vectors.filter(({ expected }) => expected.outcome === outcome).length;
+console.log(`better-auth ${better.version}: ${vectors.length} vectors (${count("session")} session, ${count("null")} null, ${count("error")} error)`);
+if (goesByNewer) console.log(`${unlike.length} that ${newer.version} decides unlike: ${unlike.join(", ")}`);
