@@ -14,6 +14,8 @@ use crate::settings::{CookieNames, TrustedOrigins};
 
 /// How much of a hostile header an operator's log shows.
 const SHOWN_CHARACTERS: usize = 120;
+/// The longest `Origin` we read as a URL: a host name has at most 253 characters.
+const MAX_ORIGIN_BYTES: usize = 1024;
 
 /// Refuses a request with our cookie whose sender is a page that is not ours.
 ///
@@ -29,8 +31,8 @@ pub fn check(
         return Ok(());
     }
     let origin = match shown.origin {
-        Header::Once(origin) => std::str::from_utf8(origin).ok(),
-        Header::Absent | Header::Repeated => None,
+        Header::Once(origin) if origin.len() <= MAX_ORIGIN_BYTES => std::str::from_utf8(origin).ok(),
+        Header::Once(_) | Header::Absent | Header::Repeated => None,
     };
     if shown.origin == Header::Repeated || shown.sec_fetch_site == Header::Repeated {
         return Err(describe(shown));
@@ -178,6 +180,13 @@ mod tests {
             }
             assert!(is_ours("https://auth.test", Kind::SafeHttp, headers), "{headers:?}");
         }
+    }
+
+    #[test]
+    fn an_origin_longer_than_any_is_not_ours() {
+        let post = |origin: &str| is_ours("https://auth.test", Kind::UnsafeHttp, &[("origin", origin)]);
+        assert!(post(&format!("https://{}a.ok.dev", "a.".repeat(400))));
+        assert!(!post(&format!("https://{}a.ok.dev", "a.".repeat(600))));
     }
 
     #[test]

@@ -7,10 +7,14 @@ use serde_json::{Map, Value};
 
 use super::{Snapshot, milliseconds};
 
+/// The longest header we read. Better Auth's are shorter than 200; many members cost the most of all
+/// that a cookie can hold.
+const MAX_HEADER_CHARACTERS: usize = 1024;
+
 /// The protected header of a compact JOSE object. None when it asks us to understand an
 /// extension (`crit`): we understand none.
 pub(super) fn header(token: &str) -> Option<Map<String, Value>> {
-    let encoded = token.split('.').next()?;
+    let encoded = token.split('.').next().filter(|encoded| encoded.len() <= MAX_HEADER_CHARACTERS)?;
     let header: Map<String, Value> = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(encoded).ok()?).ok()?;
     (!header.contains_key("crit") && !header.contains_key("b64")).then_some(header)
 }
@@ -36,5 +40,19 @@ fn number(claims: &Value, name: &str) -> Option<Option<f64>> {
     match claims.get(name) {
         None => Some(None),
         Some(value) => value.as_f64().map(Some),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_is_no_longer_than_any_that_is_written_and_asks_for_nothing() {
+        let is_read = |json: &str| header(&format!("{}.e30.a", URL_SAFE_NO_PAD.encode(json))).is_some();
+        assert!(is_read(r#"{"alg":"HS256"}"#));
+        assert!(!is_read(&format!(r#"{{"alg":"HS256","kid":"{}"}}"#, "k".repeat(1000))));
+        assert!(!is_read(r#"{"alg":"HS256","crit":["exp"]}"#));
+        assert!(!is_read(r#"{"alg":"HS256","b64":false}"#));
     }
 }
