@@ -1,7 +1,7 @@
 """fastapi-better-auth-bridge in its mode A: the signed cookie, and the database by SQLAlchemy and asyncpg.
 
 It is given as many connections as the hand-written middleware, and keeps them: with SQLAlchemy's own default (5, and 10
-more that are closed after each use) it is slower.
+more that are closed after each use) it is slower from 8 look-ups at a time on.
 """
 
 from importlib import import_module
