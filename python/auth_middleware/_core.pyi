@@ -37,12 +37,17 @@ class Refused:
 
 @final
 class Found:
-    """Whom the store named: fields by name, in snake_case."""
+    """Somebody who is known: fields by name, in snake_case, made when they are asked for."""
 
     @property
     def user(self) -> dict[str, Any]: ...
     @property
     def session(self) -> dict[str, Any]: ...
+    @property
+    def ready(self) -> Any:
+        """What `keep_ready` was given; None at first."""
+    def keep_ready(self, made: object) -> None:
+        """Keep what was made of it, for the next request that finds the same answer kept."""
 
 @final
 class Pending:
@@ -81,17 +86,25 @@ class Core:
     def secret_fingerprint(self) -> str:
         """Tells two deployments' secrets apart; 12 hexadecimal digits that lead back to neither."""
     @property
+    def cache(self) -> str | None:
+        """The cache that may answer in the store's place: `cookie_cache` or `live_cache`."""
+    @property
     def warnings(self) -> list[str]:
         """What an operator should know of the settings."""
     @staticmethod
     def reasons() -> list[str]:
         """Every reason that a refusal can have, in the order in which a request can meet them."""
     def inspect(self, headers: Iterable[tuple[bytes, bytes]], method: str | None) -> SessionToken | Found | Refused:
-        """Decides from ASGI headers what can be decided from them. No method: a WebSocket handshake."""
+        """Decides from ASGI headers, and from what is kept, what can be decided from them.
+
+        No method: a WebSocket handshake.
+        """
     def inspect_for_store(self, headers: Iterable[tuple[bytes, bytes]], method: str | None) -> SessionToken | Refused:
-        """The same, but believes no cookie cache."""
-    def inspect_value(self, cookie_value: str) -> SessionToken | Refused:
+        """The same, but believes no cache."""
+    def inspect_value(self, cookie_value: str) -> SessionToken | Found | Refused:
         """Decides about a signed cookie value, percent-encoded or not."""
+    def inspect_value_for_store(self, cookie_value: str) -> SessionToken | Refused:
+        """The same, but believes no cache."""
     def session_cookie(self, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
         """The session cookie as it stands in the headers."""
     def look_up(self, token: SessionToken) -> Pending:
@@ -103,6 +116,10 @@ class Core:
             StoreUnavailable: PostgreSQL does not answer.
             SchemaError: the tables cannot be read.
         """
+    def news(self) -> list[str]:
+        """What an operator should hear of the feed of changes, each sentence once."""
+    def cache_size(self) -> tuple[int, int]:
+        """How many answers are kept in this process, and how many bytes they take in Rust."""
     def close(self) -> None:
         """Closes the connections. The next use opens them anew."""
 

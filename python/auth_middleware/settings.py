@@ -16,6 +16,11 @@ def _split(value: object) -> object:
     return value.split(",") if isinstance(value, str) else value
 
 
+def _as_text(value: object) -> object:
+    """`freshness=30` says the same as `freshness="30"`."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
 class AuthSettings(BaseSettings):
     """Everything that can be set. The README's table tells each field's meaning and default.
 
@@ -56,7 +61,11 @@ class AuthSettings(BaseSettings):
     max_waiting: int = 10_000
     retry_after_seconds: int = 1
     prepared_statements: str = "auto"
-    freshness: str = "always"
+    freshness: Annotated[str, BeforeValidator(_as_text)] = "always"
+    listen_database_url: SecretStr | None = None
+    max_cached_sessions: int = 100_000
+    max_age_seconds: float = 60.0
+    heartbeat_seconds: float = 5.0
     cache_strategy: str = "compact"
     cache_version: str = "1"
 

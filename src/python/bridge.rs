@@ -17,7 +17,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 use super::errors::exception;
-use super::runtime;
+use super::{process, runtime};
 use crate::error::Error;
 use crate::lookup::Outcome;
 
@@ -138,7 +138,7 @@ impl Bridge {
         let event_loop = running_loop(py)?;
         let known = bridges.call_method1(pyo3::intern!(py, "get"), (&event_loop,))?;
         if let Ok(bridge) = known.cast_into::<Self>()
-            && bridge.get().process == std::process::id()
+            && bridge.get().process == process::id()
         {
             return Ok(bridge);
         }
@@ -162,7 +162,7 @@ impl Bridge {
             call: PyOnceLock::new(),
         };
         let bridge = Self {
-            process: std::process::id(),
+            process: process::id(),
             ready: Arc::new(ready),
             bell,
             next: AtomicU64::new(0),

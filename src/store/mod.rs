@@ -4,8 +4,13 @@
 pub mod memory;
 pub mod postgres;
 
+mod change;
+mod follower;
+
 use std::sync::Arc;
 
+pub use self::change::{Change, Key, SessionKey, UserKey};
+pub use self::follower::{Feed, Follower};
 use crate::error::Error;
 use crate::identity::Identity;
 use crate::signature::SessionToken;

@@ -5,6 +5,7 @@
 
 mod catalog;
 mod connection;
+mod feed;
 mod jwks;
 mod migration;
 mod row;
@@ -283,4 +284,10 @@ impl Failure {
             Self::Data => Error::unavailable("a value could not be read"),
         }
     }
+}
+
+/// A number that differs for every process and every call.
+fn nonce() -> u64 {
+    use std::hash::{BuildHasher as _, RandomState};
+    RandomState::new().hash_one(std::process::id())
 }
