@@ -127,8 +127,18 @@ class Core:
 class Migrations:
     """The migrations of one database. The only part that writes."""
 
-    def __new__(cls, database_url: str | None, schema: str | None) -> Migrations:
+    def __new__(
+        cls,
+        database_url: str | None,
+        schema: str | None,
+        user_table: str | None = None,
+        session_table: str | None = None,
+        user_columns: Mapping[str, str] = {},
+        session_columns: Mapping[str, str] = {},
+    ) -> Migrations:
         """Opens nothing. Without a schema it is the URL's, else the first of the search path.
+
+        The other names are those that `live` finds the tables by, as the application does.
 
         Raises:
             ConfigurationError: the URL is missing or wrong.
@@ -149,6 +159,27 @@ class Migrations:
             StoreUnavailable: PostgreSQL does not answer.
             SchemaError: it refuses. Either way nothing is changed.
         """
+    def apply_live(self) -> Awaitable[bool]:
+        """Makes the triggers that tell of changes; False when they are recorded and in force.
+
+        Raises:
+            StoreUnavailable: PostgreSQL does not answer.
+            SchemaError: it refuses, or no trigger can serve the tables. Either way nothing is changed.
+        """
+    def take_back_live(self) -> Awaitable[bool]:
+        """Takes triggers and record away; False when there was no record. Raises as `apply_live`."""
+    def live_state(self) -> Awaitable[tuple[str | None, str]]:
+        """What keeps `live` from being in force; and a text that changes when that may have been different in between.
+
+        Writes nothing.
+
+        Raises:
+            StoreUnavailable: PostgreSQL does not answer.
+        """
+    def live_sql(self) -> Awaitable[str]:
+        """What `apply_live` would run. Writes nothing; raises as it."""
+    def live_down_sql(self) -> Awaitable[str]:
+        """What `take_back_live` would run. Writes nothing; raises as it."""
 
 def session_cookie_name(base_url: str | None, prefix: str | None, name: str | None, secure: bool | None) -> str:
     """The session cookie's name for these settings.

@@ -13,7 +13,6 @@ mod schema;
 mod statement;
 mod table;
 mod tls;
-#[expect(dead_code, reason = "for the command and the feed that follow")]
 mod triggers;
 
 use std::sync::Arc;

@@ -84,8 +84,9 @@ pub(super) fn drop(schema: &Schema) -> String {
     sql
 }
 
-/// A SELECT that needs no rights: `problem text`, NULL where every change is told, and
-/// `fingerprint text`, another one after anything that could have kept a change from being told.
+/// A SELECT that needs no rights: `problem text`, NULL where every change is told, `is_refused
+/// boolean` where no trigger could tell them, and `fingerprint text`, which is another one after
+/// anything that could have kept a change from being told.
 pub(super) fn check(schema: &Schema) -> String {
     let triggers: Vec<String> = watches(schema).iter().flat_map(Watch::expected).collect();
     format!(

@@ -65,5 +65,6 @@ SELECT COALESCE(
                    || ' (python -m auth_middleware migrate live mends it)'
             FROM triggers)
        ) AS problem,
+       EXISTS (SELECT 1 FROM tables WHERE problem IS NOT NULL) AS is_refused,
        (SELECT pg_catalog.string_agg(state, ' ' ORDER BY state) FROM tables)
        || ' ' || (SELECT pg_catalog.string_agg(state, ' ' ORDER BY state) FROM triggers) AS fingerprint
