@@ -1,4 +1,4 @@
-"""A proxy before PostgreSQL that counts the statements which pass."""
+"""A proxy before PostgreSQL that counts the statements which pass, and can stop to say anything."""
 
 import socket
 import threading
@@ -10,13 +10,18 @@ EXECUTE, SIMPLE_QUERY = b"E", b"Q"
 
 
 class CountingProxy:
-    """`statements` counts each one that a client had executed, prepared or not."""
+    """`statements` counts each one that a client had executed, prepared or not.
+
+    `frozen` keeps every connection open and lets nothing through to the client: a network that died silently.
+    """
 
     def __init__(self, dsn: str) -> None:
         self._parts = urlsplit(dsn)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._sockets: list[socket.socket] = []
         self.statements = 0
+        self._flows = threading.Event()
+        self._flows.set()
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
@@ -25,7 +30,16 @@ class CountingProxy:
         userinfo = self._parts.netloc.rpartition("@")[0]
         return urlunsplit(self._parts._replace(netloc=f"{userinfo}@127.0.0.1:{port}"))
 
+    @contextmanager
+    def frozen(self) -> Generator[None]:
+        self._flows.clear()
+        try:
+            yield
+        finally:
+            self._flows.set()
+
     def close(self) -> None:
+        self._flows.set()
         for each in (self._listener, *self._sockets):
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
@@ -43,6 +57,7 @@ class CountingProxy:
     def _to_client(self, server: socket.socket, client: socket.socket) -> None:
         with suppress(OSError):
             while data := server.recv(65536):
+                self._flows.wait()
                 client.sendall(data)
 
     def _to_server(self, client: socket.socket, server: socket.socket) -> None:

@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Notification};
@@ -29,8 +29,8 @@ use crate::store::{Change, Feed, Follower};
 
 /// Beats within the time for which one is believed: one that is lost does no harm.
 const BEATS: u32 = 3;
-/// The feed is given up when nobody asked for so long.
-const IDLE: Duration = Duration::from_secs(60);
+/// The feed is given up when nobody asked during so many beats: a minute, where a heartbeat is 5 seconds.
+const IDLE_BEATS: u32 = 36;
 /// The pause before a new connection: at first, and at most.
 const PAUSE: Duration = Duration::from_millis(100);
 const MAX_PAUSE: Duration = Duration::from_secs(5);
@@ -73,10 +73,10 @@ impl PostgresStore {
         let mut listener = timeout(settings.heartbeat, Listener::connect(settings, follower, &channel))
             .await
             .map_err(|late| Error::unavailable_because("the listener found no connection in time", late))??;
-        let mut unasked = Duration::ZERO;
-        while unasked < IDLE {
+        let mut unasked = 0;
+        while unasked < IDLE_BEATS {
             let sent_at = Uptime::now();
-            let next = tokio::time::Instant::now() + settings.heartbeat / BEATS;
+            let next = Instant::now() + settings.heartbeat / BEATS;
             match self.beat(&mut listener, settings.heartbeat).await? {
                 Pulse::Alive { fingerprint } => {
                     listener.renew(sent_at.after(settings.heartbeat), &fingerprint);
@@ -85,9 +85,10 @@ impl PostgresStore {
                 Pulse::Doubtful { why } => listener.doubt(&why),
                 Pulse::Elsewhere => return Ok(()),
             }
-            sleep_until(next).await;
-            unasked =
-                if follower.was_wanted() { Duration::ZERO } else { unasked + settings.heartbeat / BEATS };
+            if timeout_at(next, listener.end()).await.is_ok() {
+                return Err(Error::unavailable("the listener's connection ended"));
+            }
+            unasked = if follower.was_wanted() { 0 } else { unasked + 1 };
         }
         Ok(())
     }
@@ -230,6 +231,11 @@ impl<F: Follower> Listener<F> {
     async fn hear(&mut self, number: u64) -> Result<(), Error> {
         let heard = self.heard.wait_for(|heard| *heard >= number).await;
         heard.map(drop).map_err(|gone| Error::unavailable_because("the listener's connection ended", gone))
+    }
+
+    /// Until its connection ends.
+    async fn end(&mut self) {
+        while self.heard.changed().await.is_ok() {}
     }
 
     fn renew(&self, until: Uptime, fingerprint: &str) {
