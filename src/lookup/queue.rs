@@ -62,6 +62,22 @@ struct State {
     asked: HashMap<SessionToken, Asked>,
     /// All wait equally long, so the first to come is the first to be overdue.
     deadlines: VecDeque<(Instant, Arc<Ticket>)>,
+    joined_since_sweep: usize,
+}
+
+impl State {
+    /// Who gave up holds a place in these lists until it is their turn, which a stuck store puts
+    /// off: swept each time as many have come as may wait, they are never more than that.
+    fn sweep(&mut self) {
+        let Self { order, asked, deadlines, joined_since_sweep } = self;
+        deadlines.retain(|(_, ticket)| ticket.is_waiting());
+        asked.retain(|_, asked| {
+            asked.tickets.retain(|ticket| ticket.is_waiting());
+            !asked.tickets.is_empty()
+        });
+        order.retain(|token| asked.contains_key(token));
+        *joined_since_sweep = 0;
+    }
 }
 
 impl Queue {
@@ -87,6 +103,10 @@ impl Queue {
         }
         let mut guard = self.lock();
         let state = &mut *guard;
+        if state.joined_since_sweep >= self.limits.max_waiting {
+            state.sweep();
+        }
+        state.joined_since_sweep += 1;
         if let Some(asked) = state.asked.get_mut(token) {
             asked.tickets.push(Arc::clone(&ticket));
         } else {
