@@ -72,8 +72,9 @@ impl Ready {
 
     fn call_loop(&self) {
         Python::try_attach(|py| {
-            let (event_loop, bridge) = self.call.get(py)?;
-            event_loop.call_method1(py, pyo3::intern!(py, "call_soon_threadsafe"), (bridge,)).ok()
+            let Some((event_loop, bridge)) = self.call.get(py) else { return };
+            // Let go of in here: outside, the handle would hold the loop until somebody else attaches.
+            let _handle = event_loop.call_method1(py, pyo3::intern!(py, "call_soon_threadsafe"), (bridge,));
         });
     }
 }
@@ -114,6 +115,11 @@ impl Promise {
             }
         }
         Ok(true)
+    }
+
+    fn abandon(&self) {
+        let futures = std::mem::take(&mut *lock(&self.0));
+        drop(futures);
     }
 
     fn keep(&self, py: Python<'_>, result: PyResult<Py<PyAny>>) -> PyResult<()> {
@@ -201,6 +207,15 @@ impl Bridge {
     pub(super) fn forget(&self, id: u64) {
         lock(&self.expected).remove(&id);
     }
+
+    /// Nobody expects anything: the loop was closed. Its futures hold the tasks that wait, and those
+    /// hold what they wait for and so us: a ring that Python's collector cannot see.
+    fn forget_all(&self) {
+        let expected = std::mem::take(&mut *lock(&self.expected));
+        for Expected { promise, .. } in expected.into_values() {
+            promise.abandon();
+        }
+    }
 }
 
 #[pymethods]
@@ -237,7 +252,10 @@ fn forget_closed_loops(bridges: &Bound<'_, PyAny>) -> PyResult<()> {
     let known: Vec<Bound<'_, PyAny>> = bridges.call_method0("keys")?.try_iter()?.collect::<PyResult<_>>()?;
     for event_loop in known {
         if event_loop.call_method0("is_closed")?.is_truthy()? {
-            bridges.del_item(event_loop)?;
+            let bridge = bridges.call_method1("pop", (event_loop, bridges.py().None()))?;
+            if let Ok(bridge) = bridge.cast_into::<Bridge>() {
+                bridge.get().forget_all();
+            }
         }
     }
     Ok(())
