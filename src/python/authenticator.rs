@@ -150,7 +150,9 @@ impl Core {
         };
         let bridge = Bridge::of_running_loop(py)?;
         let (id, promise, tell) = bridge.get().expect(Box::new(convert));
-        Ok(Pending { bridge: bridge.unbind(), id, promise, ticket: opened.lookup.ask(&token.0, tell) })
+        let ticket = opened.lookup.gather(&token.0, tell);
+        Bridge::send_soon(&bridge, &opened.lookup)?;
+        Ok(Pending { bridge: bridge.unbind(), id, promise, ticket })
     }
 
     fn open<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {

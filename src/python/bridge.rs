@@ -3,7 +3,8 @@
 //! A tokio thread never takes the GIL on this path: one that wants it while Python is busy waits
 //! up to the 5 ms switch interval. It puts the outcome into a queue, and the first of a queue
 //! writes one byte to a socket that the event loop watches; the loop's own thread then resolves
-//! all that is ready. One bridge per event loop; it goes with the loop.
+//! all that is ready. Those who are woken together ask again together: what one turn of the loop asks
+//! for gathers until its end, and shares statements. One bridge per event loop; it goes with the loop.
 
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
@@ -19,12 +20,12 @@ use pyo3::sync::PyOnceLock;
 use super::errors::exception;
 use super::{process, runtime};
 use crate::error::Error;
-use crate::lookup::Outcome;
+use crate::lookup::{Lookup, Outcome};
 
 /// What becomes of an outcome, on the loop's thread.
 pub(super) type Convert = Box<dyn FnOnce(Python<'_>, Outcome) -> PyResult<Py<PyAny>> + Send + Sync>;
 
-/// The bridge of one event loop. Calling it resolves what is ready.
+/// The bridge of one event loop. Calling it sends what has gathered and resolves what is ready.
 #[pyclass(frozen, weakref, module = "auth_middleware._core")]
 pub(super) struct Bridge {
     process: u32,
@@ -32,6 +33,8 @@ pub(super) struct Bridge {
     bell: UnixStream,
     next: AtomicU64,
     expected: Mutex<HashMap<u64, Expected>>,
+    /// What this turn of the loop asks for, and goes to the store at its end.
+    gathering: Mutex<Vec<Arc<Lookup>>>,
 }
 
 /// What the loop's thread resolves when the outcome is there.
@@ -72,8 +75,9 @@ impl Ready {
 
     fn call_loop(&self) {
         Python::try_attach(|py| {
-            let (event_loop, bridge) = self.call.get(py)?;
-            event_loop.call_method1(py, pyo3::intern!(py, "call_soon_threadsafe"), (bridge,)).ok()
+            let Some((event_loop, bridge)) = self.call.get(py) else { return };
+            // Let go of in here: outside, the handle would hold the loop until somebody else attaches.
+            let _handle = event_loop.call_method1(py, pyo3::intern!(py, "call_soon_threadsafe"), (bridge,));
         });
     }
 }
@@ -114,6 +118,11 @@ impl Promise {
             }
         }
         Ok(true)
+    }
+
+    fn abandon(&self) {
+        let futures = std::mem::take(&mut *lock(&self.0));
+        drop(futures);
     }
 
     fn keep(&self, py: Python<'_>, result: PyResult<Py<PyAny>>) -> PyResult<()> {
@@ -167,6 +176,7 @@ impl Bridge {
             bell,
             next: AtomicU64::new(0),
             expected: Mutex::default(),
+            gathering: Mutex::default(),
         };
         let bridge = Bound::new(py, bridge)?;
         match event_loop.call_method1(pyo3::intern!(py, "add_reader"), (watched, &bridge)) {
@@ -197,15 +207,40 @@ impl Bridge {
         (id, promise, move |outcome| ready.push(id, outcome))
     }
 
+    /// Has what gathers for this look-up sent at the end of the loop's turn.
+    pub(super) fn send_soon(slf: &Bound<'_, Self>, lookup: &Arc<Lookup>) -> PyResult<()> {
+        let mut gathering = lock(&slf.get().gathering);
+        if gathering.iter().any(|known| Arc::ptr_eq(known, lookup)) {
+            return Ok(());
+        }
+        gathering.push(Arc::clone(lookup));
+        drop(gathering);
+        running_loop(slf.py())?.call_method1(pyo3::intern!(slf.py(), "call_soon"), (slf,))?;
+        Ok(())
+    }
+
     /// Nobody expects this outcome any more.
     pub(super) fn forget(&self, id: u64) {
         lock(&self.expected).remove(&id);
+    }
+
+    /// Nobody expects anything: the loop was closed. Its futures hold the tasks that wait, and those
+    /// hold what they wait for and so us: a ring that Python's collector cannot see.
+    fn forget_all(&self) {
+        let expected = std::mem::take(&mut *lock(&self.expected));
+        for Expected { promise, .. } in expected.into_values() {
+            promise.abandon();
+        }
     }
 }
 
 #[pymethods]
 impl Bridge {
     fn __call__(&self, py: Python<'_>) -> PyResult<()> {
+        let gathered = std::mem::take(&mut *lock(&self.gathering));
+        for lookup in gathered {
+            lookup.send();
+        }
         self.silence();
         let outcomes = std::mem::take(&mut *lock(&self.ready.outcomes));
         let mut first_failure = Ok(());
@@ -237,7 +272,10 @@ fn forget_closed_loops(bridges: &Bound<'_, PyAny>) -> PyResult<()> {
     let known: Vec<Bound<'_, PyAny>> = bridges.call_method0("keys")?.try_iter()?.collect::<PyResult<_>>()?;
     for event_loop in known {
         if event_loop.call_method0("is_closed")?.is_truthy()? {
-            bridges.del_item(event_loop)?;
+            let bridge = bridges.call_method1("pop", (event_loop, bridges.py().None()))?;
+            if let Ok(bridge) = bridge.cast_into::<Bridge>() {
+                bridge.get().forget_all();
+            }
         }
     }
     Ok(())

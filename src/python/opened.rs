@@ -31,7 +31,7 @@ const MAX_READY: usize = 4096;
 pub(super) struct Opened {
     process: u32,
     pub(super) store: Arc<PostgresStore>,
-    pub(super) lookup: Lookup,
+    pub(super) lookup: Arc<Lookup>,
     authenticator: Authenticator,
     pub(super) live_cache: Option<Arc<LiveCache>>,
     ready: Ready,
@@ -69,7 +69,7 @@ impl Opened {
         Ok(Self {
             process: process::id(),
             store,
-            lookup,
+            lookup: Arc::new(lookup),
             authenticator: Authenticator::new(settings, &keys),
             live_cache,
             ready: Ready::default(),
