@@ -28,18 +28,20 @@ def user_item(user_id: str) -> str:
 
 
 class Watched:
-    """A database whose triggers are made; the settings are those that name the tables."""
+    """A database whose triggers are made here or were made before; the settings are those that name the tables."""
 
     def __init__(
         self,
         database: Database,
         session_table: str = '"public"."session"',
         settings: Mapping[str, Any] | None = None,
+        *,
+        apply: bool = True,
     ) -> None:
         self.database = database
         self.channel = channel(session_table)
         self._tables: Mapping[str, Any] = {"schema": None, **(settings or {})}
-        assert self.apply()
+        assert not apply or self.apply()
         self._listener = psycopg.connect(database.dsn, autocommit=True)
         self._listener.execute(f'LISTEN "{self.channel}"'.encode())
 

@@ -79,7 +79,8 @@ pub(super) fn drop(schema: &Schema) -> String {
             let (trigger, name) = (quote(&watch.trigger(event)), watch.table.quoted_name());
             _ = writeln!(sql, "DROP TRIGGER IF EXISTS {trigger} ON {name};");
         }
-        _ = writeln!(sql, "DROP FUNCTION IF EXISTS {}();", watch.function);
+        // Its triggers may have gone elsewhere, with a table that was renamed.
+        _ = writeln!(sql, "DROP FUNCTION IF EXISTS {}() CASCADE;", watch.function);
     }
     sql
 }
