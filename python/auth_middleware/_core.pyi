@@ -133,8 +133,8 @@ class Migrations:
         schema: str | None,
         user_table: str | None = None,
         session_table: str | None = None,
-        user_columns: Mapping[str, str] = {},
-        session_columns: Mapping[str, str] = {},
+        user_columns: Mapping[str, str] | None = None,
+        session_columns: Mapping[str, str] | None = None,
     ) -> Migrations:
         """Opens nothing. Without a schema it is the URL's, else the first of the search path.
 

@@ -17,18 +17,22 @@ pub(super) struct Migrations(Arc<Migrator>);
 #[pymethods]
 impl Migrations {
     #[new]
-    #[pyo3(signature = (database_url, schema, user_table=None, session_table=None, user_columns=BTreeMap::new(),
-                        session_columns=BTreeMap::new()))]
+    #[pyo3(signature = (database_url, schema, user_table=None, session_table=None, user_columns=None,
+                        session_columns=None))]
     fn new(
         database_url: Option<&str>,
         schema: Option<String>,
         user_table: Option<String>,
         session_table: Option<String>,
-        user_columns: BTreeMap<String, String>,
-        session_columns: BTreeMap<String, String>,
+        user_columns: Option<BTreeMap<String, String>>,
+        session_columns: Option<BTreeMap<String, String>>,
     ) -> PyResult<Self> {
-        let user = Table { name: user_table, columns: user_columns, own_fields: Vec::new() };
-        let session = Table { name: session_table, columns: session_columns, own_fields: Vec::new() };
+        let table = |name, columns: Option<_>| Table {
+            name,
+            columns: columns.unwrap_or_default(),
+            ..Table::default()
+        };
+        let (user, session) = (table(user_table, user_columns), table(session_table, session_columns));
         let tables = Tables { schema, user, session };
         let migrator = DatabaseUrl::check(database_url).and_then(|database| Migrator::new(&database, tables));
         migrator.map(|migrator| Self(migrator.into())).map_err(|error| exception(&error))

@@ -79,7 +79,8 @@ pub(super) fn drop(schema: &Schema) -> String {
             let (trigger, name) = (quote(&watch.trigger(event)), watch.table.quoted_name());
             _ = writeln!(sql, "DROP TRIGGER IF EXISTS {trigger} ON {name};");
         }
-        _ = writeln!(sql, "DROP FUNCTION IF EXISTS {}();", watch.function);
+        // Its triggers may have gone elsewhere, with a table that was renamed.
+        _ = writeln!(sql, "DROP FUNCTION IF EXISTS {}() CASCADE;", watch.function);
     }
     sql
 }
@@ -108,23 +109,21 @@ struct Watch<'a> {
 
 fn watches(schema: &Schema) -> [Watch<'_>; 2] {
     let channel = channel(schema);
-    let watch = |table, kind, item: Option<String>| Watch {
+    let watch = |table, kind, item: &str| Watch {
         table,
         function: format!("{}.{}", quote(&schema.session.schema), quote(&format!("{channel}_{kind}"))),
-        source: source(&channel, item.as_deref()),
+        source: source(&channel, item),
         channel: channel.clone(),
     };
     let hash = |table: &FoundTable, field| {
         let value = format!("pg_catalog.convert_to(g.{}::pg_catalog.text, 'UTF8')", table.quoted(field));
         format!("pg_catalog.encode(pg_catalog.sha256({value}), 'hex')")
     };
-    let user = PLAIN_TEXT
-        .contains(&schema.user.type_of("id"))
-        .then(|| format!("'u' || {}", hash(&schema.user, "id")));
-    [
-        watch(&schema.user, "user", user),
-        watch(&schema.session, "session", Some(hash(&schema.session, "token"))),
-    ]
+    let user = match schema.user.type_of("id") {
+        plain if PLAIN_TEXT.contains(&plain) => format!("'u' || {}", hash(&schema.user, "id")),
+        _ => "'everything'".to_owned(),
+    };
+    [watch(&schema.user, "user", &user), watch(&schema.session, "session", &hash(&schema.session, "token"))]
 }
 
 impl Watch<'_> {
@@ -151,17 +150,7 @@ impl Watch<'_> {
 /// What a trigger runs. It reads nothing but the rows that the statement changed, and whatever goes
 /// wrong in it, the statement goes on. A NOTIFY that finds the queue full would fail the commit: long
 /// before that, whoever listens has stopped trusting what it heard.
-fn source(channel: &str, item: Option<&str>) -> String {
-    let told = item.map_or_else(String::new, |item| {
-        format!(
-            "
-        IF TG_OP <> 'TRUNCATE' THEN
-            SELECT CASE WHEN count(*) > {MOST_ITEMS} THEN 'everything' ELSE string_agg(o.item, ',') END INTO told
-            FROM (SELECT {item} AS item FROM gone AS g LIMIT {}) AS o;
-        END IF;",
-            MOST_ITEMS + 1
-        )
-    });
+fn source(channel: &str, item: &str) -> String {
     format!(
         "
 -- Made by: python -m auth_middleware migrate live
@@ -171,7 +160,12 @@ BEGIN
     BEGIN
         IF pg_catalog.pg_notification_queue_usage() > 0.8 THEN
             RETURN NULL;
-        END IF;{told}
+        END IF;
+        IF TG_OP <> 'TRUNCATE' THEN
+            SELECT CASE WHEN count(*) > {MOST_ITEMS} THEN 'everything' ELSE string_agg(DISTINCT o.item, ',') END
+            INTO told
+            FROM (SELECT {item} AS item FROM gone AS g LIMIT {MOST_ITEMS} + 1) AS o;
+        END IF;
         IF told IS NOT NULL THEN
             PERFORM pg_catalog.pg_notify('{channel}', told);
         END IF;
