@@ -184,33 +184,31 @@ class Authenticator(Generic[SessionT_co, UserT_co]):
     async def _settle(
         self, remembered: "_Remembered[SessionT_co, UserT_co]"
     ) -> Identity[SessionT_co, UserT_co] | Refused:
-        if remembered.outcome is None:
-            await self._wait(remembered)
-        match remembered.outcome:
+        """The outcome. The first of several waiters makes it of what the store said, and tells the journal."""
+        pending = remembered.pending
+        if remembered.outcome is None and pending is not None:
+            try:
+                found = await pending.wait()
+            except asyncio.CancelledError:
+                # The others go on waiting; without any, what was not sent yet costs nothing.
+                remembered.is_given_up = pending.give_up()
+                raise
+            except (StoreUnavailable, SchemaError) as error:
+                found = error
+            if remembered.outcome is None:
+                remembered.outcome = self._outcome(found)
+        outcome = remembered.outcome
+        if isinstance(outcome, Identity):
+            return outcome
+        match outcome:
             case None:
                 raise StoreUnavailable("the look-up ended without an answer")
-            case AuthError() as error:
-                raise error
-            case Refused(reason="origin", detail=origin):
-                raise OriginRefused(f"a page from {origin} may not use this session")
-            case settled:
-                return settled
-
-    async def _wait(self, remembered: "_Remembered[SessionT_co, UserT_co]") -> None:
-        """Wait for the look-up. The first of several waiters makes the outcome of it, and tells the journal."""
-        pending = remembered.pending
-        if pending is None:
-            return
-        try:
-            found = await pending.wait()
-        except asyncio.CancelledError:
-            # The others go on waiting; without any, what was not sent yet costs nothing.
-            remembered.is_given_up = pending.give_up()
-            raise
-        except (StoreUnavailable, SchemaError) as error:
-            found = error
-        if remembered.outcome is None:
-            remembered.outcome = self._outcome(found)
+            case AuthError():
+                raise outcome
+            case Refused(reason="origin"):
+                raise OriginRefused(f"a page from {outcome.detail} may not use this session")
+            case Refused():
+                return outcome
 
     def _outcome(self, found: Found | Refused | AuthError) -> Identity[SessionT_co, UserT_co] | Refused | AuthError:
         if isinstance(found, AuthError):

@@ -6,6 +6,7 @@
 //! all that is ready. Those who are woken together ask again together: what one turn of the loop asks
 //! for gathers until its end, and shares statements. One bridge per event loop; it goes with the loop.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
 use std::os::fd::AsRawFd as _;
@@ -16,11 +17,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::types::PyWeakrefReference;
 
 use super::errors::exception;
 use super::{process, runtime};
 use crate::error::Error;
 use crate::lookup::{Lookup, Outcome};
+
+pyo3::import_exception!(asyncio, InvalidStateError);
 
 /// What becomes of an outcome, on the loop's thread.
 pub(super) type Convert = Box<dyn FnOnce(Python<'_>, Outcome) -> PyResult<Py<PyAny>> + Send + Sync>;
@@ -29,6 +33,7 @@ pub(super) type Convert = Box<dyn FnOnce(Python<'_>, Outcome) -> PyResult<Py<PyA
 #[pyclass(frozen, weakref, module = "auth_middleware._core")]
 pub(super) struct Bridge {
     process: u32,
+    event_loop: Py<PyWeakrefReference>,
     ready: Arc<Ready>,
     bell: UnixStream,
     next: AtomicU64,
@@ -138,22 +143,32 @@ impl Promise {
 impl Bridge {
     /// The bridge of the running event loop, made at its first use.
     pub(super) fn of_running_loop(py: Python<'_>) -> PyResult<Bound<'_, Self>> {
+        let event_loop = running_loop(py)?;
+        if let Some(bridge) = latest(&event_loop) {
+            return Ok(bridge);
+        }
+        let bridge = Self::of(&event_loop)?;
+        LATEST.replace(Some(PyWeakrefReference::new(&bridge)?.unbind()));
+        Ok(bridge)
+    }
+
+    fn of<'py>(event_loop: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
         static BRIDGES: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let py = event_loop.py();
         let bridges = BRIDGES
             .get_or_try_init(py, || {
                 py.import("weakref")?.getattr("WeakKeyDictionary")?.call0().map(Bound::unbind)
             })?
             .bind(py);
-        let event_loop = running_loop(py)?;
-        let known = bridges.call_method1(pyo3::intern!(py, "get"), (&event_loop,))?;
+        let known = bridges.call_method1("get", (event_loop,))?;
         if let Ok(bridge) = known.cast_into::<Self>()
             && bridge.get().process == process::id()
         {
             return Ok(bridge);
         }
         forget_closed_loops(bridges)?;
-        let bridge = Self::build(py, &event_loop)?;
-        bridges.set_item(&event_loop, &bridge)?;
+        let bridge = Self::build(py, event_loop)?;
+        bridges.set_item(event_loop, &bridge)?;
         Ok(bridge)
     }
 
@@ -172,6 +187,7 @@ impl Bridge {
         };
         let bridge = Self {
             process: process::id(),
+            event_loop: PyWeakrefReference::new(event_loop)?.unbind(),
             ready: Arc::new(ready),
             bell,
             next: AtomicU64::new(0),
@@ -266,6 +282,19 @@ impl Bridge {
     }
 }
 
+thread_local! {
+    /// The bridge that was asked for last on this thread, held weakly: nearly always it is the one.
+    static LATEST: RefCell<Option<Py<PyWeakrefReference>>> = const { RefCell::new(None) };
+}
+
+fn latest<'py>(event_loop: &Bound<'py, PyAny>) -> Option<Bound<'py, Bridge>> {
+    let py = event_loop.py();
+    let bridge =
+        LATEST.with_borrow(|latest| latest.as_ref()?.bind(py).upgrade())?.cast_into::<Bridge>().ok()?;
+    let its_own = bridge.get().event_loop.bind(py).upgrade()?;
+    (its_own.is(event_loop) && bridge.get().process == process::id()).then_some(bridge)
+}
+
 /// A loop that was closed with look-ups under way is held by their futures, and those by its bridge.
 /// A parent's loop is left as it is in a child: its sockets are the parent's.
 fn forget_closed_loops(bridges: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -288,16 +317,17 @@ fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     function.bind(py).call0()
 }
 
-/// A future that was cancelled meanwhile wants nothing.
 fn resolve(py: Python<'_>, future: &Bound<'_, PyAny>, result: &PyResult<Py<PyAny>>) -> PyResult<()> {
-    if future.call_method0(pyo3::intern!(py, "done"))?.is_truthy()? {
-        return Ok(());
-    }
-    match result {
-        Ok(value) => future.call_method1(pyo3::intern!(py, "set_result"), (value,))?,
-        Err(error) => future.call_method1(pyo3::intern!(py, "set_exception"), (error.clone_ref(py),))?,
+    let resolved = match result {
+        Ok(value) => future.call_method1(pyo3::intern!(py, "set_result"), (value,)),
+        Err(error) => future.call_method1(pyo3::intern!(py, "set_exception"), (error.clone_ref(py),)),
     };
-    Ok(())
+    match resolved {
+        Ok(_) => Ok(()),
+        // It was cancelled meanwhile, and wants nothing.
+        Err(error) if error.is_instance_of::<InvalidStateError>(py) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Nothing panics while it holds one of these.
