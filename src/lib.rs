@@ -10,8 +10,8 @@
 //! | 3 | [`signature`] | did Better Auth sign this token? |
 //! | 4 | [`cookie_cache`] | does a signed snapshot tell, and may it be believed? |
 //! | 5 | [`live_cache`] | who was it, and has the database told of no change since? |
-//! |   | [`lookup`] | gathers what waits, asks once, answers each |
-//! | 6 | [`store`] | what does the database say of the token? |
+//! | 6 | [`lookup`] | gathers what waits, asks once, answers each |
+//! | | [`store`] | what does the database say of the token? |
 //! | | [`identity`] | the session and its user |
 //! | | [`authenticator`] | the whole way as one story |
 //!

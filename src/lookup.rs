@@ -1,4 +1,4 @@
-//! 5 — Gathers what waits, asks once, answers each.
+//! 6 — Gathers what waits, asks once, answers each.
 //!
 //! A few workers each take everything that waits, up to a batch, and ask the store with one
 //! statement; meanwhile the next batch gathers. There is no timer and so no added delay: a lone

@@ -1,4 +1,4 @@
-//! 6 — What does the database say of these tokens? One trait, so that one contract holds for
+//! What does the database say of these tokens? One trait, so that one contract holds for
 //! every store.
 
 pub mod memory;
