@@ -12,6 +12,8 @@ OLDEST_RUST := $(shell sed -n 's/^rust-version *= *"\([0-9.]*\)"/\1/p' Cargo.tom
 BIN := .venv/bin
 # Written when .venv holds what requirements-dev.txt says.
 INSTALLED := .venv/installed
+# The same for benches/requirements.txt.
+RIVALS := .venv/rivals
 # maturin puts the module here, and into .venv a link to python/: what is written in Python is always today's.
 MODULE := python/auth_middleware/_core.abi3.so
 MODULE_SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find src -type f 2>/dev/null)
@@ -44,10 +46,10 @@ canary: $(MODULE) ## VERSION=1.7.25: does that release of better-auth do what we
 lint: lint-rust lint-python lint-types lint-imports lint-licences lint-hygiene ## formats, lints, types, who imports whom, licences
 
 .PHONY: bench
-bench: $(INSTALLED) ## look-ups per second, beside hand-written middleware; the worst headers; leaves the release build in place
+bench: wrk $(RIVALS) ## beside the others, in docs/benchmarks.md: look-ups, requests, delays, costs, steps; 20 quiet minutes
 	$(BIN)/maturin develop --locked --release
 	@touch $(MODULE)
-	@$(BIN)/python -m benches.lookup
+	@$(BIN)/python -m benches
 	cargo bench --locked --bench headers
 
 .PHONY: fuzz
@@ -119,6 +121,14 @@ $(INSTALLED): requirements-dev.txt | machine
 	"$$($(MACHINE))" -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt
 	@touch $@
+
+$(RIVALS): benches/requirements.txt $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --requirement benches/requirements.txt
+	@touch $@
+
+.PHONY: wrk
+wrk:
+	@command -v wrk >/dev/null || { echo "make bench needs wrk: apt-get install wrk" >&2; exit 1; }
 
 .PHONY: machine
 machine:

@@ -1,1 +1,1 @@
-"""Benchmarks: what it costs, beside what people would do otherwise. They print; they judge nothing."""
+"""Benchmarks: what it costs, beside what people would do otherwise. `make bench` writes what they find."""

@@ -1,4 +1,4 @@
-"""The middleware that people write by hand today, done well: the rival of `benches.lookup`.
+"""The middleware that people write by hand today, done well: the rival.
 
 A pool of asyncpg, the cookie's signature checked, the session joined with its user in one statement, two models.
 """
@@ -52,6 +52,8 @@ class SignedIn(NamedTuple):
 
 
 class Middleware:
+    """`validate_session` takes the cookie's value as it stands in the header."""
+
     def __init__(self, pool: Any, secret: str) -> None:
         self._pool = pool
         self._secret = secret.encode()
@@ -65,31 +67,38 @@ class Middleware:
         await self._pool.close()
 
     async def validate_session(self, cookie_value: str) -> SignedIn | None:
-        token, _, signature = unquote(cookie_value).rpartition(".")
-        expected = base64.b64encode(hmac.digest(self._secret, token.encode(), "sha256")).decode()
-        if not hmac.compare_digest(signature.encode(), expected.encode()):
+        token = signed_token(cookie_value, self._secret)
+        if token is None:
             return None
         async with self._pool.acquire() as connection:
             row: Mapping[str, Any] | None = await connection.fetchrow(QUERY, token)
-        if row is None:
-            return None
-        session = Session(
-            id=row["session_id"],
-            user_id=row["user_id"],
-            token=row["token"],
-            expires_at=row["expiresAt"],
-            ip_address=row["ipAddress"],
-            user_agent=row["userAgent"],
-            created_at=row["session_created_at"],
-            updated_at=row["session_updated_at"],
-        )
-        user = User(
-            id=row["user_id"],
-            name=row["name"],
-            email=row["email"],
-            email_verified=row["emailVerified"],
-            image=row["image"],
-            created_at=row["user_created_at"],
-            updated_at=row["user_updated_at"],
-        )
-        return SignedIn(session, user)
+        return None if row is None else signed_in(row)
+
+
+def signed_token(cookie_value: str, secret: bytes) -> str | None:
+    token, _, signature = unquote(cookie_value).rpartition(".")
+    expected = base64.b64encode(hmac.digest(secret, token.encode(), "sha256")).decode()
+    return token if hmac.compare_digest(signature.encode(), expected.encode()) else None
+
+
+def signed_in(row: Mapping[str, Any]) -> SignedIn:
+    session = Session(
+        id=row["session_id"],
+        user_id=row["user_id"],
+        token=row["token"],
+        expires_at=row["expiresAt"],
+        ip_address=row["ipAddress"],
+        user_agent=row["userAgent"],
+        created_at=row["session_created_at"],
+        updated_at=row["session_updated_at"],
+    )
+    user = User(
+        id=row["user_id"],
+        name=row["name"],
+        email=row["email"],
+        email_verified=row["emailVerified"],
+        image=row["image"],
+        created_at=row["user_created_at"],
+        updated_at=row["user_updated_at"],
+    )
+    return SignedIn(session, user)

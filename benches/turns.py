@@ -1,0 +1,40 @@
+"""How long is measured, and in which order."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+
+class Lengths(NamedTuple):
+    """Of one run. The first round of each competition is short and not counted."""
+
+    rounds: int
+    lookup_seconds: float
+    delayed_seconds: float
+    http_seconds: int  # wrk knows whole ones
+    people: int
+
+    @property
+    def text(self) -> str:
+        return (
+            f"{self.people:,} people signed in; {self.rounds} rounds of {self.lookup_seconds:g} s (look-ups),"
+            f" {self.delayed_seconds:g} s (with delay) and {self.http_seconds:g} s (HTTP) each, in turns"
+        )
+
+
+FULL = Lengths(rounds=5, lookup_seconds=1.5, delayed_seconds=1, http_seconds=2, people=10_000)
+QUICK = Lengths(rounds=2, lookup_seconds=0.3, delayed_seconds=0.3, http_seconds=1, people=500)
+
+WARM_UP = 1 / 3
+
+
+class Turn(NamedTuple):
+    contender: str
+    seconds: float
+    is_counted: bool
+
+
+def turns(contenders: Sequence[str], rounds: int, seconds: float) -> Iterator[Turn]:
+    """Each goes first as often as last."""
+    for number in range(-1, rounds):
+        for contender in contenders if number % 2 else contenders[::-1]:
+            yield Turn(contender, seconds if number >= 0 else seconds * WARM_UP, number >= 0)
