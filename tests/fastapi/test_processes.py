@@ -13,6 +13,7 @@ from tests.support.databases import Database
 from tests.support.environment import without_our_settings
 from tests.support.instances import BASE_URL
 from tests.support.polling import PATIENCE_SECONDS, wait_until
+from tests.support.tables import NAMED_BY_ITS_SERVER
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,6 +23,7 @@ FORKS = {
     "after_use": {"child": 1, "parent": 2},
     "twice_removed": {"child": 2, "grandchild": 1, "parent": 2},
     "under_a_running_loop": {"child": 1, "parent": 5},
+    "a_child_that_lets_go_of_all_it_has": {"child": 2, "parent": 3},
     "by_multiprocessing": {"child": 3, "parent": 2},
     "a_child_that_never_asks": {"parent": 2},
 }
@@ -49,13 +51,20 @@ def settings_for(database: Database, cookie_value: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("way", FORKS)
-def test_parent_and_child_are_both_answered(database: Database, way: str) -> None:
+def test_parent_and_child_are_both_answered_by_connections_of_their_own(database: Database, way: str) -> None:
     who = database.sign_in()
-    with start("forks", way, settings_for(database, who.cookie_value)) as process:
-        answers, errors = process.communicate(timeout=PATIENCE_SECONDS)
+    database.execute(NAMED_BY_ITS_SERVER)
+    settings = settings_for(database, who.cookie_value) | {"AUTH_MIDDLEWARE_POOL_SIZE": "1"}
+    with start("forks", way, settings) as process:
+        printed, errors = process.communicate(timeout=PATIENCE_SECONDS)
     assert (process.returncode, errors) == (0, "")
-    expected = {f"{process} {who.user_id}": count for process, count in FORKS[way].items()}
-    assert Counter(answers.splitlines()) == expected
+    answers = [line.split() for line in printed.splitlines()]
+    assert Counter(process for process, *_ in answers) == FORKS[way]
+    assert {user_id for _, user_id, _ in answers} == {who.user_id}
+    # Nothing that a child did or left undone cost the parent its connection.
+    parents = {server for process, _, server in answers if process == "parent"}
+    assert len(parents) == 1
+    assert parents.isdisjoint(server for process, _, server in answers if process != "parent")
 
 
 @pytest.mark.parametrize("way", ["returning", "exiting", "abandoning", "in_a_daemon_thread"])

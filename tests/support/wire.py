@@ -34,7 +34,8 @@ class CountingProxy:
         self._counter = Number() if counter is None else counter  # a RawValue of 0 is false
         self._flows = threading.Event()
         self._flows.set()
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
 
     @property
     def statements(self) -> int:
@@ -56,6 +57,9 @@ class CountingProxy:
 
     def close(self) -> None:
         self._flows.set()
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._accepting.join()  # whoever came until now is among the sockets
         for each in (self._listener, *self._sockets):
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
@@ -65,8 +69,9 @@ class CountingProxy:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
+                self._sockets.append(client)
                 server = socket.create_connection((self._parts.hostname or "", self._parts.port or 0))
-                self._sockets += [client, server]
+                self._sockets.append(server)
                 threading.Thread(target=self._to_server, args=(client, server), daemon=True).start()
                 threading.Thread(target=self._to_client, args=(server, client), daemon=True).start()
 
