@@ -183,6 +183,17 @@ fn a_feed_that_was_never_proven_gives_nothing() {
     let found = Answer::Found(identity("ada", now.wall + TimeDelta::hours(1)));
     cache.keep(cache.sent(now.uptime), &[token("ada")], &[found]);
     assert!(cache.get(&token("ada"), now).is_none());
+    assert_eq!(cache.size(), (0, 0));
+}
+
+#[test]
+fn what_was_asked_before_the_first_proof_is_not_kept() {
+    let scene = Scene::new();
+    let next = scene.cache.begin();
+    let sent = scene.cache.sent(scene.now.uptime);
+    scene.cache.renew(next, scene.now.uptime.after(HOUR), "triggers");
+    scene.answer(sent, "bob");
+    assert!(!scene.knows("bob"), "nobody says from when on the connection hears");
 }
 
 #[test]
@@ -317,4 +328,16 @@ fn news_are_told_once() {
     assert_eq!(cache.take_news(), [""; 0]);
     cache.tell("no connection");
     assert_eq!(cache.take_news(), ["no connection"]);
+}
+
+#[test]
+fn troubles_that_take_turns_are_each_told_once() {
+    let cache = cache("live", 1);
+    for _ in 0..3 {
+        cache.tell("no connection");
+        cache.tell("no triggers");
+    }
+    assert_eq!(cache.take_news(), ["no connection", "no triggers"]);
+    (0..1000).for_each(|number| cache.tell(&number.to_string()));
+    assert!(cache.take_news().len() < 10, "nobody reads a thousand variations");
 }
