@@ -12,6 +12,7 @@ from tests.support.cookies import SECRET
 from tests.support.databases import Database
 from tests.support.environment import without_our_settings
 from tests.support.instances import BASE_URL
+from tests.support.live import migrate_live
 from tests.support.polling import PATIENCE_SECONDS, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -39,8 +40,16 @@ def start(program: str, way: str, settings: Mapping[str, str]) -> subprocess.Pop
     )
 
 
-def settings_for(database: Database, cookie_value: str) -> dict[str, str]:
+@pytest.fixture(params=["always", "live", "60"])
+async def freshness(request: pytest.FixtureRequest, database: Database) -> str:
+    if request.param == "live":
+        await migrate_live(database.dsn)
+    return request.param
+
+
+def settings_for(database: Database, cookie_value: str, freshness: str) -> dict[str, str]:
     return {
+        "AUTH_MIDDLEWARE_FRESHNESS": freshness,
         "DATABASE_URL": database.dsn,
         "BETTER_AUTH_SECRET": SECRET,
         "BETTER_AUTH_URL": BASE_URL,
@@ -49,9 +58,9 @@ def settings_for(database: Database, cookie_value: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("way", FORKS)
-def test_parent_and_child_are_both_answered(database: Database, way: str) -> None:
+def test_parent_and_child_are_both_answered(database: Database, freshness: str, way: str) -> None:
     who = database.sign_in()
-    with start("forks", way, settings_for(database, who.cookie_value)) as process:
+    with start("forks", way, settings_for(database, who.cookie_value, freshness)) as process:
         answers, errors = process.communicate(timeout=PATIENCE_SECONDS)
     assert (process.returncode, errors) == (0, "")
     expected = {f"{process} {who.user_id}": count for process, count in FORKS[way].items()}
@@ -59,9 +68,9 @@ def test_parent_and_child_are_both_answered(database: Database, way: str) -> Non
 
 
 @pytest.mark.parametrize("way", ["returning", "exiting", "abandoning", "in_a_daemon_thread"])
-def test_an_interpreter_ends_cleanly_while_look_ups_are_under_way(database: Database, way: str) -> None:
+def test_an_interpreter_ends_cleanly_while_look_ups_are_under_way(database: Database, freshness: str, way: str) -> None:
     who = database.sign_in()
-    settings = settings_for(database, who.cookie_value)
+    settings = settings_for(database, who.cookie_value, freshness)
     with database.locked() as look_ups_under_way, start("exits", way, settings) as process:
         wait_until(lambda: look_ups_under_way() > 0 or process.poll() is not None)
         assert process.poll() is None, process.communicate()
@@ -70,8 +79,8 @@ def test_an_interpreter_ends_cleanly_while_look_ups_are_under_way(database: Data
 
 
 @pytest.mark.parametrize("attempt", range(3))
-def test_an_interpreter_ends_cleanly_while_answers_come_in(database: Database, attempt: int) -> None:
+def test_an_interpreter_ends_cleanly_while_answers_come_in(database: Database, freshness: str, attempt: int) -> None:
     who = database.sign_in()
-    with start("exits", "in_a_busy_daemon_thread", settings_for(database, who.cookie_value)) as process:
+    with start("exits", "in_a_busy_daemon_thread", settings_for(database, who.cookie_value, freshness)) as process:
         answers, errors = process.communicate(timeout=PATIENCE_SECONDS)
     assert (attempt, process.returncode, answers, errors) == (attempt, 0, "", "")
