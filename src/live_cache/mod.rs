@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use self::kept::Kept;
+use self::kept::{Kept, PART};
 use self::news::News;
 use self::recent::Recent;
 pub use self::remembering::Remembering;
@@ -170,14 +170,17 @@ impl Follower for LiveCache {
         if state.feed != Some(feed) {
             return;
         }
-        match change {
-            Change::Of(keys) => {
-                for key in keys {
-                    state.recent.note(*key);
-                    state.kept.forget(key);
-                }
+        let Change::Of(keys) = change else { return forget(state) };
+        for key in keys {
+            state.recent.note(*key);
+            let mut forgotten = state.kept.forget(key);
+            // A user's very many sessions go part by part: requests wait for this lock.
+            while forgotten.len() == PART {
+                drop(state);
+                drop(forgotten);
+                state = self.lock();
+                forgotten = state.kept.forget(key);
             }
-            Change::Everything => forget(state),
         }
     }
 

@@ -140,6 +140,20 @@ fn a_users_notification_forgets_all_their_sessions() {
 }
 
 #[test]
+fn a_users_very_many_sessions_are_all_forgotten() {
+    let scene = Scene { cache: cache("live", 2000), ..Scene::new() };
+    scene.cache.renew(scene.cache.begin(), scene.now.uptime.after(HOUR), "triggers");
+    scene.look_up("bob");
+    let theirs: Vec<_> = (0..1000).map(|number| token(&number.to_string())).collect();
+    let found = Answer::Found(identity("ada", scene.now.wall + TimeDelta::hours(1)));
+    scene.cache.keep(scene.cache.sent(scene.now.uptime), &theirs, &vec![found; theirs.len()]);
+    assert_eq!(scene.cache.size().0, 1001);
+    scene.cache.hear(scene.feed, &of_the_user_of("ada"));
+    assert_eq!(scene.cache.size().0, 1);
+    assert!(scene.knows("bob"));
+}
+
+#[test]
 fn a_look_up_that_crosses_a_revocation_is_not_kept() {
     for change in [of("bob"), of_the_user_of("bob"), Change::Everything] {
         let scene = Scene::new();
