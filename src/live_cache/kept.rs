@@ -13,6 +13,9 @@ use crate::store::{Key, SessionKey, UserKey};
 /// What an answer may take on average: their number times this is the bound on all together.
 const BYTES_EACH: usize = 1024;
 
+/// So many of a user's sessions are forgotten at a time: it takes a fraction of a millisecond.
+pub(super) const PART: usize = 64;
+
 /// What map and index take for one: a node of a list, a place in a table, and a place in a tree that may be
 /// half empty.
 const OVERHEAD: usize =
@@ -29,7 +32,7 @@ pub(super) struct Kept {
 }
 
 #[derive(Debug)]
-struct Entry {
+pub(super) struct Entry {
     user: UserKey,
     identity: Arc<Identity>,
     bytes: usize,
@@ -75,25 +78,23 @@ impl Kept {
         }
     }
 
-    pub(super) fn remove(&mut self, key: &SessionKey) {
-        if let Some(removed) = self.entries.pop(key) {
-            self.bytes -= removed.bytes;
-            self.by_user.remove(&(removed.user, *key));
-        }
+    pub(super) fn remove(&mut self, key: &SessionKey) -> Option<Entry> {
+        let removed = self.entries.pop(key)?;
+        self.bytes -= removed.bytes;
+        self.by_user.remove(&(removed.user, *key));
+        Some(removed)
     }
 
-    /// Forgets what a notification names.
-    pub(super) fn forget(&mut self, changed: &Key) {
-        match changed {
-            Key::Session(key) => self.remove(key),
+    /// Forgets what a notification names: a session, or [`PART`] of a user's, as long as there are so many.
+    pub(super) fn forget(&mut self, changed: &Key) -> Vec<Entry> {
+        let theirs: Vec<SessionKey> = match changed {
+            Key::Session(key) => vec![*key],
             Key::User(user) => {
                 let theirs = self.by_user.range((*user, SessionKey::FIRST)..);
-                let theirs: Vec<_> = theirs.take_while(|(of, _)| of == user).map(|(_, key)| *key).collect();
-                for key in &theirs {
-                    self.remove(key);
-                }
+                theirs.take_while(|(of, _)| of == user).take(PART).map(|(_, key)| *key).collect()
             }
-        }
+        };
+        theirs.iter().filter_map(|key| self.remove(key)).collect()
     }
 
     /// All of them; none is left.

@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use self::kept::Kept;
+use self::kept::{Kept, PART};
 use self::news::News;
 use self::recent::Recent;
 pub use self::remembering::Remembering;
@@ -56,8 +56,9 @@ struct State {
     recent: Recent,
     feeds: u64,
     feed: Option<Feed>,
+    /// None until the feed has proven to be alive: what is looked up meanwhile is not kept.
     believed_until: Option<Uptime>,
-    fingerprint: String,
+    fingerprint: Option<String>,
 }
 
 impl LiveCache {
@@ -70,7 +71,7 @@ impl LiveCache {
             feeds: 0,
             feed: None,
             believed_until: None,
-            fingerprint: String::new(),
+            fingerprint: None,
         };
         Self {
             needs_feed: settings.feed.is_some(),
@@ -110,8 +111,8 @@ impl LiveCache {
     pub fn keep(&self, sent: Sent, tokens: &[SessionToken], answers: &[Answer]) {
         let hashed: Vec<Hashed<'_>> = tokens.iter().zip(answers).map(Hashed::of).collect();
         let mut state = self.lock();
-        let State { kept, recent, feed, .. } = &mut *state;
-        let would_hear = feed.is_some() || !self.needs_feed;
+        let State { kept, recent, believed_until, .. } = &mut *state;
+        let would_hear = believed_until.is_some() || !self.needs_feed;
         for Hashed { session, found } in hashed {
             let Some((user, identity)) = found else {
                 kept.remove(&session);
@@ -169,14 +170,17 @@ impl Follower for LiveCache {
         if state.feed != Some(feed) {
             return;
         }
-        match change {
-            Change::Of(keys) => {
-                for key in keys {
-                    state.recent.note(*key);
-                    state.kept.forget(key);
-                }
+        let Change::Of(keys) = change else { return forget(state) };
+        for key in keys {
+            state.recent.note(*key);
+            let mut forgotten = state.kept.forget(key);
+            // A user's very many sessions go part by part: requests wait for this lock.
+            while forgotten.len() == PART {
+                drop(state);
+                drop(forgotten);
+                state = self.lock();
+                forgotten = state.kept.forget(key);
             }
-            Change::Everything => forget(state),
         }
     }
 
@@ -187,8 +191,8 @@ impl Follower for LiveCache {
         }
         state.believed_until = Some(until);
         self.has_spoken.notify_one();
-        if state.fingerprint != fingerprint {
-            fingerprint.clone_into(&mut state.fingerprint);
+        if state.fingerprint.as_deref() != Some(fingerprint) {
+            state.fingerprint = Some(fingerprint.to_owned());
             forget(state);
         }
     }
@@ -247,7 +251,7 @@ impl<'a> Hashed<'a> {
 /// Nothing may be given until the next heartbeat.
 fn forget_and_doubt(mut state: MutexGuard<'_, State>) {
     state.believed_until = None;
-    state.fingerprint.clear();
+    state.fingerprint = None;
     forget(state);
 }
 

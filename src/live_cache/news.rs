@@ -3,10 +3,12 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// So many sentences wait to be told. Somebody who listens that seldom wants the last ones.
 const WAITING: usize = 16;
+/// So much is said of one trouble.
+const MOST_TROUBLES: usize = 8;
 
 /// Sentences that wait to be logged.
 #[derive(Debug, Default)]
@@ -17,30 +19,27 @@ pub(super) struct News {
 
 #[derive(Debug, Default)]
 struct Told {
-    last: String,
+    /// What was said of the trouble that goes on.
+    troubles: Vec<String>,
     waiting: VecDeque<String>,
 }
 
 impl News {
-    /// Something to tell, once: until there is something else to say.
-    pub(super) fn tell(&self, sentence: &str) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.last == sentence {
-            return;
+    /// A trouble, told once until its end, however often it takes turns with others.
+    pub(super) fn tell(&self, trouble: &str) {
+        let mut told = self.lock();
+        if told.troubles.len() < MOST_TROUBLES && !told.troubles.iter().any(|known| known == trouble) {
+            told.troubles.push(trouble.to_owned());
+            self.put(told, trouble);
         }
-        sentence.clone_into(&mut told.last);
-        if told.waiting.len() == WAITING {
-            told.waiting.pop_front();
-        }
-        told.waiting.push_back(sentence.to_owned());
-        self.any.store(true, Ordering::Release);
     }
 
-    /// The end of a trouble, which nobody wants to hear of who heard of none.
+    /// The end of all trouble, which nobody wants to hear of who heard of none.
     pub(super) fn tell_end_of_trouble(&self, sentence: &str) {
-        let heard_of_trouble = !self.told.lock().unwrap_or_else(PoisonError::into_inner).last.is_empty();
-        if heard_of_trouble {
-            self.tell(sentence);
+        let mut told = self.lock();
+        if !told.troubles.is_empty() {
+            told.troubles.clear();
+            self.put(told, sentence);
         }
     }
 
@@ -49,7 +48,19 @@ impl News {
         if !self.any.swap(false, Ordering::Acquire) {
             return Vec::new();
         }
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        told.waiting.drain(..).collect()
+        self.lock().waiting.drain(..).collect()
+    }
+
+    fn put(&self, mut told: MutexGuard<'_, Told>, sentence: &str) {
+        if told.waiting.len() == WAITING {
+            told.waiting.pop_front();
+        }
+        told.waiting.push_back(sentence.to_owned());
+        self.any.store(true, Ordering::Release);
+    }
+
+    /// Nothing panics while it holds the lock, so a poisoned one is as good as any.
+    fn lock(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -140,6 +140,20 @@ fn a_users_notification_forgets_all_their_sessions() {
 }
 
 #[test]
+fn a_users_very_many_sessions_are_all_forgotten() {
+    let scene = Scene { cache: cache("live", 2000), ..Scene::new() };
+    scene.cache.renew(scene.cache.begin(), scene.now.uptime.after(HOUR), "triggers");
+    scene.look_up("bob");
+    let theirs: Vec<_> = (0..1000).map(|number| token(&number.to_string())).collect();
+    let found = Answer::Found(identity("ada", scene.now.wall + TimeDelta::hours(1)));
+    scene.cache.keep(scene.cache.sent(scene.now.uptime), &theirs, &vec![found; theirs.len()]);
+    assert_eq!(scene.cache.size().0, 1001);
+    scene.cache.hear(scene.feed, &of_the_user_of("ada"));
+    assert_eq!(scene.cache.size().0, 1);
+    assert!(scene.knows("bob"));
+}
+
+#[test]
 fn a_look_up_that_crosses_a_revocation_is_not_kept() {
     for change in [of("bob"), of_the_user_of("bob"), Change::Everything] {
         let scene = Scene::new();
@@ -183,6 +197,17 @@ fn a_feed_that_was_never_proven_gives_nothing() {
     let found = Answer::Found(identity("ada", now.wall + TimeDelta::hours(1)));
     cache.keep(cache.sent(now.uptime), &[token("ada")], &[found]);
     assert!(cache.get(&token("ada"), now).is_none());
+    assert_eq!(cache.size(), (0, 0));
+}
+
+#[test]
+fn what_was_asked_before_the_first_proof_is_not_kept() {
+    let scene = Scene::new();
+    let next = scene.cache.begin();
+    let sent = scene.cache.sent(scene.now.uptime);
+    scene.cache.renew(next, scene.now.uptime.after(HOUR), "triggers");
+    scene.answer(sent, "bob");
+    assert!(!scene.knows("bob"), "nobody says from when on the connection hears");
 }
 
 #[test]
@@ -317,4 +342,16 @@ fn news_are_told_once() {
     assert_eq!(cache.take_news(), [""; 0]);
     cache.tell("no connection");
     assert_eq!(cache.take_news(), ["no connection"]);
+}
+
+#[test]
+fn troubles_that_take_turns_are_each_told_once() {
+    let cache = cache("live", 1);
+    for _ in 0..3 {
+        cache.tell("no connection");
+        cache.tell("no triggers");
+    }
+    assert_eq!(cache.take_news(), ["no connection", "no triggers"]);
+    (0..1000).for_each(|number| cache.tell(&number.to_string()));
+    assert!(cache.take_news().len() < 10, "nobody reads a thousand variations");
 }

@@ -98,9 +98,11 @@ impl Freshness {
                     || Ok(database.clone()),
                     |url| DatabaseUrl::check_as("AUTH_MIDDLEWARE_LISTEN_DATABASE_URL", Some(url)),
                 )?;
+                if is_pooled(&database) {
+                    return Ok((Self::Always, Some(cannot_listen(own.is_some()))));
+                }
                 "auth_middleware listener".clone_into(&mut database.application_name);
-                let warning = is_pooled(&database).then(|| cannot_listen(own.is_some()));
-                Ok((kept(max_age, Some(FeedSettings { database, heartbeat })), warning))
+                Ok((kept(max_age, Some(FeedSettings { database, heartbeat })), None))
             }
             other => match other.parse().ok().filter(|seconds| (0.001..=86_400.0).contains(seconds)) {
                 Some(seconds) => Ok((kept(Duration::from_secs_f64(seconds), None), None)),

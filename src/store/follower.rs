@@ -9,7 +9,8 @@ pub struct Feed(pub u64);
 
 /// Follows a feed of changes.
 pub trait Follower: Send + Sync + 'static {
-    /// A connection hears from now on. What changed before was not heard.
+    /// A connection is made that will hear; from when on, its first renewal tells. What changed before was
+    /// not heard.
     fn begin(&self) -> Feed;
 
     /// A change was heard.

@@ -1,6 +1,7 @@
 """Instances whose answers are kept in the process, on tables whose triggers tell of changes."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
@@ -58,11 +59,25 @@ class Live:
         for _ in range(3):
             assert await self.ask(who) is None
 
+    async def asks_the_store(self, who: SignedIn) -> None:
+        """For many heartbeats on end, each time, and it names them."""
+        beats = 15
+        for _ in range(beats):
+            assert await self.ask(who) == who.user_id
+            assert await self.ask_cache(who) is None
+            await asyncio.sleep(float(QUICK["heartbeat_seconds"]) / 3)
+
     async def comes_to(self, who: SignedIn, expected: str | None, ask: Callable[[SignedIn], Any]) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while (found := await ask(who)) != expected:
             assert time.monotonic() < deadline, f"it goes on saying {found}"
             await asyncio.sleep(POLL_SECONDS)
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What operators were told of a cache that is not used."""
+    messages = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    return [message for message in messages if "every request asks the store" in message]
 
 
 MakeLive = Callable[..., Live]

@@ -47,9 +47,12 @@ class CountingProxy:
         userinfo = self._parts.netloc.rpartition("@")[0]
         return urlunsplit(self._parts._replace(netloc=f"{userinfo}@127.0.0.1:{port}"))
 
+    def freeze(self) -> None:
+        self._flows.clear()
+
     @contextmanager
     def frozen(self) -> Generator[None]:
-        self._flows.clear()
+        self.freeze()
         try:
             yield
         finally:

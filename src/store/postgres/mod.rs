@@ -7,6 +7,7 @@ mod catalog;
 mod connection;
 mod feed;
 mod jwks;
+mod listener;
 mod migration;
 mod row;
 mod schema;
