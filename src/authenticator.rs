@@ -1,4 +1,4 @@
-//! The whole way of a request, in order: credentials, origin, signature, cookie cache; then,
+//! The whole way of a request, in order: credentials, origin, signature, cookie cache, live cache; then,
 //! if it is worth asking, one look-up and one decision.
 //!
 //! [`Authenticator::inspect`] is pure: no clock, no I/O. What it cannot decide it hands on as a
@@ -9,10 +9,12 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use crate::clock::Moment;
 use crate::cookie_cache::CookieCache;
 use crate::cookie_cache::keys::PublicKeys;
 use crate::credentials::{self, Credentials, RawCookie, Request};
 use crate::identity::Identity;
+use crate::live_cache::LiveCache;
 use crate::origin;
 use crate::refusal::{Reason, Refusal};
 use crate::settings::{CookieNames, Settings, TrustedOrigins};
@@ -24,7 +26,7 @@ use crate::store::Answer;
 pub enum Verdict {
     /// Nobody, and why.
     Refused(Refusal),
-    /// Whom Better Auth's signed snapshot names, where the operator chose to believe it.
+    /// Whom Better Auth's signed snapshot names, or an answer that was kept, where the operator chose it.
     Known(Arc<Identity>),
     /// Whoever the store says has this token.
     Lookup(SessionToken),
@@ -44,7 +46,7 @@ impl Authenticator {
     /// only the cookie cache signed by them needs.
     #[must_use]
     pub fn new(settings: &Settings, public_keys: &PublicKeys) -> Self {
-        let cookie_cache = settings.cookie_cache.as_ref();
+        let cookie_cache = settings.freshness.cookie_cache();
         Self {
             names: settings.cookie_names.clone(),
             origins: settings.trusted_origins.clone(),
@@ -69,6 +71,18 @@ impl Authenticator {
             .and_then(|cache| cache.read(&shown.session_data.decode()?, &token, now));
         // A ban may have been lifted since: only the store refuses.
         match known.and_then(|identity| Self::decide(Answer::Found(identity), now).ok()) {
+            Some(identity) => Verdict::Known(identity),
+            None => Verdict::Lookup(token),
+        }
+    }
+
+    /// Decides, where [`Verdict::Lookup`] is left, by what was kept of an earlier look-up.
+    #[must_use]
+    pub fn recall(verdict: Verdict, cache: &LiveCache, now: Moment) -> Verdict {
+        let Verdict::Lookup(token) = verdict else { return verdict };
+        // A ban that lapses later is decided at the time of the request; only the store refuses.
+        let known = cache.get(&token, now);
+        match known.and_then(|identity| Self::decide(Answer::Found(identity), now.wall).ok()) {
             Some(identity) => Verdict::Known(identity),
             None => Verdict::Lookup(token),
         }

@@ -13,6 +13,19 @@ pub struct Identity {
     pub user: User,
 }
 
+impl Identity {
+    /// What it takes in memory, about: its own size, its texts and its own fields' values.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let Self { session, user } = self;
+        let texts = [&session.id, &session.user_id, &user.id, &user.name, &user.email];
+        let optional = [&session.ip_address, &session.user_agent, &user.image];
+        let texts = texts.into_iter().chain(optional.into_iter().flatten()).map(String::capacity);
+        let own = session.own.iter().chain(&user.own).map(Value::bytes);
+        size_of::<Self>() + session.token.as_str().len() + texts.chain(own).sum::<usize>()
+    }
+}
+
 /// A row of Better Auth's `session` table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Session {
@@ -85,4 +98,28 @@ pub enum Value {
     Time(DateTime<Utc>),
     /// JSON, and arrays.
     Json(serde_json::Value),
+}
+
+impl Value {
+    fn bytes(&self) -> usize {
+        let held = match self {
+            Self::Text(text) => text.capacity(),
+            Self::Json(json) => json_bytes(json),
+            Self::Absent | Self::Null | Self::Bool(_) | Self::Int(_) | Self::Float(_) | Self::Time(_) => 0,
+        };
+        size_of::<Self>() + held
+    }
+}
+
+fn json_bytes(json: &serde_json::Value) -> usize {
+    use serde_json::Value as Json;
+    let held = match json {
+        Json::Null | Json::Bool(_) | Json::Number(_) => 0,
+        Json::String(text) => text.capacity(),
+        Json::Array(items) => items.iter().map(json_bytes).sum(),
+        Json::Object(fields) => {
+            fields.iter().map(|(name, field)| size_of::<String>() + name.capacity() + json_bytes(field)).sum()
+        }
+    };
+    size_of::<Json>() + held
 }

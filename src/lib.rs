@@ -9,8 +9,9 @@
 //! | 2 | [`origin`] | may a page from there speak for this user? |
 //! | 3 | [`signature`] | did Better Auth sign this token? |
 //! | 4 | [`cookie_cache`] | does a signed snapshot tell, and may it be believed? |
-//! | 5 | [`lookup`] | gathers what waits, asks once, answers each |
-//! | 6 | [`store`] | what does the database say of the token? |
+//! | 5 | [`live_cache`] | who was it, and has the database told of no change since? |
+//! | 6 | [`lookup`] | gathers what waits, asks once, answers each |
+//! | | [`store`] | what does the database say of the token? |
 //! | | [`identity`] | the session and its user |
 //! | | [`authenticator`] | the whole way as one story |
 //!
@@ -37,10 +38,12 @@
 //! ```
 
 pub mod authenticator;
+pub mod clock;
 pub mod cookie_cache;
 pub mod credentials;
 pub mod error;
 pub mod identity;
+pub mod live_cache;
 pub mod lookup;
 pub mod origin;
 pub mod refusal;

@@ -1,4 +1,4 @@
-//! 5 — Gathers what waits, asks once, answers each.
+//! 6 — Gathers what waits, asks once, answers each.
 //!
 //! A few workers each take everything that waits, up to a batch, and ask the store with one
 //! statement; meanwhile the next batch gathers. There is no timer and so no added delay: a lone
@@ -49,7 +49,20 @@ impl Lookup {
     /// Has `tell` called once with what the store says of this token, asked after this call:
     /// from another thread, or at once when too many wait. Giving up the ticket gives up the place.
     pub fn ask(&self, token: &SessionToken, tell: impl FnOnce(Outcome) + Send + 'static) -> Arc<Ticket> {
+        let ticket = self.gather(token, tell);
+        self.send();
+        ticket
+    }
+
+    /// The same for one of many who ask in one go: while a look-up is under way they gather until
+    /// [`Lookup::send`], or its end, so that they share statements. A lone one is sent at once.
+    pub fn gather(&self, token: &SessionToken, tell: impl FnOnce(Outcome) + Send + 'static) -> Arc<Ticket> {
         self.queue.join(token, Box::new(tell))
+    }
+
+    /// Sends what has gathered, as far as there are connections.
+    pub fn send(&self) {
+        self.queue.send();
     }
 
     /// What the store says of this token, asked after this call.
@@ -88,7 +101,9 @@ async fn work(queue: Arc<Queue>, store: Arc<impl Store>, deadline: Duration) {
         let batch = queue.next_batch().await;
         let tokens: Vec<SessionToken> = batch.iter().map(|asked| asked.token.clone()).collect();
         let found = timeout(deadline, store.find(&tokens)).await;
-        match found.unwrap_or_else(|_elapsed| Err(no_answer_within(deadline))) {
+        let found = found.unwrap_or_else(|_elapsed| Err(no_answer_within(deadline)));
+        queue.settle();
+        match found {
             Ok(answers) => {
                 for (asked, answer) in batch.into_iter().zip(answers) {
                     asked.tell(&Ok(answer));

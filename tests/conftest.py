@@ -5,4 +5,5 @@ pytest_plugins = [
     "tests.support.groups",
     "tests.support.databases",
     "tests.support.instances",
+    "tests.support.live",
 ]

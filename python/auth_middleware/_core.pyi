@@ -37,12 +37,17 @@ class Refused:
 
 @final
 class Found:
-    """Whom the store named: fields by name, in snake_case."""
+    """Somebody who is known: fields by name, in snake_case, made when they are asked for."""
 
     @property
     def user(self) -> dict[str, Any]: ...
     @property
     def session(self) -> dict[str, Any]: ...
+    @property
+    def ready(self) -> Any:
+        """What `keep_ready` was given; None at first."""
+    def keep_ready(self, made: object) -> None:
+        """Keep what was made of it, for the next request that finds the same answer kept."""
 
 @final
 class Pending:
@@ -81,17 +86,25 @@ class Core:
     def secret_fingerprint(self) -> str:
         """Tells two deployments' secrets apart; 12 hexadecimal digits that lead back to neither."""
     @property
+    def cache(self) -> str | None:
+        """The cache that may answer in the store's place: `cookie_cache` or `live_cache`."""
+    @property
     def warnings(self) -> list[str]:
         """What an operator should know of the settings."""
     @staticmethod
     def reasons() -> list[str]:
         """Every reason that a refusal can have, in the order in which a request can meet them."""
     def inspect(self, headers: Iterable[tuple[bytes, bytes]], method: str | None) -> SessionToken | Found | Refused:
-        """Decides from ASGI headers what can be decided from them. No method: a WebSocket handshake."""
+        """Decides from ASGI headers, and from what is kept, what can be decided from them.
+
+        No method: a WebSocket handshake.
+        """
     def inspect_for_store(self, headers: Iterable[tuple[bytes, bytes]], method: str | None) -> SessionToken | Refused:
-        """The same, but believes no cookie cache."""
-    def inspect_value(self, cookie_value: str) -> SessionToken | Refused:
+        """The same, but believes no cache."""
+    def inspect_value(self, cookie_value: str) -> SessionToken | Found | Refused:
         """Decides about a signed cookie value, percent-encoded or not."""
+    def inspect_value_for_store(self, cookie_value: str) -> SessionToken | Refused:
+        """The same, but believes no cache."""
     def session_cookie(self, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
         """The session cookie as it stands in the headers."""
     def look_up(self, token: SessionToken) -> Pending:
@@ -103,6 +116,10 @@ class Core:
             StoreUnavailable: PostgreSQL does not answer.
             SchemaError: the tables cannot be read.
         """
+    def news(self) -> list[str]:
+        """What an operator should hear of the feed of changes, each sentence once."""
+    def cache_size(self) -> tuple[int, int]:
+        """How many answers are kept in this process, and how many bytes they take in Rust."""
     def close(self) -> None:
         """Closes the connections. The next use opens them anew."""
 
@@ -110,8 +127,18 @@ class Core:
 class Migrations:
     """The migrations of one database. The only part that writes."""
 
-    def __new__(cls, database_url: str | None, schema: str | None) -> Migrations:
+    def __new__(
+        cls,
+        database_url: str | None,
+        schema: str | None,
+        user_table: str | None = None,
+        session_table: str | None = None,
+        user_columns: Mapping[str, str] | None = None,
+        session_columns: Mapping[str, str] | None = None,
+    ) -> Migrations:
         """Opens nothing. Without a schema it is the URL's, else the first of the search path.
+
+        The other names are those that `live` finds the tables by, as the application does.
 
         Raises:
             ConfigurationError: the URL is missing or wrong.
@@ -132,6 +159,27 @@ class Migrations:
             StoreUnavailable: PostgreSQL does not answer.
             SchemaError: it refuses. Either way nothing is changed.
         """
+    def apply_live(self) -> Awaitable[bool]:
+        """Makes the triggers that tell of changes; False when they are recorded and in force.
+
+        Raises:
+            StoreUnavailable: PostgreSQL does not answer.
+            SchemaError: it refuses, or no trigger can serve the tables. Either way nothing is changed.
+        """
+    def take_back_live(self) -> Awaitable[bool]:
+        """Takes triggers and record away; False when there was no record. Raises as `apply_live`."""
+    def live_state(self) -> Awaitable[tuple[str | None, str]]:
+        """What keeps `live` from being in force; and a text that changes when that may have been different in between.
+
+        Writes nothing.
+
+        Raises:
+            StoreUnavailable: PostgreSQL does not answer.
+        """
+    def live_sql(self) -> Awaitable[str]:
+        """What `apply_live` would run. Writes nothing; raises as it."""
+    def live_down_sql(self) -> Awaitable[str]:
+        """What `take_back_live` would run. Writes nothing; raises as it."""
 
 def session_cookie_name(base_url: str | None, prefix: str | None, name: str | None, secure: bool | None) -> str:
     """The session cookie's name for these settings.

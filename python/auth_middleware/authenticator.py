@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Generic
+from typing import Generic, NamedTuple
 
 from pydantic import ValidationError
 from starlette.requests import HTTPConnection
@@ -12,11 +12,28 @@ from starlette.requests import HTTPConnection
 from auth_middleware._core import Core, Found, Pending, Refused, SessionToken
 from auth_middleware.errors import AuthError, OriginRefused, SchemaError, StoreUnavailable
 from auth_middleware.journal import Journal
-from auth_middleware.models import AuthSession, AuthUser, Identity, SessionT_co, UserT_co, own_fields
+from auth_middleware.models import (
+    AuthSession,
+    AuthUser,
+    Identity,
+    SessionT_co,
+    UserT_co,
+    is_shareable,
+    is_shareable_model,
+    own_fields,
+)
 from auth_middleware.settings import AuthSettings
 
 # Where a request's answer is remembered: by instance, in the ASGI scope.
 MEMORY = "auth_middleware"
+
+
+class CacheSize(NamedTuple):
+    """Answers kept in this process."""
+
+    sessions: int
+    bytes: int
+    """What they take in Rust; ready Python objects come on top."""
 
 
 class Authenticator(Generic[SessionT_co, UserT_co]):
@@ -33,7 +50,8 @@ class Authenticator(Generic[SessionT_co, UserT_co]):
         self._core = Core(settings.for_core(), user_fields, session_fields)
         self._user_model = user_model
         self._session_model = session_model
-        self._journal = Journal()
+        self._may_share = is_shareable_model(user_model) and is_shareable_model(session_model)
+        self._journal = Journal(self._core.cache)
         self._journal.warn(self._core.warnings)
 
     @property
@@ -48,9 +66,14 @@ class Authenticator(Generic[SessionT_co, UserT_co]):
 
     @property
     def counters(self) -> Mapping[str, int]:
-        """How many requests met which end: `identified` (of these,
-        by the cookie cache: `cookie_cache`), `store_unavailable`, or a refusal's reason."""
+        """How many requests met which end: `identified` (of these, by a cache: `cookie_cache`, `live_cache`),
+        `store_unavailable`, or a refusal's reason."""
         return self._journal.counters
+
+    @property
+    def cache_size(self) -> CacheSize:
+        """What is kept in this process, where `freshness` is `live` or a number of seconds."""
+        return CacheSize(*self._core.cache_size())
 
     async def open(self) -> None:
         """Connect and read the catalog now, so that trouble shows at start.
@@ -63,6 +86,7 @@ class Authenticator(Generic[SessionT_co, UserT_co]):
         self._journal.opening(self._core.secret_fingerprint)
         try:
             self._journal.warn(await self._core.open())
+            self._journal.warn(self._core.news())
         except StoreUnavailable as error:
             self._journal.store_failed(error)
 
@@ -119,18 +143,29 @@ class Authenticator(Generic[SessionT_co, UserT_co]):
         Raises:
             StoreUnavailable, SchemaError: the store cannot say.
         """
-        return await self._settle(self._begin(self._core.inspect_value(cookie_value or "")))
+        verdict = self._core.inspect_value(cookie_value or "")
+        if isinstance(verdict, Found):
+            verdict = self._known(verdict) or self._core.inspect_value_for_store(cookie_value or "")
+        return await self._settle(self._begin(verdict))
 
     def _inspect(self, connection: HTTPConnection) -> SessionToken | Identity[SessionT_co, UserT_co] | Refused:
         verdict = self._core.inspect(connection.scope["headers"], _method(connection))
         if not isinstance(verdict, Found):
             return verdict
-        try:
-            identity = self._identity(verdict)
-        except ValidationError:
-            # What the application declared does not fit the snapshot; it may fit the row.
-            return self._inspect_for_store(connection)
-        self._journal.cookie_cache_answered()
+        # Where what the application declared does not fit the snapshot, it may fit the row.
+        return self._known(verdict) or self._inspect_for_store(connection)
+
+    def _known(self, found: Found) -> Identity[SessionT_co, UserT_co] | None:
+        """Whom a cache names; None where that does not fit the models."""
+        identity: Identity[SessionT_co, UserT_co] | None = found.ready
+        if identity is None:
+            try:
+                identity = self._made_of(found)
+            except ValidationError:
+                return None
+            if self._may_share and all(map(is_shareable, identity)):
+                found.keep_ready(identity)
+        self._journal.cache_answered()
         return identity
 
     def _inspect_for_store(self, connection: HTTPConnection) -> SessionToken | Refused:
@@ -149,55 +184,57 @@ class Authenticator(Generic[SessionT_co, UserT_co]):
     async def _settle(
         self, remembered: "_Remembered[SessionT_co, UserT_co]"
     ) -> Identity[SessionT_co, UserT_co] | Refused:
-        if remembered.outcome is None:
-            await self._wait(remembered)
-        match remembered.outcome:
+        """The outcome. The first of several waiters makes it of what the store said, and tells the journal."""
+        pending = remembered.pending
+        if remembered.outcome is None and pending is not None:
+            try:
+                found = await pending.wait()
+            except asyncio.CancelledError:
+                # The others go on waiting; without any, what was not sent yet costs nothing.
+                remembered.is_given_up = pending.give_up()
+                raise
+            except (StoreUnavailable, SchemaError) as error:
+                found = error
+            if remembered.outcome is None:
+                remembered.outcome = self._outcome(found)
+        outcome = remembered.outcome
+        if isinstance(outcome, Identity):
+            return outcome
+        match outcome:
             case None:
                 raise StoreUnavailable("the look-up ended without an answer")
-            case AuthError() as error:
-                raise error
-            case Refused(reason="origin", detail=origin):
-                raise OriginRefused(f"a page from {origin} may not use this session")
-            case settled:
-                return settled
-
-    async def _wait(self, remembered: "_Remembered[SessionT_co, UserT_co]") -> None:
-        """Wait for the look-up. The first of several waiters makes the outcome of it, and tells the journal."""
-        pending = remembered.pending
-        if pending is None:
-            return
-        try:
-            found = await pending.wait()
-        except asyncio.CancelledError:
-            # The others go on waiting; without any, what was not sent yet costs nothing.
-            remembered.is_given_up = pending.give_up()
-            raise
-        except (StoreUnavailable, SchemaError) as error:
-            found = error
-        if remembered.outcome is None:
-            remembered.outcome = self._outcome(found)
+            case AuthError():
+                raise outcome
+            case Refused(reason="origin"):
+                raise OriginRefused(f"a page from {outcome.detail} may not use this session")
+            case Refused():
+                return outcome
 
     def _outcome(self, found: Found | Refused | AuthError) -> Identity[SessionT_co, UserT_co] | Refused | AuthError:
         if isinstance(found, AuthError):
             self._journal.store_failed(found)
             return found
         self._journal.store_answered()
+        self._journal.warn(self._core.news())
         if isinstance(found, Refused):
             self._journal.refused(found)
             return found
         try:
-            return self._identity(found)
+            identity = self._made_of(found)
         except ValidationError as error:
             # The row does not fit what the application declared: its own fields are wrong.
             problem = SchemaError(f"a row does not fit {error.title}: {_fields(error)}")
             self._journal.store_failed(problem)
             return problem
-
-    def _identity(self, found: Found) -> Identity[SessionT_co, UserT_co]:
-        session = self._session_model.model_validate(found.session)
-        user = self._user_model.model_validate(found.user)
         self._journal.identified()
-        return Identity(session, user)
+        return identity
+
+    def _made_of(self, found: Found) -> Identity[SessionT_co, UserT_co]:
+        """
+        Raises:
+            ValidationError: it does not fit the models.
+        """
+        return Identity(self._session_model.model_validate(found.session), self._user_model.model_validate(found.user))
 
 
 @dataclass(slots=True)

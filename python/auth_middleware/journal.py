@@ -20,8 +20,12 @@ SUSPICIOUS_BAD_SIGNATURES = 20
 class Journal:
     """Counts and logs the ends that requests meet."""
 
-    def __init__(self) -> None:
-        self._counters = Counter(dict.fromkeys((*Core.reasons(), "identified", "cookie_cache", "store_unavailable"), 0))
+    def __init__(self, cache: str | None) -> None:
+        """The cache is the one that may answer, by its counter's name."""
+        self._cache = cache or ""
+        self._counters = Counter(
+            dict.fromkeys((*Core.reasons(), "identified", "cookie_cache", "live_cache", "store_unavailable"), 0)
+        )
         self._saw_good_signature = False
         self._told_cookie_name = False
         self._told_host_name = False
@@ -41,10 +45,11 @@ class Journal:
         """Somebody compares this line with another deployment's when signatures are bad."""
         logger.info("opening; the secret's fingerprint is %s", secret_fingerprint)
 
-    def cookie_cache_answered(self) -> None:
-        """No look-up was needed."""
+    def cache_answered(self) -> None:
+        """A request has a user, and no look-up was needed."""
         self._saw_good_signature = True
-        self._counters["cookie_cache"] += 1
+        self._counters[self._cache] += 1
+        self._counters["identified"] += 1
 
     def identified(self) -> None:
         """A request has a user."""

@@ -1,6 +1,9 @@
 """The session and its user. A subclass selects exactly the further columns that it declares."""
 
 from datetime import datetime
+from functools import cached_property
+from itertools import chain
+from types import NoneType
 from typing import Generic, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -59,3 +62,23 @@ def own_fields(model: type[BaseModel], base: type[BaseModel]) -> list[tuple[str,
     """The fields that a subclass declares beyond Better Auth's own, and whether each is required."""
     fields = model.model_fields.items()
     return [(name, field.is_required()) for name, field in fields if name not in base.model_fields]
+
+
+# Nobody can change one of these.
+_IMMUTABLE = frozenset({str, int, float, bool, NoneType, datetime})
+
+
+def is_shareable_model(model: type[BaseModel]) -> bool:
+    """Whether its instances hold nothing but their fields, which cannot be set anew."""
+    attributes = chain.from_iterable(vars(each).values() for each in model.__mro__)
+    return (
+        bool(model.model_config.get("frozen"))
+        and model.model_config.get("extra") != "allow"
+        and not model.__private_attributes__
+        and not any(isinstance(each, cached_property) for each in attributes)
+    )
+
+
+def is_shareable(row: BaseModel) -> bool:
+    """Whether requests may share it: pydantic's `frozen` is shallow, and a list in it could be appended to."""
+    return all(type(value) in _IMMUTABLE for value in vars(row).values())

@@ -16,6 +16,15 @@ def _split(value: object) -> object:
     return value.split(",") if isinstance(value, str) else value
 
 
+def _as_text(value: object) -> object:
+    """`freshness=30` says the same as `freshness="30"`."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+# As much as Rust can be handed; it says which of these numbers are sensible.
+Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+
+
 class AuthSettings(BaseSettings):
     """Everything that can be set. The README's table tells each field's meaning and default.
 
@@ -51,12 +60,16 @@ class AuthSettings(BaseSettings):
     session_table: str | None = None
     user_columns: dict[str, str] = Field(default_factory=dict)
     session_columns: dict[str, str] = Field(default_factory=dict)
-    pool_size: int = 2
+    pool_size: Whole = 2
     lookup_timeout_seconds: float = 5.0
-    max_waiting: int = 10_000
-    retry_after_seconds: int = 1
+    max_waiting: Whole = 10_000
+    retry_after_seconds: Whole = 1
     prepared_statements: str = "auto"
-    freshness: str = "always"
+    freshness: Annotated[str, BeforeValidator(_as_text)] = "always"
+    listen_database_url: SecretStr | None = None
+    max_cached_sessions: Whole = 100_000
+    max_age_seconds: float = 60.0
+    heartbeat_seconds: float = 5.0
     cache_strategy: str = "compact"
     cache_version: str = "1"
 

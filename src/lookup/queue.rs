@@ -62,6 +62,24 @@ struct State {
     asked: HashMap<SessionToken, Asked>,
     /// All wait equally long, so the first to come is the first to be overdue.
     deadlines: VecDeque<(Instant, Arc<Ticket>)>,
+    joined_since_sweep: usize,
+    /// Batches that were sent and not answered yet.
+    under_way: usize,
+}
+
+impl State {
+    /// Who gave up holds a place in these lists until it is their turn, which a stuck store puts
+    /// off: swept each time as many have come as may wait, they are never more than that.
+    fn sweep(&mut self) {
+        let Self { order, asked, deadlines, joined_since_sweep, .. } = self;
+        deadlines.retain(|(_, ticket)| ticket.is_waiting());
+        asked.retain(|_, asked| {
+            asked.tickets.retain(|ticket| ticket.is_waiting());
+            !asked.tickets.is_empty()
+        });
+        order.retain(|token| asked.contains_key(token));
+        *joined_since_sweep = 0;
+    }
 }
 
 impl Queue {
@@ -75,6 +93,8 @@ impl Queue {
         }
     }
 
+    /// A place among those who wait. A lone request is sent at once; while a batch is under way, more
+    /// gather until [`Queue::send`], or until that batch is answered.
     pub(super) fn join(&self, token: &SessionToken, tell: Tell) -> Arc<Ticket> {
         let is_full = self.waiting.load(Ordering::Relaxed) >= self.limits.max_waiting;
         let ticket = Arc::new(Ticket::new(tell, &self.waiting));
@@ -87,6 +107,10 @@ impl Queue {
         }
         let mut guard = self.lock();
         let state = &mut *guard;
+        if state.joined_since_sweep >= self.limits.max_waiting {
+            state.sweep();
+        }
+        state.joined_since_sweep += 1;
         if let Some(asked) = state.asked.get_mut(token) {
             asked.tickets.push(Arc::clone(&ticket));
         } else {
@@ -99,12 +123,25 @@ impl Queue {
         }
         state.deadlines.push_back((Instant::now() + self.limits.lookup_timeout, Arc::clone(&ticket)));
         let is_first = state.deadlines.len() == 1;
+        let is_idle = state.under_way == 0;
         drop(guard);
-        self.to_send.notify_one();
+        if is_idle {
+            self.send();
+        }
         if is_first {
             self.to_answer.notify_one();
         }
         ticket
+    }
+
+    /// Nobody else comes for the moment.
+    pub(super) fn send(&self) {
+        self.to_send.notify_one();
+    }
+
+    /// A batch was answered.
+    pub(super) fn settle(&self) {
+        self.lock().under_way -= 1;
     }
 
     pub(super) async fn next_batch(&self) -> Vec<Asked> {
@@ -160,6 +197,7 @@ impl Queue {
             batch.extend(state.asked.remove(&token).filter(Asked::is_wanted));
         }
         let has_more = !state.order.is_empty();
+        state.under_way += usize::from(!batch.is_empty());
         drop(state);
         if has_more {
             self.to_send.notify_one();

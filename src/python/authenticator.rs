@@ -5,22 +5,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 use chrono::Utc;
 use pyo3::IntoPyObjectExt as _;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
-use tokio_util::task::AbortOnDropHandle;
+use pyo3::types::PyString;
 
 use super::bridge::{Bridge, Promise};
 use super::cold::awaitable;
-use super::convert::{Headers, OwnFields, SettingsDict, own_fields, session_dict, user_dict};
+use super::convert::{Headers, OwnFields, SettingsDict, own_fields};
 use super::errors::exception;
+use super::opened::Opened;
+use super::outcome::{Found, Inspected, Refused, SessionToken};
 use super::runtime;
 use crate::authenticator::{Authenticator, Verdict};
+use crate::clock::Moment;
 use crate::cookie_cache::keys::PublicKeys;
 use crate::credentials::{Kind, Request};
-use crate::identity::Identity;
-use crate::lookup::{Lookup, Outcome, Ticket};
-use crate::refusal::{Reason, Refusal};
-use crate::settings::{CookieNames, CookieOptions, Settings, Strategy, is_https};
-use crate::signature;
+use crate::lookup::{Outcome, Ticket};
+use crate::refusal::Reason;
+use crate::settings::{CookieNames, CookieOptions, Freshness, Settings, is_https};
 use crate::store::postgres::PostgresStore;
 
 /// One configured authenticator. Its pool opens at first use, and anew in a forked child.
@@ -29,23 +29,7 @@ pub(super) struct Core {
     settings: Settings,
     authenticator: Authenticator,
     own_fields: Arc<OwnFields>,
-    opened: Mutex<Option<Opened>>,
-}
-
-/// What lives only while open, and only in the process that opened it.
-#[derive(Clone)]
-struct Opened {
-    process: u32,
-    store: Arc<PostgresStore>,
-    lookup: Arc<Lookup>,
-    by_public_keys: Option<Arc<ByPublicKeys>>,
-}
-
-/// Where the cookie cache is signed by keys of the `jwks` table: they are this process's own, since
-/// threads of ours write them, and a child could be born while one does.
-struct ByPublicKeys {
-    authenticator: Authenticator,
-    _keeper: AbortOnDropHandle<()>,
+    opened: Mutex<Option<Arc<Opened>>>,
 }
 
 #[pymethods]
@@ -85,6 +69,15 @@ impl Core {
     }
 
     #[getter]
+    fn cache(&self) -> Option<&'static str> {
+        match self.settings.freshness {
+            Freshness::Always => None,
+            Freshness::CookieCache(_) => Some("cookie_cache"),
+            Freshness::LiveCache(_) => Some("live_cache"),
+        }
+    }
+
+    #[getter]
     fn warnings(&self) -> Vec<String> {
         self.settings.warnings.clone()
     }
@@ -94,28 +87,49 @@ impl Core {
         Reason::ALL.map(Reason::as_str).to_vec()
     }
 
-    fn inspect(&self, headers: &Bound<'_, PyAny>, method: Option<&str>) -> PyResult<Inspected> {
+    fn inspect(
+        &self,
+        py: Python<'_>,
+        headers: &Bound<'_, PyAny>,
+        method: Option<&str>,
+    ) -> PyResult<Inspected> {
         let headers = Headers::read(headers)?;
         let request = Request::new(kind(method), headers.iter());
-        let verdict = if self.is_signed_by_public_keys() {
-            match self.opened()?.by_public_keys {
-                Some(signed) => signed.authenticator.inspect(request, Utc::now()),
-                None => self.authenticator.inspect(request, Utc::now()),
-            }
-        } else {
-            self.authenticator.inspect(request, Utc::now())
-        };
-        Ok(self.inspected(verdict))
+        let now = Moment::now();
+        if !Opened::is_needed_to_inspect(&self.settings) {
+            return self.inspected(py, self.authenticator.inspect(request, now.wall), None);
+        }
+        let opened = self.opened()?;
+        self.inspected(py, opened.inspect(request, now), Some(&opened))
     }
 
-    fn inspect_for_store(&self, headers: &Bound<'_, PyAny>, method: Option<&str>) -> PyResult<Inspected> {
+    fn inspect_for_store(
+        &self,
+        py: Python<'_>,
+        headers: &Bound<'_, PyAny>,
+        method: Option<&str>,
+    ) -> PyResult<Inspected> {
         let headers = Headers::read(headers)?;
-        Ok(self.inspected(self.authenticator.inspect_for_store(Request::new(kind(method), headers.iter()))))
+        let request = Request::new(kind(method), headers.iter());
+        self.inspected(py, self.authenticator.inspect_for_store(request), None)
     }
 
-    fn inspect_value(&self, cookie_value: &Bound<'_, PyString>) -> Inspected {
+    fn inspect_value_for_store(
+        &self,
+        py: Python<'_>,
+        cookie_value: &Bound<'_, PyString>,
+    ) -> PyResult<Inspected> {
         // A lone surrogate is no UTF-8, and nothing that anybody signed.
-        self.inspected(self.authenticator.inspect_value(&cookie_value.to_string_lossy()))
+        self.inspected(py, self.authenticator.inspect_value(&cookie_value.to_string_lossy()), None)
+    }
+
+    fn inspect_value(&self, py: Python<'_>, cookie_value: &Bound<'_, PyString>) -> PyResult<Inspected> {
+        let verdict = self.authenticator.inspect_value(&cookie_value.to_string_lossy());
+        if !Opened::is_needed_to_inspect(&self.settings) {
+            return self.inspected(py, verdict, None);
+        }
+        let opened = self.opened()?;
+        self.inspected(py, opened.recall(verdict, Moment::now()), Some(&opened))
     }
 
     fn session_cookie(&self, headers: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
@@ -125,28 +139,48 @@ impl Core {
 
     fn look_up(&self, py: Python<'_>, token: &SessionToken) -> PyResult<Pending> {
         let now = Utc::now();
-        let Opened { lookup, .. } = self.opened()?;
+        let opened = self.opened()?;
         let own_fields = Arc::clone(&self.own_fields);
         let convert = move |py: Python<'_>, outcome: Outcome| {
             let answer = outcome.map_err(|error| exception(&error))?;
             match Authenticator::decide(answer, now) {
-                Ok(identity) => Found { identity, own_fields }.into_py_any(py),
+                Ok(identity) => Found::new(identity, &own_fields).into_py_any(py),
                 Err(refusal) => Refused::from(refusal).into_py_any(py),
             }
         };
         let bridge = Bridge::of_running_loop(py)?;
         let (id, promise, tell) = bridge.get().expect(Box::new(convert));
-        Ok(Pending { bridge: bridge.unbind(), id, promise, ticket: lookup.ask(&token.0, tell) })
+        let ticket = opened.lookup.gather(&token.0, tell);
+        Bridge::send_soon(&bridge, &opened.lookup)?;
+        Ok(Pending { bridge: bridge.unbind(), id, promise, ticket })
     }
 
     fn open<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let Opened { store, .. } = self.opened()?;
-        awaitable(py, async move { store.open().await.map_err(|error| exception(&error)) })
+        let opened = self.opened()?;
+        let patience = self.settings.limits.lookup_timeout;
+        awaitable(py, async move { opened.open(patience).await.map_err(|error| exception(&error)) })
+    }
+
+    fn news(&self) -> PyResult<Vec<String>> {
+        if self.settings.freshness.live_cache().is_none() {
+            return Ok(Vec::new());
+        }
+        Ok(self.opened()?.live_cache.as_ref().map(|cache| cache.take_news()).unwrap_or_default())
+    }
+
+    fn cache_size(&self) -> PyResult<(usize, usize)> {
+        if self.settings.freshness.live_cache().is_none() {
+            return Ok((0, 0));
+        }
+        Ok(self.opened()?.live_cache.as_ref().map(|cache| cache.size()).unwrap_or_default())
     }
 
     fn close(&self) {
-        if let Some(opened) = self.opened.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            opened.end();
+        let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match opened {
+            Some(opened) if opened.is_ours() => opened.store.close(),
+            // A parent's, whose `Drop` must not touch its sockets.
+            parents => std::mem::forget(parents),
         }
     }
 
@@ -160,50 +194,32 @@ fn kind(method: Option<&str>) -> Kind {
 }
 
 impl Core {
-    fn inspected(&self, verdict: Verdict) -> Inspected {
-        match verdict {
+    fn inspected(
+        &self,
+        py: Python<'_>,
+        verdict: Verdict,
+        opened: Option<&Arc<Opened>>,
+    ) -> PyResult<Inspected> {
+        Ok(match verdict {
             Verdict::Lookup(token) => Inspected::Token(SessionToken(token)),
             Verdict::Refused(refusal) => Inspected::Refused(refusal.into()),
-            Verdict::Known(identity) => {
-                Inspected::Found(Found { identity, own_fields: Arc::clone(&self.own_fields) })
-            }
-        }
+            Verdict::Known(identity) => Inspected::Found(match opened {
+                Some(opened) => opened.found(py, identity, &self.own_fields)?,
+                None => Py::new(py, Found::new(identity, &self.own_fields))?,
+            }),
+        })
     }
 
-    fn opened(&self) -> PyResult<Opened> {
+    fn opened(&self) -> PyResult<Arc<Opened>> {
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        let process = std::process::id();
         match opened.take() {
-            Some(ours) if ours.process == process => Ok(opened.insert(ours).clone()),
+            Some(ours) if ours.is_ours() => Ok(Arc::clone(opened.insert(ours))),
             parents => {
                 std::mem::forget(parents);
-                let store = Arc::new(PostgresStore::new(&self.settings).map_err(|error| exception(&error))?);
-                let runtime = runtime::handle()?;
-                let lookup = Arc::new(Lookup::start(&store, self.settings.limits, &runtime));
-                let by_public_keys = self.is_signed_by_public_keys().then(|| {
-                    let keys = PublicKeys::default();
-                    let authenticator = Authenticator::new(&self.settings, &keys);
-                    let keeper = runtime.spawn(keys.keep(Arc::clone(&store)));
-                    Arc::new(ByPublicKeys { authenticator, _keeper: AbortOnDropHandle::new(keeper) })
-                });
-                Ok(opened.insert(Opened { process, store, lookup, by_public_keys }).clone())
+                let made = Opened::start(&self.settings, &runtime::handle()?);
+                let made = Arc::new(made.map_err(|error| exception(&error))?);
+                Ok(Arc::clone(opened.insert(made)))
             }
-        }
-    }
-}
-
-impl Core {
-    fn is_signed_by_public_keys(&self) -> bool {
-        self.settings.cookie_cache.as_ref().is_some_and(|cache| cache.strategy == Strategy::Jwks)
-    }
-}
-
-impl Opened {
-    fn end(self) {
-        if self.process == std::process::id() {
-            self.store.close();
-        } else {
-            std::mem::forget(self);
         }
     }
 }
@@ -213,73 +229,6 @@ impl Drop for Core {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-/// A token whose signature was good. Opaque: its repr says nothing.
-#[pyclass(frozen, module = "auth_middleware._core")]
-pub(super) struct SessionToken(signature::SessionToken);
-
-#[pymethods]
-impl SessionToken {
-    #[expect(clippy::unused_self, reason = "a method of Python's")]
-    fn __repr__(&self) -> &'static str {
-        "SessionToken(…)"
-    }
-}
-
-/// Why a request is nobody's.
-#[pyclass(frozen, get_all, module = "auth_middleware._core")]
-pub(super) struct Refused {
-    reason: &'static str,
-    detail: Option<String>,
-    is_anonymous: bool,
-}
-
-#[pymethods]
-impl Refused {
-    fn __repr__(&self) -> String {
-        format!("Refused(reason={:?})", self.reason)
-    }
-}
-
-impl From<Refusal> for Refused {
-    fn from(refusal: Refusal) -> Self {
-        let Refusal { reason, detail } = refusal;
-        Self { reason: reason.as_str(), detail, is_anonymous: reason.is_anonymous() }
-    }
-}
-
-/// Whom the store named: fields by name, made when they are asked for.
-#[pyclass(frozen, module = "auth_middleware._core")]
-pub(super) struct Found {
-    identity: Arc<Identity>,
-    own_fields: Arc<OwnFields>,
-}
-
-#[pymethods]
-impl Found {
-    #[getter]
-    fn user<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        user_dict(py, &self.identity.user, &self.own_fields)
-    }
-
-    #[getter]
-    fn session<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        session_dict(py, &self.identity.session, &self.own_fields)
-    }
-
-    #[expect(clippy::unused_self, reason = "a method of Python's")]
-    fn __repr__(&self) -> &'static str {
-        "Found(…)"
-    }
-}
-
-/// What `inspect` gives.
-#[derive(IntoPyObject)]
-enum Inspected {
-    Token(SessionToken),
-    Found(Found),
-    Refused(Refused),
 }
 
 /// A look-up under way. Each `wait()` is a future of its own.

@@ -3,8 +3,10 @@
 //! A tokio thread never takes the GIL on this path: one that wants it while Python is busy waits
 //! up to the 5 ms switch interval. It puts the outcome into a queue, and the first of a queue
 //! writes one byte to a socket that the event loop watches; the loop's own thread then resolves
-//! all that is ready. One bridge per event loop; it goes with the loop.
+//! all that is ready. Those who are woken together ask again together: what one turn of the loop asks
+//! for gathers until its end, and shares statements. One bridge per event loop; it goes with the loop.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
 use std::os::fd::AsRawFd as _;
@@ -15,23 +17,29 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::types::PyWeakrefReference;
 
 use super::errors::exception;
-use super::runtime;
+use super::{process, runtime};
 use crate::error::Error;
-use crate::lookup::Outcome;
+use crate::lookup::{Lookup, Outcome};
+
+pyo3::import_exception!(asyncio, InvalidStateError);
 
 /// What becomes of an outcome, on the loop's thread.
 pub(super) type Convert = Box<dyn FnOnce(Python<'_>, Outcome) -> PyResult<Py<PyAny>> + Send + Sync>;
 
-/// The bridge of one event loop. Calling it resolves what is ready.
+/// The bridge of one event loop. Calling it sends what has gathered and resolves what is ready.
 #[pyclass(frozen, weakref, module = "auth_middleware._core")]
 pub(super) struct Bridge {
     process: u32,
+    event_loop: Py<PyWeakrefReference>,
     ready: Arc<Ready>,
     bell: UnixStream,
     next: AtomicU64,
     expected: Mutex<HashMap<u64, Expected>>,
+    /// What this turn of the loop asks for, and goes to the store at its end.
+    gathering: Mutex<Vec<Arc<Lookup>>>,
 }
 
 /// What the loop's thread resolves when the outcome is there.
@@ -72,8 +80,9 @@ impl Ready {
 
     fn call_loop(&self) {
         Python::try_attach(|py| {
-            let (event_loop, bridge) = self.call.get(py)?;
-            event_loop.call_method1(py, pyo3::intern!(py, "call_soon_threadsafe"), (bridge,)).ok()
+            let Some((event_loop, bridge)) = self.call.get(py) else { return };
+            // Let go of in here: outside, the handle would hold the loop until somebody else attaches.
+            let _handle = event_loop.call_method1(py, pyo3::intern!(py, "call_soon_threadsafe"), (bridge,));
         });
     }
 }
@@ -116,6 +125,11 @@ impl Promise {
         Ok(true)
     }
 
+    fn abandon(&self) {
+        let futures = std::mem::take(&mut *lock(&self.0));
+        drop(futures);
+    }
+
     fn keep(&self, py: Python<'_>, result: PyResult<Py<PyAny>>) -> PyResult<()> {
         let mut state = lock(&self.0);
         let State::Waiting(futures) = std::mem::take(&mut *state) else { return Ok(()) };
@@ -129,22 +143,32 @@ impl Promise {
 impl Bridge {
     /// The bridge of the running event loop, made at its first use.
     pub(super) fn of_running_loop(py: Python<'_>) -> PyResult<Bound<'_, Self>> {
+        let event_loop = running_loop(py)?;
+        if let Some(bridge) = latest(&event_loop) {
+            return Ok(bridge);
+        }
+        let bridge = Self::of(&event_loop)?;
+        LATEST.replace(Some(PyWeakrefReference::new(&bridge)?.unbind()));
+        Ok(bridge)
+    }
+
+    fn of<'py>(event_loop: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
         static BRIDGES: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let py = event_loop.py();
         let bridges = BRIDGES
             .get_or_try_init(py, || {
                 py.import("weakref")?.getattr("WeakKeyDictionary")?.call0().map(Bound::unbind)
             })?
             .bind(py);
-        let event_loop = running_loop(py)?;
-        let known = bridges.call_method1(pyo3::intern!(py, "get"), (&event_loop,))?;
+        let known = bridges.call_method1("get", (event_loop,))?;
         if let Ok(bridge) = known.cast_into::<Self>()
-            && bridge.get().process == std::process::id()
+            && bridge.get().process == process::id()
         {
             return Ok(bridge);
         }
         forget_closed_loops(bridges)?;
-        let bridge = Self::build(py, &event_loop)?;
-        bridges.set_item(&event_loop, &bridge)?;
+        let bridge = Self::build(py, event_loop)?;
+        bridges.set_item(event_loop, &bridge)?;
         Ok(bridge)
     }
 
@@ -162,11 +186,13 @@ impl Bridge {
             call: PyOnceLock::new(),
         };
         let bridge = Self {
-            process: std::process::id(),
+            process: process::id(),
+            event_loop: PyWeakrefReference::new(event_loop)?.unbind(),
             ready: Arc::new(ready),
             bell,
             next: AtomicU64::new(0),
             expected: Mutex::default(),
+            gathering: Mutex::default(),
         };
         let bridge = Bound::new(py, bridge)?;
         match event_loop.call_method1(pyo3::intern!(py, "add_reader"), (watched, &bridge)) {
@@ -197,15 +223,40 @@ impl Bridge {
         (id, promise, move |outcome| ready.push(id, outcome))
     }
 
+    /// Has what gathers for this look-up sent at the end of the loop's turn.
+    pub(super) fn send_soon(slf: &Bound<'_, Self>, lookup: &Arc<Lookup>) -> PyResult<()> {
+        let mut gathering = lock(&slf.get().gathering);
+        if gathering.iter().any(|known| Arc::ptr_eq(known, lookup)) {
+            return Ok(());
+        }
+        gathering.push(Arc::clone(lookup));
+        drop(gathering);
+        running_loop(slf.py())?.call_method1(pyo3::intern!(slf.py(), "call_soon"), (slf,))?;
+        Ok(())
+    }
+
     /// Nobody expects this outcome any more.
     pub(super) fn forget(&self, id: u64) {
         lock(&self.expected).remove(&id);
+    }
+
+    /// Nobody expects anything: the loop was closed. Its futures hold the tasks that wait, and those
+    /// hold what they wait for and so us: a ring that Python's collector cannot see.
+    fn forget_all(&self) {
+        let expected = std::mem::take(&mut *lock(&self.expected));
+        for Expected { promise, .. } in expected.into_values() {
+            promise.abandon();
+        }
     }
 }
 
 #[pymethods]
 impl Bridge {
     fn __call__(&self, py: Python<'_>) -> PyResult<()> {
+        let gathered = std::mem::take(&mut *lock(&self.gathering));
+        for lookup in gathered {
+            lookup.send();
+        }
         self.silence();
         let outcomes = std::mem::take(&mut *lock(&self.ready.outcomes));
         let mut first_failure = Ok(());
@@ -231,13 +282,29 @@ impl Bridge {
     }
 }
 
+thread_local! {
+    /// The bridge that was asked for last on this thread, held weakly: nearly always it is the one.
+    static LATEST: RefCell<Option<Py<PyWeakrefReference>>> = const { RefCell::new(None) };
+}
+
+fn latest<'py>(event_loop: &Bound<'py, PyAny>) -> Option<Bound<'py, Bridge>> {
+    let py = event_loop.py();
+    let bridge =
+        LATEST.with_borrow(|latest| latest.as_ref()?.bind(py).upgrade())?.cast_into::<Bridge>().ok()?;
+    let its_own = bridge.get().event_loop.bind(py).upgrade()?;
+    (its_own.is(event_loop) && bridge.get().process == process::id()).then_some(bridge)
+}
+
 /// A loop that was closed with look-ups under way is held by their futures, and those by its bridge.
 /// A parent's loop is left as it is in a child: its sockets are the parent's.
 fn forget_closed_loops(bridges: &Bound<'_, PyAny>) -> PyResult<()> {
     let known: Vec<Bound<'_, PyAny>> = bridges.call_method0("keys")?.try_iter()?.collect::<PyResult<_>>()?;
     for event_loop in known {
         if event_loop.call_method0("is_closed")?.is_truthy()? {
-            bridges.del_item(event_loop)?;
+            let bridge = bridges.call_method1("pop", (event_loop, bridges.py().None()))?;
+            if let Ok(bridge) = bridge.cast_into::<Bridge>() {
+                bridge.get().forget_all();
+            }
         }
     }
     Ok(())
@@ -250,16 +317,17 @@ fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     function.bind(py).call0()
 }
 
-/// A future that was cancelled meanwhile wants nothing.
 fn resolve(py: Python<'_>, future: &Bound<'_, PyAny>, result: &PyResult<Py<PyAny>>) -> PyResult<()> {
-    if future.call_method0(pyo3::intern!(py, "done"))?.is_truthy()? {
-        return Ok(());
-    }
-    match result {
-        Ok(value) => future.call_method1(pyo3::intern!(py, "set_result"), (value,))?,
-        Err(error) => future.call_method1(pyo3::intern!(py, "set_exception"), (error.clone_ref(py),))?,
+    let resolved = match result {
+        Ok(value) => future.call_method1(pyo3::intern!(py, "set_result"), (value,)),
+        Err(error) => future.call_method1(pyo3::intern!(py, "set_exception"), (error.clone_ref(py),)),
     };
-    Ok(())
+    match resolved {
+        Ok(_) => Ok(()),
+        // It was cancelled meanwhile, and wants nothing.
+        Err(error) if error.is_instance_of::<InvalidStateError>(py) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Nothing panics while it holds one of these.

@@ -34,6 +34,10 @@ pub(super) struct SettingsDict {
     retry_after_seconds: i64,
     prepared_statements: String,
     freshness: String,
+    listen_database_url: Option<String>,
+    max_cached_sessions: i64,
+    max_age_seconds: f64,
+    heartbeat_seconds: f64,
     cache_strategy: String,
     cache_version: String,
 }
@@ -65,6 +69,10 @@ impl SettingsDict {
             retry_after_seconds: Some(self.retry_after_seconds),
             prepared_statements: Some(self.prepared_statements),
             freshness: Some(self.freshness),
+            listen_database_url: self.listen_database_url,
+            max_cached_sessions: Some(self.max_cached_sessions),
+            max_age_seconds: Some(self.max_age_seconds),
+            heartbeat_seconds: Some(self.heartbeat_seconds),
             cache_strategy: Some(self.cache_strategy),
             cache_version: Some(self.cache_version),
         }

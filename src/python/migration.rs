@@ -1,12 +1,13 @@
 //! Migrations as Python sees them; which there are, and their SQL, is Python's to say.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pyo3::prelude::*;
 
 use super::cold::awaitable;
 use super::errors::exception;
-use crate::settings::DatabaseUrl;
+use crate::settings::{DatabaseUrl, Table, Tables};
 use crate::store::postgres::Migrator;
 
 /// The migrations of one database.
@@ -16,8 +17,24 @@ pub(super) struct Migrations(Arc<Migrator>);
 #[pymethods]
 impl Migrations {
     #[new]
-    fn new(database_url: Option<&str>, schema: Option<String>) -> PyResult<Self> {
-        let migrator = DatabaseUrl::check(database_url).and_then(|database| Migrator::new(&database, schema));
+    #[pyo3(signature = (database_url, schema, user_table=None, session_table=None, user_columns=None,
+                        session_columns=None))]
+    fn new(
+        database_url: Option<&str>,
+        schema: Option<String>,
+        user_table: Option<String>,
+        session_table: Option<String>,
+        user_columns: Option<BTreeMap<String, String>>,
+        session_columns: Option<BTreeMap<String, String>>,
+    ) -> PyResult<Self> {
+        let table = |name, columns: Option<_>| Table {
+            name,
+            columns: columns.unwrap_or_default(),
+            ..Table::default()
+        };
+        let (user, session) = (table(user_table, user_columns), table(session_table, session_columns));
+        let tables = Tables { schema, user, session };
+        let migrator = DatabaseUrl::check(database_url).and_then(|database| Migrator::new(&database, tables));
         migrator.map(|migrator| Self(migrator.into())).map_err(|error| exception(&error))
     }
 
@@ -29,6 +46,31 @@ impl Migrations {
     fn apply<'py>(&self, py: Python<'py>, name: String, sql: String) -> PyResult<Bound<'py, PyAny>> {
         let migrator = Arc::clone(&self.0);
         awaitable(py, async move { migrator.apply(&name, &sql).await.map_err(|error| exception(&error)) })
+    }
+
+    fn apply_live<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let migrator = Arc::clone(&self.0);
+        awaitable(py, async move { migrator.apply_live().await.map_err(|error| exception(&error)) })
+    }
+
+    fn take_back_live<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let migrator = Arc::clone(&self.0);
+        awaitable(py, async move { migrator.take_back_live().await.map_err(|error| exception(&error)) })
+    }
+
+    fn live_state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let migrator = Arc::clone(&self.0);
+        awaitable(py, async move { migrator.live_state().await.map_err(|error| exception(&error)) })
+    }
+
+    fn live_sql<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let migrator = Arc::clone(&self.0);
+        awaitable(py, async move { migrator.live_sql().await.map_err(|error| exception(&error)) })
+    }
+
+    fn live_down_sql<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let migrator = Arc::clone(&self.0);
+        awaitable(py, async move { migrator.live_down_sql().await.map_err(|error| exception(&error)) })
     }
 
     #[expect(clippy::unused_self, reason = "a method of Python's")]

@@ -6,6 +6,9 @@ mod cold;
 mod convert;
 mod errors;
 mod migration;
+mod opened;
+mod outcome;
+mod process;
 mod runtime;
 
 /// The extension module `auth_middleware._core`; its types are told in `_core.pyi`.
@@ -14,7 +17,10 @@ mod _core {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use super::authenticator::{Core, Found, Pending, Refused, SessionToken, session_cookie_name};
+    use super::authenticator::{Core, Pending, session_cookie_name};
+
+    #[pymodule_export]
+    use super::outcome::{Found, Refused, SessionToken};
 
     #[pymodule_export]
     use super::migration::Migrations;
@@ -22,6 +28,7 @@ mod _core {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        super::process::notice_forks(module.py())?;
         super::runtime::stop_at_exit(module.py())
     }
 }

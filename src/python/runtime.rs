@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use super::errors::exception;
+use super::process;
 use crate::error::Error;
 
 /// What look-ups need besides: they wait for sockets more than they compute.
@@ -31,13 +32,13 @@ static ENDING: AtomicU32 = AtomicU32::new(0);
 
 /// Whether this process's interpreter is ending: there is nobody left to tell anything.
 pub(super) fn is_ending() -> bool {
-    ENDING.load(Ordering::Relaxed) == std::process::id()
+    ENDING.load(Ordering::Relaxed) == process::id()
 }
 
 /// The runtime of this process, made at first use.
 pub(super) fn handle() -> PyResult<Handle> {
     let mut holder = HOLDER.lock().unwrap_or_else(PoisonError::into_inner);
-    let process = std::process::id();
+    let process = process::id();
     if let Some(held) = holder.as_ref().filter(|held| held.process == process) {
         return Ok(held.runtime.handle().clone());
     }
@@ -66,10 +67,10 @@ pub(super) fn stop_at_exit(py: Python<'_>) -> PyResult<()> {
 
 #[pyfunction]
 fn stop(py: Python<'_>) {
-    ENDING.store(std::process::id(), Ordering::Relaxed);
+    ENDING.store(process::id(), Ordering::Relaxed);
     let held = HOLDER.lock().unwrap_or_else(PoisonError::into_inner).take();
     match held {
-        Some(held) if held.process == std::process::id() => {
+        Some(held) if held.process == process::id() => {
             py.detach(|| held.runtime.shutdown_timeout(Duration::from_secs(1)));
         }
         parents => std::mem::forget(parents),

@@ -98,23 +98,33 @@ impl DatabaseUrl {
     /// [`Error::Configuration`] when it is missing, or says what we cannot honour. No message
     /// holds its password.
     pub fn check(text: Option<&str>) -> Result<Self, Error> {
+        Self::check_as("DATABASE_URL", text)
+    }
+
+    /// The same for a setting of another name.
+    pub(super) fn check_as(setting: &str, text: Option<&str>) -> Result<Self, Error> {
+        Self::read(text).map_err(|what| Error::configuration(format!("{setting} {what}")))
+    }
+
+    /// Else what is wrong with it. No message shows the URL itself: it holds the password.
+    fn read(text: Option<&str>) -> Result<Self, String> {
         let text = given(text).ok_or_else(|| {
-            wrong("is not set: give the URL of the PostgreSQL database that Better Auth writes to")
+            String::from("is not set: give the URL of the PostgreSQL database that Better Auth writes to")
         })?;
         // libpq allows no host after the user, where a Unix socket is named by `?host=`.
         let url = Url::parse(&text.replacen("@/", "@localhost/", 1)).map_err(|_| {
-            wrong("is not a URL: write postgresql://user:password@host:5432/database, special characters percent-encoded")
+            String::from("is not a URL: write postgresql://user:password@host:5432/database, special characters percent-encoded")
         })?;
         let scheme = url.scheme().split('+').next().unwrap_or_default();
         if !matches!(scheme, "postgresql" | "postgres") {
-            return Err(wrong(format!("has the scheme {scheme:?}: only postgresql:// is supported")));
+            return Err(format!("has the scheme {scheme:?}: only postgresql:// is supported"));
         }
         let mut read = Self::from_authority(&url)?;
         for (key, value) in url.query_pairs() {
             read.apply(&key, &value)?;
         }
         if read.user.is_empty() {
-            return Err(wrong("names no user: write postgresql://user:password@host/database"));
+            return Err(String::from("names no user: write postgresql://user:password@host/database"));
         }
         if read.database.is_empty() {
             read.database.clone_from(&read.user);
@@ -122,10 +132,10 @@ impl DatabaseUrl {
         Ok(read)
     }
 
-    fn from_authority(url: &Url) -> Result<Self, Error> {
+    fn from_authority(url: &Url) -> Result<Self, String> {
         let host = decoded(url.host_str().unwrap_or_default())?;
         if host.contains(',') {
-            return Err(wrong(
+            return Err(String::from(
                 "names several hosts: name the primary alone, since a standby may not know of a sign-out yet",
             ));
         }
@@ -146,7 +156,7 @@ impl DatabaseUrl {
         })
     }
 
-    fn apply(&mut self, key: &str, value: &str) -> Result<(), Error> {
+    fn apply(&mut self, key: &str, value: &str) -> Result<(), String> {
         match key {
             "host" => self.host = host_of(value),
             "port" => self.port = value.parse().map_err(|_| bad_value(key, value, "a port number"))?,
@@ -188,15 +198,15 @@ impl DatabaseUrl {
             | "client_encoding" => {}
             "target_session_attrs" if matches!(value, "any" | "primary" | "read-write") => {}
             _ if !is_showable(key) => {
-                return Err(wrong(
+                return Err(String::from(
                     "holds an unescaped character, '?' perhaps, in its password: percent-encode it (%3F)",
                 ));
             }
             _ => {
-                return Err(wrong(format!(
+                return Err(format!(
                     "has the parameter {key:?}, which is not supported here: leave it out, or give this \
                      application a DATABASE_URL of its own"
-                )));
+                ));
             }
         }
         Ok(())
@@ -221,12 +231,12 @@ fn host_of(text: &str) -> Host {
     Host::Tcp(text.trim_start_matches('[').trim_end_matches(']').to_owned())
 }
 
-fn decoded(text: &str) -> Result<String, Error> {
+fn decoded(text: &str) -> Result<String, String> {
     let decoded = percent_decode_str(text).decode_utf8();
-    decoded.map(Into::into).map_err(|_| wrong("holds a percent-escape that is not UTF-8"))
+    decoded.map(Into::into).map_err(|_| String::from("holds a percent-escape that is not UTF-8"))
 }
 
-fn ssl_mode(key: &str, value: &str) -> Result<SslMode, Error> {
+fn ssl_mode(key: &str, value: &str) -> Result<SslMode, String> {
     match value {
         "disable" | "false" | "0" => Ok(SslMode::Disable),
         "allow" | "prefer" => Ok(SslMode::Prefer),
@@ -238,7 +248,7 @@ fn ssl_mode(key: &str, value: &str) -> Result<SslMode, Error> {
     }
 }
 
-fn channel_binding(key: &str, value: &str) -> Result<ChannelBinding, Error> {
+fn channel_binding(key: &str, value: &str) -> Result<ChannelBinding, String> {
     match value {
         "disable" => Ok(ChannelBinding::Disable),
         "prefer" => Ok(ChannelBinding::Prefer),
@@ -247,18 +257,13 @@ fn channel_binding(key: &str, value: &str) -> Result<ChannelBinding, Error> {
     }
 }
 
-fn bad_value(key: &str, value: &str, wanted: &str) -> Error {
+fn bad_value(key: &str, value: &str, wanted: &str) -> String {
     // A password with an unescaped '&' or '?' can end up here.
     let shown = if is_showable(value) { value } else { "…" };
-    wrong(format!("has {key}={shown:?}: use {wanted}"))
+    format!("has {key}={shown:?}: use {wanted}")
 }
 
 /// Whether a text looks like one of libpq's words, and not like a piece of a password.
 fn is_showable(text: &str) -> bool {
     text.len() <= 32 && text.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'_' | b'-'))
-}
-
-/// No message shows the URL itself: it holds the password.
-fn wrong(what: impl fmt::Display) -> Error {
-    Error::configuration(format!("DATABASE_URL {what}"))
 }

@@ -1,18 +1,18 @@
 //! What the operator configured. Every rule is checked once, here; what comes out is typed,
 //! and a wrong value is one [`Error::Configuration`] that names the setting and the mend.
 
-mod cookie_cache;
 mod cookie_names;
 mod database_url;
+mod freshness;
 mod secret;
 mod trusted_origins;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-pub use cookie_cache::{CookieCacheSettings, Strategy};
 pub use cookie_names::{CookieNames, CookieOptions};
 pub use database_url::{ChannelBinding, DatabaseUrl, Host, RootCertificates, SslMode};
+pub use freshness::{CookieCacheSettings, FeedSettings, Freshness, LiveCacheSettings, Strategy};
 pub use secret::{Secret, Secrets};
 pub use trusted_origins::{OriginPattern, TrustedOrigins, is_https};
 
@@ -40,6 +40,10 @@ pub struct RawSettings {
     pub user_fields: Vec<OwnField>,
     pub session_fields: Vec<OwnField>,
     pub freshness: Option<String>,
+    pub listen_database_url: Option<String>,
+    pub max_cached_sessions: Option<i64>,
+    pub max_age_seconds: Option<f64>,
+    pub heartbeat_seconds: Option<f64>,
     pub cache_strategy: Option<String>,
     pub cache_version: Option<String>,
     pub pool_size: Option<i64>,
@@ -58,8 +62,8 @@ pub struct Settings {
     pub secrets: Secrets,
     /// What the cookies are called.
     pub cookie_names: CookieNames,
-    /// How the cookie cache is read; None where every answer comes from the store.
-    pub cookie_cache: Option<CookieCacheSettings>,
+    /// Where answers may come from.
+    pub freshness: Freshness,
     /// Which pages may speak for a user.
     pub trusted_origins: TrustedOrigins,
     /// Where to look for the tables.
@@ -165,14 +169,10 @@ impl Settings {
             name: raw.cookie_name.as_deref(),
             cache_name: raw.cache_cookie_name.as_deref(),
         })?;
-        let cookie_cache = cookie_cache::check(
-            raw.freshness.as_deref(),
-            raw.cache_strategy.as_deref(),
-            raw.cache_version.as_deref(),
-            base_url.is_some(),
-        )?;
-        let (trusted_origins, warnings) = TrustedOrigins::check(base_url.as_ref(), &raw.trusted_origins)?;
+        let (trusted_origins, mut warnings) = TrustedOrigins::check(base_url.as_ref(), &raw.trusted_origins)?;
         let database = DatabaseUrl::check(raw.database_url.as_deref())?;
+        let (freshness, warning) = Freshness::check(&raw, &database, base_url.is_some())?;
+        warnings.extend(warning);
         let prepared_statements = check_prepared(raw.prepared_statements.as_deref(), &database)?;
         let limits = Limits {
             pool_size: count("pool_size", raw.pool_size, 2, 1..=1000)?,
@@ -191,7 +191,7 @@ impl Settings {
             user: check_table("user", raw.user_table, raw.user_columns, raw.user_fields)?,
             session: check_table("session", raw.session_table, raw.session_columns, raw.session_fields)?,
         };
-        Ok(Self { database, secrets, cookie_names, cookie_cache, trusted_origins, tables, limits, warnings })
+        Ok(Self { database, secrets, cookie_names, freshness, trusted_origins, tables, limits, warnings })
     }
 }
 

@@ -69,6 +69,70 @@ fn every_wrong_value_names_its_setting_and_shows_no_secret() {
 }
 
 #[test]
+fn every_wrong_value_of_freshness_names_its_setting_and_shows_no_password() {
+    let cases: [(&str, Spoil); 12] = [
+        ("AUTH_MIDDLEWARE_FRESHNESS", |raw| raw.freshness = Some("alive".into())),
+        ("AUTH_MIDDLEWARE_FRESHNESS", |raw| raw.freshness = Some("0".into())),
+        ("AUTH_MIDDLEWARE_FRESHNESS", |raw| raw.freshness = Some("-1".into())),
+        ("AUTH_MIDDLEWARE_FRESHNESS", |raw| raw.freshness = Some("NaN".into())),
+        ("AUTH_MIDDLEWARE_FRESHNESS", |raw| raw.freshness = Some("86401".into())),
+        ("AUTH_MIDDLEWARE_MAX_CACHED_SESSIONS", |raw| raw.max_cached_sessions = Some(0)),
+        ("AUTH_MIDDLEWARE_MAX_AGE_SECONDS", |raw| raw.max_age_seconds = Some(0.0)),
+        ("AUTH_MIDDLEWARE_HEARTBEAT_SECONDS", |raw| raw.heartbeat_seconds = Some(f64::INFINITY)),
+        ("AUTH_MIDDLEWARE_LISTEN_DATABASE_URL", |raw| raw.listen_database_url = Some("hunter2".into())),
+        ("AUTH_MIDDLEWARE_LISTEN_DATABASE_URL", |raw| {
+            raw.listen_database_url = Some("mysql://a:hunter2@b/c".into());
+        }),
+        ("sslmode", |raw| raw.listen_database_url = Some("postgresql://a:hunter2@b/c?sslmode=maybe".into())),
+        ("several hosts", |raw| raw.listen_database_url = Some("postgresql://a:hunter2@b,c/d".into())),
+    ];
+    for (wanted, spoil) in cases {
+        let mut raw = RawSettings { freshness: Some("live".into()), ..raw() };
+        spoil(&mut raw);
+        let message = refused(raw);
+        assert!(message.contains(wanted), "{message:?} does not name {wanted}");
+        assert!(!message.contains("hunter2"), "{message:?} shows a password");
+    }
+}
+
+#[test]
+fn a_pooler_that_is_known_to_be_one_cannot_be_listened_through_and_every_request_asks_the_store() {
+    let direct = "postgresql://u:hunter2@ep-x.eu-1.aws.neon.tech/app";
+    let neons = "postgresql://u:hunter2@ep-x-pooler.eu-1.aws.neon.tech/app?sslmode=require";
+    let told = "postgresql://u:hunter2@pgbouncer:6432/app?pgbouncer=true";
+    let live = |url: &str, listen: Option<&str>| {
+        let raw = RawSettings {
+            database_url: Some(url.into()),
+            freshness: Some("live".into()),
+            listen_database_url: listen.map(String::from),
+            ..raw()
+        };
+        let Ok(settings) = Settings::check(raw) else { panic!("refused: {url}") };
+        (settings.freshness.live_cache().is_some(), settings.warnings)
+    };
+    for pooled in [neons, told] {
+        for (url, listen, setting) in [
+            (pooled, None, "as DATABASE_URL names one"),
+            (direct, Some(pooled), "as AUTH_MIDDLEWARE_LISTEN_DATABASE_URL names one"),
+        ] {
+            let (is_live, warnings) = live(url, listen);
+            let [warning] = &warnings[..] else { panic!("{warnings:?}") };
+            assert!(
+                warning.contains(setting) && warning.contains("every request asks the store"),
+                "{warning}"
+            );
+            assert!(!is_live && !warning.contains("hunter2"), "{warning}");
+        }
+        assert_eq!(live(pooled, Some(direct)), (true, vec![]));
+    }
+    for url in
+        [direct, "postgresql://u@my-pooler.example.com/app", "postgresql://u@ep-pooler-x.neon.tech/app"]
+    {
+        assert_eq!(live(url, None), (true, vec![]), "{url}");
+    }
+}
+
+#[test]
 fn every_pattern_that_trusts_everybody_is_refused() {
     for pattern in [
         "*",

@@ -1,11 +1,16 @@
-//! 6 — What does the database say of these tokens? One trait, so that one contract holds for
+//! What does the database say of these tokens? One trait, so that one contract holds for
 //! every store.
 
 pub mod memory;
 pub mod postgres;
 
+mod change;
+mod follower;
+
 use std::sync::Arc;
 
+pub use self::change::{Change, Key, SessionKey, UserKey};
+pub use self::follower::{Feed, Follower};
 use crate::error::Error;
 use crate::identity::Identity;
 use crate::signature::SessionToken;

@@ -71,7 +71,7 @@ def test_without_a_lifespan_the_first_request_opens(who: SignedIn) -> None:
 @pytest.mark.usefixtures("default")
 def test_open_and_close_fit_into_a_lifespan_of_ones_own(start: Start, database: Database, who: SignedIn) -> None:
     connections = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'auth_middleware' AND datname = %s"
-    name = database.dsn.rpartition("/")[2]
+    name = database.name
     during: list[int] = []
 
     @asynccontextmanager
@@ -87,7 +87,7 @@ def test_open_and_close_fit_into_a_lifespan_of_ones_own(start: Start, database: 
 
 def test_closing_ends_every_connection(auth: Auth, database: Database, who: SignedIn) -> None:
     connections = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'auth_middleware' AND datname = %s"
-    name = database.dsn.rpartition("/")[2]
+    name = database.name
     with TestClient(guarded(auth)) as client:
         assert client.get("/required", headers=who.headers).status_code == 200
         assert database.fetch(connections, name) != [(0,)]

@@ -25,6 +25,10 @@ VARIABLES = {
     "AUTH_MIDDLEWARE_CACHE_COOKIE_NAME": ("cache_cookie_name", "sid_data"),
     "AUTH_MIDDLEWARE_PREVIOUS_SECRETS": ("previous_secrets", SECRET),
     "AUTH_MIDDLEWARE_FRESHNESS": ("freshness", "cookie_cache"),
+    "AUTH_MIDDLEWARE_LISTEN_DATABASE_URL": ("listen_database_url", "postgresql://app@localhost/app"),
+    "AUTH_MIDDLEWARE_MAX_CACHED_SESSIONS": ("max_cached_sessions", "7"),
+    "AUTH_MIDDLEWARE_MAX_AGE_SECONDS": ("max_age_seconds", "1.5"),
+    "AUTH_MIDDLEWARE_HEARTBEAT_SECONDS": ("heartbeat_seconds", "1.5"),
     "AUTH_MIDDLEWARE_CACHE_STRATEGY": ("cache_strategy", "jwe"),
     "AUTH_MIDDLEWARE_CACHE_VERSION": ("cache_version", "2"),
     "AUTH_MIDDLEWARE_SECURE_COOKIES": ("secure_cookies", "true"),
@@ -48,6 +52,9 @@ VALUES = {
     "pool_size": 7,
     "lookup_timeout_seconds": 1.5,
     "max_waiting": 7,
+    "max_cached_sessions": 7,
+    "max_age_seconds": 1.5,
+    "heartbeat_seconds": 1.5,
     "retry_after_seconds": 7,
 }
 

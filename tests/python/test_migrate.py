@@ -18,7 +18,7 @@ from psycopg.types.json import Jsonb
 from auth_middleware import SchemaError
 from auth_middleware._core import Migrations
 from auth_middleware.cli import main
-from auth_middleware.cli.migrate import MIGRATIONS
+from auth_middleware.cli.migrate import MIGRATIONS, PURPOSES
 from dev.postgres import EmbeddedPostgres, execute, fetch
 
 BETTER_AUTH = ["account", "session", "user", "verification"]
@@ -114,7 +114,7 @@ def with_search_path(dsn: str, path: str) -> str:
 def test_without_a_name_it_tells_what_is_open_and_writes_nothing(migrate: Callable[..., Ran], dsn: str) -> None:
     ran = migrate()
     assert ran.status == 0
-    assert [line.split()[:2] for line in ran.out.splitlines()] == [[name, "open"] for name in MIGRATIONS]
+    assert [line.split()[:2] for line in ran.out.splitlines()] == [[name, "open"] for name in PURPOSES]
     assert tables(dsn) == []
 
 
@@ -457,4 +457,4 @@ def test_the_command_is_the_packages_own() -> None:
     help_text = subprocess.run(
         [sys.executable, "-m", "auth_middleware", "migrate", "--help"], check=True, stdout=subprocess.PIPE, text=True
     ).stdout
-    assert all(name in help_text for name in MIGRATIONS)
+    assert all(name in help_text for name in PURPOSES)

@@ -7,12 +7,14 @@ from collections.abc import Generator
 
 import pytest
 
-from auth_middleware import Identity
+from auth_middleware import Auth, Identity
 from dev.postgres import EmbeddedPostgres, execute
 from tests.python.conftest import MakeAuthFor
 from tests.support import tables
 from tests.support.cookies import new_token, signed
 from tests.support.databases import Database
+from tests.support.polling import until
+from tests.support.wire import CountingProxy, counting_proxy
 
 ODD_TOKENS = [
     "NULL",
@@ -129,3 +131,50 @@ async def test_cancelling_one_request_leaves_the_others_of_its_batch_alone(
     assert [isinstance(each, Identity) and each.user.id for each in found[1::2]] == [
         who.user_id for who in everybody[1::2]
     ]
+
+
+async def asked_together(
+    auth: Auth, database: Database, proxy: CountingProxy, values: list[str]
+) -> tuple[list[Identity | None], int]:
+    """What is found while one look-up is under way and the others wait, and how many statements that took."""
+    before = proxy.statements
+    with database.locked() as blocked:
+        asked = [asyncio.create_task(auth.validate_session(values[0]))]
+        await until(lambda: blocked() == 1)
+        asked += [asyncio.create_task(auth.validate_session(value)) for value in values[1:]]
+        await asyncio.sleep(0)
+    found = await asyncio.gather(*asked)
+    return found, proxy.statements - before
+
+
+@pytest.mark.parametrize(("others", "statements"), [(1, 2), (64, 2), (65, 3), (128, 3)])
+async def test_what_waits_is_asked_with_one_statement_for_64_tokens(
+    database: Database, auth_for: MakeAuthFor, others: int, statements: int
+) -> None:
+    who = database.sign_in()
+    values = [who.cookie_value, *(signed(new_token()) for _ in range(others - 1)), who.cookie_value]
+    with counting_proxy(database.dsn) as proxy:
+        auth = auth_for(proxy.dsn, pool_size=1, lookup_timeout_seconds=30)
+        assert await auth.validate_session(who.cookie_value)
+        found, asked = await asked_together(auth, database, proxy, values)
+    assert users(found) == [who.user_id, *[None] * (others - 1), who.user_id]
+    assert asked == statements
+
+
+async def test_a_value_that_the_server_cannot_read_makes_the_batch_ask_one_by_one(
+    empty_database: Database, auth_for: MakeAuthFor
+) -> None:
+    empty_database.execute(tables.plain(id_type="integer", user_id_type="text"))
+    tokens = [new_token() for _ in range(10)]
+    for number, token in enumerate(tokens):
+        user_id = "not a number" if number == 4 else None
+        empty_database.execute(tables.person(str(number), token, session_user_id=user_id))
+    with counting_proxy(empty_database.dsn) as proxy:
+        auth = auth_for(proxy.dsn, pool_size=1, lookup_timeout_seconds=30)
+        assert await auth.validate_session(signed(tokens[0]))
+        found, asked = await asked_together(auth, empty_database, proxy, [signed(token) for token in tokens])
+        assert users(found) == [*"0123", None, *"56789"]
+        # The first alone, the nine others together, and then each.
+        assert asked == 1 + 1 + 9
+        _, asked = await asked_together(auth, empty_database, proxy, [signed(token) for token in tokens[5:]])
+        assert asked == 2

@@ -116,7 +116,7 @@ async def test_times_mean_the_same_whatever_the_connections_zone(
         SET timezone = 'UTC';
         UPDATE "user" SET created_at = '2026-07-01 12:34:56.789';
         UPDATE session SET expires_at = '2999-07-01 00:00:00';
-        ALTER DATABASE "{empty_database.dsn.rpartition("/")[2]}" SET timezone = '{zone}';
+        ALTER DATABASE "{empty_database.name}" SET timezone = '{zone}';
     """)
     assert empty_database.fetch("SHOW timezone") == [(zone,)]
     identity = await auth_for(empty_database.dsn).validate_session(signed(token))

@@ -1,13 +1,14 @@
 """Tables that change under a running instance are looked at anew: no restart, and nobody signed out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 import pytest
 
-from auth_middleware import Auth, AuthUser, SchemaError
+from auth_middleware import Auth, AuthUser, SchemaError, StoreUnavailable
 from tests.python.conftest import MakeAuthFor
 from tests.support.databases import TABLES, Database
 from tests.support.polling import first_answer
+from tests.support.wire import CountingProxy, counting_proxy
 
 UUID = "4f9c4a1e-7d0f-4b61-9f0f-6c1f0a3b2d11"
 
@@ -112,3 +113,64 @@ async def test_a_time_that_becomes_text_is_an_error_and_nobody_is_signed_out(
     database.execute("ALTER TABLE session ALTER expires_at TYPE text")
     with pytest.raises(SchemaError):
         await auth.validate_session(who.cookie_value)
+
+
+@pytest.fixture
+def proxy(database: Database) -> Generator[CountingProxy]:
+    with counting_proxy(database.dsn) as proxy:
+        yield proxy
+
+
+async def test_changed_tables_cost_one_look_at_the_catalog_and_one_more_try(
+    database: Database, auth_for: MakeAuthFor, proxy: CountingProxy
+) -> None:
+    who = database.sign_in()
+    auth = auth_for(proxy.dsn, pool_size=1)
+    assert await auth.validate_session(who.cookie_value)
+    database.execute('ALTER TABLE session RENAME user_id TO "userId"')
+    for statements in (3, 1):
+        before = proxy.statements
+        assert await auth.validate_session(who.cookie_value)
+        assert proxy.statements - before == statements
+
+
+async def test_tables_that_are_no_longer_better_auths_are_not_tried_again(
+    database: Database, auth_for: MakeAuthFor, proxy: CountingProxy
+) -> None:
+    who = database.sign_in()
+    auth = auth_for(proxy.dsn, pool_size=1)
+    assert await auth.validate_session(who.cookie_value)
+    database.execute("ALTER TABLE session RENAME user_id TO owner_id")
+    before = proxy.statements
+    with pytest.raises(SchemaError):
+        await auth.validate_session(who.cookie_value)
+    assert proxy.statements - before == 2  # the one that failed, and the catalog's
+
+
+@pytest.mark.parametrize("code", ["0A000", "26000", "42P01", "42703", "42883"])
+async def test_an_error_of_changed_tables_that_stays_is_tried_once_more_and_is_nobodys_end(
+    database: Database, auth_for: MakeAuthFor, proxy: CountingProxy, code: str
+) -> None:
+    """A view that fails with the code as long as it is told to."""
+    who = database.sign_in()
+    database.execute(f"""
+        CREATE TABLE trouble (code text);
+        CREATE FUNCTION image() RETURNS text LANGUAGE plpgsql AS $$
+            BEGIN
+                IF EXISTS (SELECT FROM trouble) THEN RAISE 'as told' USING errcode = '{code}'; END IF;
+                RETURN NULL;
+            END
+        $$;
+        ALTER TABLE "user" RENAME TO stored_user;
+        CREATE VIEW "user" AS
+            SELECT id, name, email, email_verified, image() AS image, created_at, updated_at FROM stored_user
+    """)
+    auth = auth_for(proxy.dsn, pool_size=1)
+    assert await auth.validate_session(who.cookie_value)
+    database.execute("INSERT INTO trouble VALUES ('x')")
+    before = proxy.statements
+    with pytest.raises(StoreUnavailable):
+        await auth.validate_session(who.cookie_value)
+    assert proxy.statements - before == 3
+    database.execute("DELETE FROM trouble")
+    assert await auth.validate_session(who.cookie_value)

@@ -20,8 +20,8 @@ SHOWS_ALL = "CREATE POLICY all_rows ON session FOR SELECT USING (true)"
 def reader(database: Database, role: Role) -> Role:
     """May read the two tables and nothing else."""
     database.execute(f"""
-        REVOKE ALL ON DATABASE "{database.dsn.rpartition("/")[2]}" FROM PUBLIC;
-        GRANT CONNECT ON DATABASE "{database.dsn.rpartition("/")[2]}" TO {role.name};
+        REVOKE ALL ON DATABASE "{database.name}" FROM PUBLIC;
+        GRANT CONNECT ON DATABASE "{database.name}" TO {role.name};
         GRANT SELECT ON "user", session TO {role.name};
     """)
     return role

@@ -38,7 +38,7 @@ async def test_a_direct_connection_names_its_statement_and_uses_it_again(
 async def test_a_unix_socket_could_be_a_poolers(
     postgres: EmbeddedPostgres, database: Database, auth_for: MakeAuthFor
 ) -> None:
-    dsn = postgres.socket_dsn(database.dsn.rpartition("/")[2])
+    dsn = postgres.socket_dsn(database.name)
     assert await named_statements(database, auth_for, dsn) == 0
 
 

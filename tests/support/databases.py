@@ -46,6 +46,10 @@ class Database:
     def __init__(self, dsn: str) -> None:
         self.dsn = dsn
 
+    @property
+    def name(self) -> str:
+        return self.dsn.rpartition("/")[2]
+
     def execute(self, command: str) -> None:
         execute(self.dsn, command)
 

@@ -2,8 +2,11 @@
 
 import asyncio
 import multiprocessing
-from collections.abc import Sequence
+import os
+import signal
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -33,6 +36,20 @@ class ApplicationProcess:
     def start_asking(self, cookie_values: Sequence[str]) -> "Future[list[Answer]]":
         """Look-ups, all at once; meanwhile the caller goes on."""
         return self._executor.submit(_ask_all, list(cookie_values))
+
+    def kept_answers(self) -> int:
+        """How many of its answers so far were none of the store's."""
+        return self._executor.submit(_kept_answers).result()
+
+    @contextmanager
+    def paused(self) -> Generator[None]:
+        """It stands still in here, all its threads; what it is asked meanwhile it finds when it goes on."""
+        process = self._executor.submit(os.getpid).result()
+        os.kill(process, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(process, signal.SIGCONT)
 
     def __enter__(self) -> Self:
         return self
@@ -68,3 +85,8 @@ def _ask_all(cookie_values: list[str]) -> list[Answer]:
         return await asyncio.gather(*map(ask, cookie_values))
 
     return runner.run(ask_all())
+
+
+def _kept_answers() -> int:
+    auth: Auth = _here["auth"]
+    return auth.counters["live_cache"]

@@ -16,6 +16,14 @@ CREATE TABLE "session" (
 );
 """
 
+# Tells which of the server's processes answered.
+NAMED_BY_ITS_SERVER = """
+ALTER TABLE "user" RENAME TO stored_user;
+CREATE VIEW "user" AS
+    SELECT id, pg_backend_pid()::text AS name, email, email_verified, image, created_at, updated_at
+    FROM stored_user
+"""
+
 
 def plain(
     *, schema: str = "public", id_type: str = "text", user_id_type: str | None = None, time: str = "timestamptz"

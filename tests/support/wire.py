@@ -1,23 +1,45 @@
-"""A proxy before PostgreSQL that counts the statements which pass."""
+"""Proxies before PostgreSQL: one counts what passes and can stop to say anything, one changes the answers."""
 
+import multiprocessing
 import socket
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
+from typing import IO, Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
-EXECUTE, SIMPLE_QUERY = b"E", b"Q"
+EXECUTE, SIMPLE_QUERY, DATA_ROW = b"E", b"Q", b"D"
+
+Row = list[bytes | None]
+
+
+class Counter(Protocol):
+    value: int
+
+
+class Number:
+    value = 0
 
 
 class CountingProxy:
-    """`statements` counts each one that a client had executed, prepared or not."""
+    """`statements` counts each one that a client had executed, prepared or not.
 
-    def __init__(self, dsn: str) -> None:
+    `frozen` keeps every connection open and lets nothing through to the client: a network that died silently.
+    """
+
+    def __init__(self, dsn: str, counter: Counter | None = None) -> None:
         self._parts = urlsplit(dsn)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._sockets: list[socket.socket] = []
-        self.statements = 0
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._counter = Number() if counter is None else counter  # a RawValue of 0 is false
+        self._flows = threading.Event()
+        self._flows.set()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
+
+    @property
+    def statements(self) -> int:
+        return self._counter.value
 
     @property
     def dsn(self) -> str:
@@ -25,7 +47,22 @@ class CountingProxy:
         userinfo = self._parts.netloc.rpartition("@")[0]
         return urlunsplit(self._parts._replace(netloc=f"{userinfo}@127.0.0.1:{port}"))
 
+    def freeze(self) -> None:
+        self._flows.clear()
+
+    @contextmanager
+    def frozen(self) -> Generator[None]:
+        self.freeze()
+        try:
+            yield
+        finally:
+            self._flows.set()
+
     def close(self) -> None:
+        self._flows.set()
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._accepting.join()  # whoever came until now is among the sockets
         for each in (self._listener, *self._sockets):
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
@@ -35,14 +72,16 @@ class CountingProxy:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
+                self._sockets.append(client)
                 server = socket.create_connection((self._parts.hostname or "", self._parts.port or 0))
-                self._sockets += [client, server]
+                self._sockets.append(server)
                 threading.Thread(target=self._to_server, args=(client, server), daemon=True).start()
                 threading.Thread(target=self._to_client, args=(server, client), daemon=True).start()
 
     def _to_client(self, server: socket.socket, client: socket.socket) -> None:
         with suppress(OSError):
             while data := server.recv(65536):
+                self._flows.wait()
                 client.sendall(data)
 
     def _to_server(self, client: socket.socket, server: socket.socket) -> None:
@@ -50,12 +89,52 @@ class CountingProxy:
         # packet) have no type.
         with suppress(OSError), client.makefile("rb") as stream:
             has_started = False
-            while header := stream.read(5 if has_started else 4):
-                content = stream.read(int.from_bytes(header[-4:]) - 4)
+            while message := _message(stream, 5 if has_started else 4):
+                header, content = message
                 # Counted before it is sent: whoever has the answer finds the number right.
-                self.statements += has_started and header[:1] in (EXECUTE, SIMPLE_QUERY)
+                self._counter.value += has_started and header[:1] in (EXECUTE, SIMPLE_QUERY)
                 server.sendall(header + content)
                 has_started = has_started or content[:2] == b"\0\3"
+
+
+class TamperingProxy(CountingProxy):
+    """Gives each row of an answer to `change`, which returns what the client gets of it; without TLS."""
+
+    def __init__(self, dsn: str) -> None:
+        super().__init__(f"{dsn}?sslmode=disable")
+        self.change: Callable[[Row], list[Row]] = lambda row: [row]
+
+    def _to_client(self, server: socket.socket, client: socket.socket) -> None:
+        with suppress(OSError), server.makefile("rb") as stream:
+            while message := _message(stream, 5):
+                header, content = message
+                if header[:1] != DATA_ROW:
+                    client.sendall(header + content)
+                    continue
+                for row in self.change(_columns(content)):
+                    client.sendall(_data_row(row))
+
+
+def _message(stream: IO[bytes], header_bytes: int) -> tuple[bytes, bytes] | None:
+    header = stream.read(header_bytes)
+    return (header, stream.read(int.from_bytes(header[-4:]) - 4)) if header else None
+
+
+def _columns(content: bytes) -> Row:
+    row: Row = []
+    at = 2
+    for _ in range(int.from_bytes(content[:2])):
+        length = int.from_bytes(content[at : at + 4], signed=True)
+        at += 4
+        row.append(None if length < 0 else content[at : at + length])
+        at += max(length, 0)
+    return row
+
+
+def _data_row(row: Row) -> bytes:
+    columns = [b"\xff" * 4 if each is None else len(each).to_bytes(4) + each for each in row]
+    content = len(row).to_bytes(2) + b"".join(columns)
+    return DATA_ROW + (len(content) + 4).to_bytes(4) + content
 
 
 @contextmanager
@@ -65,3 +144,36 @@ def counting_proxy(dsn: str) -> Generator[CountingProxy]:
         yield proxy
     finally:
         proxy.close()
+
+
+@contextmanager
+def tampering_proxy(dsn: str) -> Generator[TamperingProxy]:
+    proxy = TamperingProxy(dsn)
+    try:
+        yield proxy
+    finally:
+        proxy.close()
+
+
+@contextmanager
+def counting_process(dsn: str) -> Generator[tuple[str, Counter]]:
+    """A CountingProxy in a process of its own: it goes on while nobody here may run, and its count, in shared memory,
+    is read without letting anybody run. Gives the DSN and the count."""
+    context = multiprocessing.get_context("spawn")
+    counter: Any = context.RawValue("q", 0)
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(dsn, counter, theirs), daemon=True)
+    process.start()
+    try:
+        yield ours.recv(), counter
+    finally:
+        process.terminate()
+        process.join()
+        process.close()
+        ours.close()
+        theirs.close()
+
+
+def _serve(dsn: str, counter: Any, told: Any) -> None:
+    told.send(CountingProxy(dsn, counter).dsn)
+    threading.Event().wait()

@@ -241,3 +241,18 @@ def test_an_outage_of_the_pooler(site: Site, make_pooler: MakePooler) -> None:
         pooler.stop()
         pooler.start()
         assert shop.ask(site.cookie_values[0]) == Answer("0 of shop")
+
+
+def test_a_statement_that_somebody_deallocated_is_named_anew(site: Site, make_pooler: MakePooler) -> None:
+    pooler = make_pooler()
+    ada, *_ = site.cookie_values
+    with site.both_servers(pooler) as servers:
+        one, _ = servers
+    with site.application(pooler, "shop", prepared_statements="on", pool_size=1) as shop, site.only(pooler, one):
+        assert shop.ask(ada) == Answer("0 of shop")
+        for _ in range(3):
+            with psycopg.connect(pooler.dsn(site.database), prepare_threshold=None, autocommit=True) as other:
+                assert len(prepared_on(other)) == 1
+                other.execute("DEALLOCATE ALL")
+            # 26000, a new look at the catalog, and a statement of a name that was never used.
+            assert shop.ask(ada) == Answer("0 of shop")

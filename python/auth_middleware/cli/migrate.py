@@ -1,12 +1,12 @@
-"""migrate: the tables that Better Auth writes to, made by a person's own decision; and users from Stack Auth."""
+"""migrate: the tables that Better Auth writes to, made by a person's own decision; users from Stack Auth; triggers."""
 
 import argparse
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from importlib.resources import files
 from typing import TYPE_CHECKING, NamedTuple
 
 from auth_middleware._core import Migrations
+from auth_middleware.errors import ConfigurationError, SchemaError
 from auth_middleware.settings import AuthSettings
 
 if TYPE_CHECKING:
@@ -30,11 +30,17 @@ MIGRATIONS: Mapping[str, Migration] = {
     "rate_limit": Migration("14_rate_limit.sql", "where Better Auth counts requests, if told to use the database"),
     "stack_auth": Migration("migrate_stack_auth.sql", 'users of neon_auth.users_sync become "user" rows'),
 }
+# Last: no file, for it is written for the tables that are found; and not done for good when it is recorded.
+LIVE = "live"
+PURPOSES = {
+    **{name: migration.purpose for name, migration in MIGRATIONS.items()},
+    LIVE: 'triggers that tell of changes, which freshness "live" needs',
+}
 
 
 def add_to(commands: "Commands") -> None:
     """Make `migrate` one of the commands."""
-    listed = "\n".join(f"  {name:<12}{migration.purpose}" for name, migration in MIGRATIONS.items())
+    listed = "\n".join(f"  {name:<12}{purpose}" for name, purpose in PURPOSES.items())
     parser = commands.add_parser(
         "migrate",
         help="make Better Auth's tables; without a name: what is applied, and what is open",
@@ -43,6 +49,7 @@ def add_to(commands: "Commands") -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("names", nargs="*", metavar="NAME", type=_known, help="what to apply")
+    parser.add_argument("--down", action="store_true", help=f"take back, which only {LIVE} can be")
     parser.add_argument("--dry-run", action="store_true", help="print the SQL that would run; write nothing")
     parser.add_argument("--database-url", metavar="URL", help="default: DATABASE_URL (there, no `ps` shows it)")
     parser.set_defaults(run=run)
@@ -56,39 +63,92 @@ async def run(chosen: argparse.Namespace) -> int:
     """
     settings = AuthSettings(**({"database_url": chosen.database_url} if chosen.database_url else {}))
     url = settings.database_url.get_secret_value() if settings.database_url else None
-    migrations = Migrations(url, settings.schema_)
-    wanted = [name for name in MIGRATIONS if name in chosen.names]
-    if not wanted and not chosen.dry_run:
-        _tell_state(await migrations.applied())
+    migrations = Migrations(
+        url,
+        settings.schema_,
+        settings.user_table,
+        settings.session_table,
+        settings.user_columns,
+        settings.session_columns,
+    )
+    wanted = [name for name in PURPOSES if name in chosen.names]
+    if chosen.down:
+        await _take_back(migrations, wanted, dry_run=chosen.dry_run)
+    elif not wanted and not chosen.dry_run:
+        await _tell_state(migrations)
     elif chosen.dry_run:
-        _print_sql(wanted or list(MIGRATIONS), await migrations.applied())
+        await _print_sql(migrations, wanted)
     else:
         for name in wanted:
-            _tell_result(name, await migrations.apply(name, MIGRATIONS[name].sql))
+            await _apply(migrations, name)
     return 0
 
 
 def _known(name: str) -> str:
-    if name not in MIGRATIONS:
-        raise argparse.ArgumentTypeError(f"there is no migration {name!r}, only {', '.join(MIGRATIONS)}")
+    if name not in PURPOSES:
+        raise argparse.ArgumentTypeError(f"there is no migration {name!r}, only {', '.join(PURPOSES)}")
     return name
 
 
-def _tell_state(applied: Mapping[str, datetime]) -> None:
-    for name, migration in MIGRATIONS.items():
+async def _apply(migrations: Migrations, name: str) -> None:
+    if name != LIVE:
+        _tell_result(name, await migrations.apply(name, MIGRATIONS[name].sql))
+    else:
+        _tell_result(name, [] if await migrations.apply_live() else None)
+
+
+async def _take_back(migrations: Migrations, names: Sequence[str], *, dry_run: bool) -> None:
+    if list(names) != [LIVE]:
+        named = ", ".join(name for name in names if name != LIVE) or "nothing"
+        raise ConfigurationError(
+            f"--down {named}: only {LIVE} can be taken back; tables hold what people wrote to them"
+        )
+    if dry_run:
+        print(f"-- {LIVE}: taken back in one transaction with its record\n\n{await migrations.live_down_sql()}")
+    elif await migrations.take_back_live():
+        print(f"{LIVE}: taken back")
+    else:
+        print(f"{LIVE}: was not recorded; if its triggers were there, they are gone")
+
+
+async def _tell_state(migrations: Migrations) -> None:
+    applied = await migrations.applied()
+    for name, purpose in PURPOSES.items():
         since = applied.get(name)
         state = f"applied {since.astimezone():%Y-%m-%d %H:%M:%S %Z}" if since else "open"
-        print(f"{name:<12}{state:<32}{migration.purpose}")
-    for name in sorted(applied.keys() - MIGRATIONS.keys()):
+        print(f"{name:<12}{state:<32}{purpose}")
+    if LIVE in applied and (problem := await _problem(migrations)):
+        print(f"{'':<12}but not in force: {problem}")
+    for name in sorted(applied.keys() - PURPOSES.keys()):
         print(f"{name:<12}applied by another version of auth_middleware")
 
 
-def _print_sql(names: Sequence[str], applied: Mapping[str, datetime]) -> None:
-    for name in names:
-        if name in applied:
+async def _print_sql(migrations: Migrations, names: Sequence[str]) -> None:
+    applied = await migrations.applied()
+    for name in names or PURPOSES:
+        if name in applied and not (name == LIVE and await _problem(migrations)):
             print(f"-- {name}: applied already, nothing would run\n")
+        elif name == LIVE:
+            await _print_live_sql(migrations, is_named=bool(names))
         else:
             print(f"-- {name}: {MIGRATIONS[name].file}, in one transaction with its record\n\n{MIGRATIONS[name].sql}")
+
+
+async def _print_live_sql(migrations: Migrations, *, is_named: bool) -> None:
+    try:
+        sql = await migrations.live_sql()
+    except SchemaError as error:
+        # Where all were asked for, the tables need not be there yet.
+        if is_named:
+            raise
+        print(f"-- {LIVE}: {' '.join(str(error).split())}")
+    else:
+        print(f"-- {LIVE}: written for the tables found, in one transaction with its record\n\n{sql}")
+
+
+async def _problem(migrations: Migrations) -> str | None:
+    problem, _ = await migrations.live_state()
+    return problem
 
 
 def _tell_result(name: str, report: Sequence[Sequence[str | None]] | None) -> None:

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use deadpool_postgres::Object;
 use tokio_postgres::types::Type;
-use tokio_postgres::{Error as PgError, Row};
+use tokio_postgres::{Client, Error as PgError, Row};
 
 use super::Failure;
 
@@ -42,7 +41,7 @@ pub(super) struct CatalogColumn {
 
 impl Catalog {
     /// Reads what the catalog says of tables with these names.
-    pub(super) async fn read(client: &Object, names: &[String]) -> Result<Self, Failure> {
+    pub(super) async fn read(client: &Client, names: &[String]) -> Result<Self, Failure> {
         let unreadable = |error| Failure::of("the catalog could not be read", error);
         let sql = include_str!("catalog.sql");
         let rows = client.query_typed(sql, &[(&names, Type::TEXT_ARRAY)]).await.map_err(unreadable)?;

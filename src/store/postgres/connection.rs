@@ -4,7 +4,7 @@
 //! name can be another client's statement, so names are used only where the server sees the very
 //! socket that we opened.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -20,7 +20,9 @@ use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::tls::{MakeTlsConnect, NoTls};
-use tokio_postgres::{CancelToken, Client, Config, Error as PgError, SimpleQueryMessage};
+use tokio_postgres::{
+    AsyncMessage, CancelToken, Client, Config, Error as PgError, Notification, SimpleQueryMessage,
+};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::tls;
@@ -85,20 +87,38 @@ impl Connector {
     }
 
     async fn open(&self, config: &Config) -> Result<(Client, JoinHandle<()>), PgError> {
+        let (client, task, ours) = self.start(config, |_unasked| {}).await?;
+        if self.statements == PreparedStatements::Auto && !is_direct(&client, ours).await? {
+            self.is_direct.store(false, Ordering::Relaxed);
+        }
+        Ok((client, task))
+    }
+
+    /// A connection whose notifications are heard, in order, as long as its task lives.
+    pub(super) async fn listen(
+        &self,
+        hear: impl FnMut(&Notification) + Send + 'static,
+    ) -> Result<(Client, JoinHandle<()>), PgError> {
+        let (client, task, _ours) = self.start(&self.config(), hear).await?;
+        Ok((client, task))
+    }
+
+    async fn start(
+        &self,
+        config: &Config,
+        hear: impl FnMut(&Notification) + Send + 'static,
+    ) -> Result<(Client, JoinHandle<()>, Option<SocketAddr>), PgError> {
         let socket = self.socket().await;
         let ours = socket.local_address();
         let (client, task) = match (&self.tls, &self.database.host) {
             (Some(tls), Host::Tcp(name)) => {
                 let mut tls = tls.clone();
                 let Ok(connect) = MakeTlsConnect::<Socket>::make_tls_connect(&mut tls, name);
-                start(config.connect_raw(socket, connect).await?)
+                run(config.connect_raw(socket, connect).await?, hear)
             }
-            _ => start(config.connect_raw(socket, NoTls).await?),
+            _ => run(config.connect_raw(socket, NoTls).await?, hear),
         };
-        if self.statements == PreparedStatements::Auto && !is_direct(&client, ours).await? {
-            self.is_direct.store(false, Ordering::Relaxed);
-        }
-        Ok((client, task))
+        Ok((client, task, ours))
     }
 
     /// Ends what the server does for a connection that we gave up. It would go on, and hold one of
@@ -151,13 +171,20 @@ impl Connect for Connector {
 }
 
 /// Lets the connection run. It ends with the client, which then knows why.
-fn start<S, T>((client, connection): (Client, tokio_postgres::Connection<S, T>)) -> (Client, JoinHandle<()>)
+fn run<S, T>(
+    (client, mut connection): (Client, tokio_postgres::Connection<S, T>),
+    mut hear: impl FnMut(&Notification) + Send + 'static,
+) -> (Client, JoinHandle<()>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     T: tokio_postgres::tls::TlsStream + Unpin + Send + 'static,
 {
     let task = tokio::spawn(async move {
-        let _reason = connection.await;
+        while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
+            if let AsyncMessage::Notification(notification) = message {
+                hear(&notification);
+            }
+        }
     });
     (client, task)
 }

@@ -2,6 +2,8 @@
 //!
 //! Each is one transaction together with its own record, so it happened whole or not at all.
 
+mod live;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -14,7 +16,7 @@ use tokio_postgres::{Client, Error as PgError, SimpleQueryMessage, Transaction};
 
 use super::connection::Connector;
 use crate::error::Error;
-use crate::settings::{DatabaseUrl, PreparedStatements};
+use crate::settings::{DatabaseUrl, PreparedStatements, Tables};
 
 /// A Neon cold start fits.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -31,6 +33,10 @@ const RECORD_TABLE: &str = "CREATE TABLE IF NOT EXISTS auth_middleware_migration
     applied_at TIMESTAMPTZ NOT NULL DEFAULT now()
 )";
 
+/// Who may do what was refused.
+const MAKES_TABLES: &str =
+    "Give DATABASE_URL a role that may create tables; the application itself needs only SELECT.";
+
 /// What a migration's own queries say, row by row: for a person to read.
 pub type Report = Vec<Vec<Option<String>>>;
 
@@ -38,17 +44,18 @@ pub type Report = Vec<Vec<Option<String>>>;
 #[derive(Debug)]
 pub struct Migrator {
     connector: Connector,
-    schema: Option<String>,
+    tables: Tables,
 }
 
 impl Migrator {
-    /// For this database, and for its URL's schema unless another is given. Opens nothing.
+    /// For this database and these tables, in its URL's schema unless another is given. Opens nothing.
     ///
     /// # Errors
     /// [`Error::Configuration`] when the certificates that `sslrootcert` names cannot be read.
-    pub fn new(database: &DatabaseUrl, schema: Option<String>) -> Result<Self, Error> {
+    pub fn new(database: &DatabaseUrl, mut tables: Tables) -> Result<Self, Error> {
         let connector = Connector::new(database, PreparedStatements::Off)?;
-        Ok(Self { connector, schema: schema.or_else(|| database.schema.clone()) })
+        tables.schema = tables.schema.or_else(|| database.schema.clone());
+        Ok(Self { connector, tables })
     }
 
     /// Which migrations are recorded, and since when. Writes nothing.
@@ -57,7 +64,8 @@ impl Migrator {
     /// [`Error::Unavailable`] when PostgreSQL does not answer, [`Error::Schema`] when it refuses.
     pub async fn applied(&self) -> Result<BTreeMap<String, DateTime<Utc>>, Error> {
         let mut client = self.connect().await?;
-        self.read_records(&mut client).await.map_err(|error| explained("the record of migrations", error))
+        let unreadable = |error| explained("the record of migrations", MAKES_TABLES, error);
+        self.read_records(&mut client).await.map_err(unreadable)
     }
 
     /// Applies a migration and records it; gives its report, or None when it was recorded before.
@@ -67,9 +75,8 @@ impl Migrator {
     /// Either way nothing is changed.
     pub async fn apply(&self, name: &str, sql: &str) -> Result<Option<Report>, Error> {
         let mut client = self.connect().await?;
-        self.run(&mut client, name, sql)
-            .await
-            .map_err(|error| explained(&format!("{name:?} was not applied, and nothing was changed"), error))
+        let what = format!("{name:?} was not applied, and nothing was changed");
+        self.run(&mut client, name, sql).await.map_err(|error| explained(&what, MAKES_TABLES, error))
     }
 
     async fn connect(&self) -> Result<Client, Error> {
@@ -110,7 +117,7 @@ impl Migrator {
     }
 
     async fn choose_schema(&self, transaction: &Transaction<'_>) -> Result<(), PgError> {
-        let Some(schema) = &self.schema else { return Ok(()) };
+        let Some(schema) = &self.tables.schema else { return Ok(()) };
         let sql = "SELECT set_config('search_path', quote_ident($1), true)";
         transaction.query_typed(sql, &[(schema, Type::TEXT)]).await.map(drop)
     }
@@ -128,16 +135,17 @@ fn report(answers: &[SimpleQueryMessage]) -> Report {
         .collect()
 }
 
-/// What PostgreSQL said, and its hint. Its detail is left out: that can quote a row.
-fn explained(what: &str, error: PgError) -> Error {
+/// What PostgreSQL said, and its hint, or who may do it. Its detail is left out: that can quote a row.
+fn explained(what: &str, who_may: &str, error: PgError) -> Error {
     let Some(said) = error.as_db_error() else { return Error::unavailable_because(what, error) };
     let hint = match said.hint() {
         Some(hint) => hint,
         None if *said.code() == SqlState::INVALID_SCHEMA_NAME => {
             "The search path leads to no schema that exists: create it first."
         }
-        None if *said.code() == SqlState::INSUFFICIENT_PRIVILEGE => {
-            "Give DATABASE_URL a role that may create tables; the application itself needs only SELECT."
+        None if *said.code() == SqlState::INSUFFICIENT_PRIVILEGE => who_may,
+        None if *said.code() == SqlState::LOCK_NOT_AVAILABLE => {
+            "Somebody holds a lock on a table: try again."
         }
         None => return Error::Schema(format!("{what}: {}", said.message())),
     };

@@ -5,13 +5,16 @@
 
 mod catalog;
 mod connection;
+mod feed;
 mod jwks;
+mod listener;
 mod migration;
 mod row;
 mod schema;
 mod statement;
 mod table;
 mod tls;
+mod triggers;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -281,4 +284,10 @@ impl Failure {
             Self::Data => Error::unavailable("a value could not be read"),
         }
     }
+}
+
+/// A number that differs for every process and every call.
+fn nonce() -> u64 {
+    use std::hash::{BuildHasher as _, RandomState};
+    RandomState::new().hash_one(std::process::id())
 }

@@ -7,10 +7,11 @@ use deadpool_postgres::Object;
 use tokio_postgres::Row;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
-use super::Failure;
 use super::row::{self, Reading};
 use super::schema::Schema;
 use super::table::FoundTable;
+use super::triggers;
+use super::{Failure, nonce};
 use crate::error::Error;
 use crate::signature::SessionToken;
 use crate::store::Answer;
@@ -22,6 +23,10 @@ pub(super) struct Statement {
     single: String,
     batch: String,
     reading: Reading,
+    /// Where changes of these tables are notified.
+    pub(super) channel: String,
+    /// The SELECT that tells whether they would be.
+    pub(super) check: String,
     /// What an operator should know of these tables.
     pub(super) warnings: Vec<String>,
 }
@@ -30,7 +35,9 @@ impl Statement {
     /// Writes the statement. Every column is of a built-in type: one of another type (an enum,
     /// citext) would make the driver look it up with named statements.
     pub(super) fn write(found: &Schema) -> Self {
-        let marker = marker();
+        // Tells our answers from those of another client's statement, which an old pooler can give under
+        // the same name.
+        let marker = format!("auth_middleware {:016x}", nonce());
         // Rows that a policy hides look like rows that are gone: only then is it worth asking.
         let hidden = format!(
             "CASE WHEN s.{} IS NULL THEN {} WHEN u.{} IS NULL THEN {} END",
@@ -55,6 +62,8 @@ impl Statement {
                 has_banned: found.user.has("banned"),
                 has_ban_expires: found.user.has("ban_expires"),
             },
+            channel: triggers::channel(found),
+            check: triggers::check(found),
             warnings: found.warnings.clone(),
         }
     }
@@ -102,13 +111,6 @@ fn join(session: &FoundTable, user: &FoundTable, user_id_cast: &str) -> String {
         user.quoted("id"),
         session.quoted("user_id"),
     )
-}
-
-/// Tells our answers from those of another client's statement, which an old pooler can give under
-/// the same name: unlike for every process and every set of tables.
-fn marker() -> String {
-    use std::hash::{BuildHasher as _, RandomState};
-    format!("auth_middleware {:016x}", RandomState::new().hash_one(std::process::id()))
 }
 
 /// A token as a parameter. The driver logs parameters by their `Debug`, which says nothing here.

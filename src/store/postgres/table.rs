@@ -30,8 +30,7 @@ impl FoundTable {
         if self.is_guarded {
             return "false".to_owned();
         }
-        let name = self.quoted_name().replace('\\', "\\\\").replace('\'', "\\'");
-        format!("pg_catalog.row_security_active(E'{name}')")
+        format!("pg_catalog.row_security_active({})", literal(&self.quoted_name()))
     }
 
     pub(super) fn quoted(&self, field: &str) -> String {
@@ -65,4 +64,9 @@ impl FoundTable {
 /// An SQL identifier: only a double quote needs care.
 pub(super) fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// An SQL string that means the same whatever `standard_conforming_strings` says.
+pub(super) fn literal(text: &str) -> String {
+    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }

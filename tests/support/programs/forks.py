@@ -1,22 +1,23 @@
-"""Forks in the way that argv says and prints what each process was answered: `parent user-1`, `child user-1`.
+"""Forks in the way that argv says and prints what each process was answered: `parent user-1 name`, `child user-1 name`.
 
 The default instance's settings are in the environment; COOKIE_VALUE is what it is asked about.
 """
 
 import asyncio
+import gc
 import multiprocessing
 import os
 import sys
 from collections.abc import Callable
 
-from auth_middleware import validate_session
+from auth_middleware import get_auth, validate_session
 
 COOKIE_VALUE = os.environ["COOKIE_VALUE"]
 
 
 async def ask(who: str) -> None:
     identity = await validate_session(COOKIE_VALUE)
-    sys.stdout.write(f"{who} {identity.user.id if identity else None}\n")
+    sys.stdout.write(f"{who} {identity.user.id} {identity.user.name}\n" if identity else f"{who} nobody\n")
     sys.stdout.flush()
 
 
@@ -74,6 +75,28 @@ def under_a_running_loop() -> None:
     asyncio.run(main())
 
 
+def a_child_that_lets_go_of_all_it_has() -> None:
+    """And the parent goes on with the very loop that it had."""
+    runner = asyncio.Runner()
+    runner.run(ask("parent"))
+
+    def child() -> None:
+        inherited = get_auth()
+        asyncio.run(inherited.close())
+        asyncio.run(inherited.validate_session(COOKIE_VALUE))
+        ask_as_child()
+        asyncio.run(inherited.close())
+        get_auth.cache_clear()
+        del inherited
+        gc.collect()
+
+    in_child(child)
+    runner.run(ask("parent"))
+    in_child(child)
+    runner.run(ask("parent"))
+    runner.close()
+
+
 def by_multiprocessing() -> None:
     async def main() -> None:
         await ask("parent")
@@ -109,6 +132,7 @@ WAYS = {
         after_use,
         twice_removed,
         under_a_running_loop,
+        a_child_that_lets_go_of_all_it_has,
         by_multiprocessing,
         a_child_that_never_asks,
     )

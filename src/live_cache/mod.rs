@@ -1,0 +1,267 @@
+//! 5 — Who was it when we last looked, and has PostgreSQL told of no change since?
+//!
+//! Off unless the operator chose `freshness="live"`, or a number of seconds. Answers of the store are
+//! kept in this process, bounded in number and size. With `live`, triggers notify each change of a
+//! session or its user, and an answer is given only while the feed of notifications is proven to be alive:
+//! whenever that cannot be said, everything is forgotten and every request asks the store.
+//!
+//! What must hold, and where:
+//! - nothing is kept that was asked before a change of it was heard: [`Recent`], in one critical section with
+//!   the insertion;
+//! - nothing is given without a lease, which each heartbeat renews for a while from the time when it was
+//!   *sent*: [`Follower::renew`]. A paused process or a machine that slept finds its lease over;
+//! - nothing is given past its age or the session's own end: [`Kept`].
+
+mod kept;
+mod news;
+mod recent;
+mod remembering;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use self::kept::{Kept, PART};
+use self::news::News;
+use self::recent::Recent;
+pub use self::remembering::Remembering;
+use crate::clock::{Moment, Uptime};
+use crate::identity::Identity;
+use crate::settings::LiveCacheSettings;
+use crate::signature::SessionToken;
+use crate::store::{Answer, Change, Feed, Follower, Key, SessionKey, UserKey};
+
+/// How far the feed was heard when a look-up was sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent {
+    position: u64,
+    at: Uptime,
+}
+
+/// Answers that are kept in this process.
+#[derive(Debug)]
+pub struct LiveCache {
+    needs_feed: bool,
+    state: Mutex<State>,
+    news: News,
+    was_asked: AtomicBool,
+    asked: Notify,
+    has_spoken: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    kept: Kept,
+    recent: Recent,
+    feeds: u64,
+    feed: Option<Feed>,
+    /// None until the feed has proven to be alive: what is looked up meanwhile is not kept.
+    believed_until: Option<Uptime>,
+    fingerprint: Option<String>,
+}
+
+impl LiveCache {
+    /// An empty one.
+    #[must_use]
+    pub fn new(settings: &LiveCacheSettings) -> Self {
+        let state = State {
+            kept: Kept::new(settings.max_sessions, settings.max_age),
+            recent: Recent::default(),
+            feeds: 0,
+            feed: None,
+            believed_until: None,
+            fingerprint: None,
+        };
+        Self {
+            needs_feed: settings.feed.is_some(),
+            state: Mutex::new(state),
+            news: News::default(),
+            was_asked: AtomicBool::new(false),
+            asked: Notify::new(),
+            has_spoken: Notify::new(),
+        }
+    }
+
+    /// Whether answers are given only while a feed is followed.
+    #[must_use]
+    pub fn needs_feed(&self) -> bool {
+        self.needs_feed
+    }
+
+    /// Whose token this is, if that may be said without the store.
+    #[must_use]
+    pub fn get(&self, token: &SessionToken, now: Moment) -> Option<Arc<Identity>> {
+        self.want();
+        let key = SessionKey::of(token);
+        let mut state = self.lock();
+        if self.needs_feed && state.believed_until.is_none_or(|end| end <= now.uptime) {
+            return None;
+        }
+        state.kept.get(&key, now)
+    }
+
+    /// To be taken when a look-up is sent, for [`LiveCache::keep`].
+    #[must_use]
+    pub fn sent(&self, at: Uptime) -> Sent {
+        Sent { position: self.lock().recent.position(), at }
+    }
+
+    /// Keeps what the store said of these tokens, unless a change was heard since they were asked for.
+    pub fn keep(&self, sent: Sent, tokens: &[SessionToken], answers: &[Answer]) {
+        let hashed: Vec<Hashed<'_>> = tokens.iter().zip(answers).map(Hashed::of).collect();
+        let mut state = self.lock();
+        let State { kept, recent, believed_until, .. } = &mut *state;
+        let would_hear = believed_until.is_some() || !self.needs_feed;
+        for Hashed { session, found } in hashed {
+            let Some((user, identity)) = found else {
+                kept.remove(&session);
+                continue;
+            };
+            let is_quiet = |key| recent.is_quiet_since(sent.position, &key);
+            if would_hear && is_quiet(Key::Session(session)) && is_quiet(Key::User(user)) {
+                kept.insert(session, user, identity, sent.at);
+            }
+        }
+    }
+
+    /// Somebody asks: the feed is worth its while.
+    pub fn want(&self) {
+        if !self.was_asked.swap(true, Ordering::Relaxed) {
+            self.asked.notify_one();
+        }
+    }
+
+    /// What there is to tell and was not taken yet.
+    pub fn take_news(&self) -> Vec<String> {
+        self.news.take()
+    }
+
+    /// Until the feed works, or says why not.
+    pub async fn spoke(&self) {
+        self.has_spoken.notified().await;
+    }
+
+    /// How many answers are kept, and how many bytes they take.
+    #[must_use]
+    pub fn size(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.kept.len(), state.kept.bytes())
+    }
+
+    /// Nothing panics while it holds the lock, so a poisoned one is as good as any.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Follower for LiveCache {
+    fn begin(&self) -> Feed {
+        let mut state = self.lock();
+        state.feeds += 1;
+        let feed = Feed(state.feeds);
+        state.feed = Some(feed);
+        forget_and_doubt(state);
+        feed
+    }
+
+    fn hear(&self, feed: Feed, change: &Change) {
+        let mut state = self.lock();
+        if state.feed != Some(feed) {
+            return;
+        }
+        let Change::Of(keys) = change else { return forget(state) };
+        for key in keys {
+            state.recent.note(*key);
+            let mut forgotten = state.kept.forget(key);
+            // A user's very many sessions go part by part: requests wait for this lock.
+            while forgotten.len() == PART {
+                drop(state);
+                drop(forgotten);
+                state = self.lock();
+                forgotten = state.kept.forget(key);
+            }
+        }
+    }
+
+    fn renew(&self, feed: Feed, until: Uptime, fingerprint: &str) {
+        let mut state = self.lock();
+        if state.feed != Some(feed) {
+            return;
+        }
+        state.believed_until = Some(until);
+        self.has_spoken.notify_one();
+        if state.fingerprint.as_deref() != Some(fingerprint) {
+            state.fingerprint = Some(fingerprint.to_owned());
+            forget(state);
+        }
+    }
+
+    fn doubt(&self, feed: Feed) {
+        let state = self.lock();
+        if state.feed == Some(feed) {
+            forget_and_doubt(state);
+        }
+    }
+
+    fn lose(&self, feed: Feed) {
+        let mut state = self.lock();
+        if state.feed == Some(feed) {
+            state.feed = None;
+            forget_and_doubt(state);
+        }
+    }
+
+    fn tell(&self, sentence: &str) {
+        self.news.tell(sentence);
+        self.has_spoken.notify_one();
+    }
+
+    fn tell_end_of_trouble(&self, sentence: &str) {
+        self.news.tell_end_of_trouble(sentence);
+    }
+
+    fn was_wanted(&self) -> bool {
+        self.was_asked.swap(false, Ordering::Relaxed)
+    }
+
+    async fn wanted(&self) {
+        while !self.was_asked.load(Ordering::Relaxed) {
+            self.asked.notified().await;
+        }
+    }
+}
+
+/// An answer and its keys, worked out before the lock is taken.
+struct Hashed<'a> {
+    session: SessionKey,
+    found: Option<(UserKey, &'a Arc<Identity>)>,
+}
+
+impl<'a> Hashed<'a> {
+    fn of((token, answer): (&SessionToken, &'a Answer)) -> Self {
+        let found = match answer {
+            Answer::Found(identity) => Some((UserKey::of(&identity.user.id), identity)),
+            Answer::NoSession | Answer::NoUser | Answer::Unreadable => None,
+        };
+        Self { session: SessionKey::of(token), found }
+    }
+}
+
+/// Nothing may be given until the next heartbeat.
+fn forget_and_doubt(mut state: MutexGuard<'_, State>) {
+    state.believed_until = None;
+    state.fingerprint = None;
+    forget(state);
+}
+
+/// What was forgotten is dropped outside of the lock: it can be a hundred thousand sessions.
+fn forget(mut state: MutexGuard<'_, State>) {
+    state.recent.note_everything();
+    let forgotten = state.kept.take();
+    drop(state);
+    drop(forgotten);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,166 @@
+//! What lives only while an authenticator is open, and only in the process that opened it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use lru::LruCache;
+use pyo3::prelude::*;
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::convert::OwnFields;
+use super::outcome::Found;
+use super::process;
+use crate::authenticator::{Authenticator, Verdict};
+use crate::clock::Moment;
+use crate::cookie_cache::keys::PublicKeys;
+use crate::credentials::Request;
+use crate::error::Error;
+use crate::identity::Identity;
+use crate::live_cache::{LiveCache, Remembering};
+use crate::lookup::Lookup;
+use crate::settings::{Settings, Strategy};
+use crate::store::postgres::PostgresStore;
+
+/// Python objects are kept ready for so many sessions, those that were used most lately.
+const MAX_READY: usize = 4096;
+
+/// Threads of ours write to all of it, and a child could be born while one does: so a child leaks its
+/// parent's and makes its own.
+pub(super) struct Opened {
+    process: u32,
+    pub(super) store: Arc<PostgresStore>,
+    pub(super) lookup: Arc<Lookup>,
+    authenticator: Authenticator,
+    pub(super) live_cache: Option<Arc<LiveCache>>,
+    ready: Ready,
+    _tasks: Vec<AbortOnDropHandle<()>>,
+}
+
+impl Opened {
+    /// Whether headers are decided by what only an open authenticator has.
+    pub(super) fn is_needed_to_inspect(settings: &Settings) -> bool {
+        settings.freshness.live_cache().is_some() || uses_public_keys(settings)
+    }
+
+    /// Starts what the settings ask for. Connects to nothing yet.
+    pub(super) fn start(settings: &Settings, runtime: &Handle) -> Result<Self, Error> {
+        let store = Arc::new(PostgresStore::new(settings)?);
+        let mut tasks = Vec::new();
+        let mut spawn = |task| tasks.push(AbortOnDropHandle::new(runtime.spawn::<BoxedTask>(task)));
+        let keys = PublicKeys::default();
+        if uses_public_keys(settings) {
+            spawn(Box::pin(keys.clone().keep(Arc::clone(&store))));
+        }
+        let live_cache = settings.freshness.live_cache().map(|chosen| {
+            let cache = Arc::new(LiveCache::new(chosen));
+            if let Some(feed) = chosen.feed.clone() {
+                spawn(Box::pin(Arc::clone(&store).feed(Arc::clone(&cache), feed)));
+            }
+            cache
+        });
+        let lookup = match &live_cache {
+            Some(cache) => {
+                Lookup::start(&Arc::new(Remembering::new(&store, cache)), settings.limits, runtime)
+            }
+            None => Lookup::start(&store, settings.limits, runtime),
+        };
+        Ok(Self {
+            process: process::id(),
+            store,
+            lookup: Arc::new(lookup),
+            authenticator: Authenticator::new(settings, &keys),
+            live_cache,
+            ready: Ready::default(),
+            _tasks: tasks,
+        })
+    }
+
+    pub(super) fn is_ours(&self) -> bool {
+        self.process == process::id()
+    }
+
+    /// Decides from the headers and from what is kept.
+    pub(super) fn inspect<'a>(
+        &self,
+        request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>,
+        now: Moment,
+    ) -> Verdict {
+        self.recall(self.authenticator.inspect(request, now.wall), now)
+    }
+
+    /// Decides from what is kept, where the headers did not.
+    pub(super) fn recall(&self, verdict: Verdict, now: Moment) -> Verdict {
+        match &self.live_cache {
+            Some(cache) => Authenticator::recall(verdict, cache, now),
+            None => verdict,
+        }
+    }
+
+    /// Connects, so that trouble shows at start. Gives what an operator should know.
+    pub(super) async fn open(&self, patience: Duration) -> Result<Vec<String>, Error> {
+        let warnings = self.store.open().await?;
+        if let Some(cache) = self.live_cache.as_ref().filter(|cache| cache.needs_feed()) {
+            cache.want();
+            // A feed that takes longer is no reason not to start: until it works, requests ask the store.
+            let _late = timeout(patience, cache.spoke()).await;
+        }
+        Ok(warnings)
+    }
+
+    /// What Python is given of somebody who is known: of a kept answer, the same object as last time.
+    pub(super) fn found(
+        &self,
+        py: Python<'_>,
+        identity: Arc<Identity>,
+        own_fields: &Arc<OwnFields>,
+    ) -> PyResult<Py<Found>> {
+        if self.live_cache.is_some()
+            && let Some(ready) = self.ready.get(py, &identity)
+        {
+            return Ok(ready);
+        }
+        let found = Py::new(py, Found::new(identity, own_fields))?;
+        if self.live_cache.is_some() {
+            self.ready.put(py, &found);
+        }
+        Ok(found)
+    }
+}
+
+type BoxedTask = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
+fn uses_public_keys(settings: &Settings) -> bool {
+    settings.freshness.cookie_cache().is_some_and(|cache| cache.strategy == Strategy::Jwks)
+}
+
+/// Python objects of kept answers, touched only by threads that hold the GIL.
+///
+/// Each is known by where its identity lies in memory. It holds that, so the place is nobody else's.
+struct Ready(Mutex<LruCache<usize, Py<Found>>>);
+
+impl Default for Ready {
+    fn default() -> Self {
+        Self(Mutex::new(LruCache::unbounded()))
+    }
+}
+
+impl Ready {
+    fn get(&self, py: Python<'_>, identity: &Arc<Identity>) -> Option<Py<Found>> {
+        self.lock().get(&Arc::as_ptr(identity).addr()).map(|ready| ready.clone_ref(py))
+    }
+
+    fn put(&self, py: Python<'_>, found: &Py<Found>) {
+        let mut ready = self.lock();
+        let replaced = ready.put(found.get().place(), found.clone_ref(py));
+        let oldest = if ready.len() > MAX_READY { ready.pop_lru() } else { None };
+        drop(ready);
+        // Outside of the lock: what an application's model does at its end is not ours to know.
+        drop((replaced, oldest));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, LruCache<usize, Py<Found>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,151 @@
+//! How old may an answer be, and where may it come from? One setting says it.
+
+use std::time::Duration;
+
+use super::{DatabaseUrl, Host, RawSettings, count, given, seconds};
+use crate::error::Error;
+
+/// Where answers may come from.
+#[derive(Clone, Debug)]
+pub enum Freshness {
+    /// The store, for every request.
+    Always,
+    /// Better Auth's signed snapshot, else the store.
+    CookieCache(CookieCacheSettings),
+    /// Answers kept in this process, else the store.
+    LiveCache(Box<LiveCacheSettings>),
+}
+
+/// Better Auth's `session.cookieCache`, as far as a reader must know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CookieCacheSettings {
+    /// How the cookie is protected.
+    pub strategy: Strategy,
+    /// What its `version` must be.
+    pub version: String,
+}
+
+/// How the cookie is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strategy {
+    /// Better Auth's own form, signed with the secret.
+    Compact,
+    /// A JWT, signed with the secret.
+    Jwt,
+    /// A JWT, encrypted with a key made from the secret.
+    Jwe,
+    /// A JWT, signed by a key of the `jwks` table.
+    Jwks,
+}
+
+/// How answers are kept in this process.
+#[derive(Clone, Debug)]
+pub struct LiveCacheSettings {
+    /// How many, at 1 KiB each on average.
+    pub max_sessions: usize,
+    /// How long after its look-up an answer may be given.
+    pub max_age: Duration,
+    /// What keeps them coherent; None where only their age does.
+    pub feed: Option<FeedSettings>,
+}
+
+/// PostgreSQL's `NOTIFY`, as far as we listen to it.
+#[derive(Clone, Debug)]
+pub struct FeedSettings {
+    /// A way to the database on which `LISTEN` hears something: no transaction pooler.
+    pub database: DatabaseUrl,
+    /// How long the cache may be believed after the last proof that the feed is alive.
+    pub heartbeat: Duration,
+}
+
+impl Freshness {
+    /// The cookie cache's settings, where it may be believed.
+    #[must_use]
+    pub fn cookie_cache(&self) -> Option<&CookieCacheSettings> {
+        if let Self::CookieCache(settings) = self { Some(settings) } else { None }
+    }
+
+    /// The settings of answers that are kept in this process.
+    #[must_use]
+    pub fn live_cache(&self) -> Option<&LiveCacheSettings> {
+        if let Self::LiveCache(settings) = self { Some(settings) } else { None }
+    }
+
+    /// Checks `freshness` and what belongs to it. Gives what an operator should know, too.
+    pub(super) fn check(
+        raw: &RawSettings,
+        database: &DatabaseUrl,
+        has_base_url: bool,
+    ) -> Result<(Self, Option<String>), Error> {
+        let strategy = strategy(raw.cache_strategy.as_deref())?;
+        let max_sessions = count("max_cached_sessions", raw.max_cached_sessions, 100_000, 1..=10_000_000)?;
+        let max_age = seconds("max_age_seconds", raw.max_age_seconds, 60.0)?;
+        let heartbeat = seconds("heartbeat_seconds", raw.heartbeat_seconds, 5.0)?;
+        let kept =
+            |max_age, feed| Self::LiveCache(Box::new(LiveCacheSettings { max_sessions, max_age, feed }));
+        match given(raw.freshness.as_deref()).unwrap_or("always") {
+            "always" => Ok((Self::Always, None)),
+            "cookie_cache" if strategy == Strategy::Jwks && !has_base_url => Err(Error::configuration(
+                "cache_strategy \"jwks\" needs BETTER_AUTH_URL: its origin is the issuer of the signed cookie",
+            )),
+            "cookie_cache" => {
+                let version = given(raw.cache_version.as_deref()).unwrap_or("1").to_owned();
+                Ok((Self::CookieCache(CookieCacheSettings { strategy, version }), None))
+            }
+            "live" => {
+                let own = given(raw.listen_database_url.as_deref());
+                let mut database = own.map_or_else(
+                    || Ok(database.clone()),
+                    |url| DatabaseUrl::check_as("AUTH_MIDDLEWARE_LISTEN_DATABASE_URL", Some(url)),
+                )?;
+                if is_pooled(&database) {
+                    return Ok((Self::Always, Some(cannot_listen(own.is_some()))));
+                }
+                "auth_middleware listener".clone_into(&mut database.application_name);
+                Ok((kept(max_age, Some(FeedSettings { database, heartbeat })), None))
+            }
+            other => match other.parse().ok().filter(|seconds| (0.001..=86_400.0).contains(seconds)) {
+                Some(seconds) => Ok((kept(Duration::from_secs_f64(seconds), None), None)),
+                None => Err(Error::configuration(format!(
+                    "freshness (AUTH_MIDDLEWARE_FRESHNESS) is {other:?}: use \"always\"; \"live\" for answers that \
+                     PostgreSQL's NOTIFY keeps coherent; a number of seconds from 0.001 to 86400 that an answer may be \
+                     old; or \"cookie_cache\" to believe Better Auth's session_data until it expires"
+                ))),
+            },
+        }
+    }
+}
+
+fn strategy(word: Option<&str>) -> Result<Strategy, Error> {
+    match given(word).unwrap_or("compact") {
+        "compact" => Ok(Strategy::Compact),
+        "jwt" => Ok(Strategy::Jwt),
+        "jwe" => Ok(Strategy::Jwe),
+        "jwks" => Ok(Strategy::Jwks),
+        other => Err(Error::configuration(format!(
+            "cache_strategy (AUTH_MIDDLEWARE_CACHE_STRATEGY) is {other:?}: use \"compact\", \"jwt\" or \"jwe\" as \
+             session.cookieCache.strategy at the Better Auth server, or \"jwks\" for \
+             jwt({{ sessionCookieCache: true }})"
+        ))),
+    }
+}
+
+/// Through a transaction pooler `LISTEN` succeeds and hears nothing. Neon's pooler is known by its name.
+fn is_pooled(database: &DatabaseUrl) -> bool {
+    let is_neons = |name: &str| {
+        name.ends_with(".neon.tech") && name.split('.').next().is_some_and(|label| label.ends_with("-pooler"))
+    };
+    database.behind_pooler || matches!(&database.host, Host::Tcp(name) if is_neons(name))
+}
+
+fn cannot_listen(is_own: bool) -> String {
+    let (setting, mend) = if is_own {
+        ("AUTH_MIDDLEWARE_LISTEN_DATABASE_URL", "set it to")
+    } else {
+        ("DATABASE_URL", "set AUTH_MIDDLEWARE_LISTEN_DATABASE_URL to")
+    };
+    format!(
+        "freshness \"live\" hears nothing through a transaction pooler, as {setting} names one, so every request asks the \
+         store: {mend} a direct connection (at Neon: the host name without \"-pooler\")"
+    )
+}

@@ -1,0 +1,110 @@
+//! What a store tells of its changes: sessions and users, named so that nobody can use the name.
+
+use sha2::{Digest as _, Sha256};
+
+use crate::signature::SessionToken;
+
+/// The SHA-256 of a session's token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionKey([u8; 32]);
+
+/// The SHA-256 of a user's id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UserKey([u8; 32]);
+
+/// What changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Key {
+    /// One session.
+    Session(SessionKey),
+    /// A user, and so all their sessions.
+    User(UserKey),
+}
+
+/// What a notification tells to forget.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// These.
+    Of(Vec<Key>),
+    /// Every session: many changed, or nobody knows which.
+    Everything,
+}
+
+impl SessionKey {
+    /// No other comes before it.
+    pub const FIRST: Self = Self([0; 32]);
+
+    /// The key of a token.
+    #[must_use]
+    pub fn of(token: &SessionToken) -> Self {
+        Self(Sha256::digest(token.as_str()).into())
+    }
+}
+
+impl UserKey {
+    /// The key of a user's id.
+    #[must_use]
+    pub fn of(id: &str) -> Self {
+        Self(Sha256::digest(id).into())
+    }
+}
+
+impl Change {
+    /// What the triggers write, between commas: a session's key in hexadecimal, a user's after a `u`. Whatever
+    /// else stands there means everything.
+    #[must_use]
+    pub fn read(payload: &str) -> Self {
+        payload.split(',').map(Key::read).collect::<Option<_>>().map_or(Self::Everything, Self::Of)
+    }
+}
+
+impl Key {
+    fn read(item: &str) -> Option<Self> {
+        match item.strip_prefix('u') {
+            Some(user) => Some(Self::User(UserKey(digest(user)?))),
+            None => Some(Self::Session(SessionKey(digest(item)?))),
+        }
+    }
+}
+
+fn digest(hexadecimal: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    if hexadecimal.len() != 2 * bytes.len() || !hexadecimal.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&hexadecimal[2 * at..2 * at + 2], 16).ok()?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OF_ADA: &str = "fdee430d40bd57deeac186cd9790033d0f06f909a8806e7ce6e717ab7c7d5029";
+
+    #[test]
+    fn a_payload_names_sessions_and_users() {
+        let bytes = digest(OF_ADA).expect("it is hexadecimal");
+        let [session, user] = [Key::Session(SessionKey(bytes)), Key::User(UserKey(bytes))];
+        assert_eq!(Change::read(OF_ADA), Change::Of(vec![session]));
+        assert_eq!(Change::read(&format!("{OF_ADA},u{OF_ADA}")), Change::Of(vec![session, user]));
+    }
+
+    #[test]
+    fn whatever_else_stands_there_means_everything() {
+        let cut = &OF_ADA[1..];
+        let trailing = format!("{OF_ADA},");
+        for payload in ["everything", "", "é", "u", cut, &trailing, &"é".repeat(32), &"+1".repeat(32)] {
+            assert_eq!(Change::read(payload), Change::Everything, "{payload}");
+        }
+    }
+
+    #[test]
+    fn keys_are_what_postgresql_computes() {
+        // SELECT encode(sha256(convert_to('ada', 'UTF8')), 'hex')
+        let written = "fdee430d40bd57deeac186cd9790033d0f06f909a8806e7ce6e717ab7c7d5029";
+        assert_eq!(Change::read(&format!("u{written}")), Change::Of(vec![Key::User(UserKey::of("ada"))]));
+    }
+}

@@ -1,0 +1,75 @@
+"""Where the listener's connection leads, and how little its role may."""
+
+from collections.abc import Callable, Generator
+
+import pytest
+
+from dev.postgres import EmbeddedPostgres
+from tests.python.conftest import Role
+from tests.support.databases import Database
+from tests.support.live import QUICK, MakeLive, migrate_live, told
+
+
+@pytest.fixture(params=["another database", "another server"])
+def elsewhere(request: pytest.FixtureRequest) -> str:
+    """A DSN where `LISTEN` succeeds and nobody notifies."""
+    if request.param == "another database":
+        return request.getfixturevalue("empty_database").dsn
+    return request.getfixturevalue("other_server").dsn()
+
+
+@pytest.fixture
+def other_server() -> Generator[EmbeddedPostgres]:
+    with EmbeddedPostgres() as postgres:
+        yield postgres
+
+
+async def test_a_listener_elsewhere_is_told_of_once_and_the_store_is_asked(
+    database: Database, elsewhere: str, make_live: MakeLive, caplog: pytest.LogCaptureFixture
+) -> None:
+    await migrate_live(database.dsn)
+    who = database.sign_in()
+    live = make_live(listen_database_url=elsewhere, **QUICK)
+    await live.auth.open()
+    await live.asks_the_store(who)
+    [warning] = told(caplog)
+    assert "another server or database" in warning
+    assert "AUTH_MIDDLEWARE_LISTEN_DATABASE_URL" in warning
+    database.execute("DELETE FROM session")
+    assert await live.ask(who) is None
+
+
+async def test_the_least_rights_are_enough(
+    database: Database, make_live: MakeLive, make_role: Callable[..., Role], caplog: pytest.LogCaptureFixture
+) -> None:
+    await migrate_live(database.dsn)
+    who = database.sign_in()
+    reader, listener = make_role(), make_role()
+    database.execute(f"""
+        REVOKE ALL ON DATABASE "{database.name}" FROM PUBLIC;
+        REVOKE ALL ON SCHEMA public FROM PUBLIC;
+        GRANT CONNECT ON DATABASE "{database.name}" TO {reader.name}, {listener.name};
+        GRANT USAGE ON SCHEMA public TO {reader.name};
+        GRANT SELECT ON "user", session TO {reader.name};
+        ALTER ROLE {reader.name} SET default_transaction_read_only = on;
+        ALTER ROLE {listener.name} SET default_transaction_read_only = on;
+    """)
+    live = make_live(reader.dsn(database), listen_database_url=listener.dsn(database), **QUICK)
+    await live.keeps(who)
+    database.execute("DELETE FROM session")
+    await live.refuses(who)
+    assert told(caplog) == []
+
+
+async def test_a_listener_that_may_not_connect_is_told_of_once_without_its_password(
+    database: Database, make_live: MakeLive, make_role: Callable[..., Role], caplog: pytest.LogCaptureFixture
+) -> None:
+    await migrate_live(database.dsn)
+    who = database.sign_in()
+    listener = make_role("CONNECTION LIMIT 0")
+    live = make_live(listen_database_url=listener.dsn(database), **QUICK)
+    await live.auth.open()
+    await live.asks_the_store(who)
+    [warning] = told(caplog)
+    assert "the listener has no connection" in warning
+    assert listener.password not in caplog.text

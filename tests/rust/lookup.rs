@@ -1,0 +1,13 @@
+//! 6 — What the gathering of look-ups promises, whatever the store.
+//!
+//! The clock is tokio's, paused: it moves only when everything waits, straight to the next
+//! deadline. So nothing here depends on how fast a machine is, and a timer that nobody needs shows.
+
+#[path = "lookup/batches.rs"]
+mod batches;
+#[path = "lookup/deadlines.rs"]
+mod deadlines;
+#[path = "lookup/desk.rs"]
+mod desk;
+#[path = "lookup/places.rs"]
+mod places;

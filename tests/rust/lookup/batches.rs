@@ -1,0 +1,167 @@
+//! Who is asked for together, in which order, and what one may share with another.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use auth_middleware::settings::RawSettings;
+use tokio::task::JoinSet;
+
+use super::desk::{Desk, Said, crowd, one_connection, settle};
+
+#[tokio::test(start_paused = true)]
+async fn a_lone_request_is_asked_for_at_once_and_no_timer_holds_it() {
+    let desk = Desk::new(one_connection(), &["ada"]);
+    desk.open_gate();
+    let before = desk.seconds();
+    assert_eq!(desk.find("ada").await, Said::SignedIn);
+    assert!(desk.seconds() <= before, "somebody waited for the clock: {} s", desk.seconds());
+    assert_eq!(desk.statements(), [["ada"]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_while_a_look_up_is_under_way_is_one_statement() {
+    let desk = Desk::new(one_connection(), &["ada"]);
+    desk.ask("ada");
+    settle().await;
+    let crowd = crowd(64);
+    for token in &crowd {
+        desk.ask(token);
+    }
+    settle().await;
+    assert_eq!(desk.statements(), [["ada"]], "one connection asks one statement at a time");
+    desk.open_gate();
+    settle().await;
+    assert_eq!(desk.statements()[1..], [crowd]);
+    assert_eq!(desk.told().len(), 65);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_statement_asks_for_64_tokens_and_those_who_came_first_are_served_first() {
+    let desk = Desk::new(one_connection(), &[]);
+    desk.open_gate();
+    let crowd = crowd(200);
+    for token in &crowd {
+        desk.ask(token);
+    }
+    settle().await;
+    let asked: Vec<usize> = desk.statements().iter().map(Vec::len).collect();
+    assert_eq!(asked, [64, 64, 64, 8]);
+    assert_eq!(desk.statements().concat(), crowd);
+    assert_eq!(desk.told().into_iter().map(|(token, _)| token).collect::<Vec<_>>(), crowd);
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_many_statements_are_under_way_as_there_are_connections() {
+    for pool_size in [1, 2, 3] {
+        let settings = RawSettings { pool_size: Some(pool_size), ..RawSettings::default() };
+        let desk = Desk::new(settings, &[]);
+        for token in crowd(5) {
+            desk.ask(&token);
+            settle().await;
+        }
+        assert_eq!(i64::try_from(desk.seen().under_way), Ok(pool_size));
+        desk.open_gate();
+        settle().await;
+        assert_eq!(i64::try_from(desk.seen().most_under_way), Ok(pool_size));
+        assert_eq!(desk.told().len(), 5);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_wait_for_one_token_share_its_place_and_are_all_told() {
+    let desk = Desk::new(one_connection(), &["ada"]);
+    desk.ask("somebody");
+    settle().await;
+    for _ in 0..10 {
+        desk.ask("ada");
+        desk.ask("nobody");
+    }
+    desk.open_gate();
+    settle().await;
+    assert_eq!(desk.statements()[1..], [["ada", "nobody"]]);
+    let told = desk.told();
+    assert_eq!(told.iter().filter(|(token, said)| token == "ada" && *said == Said::SignedIn).count(), 10);
+    assert_eq!(told.iter().filter(|(token, said)| token == "nobody" && *said == Said::Nobody).count(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_up_that_was_sent_is_shared_with_nobody_who_comes_later() {
+    for pool_size in [1, 2] {
+        let settings = RawSettings { pool_size: Some(pool_size), ..RawSettings::default() };
+        let mut desk = Desk::new(settings, &["ada"]);
+        desk.ask("ada");
+        settle().await;
+        desk.sign_out("ada");
+        desk.ask("ada");
+        desk.ask("ada");
+        settle().await;
+        assert_eq!(desk.told(), [], "held open across the sign-out");
+        desk.open_gate();
+        settle().await;
+        let said: Vec<Said> = desk.told().into_iter().map(|(_, said)| said).collect();
+        assert_eq!(said, [Said::SignedIn, Said::Nobody, Said::Nobody]);
+        assert_eq!(desk.statements(), [["ada"], ["ada"]]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_is_told_to_those_who_were_asked_for_together_and_to_no_other() {
+    let desk = Desk::new(one_connection(), &["ada", "bob", "cleo"]);
+    desk.ask("ada");
+    settle().await;
+    desk.ask("bob");
+    desk.ask("cleo");
+    desk.let_through(1);
+    settle().await;
+    desk.fail(true);
+    desk.let_through(1);
+    settle().await;
+    desk.fail(false);
+    desk.open_gate();
+    assert_eq!(desk.find("bob").await, Said::SignedIn);
+    let told = desk.told();
+    assert_eq!(told[0], ("ada".into(), Said::SignedIn));
+    assert!(told[1..].iter().all(|(_, said)| said.is_unavailable("the store failed")), "{told:?}");
+    assert_eq!(told.len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_of_which_the_store_says_nothing_is_unavailable_and_not_nobodys() {
+    let desk = Desk::new(one_connection(), &["ada", "bob"]);
+    desk.leave_out(1);
+    desk.open_gate();
+    desk.ask("ada");
+    desk.ask("bob");
+    settle().await;
+    let told = desk.told();
+    assert_eq!(told[0], ("ada".into(), Said::SignedIn));
+    assert!(matches!(&told[1], (token, Said::Unavailable(_)) if token == "bob"), "{told:?}");
+}
+
+/// Everybody asks again as soon as they are told, three times as many as fit into a statement.
+#[tokio::test(start_paused = true)]
+async fn under_overload_nobody_is_served_again_before_those_who_wait() {
+    const ROUNDS: usize = 30;
+    let desk = Arc::new(Desk::taking(Duration::from_millis(1), one_connection(), &[]));
+    desk.open_gate();
+    let clients = crowd(200);
+    let mut asking = JoinSet::new();
+    for token in clients.clone() {
+        let desk = Arc::clone(&desk);
+        asking.spawn(async move {
+            for _ in 0..ROUNDS {
+                assert_eq!(desk.find(&token).await, Said::Nobody);
+            }
+        });
+    }
+    asking.join_all().await;
+    let mut served: HashMap<String, usize> = clients.into_iter().map(|token| (token, 0)).collect();
+    for token in desk.statements().concat() {
+        let least = served.values().min().copied().unwrap_or_default();
+        let times = served.entry(token).or_default();
+        assert_eq!(*times, least, "somebody is served again while another waits");
+        *times += 1;
+    }
+    assert!(served.values().all(|times| *times == ROUNDS));
+}

@@ -1,0 +1,60 @@
+"""Event loops that tell what was done to them."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakSet
+
+
+class WatchedFuture(asyncio.Future[Any]):
+    """Tells its loop which thread resolved it."""
+
+    def set_result(self, result: Any, /) -> None:
+        self._note()
+        super().set_result(result)
+
+    def set_exception(self, exception: type[BaseException] | BaseException, /) -> None:
+        self._note()
+        super().set_exception(exception)
+
+    def _note(self) -> None:
+        event_loop = self.get_loop()
+        assert isinstance(event_loop, WatchedLoop)
+        event_loop.resolved_by.add(threading.get_ident())
+
+
+class WatchedLoop(asyncio.SelectorEventLoop):
+    """Counts what wakes it on behalf of others. asyncio's own pipe does not go through `add_reader`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wakes = 0
+        self.watched: set[int] = set()
+        self.resolved_by: set[int] = set()
+        self.futures: WeakSet[WatchedFuture] = WeakSet()
+
+    def add_reader(self, fd: Any, callback: Callable[..., Any], *args: Any) -> None:
+        self.watched.add(fd)
+
+        def woken() -> None:
+            self.wakes += 1
+            callback(*args)
+
+        super().add_reader(fd, woken)
+
+    def call_soon_threadsafe(self, callback: Callable[..., Any], *args: Any, context: Any = None) -> asyncio.Handle:
+        self.wakes += 1
+        return super().call_soon_threadsafe(callback, *args, context=context)
+
+    def create_future(self) -> WatchedFuture:
+        future = WatchedFuture(loop=self)
+        self.futures.add(future)
+        return future
+
+
+class UnwatchingLoop(WatchedLoop):
+    """Watches no sockets for others, as Windows' proactor."""
+
+    def add_reader(self, fd: Any, callback: Callable[..., Any], *args: Any) -> None:
+        raise NotImplementedError

@@ -1,0 +1,44 @@
+"""A standby that follows an EmbeddedPostgres by streaming replication."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from dev.postgres import EmbeddedPostgres, fetch
+from tests.support.polling import wait_until
+
+
+class Standby(EmbeddedPostgres):
+    """On a port of its own; users and passwords are the primary's, as everything else."""
+
+    def __init__(self, primary: EmbeddedPostgres, directory: Path | None = None, **options: Any) -> None:
+        super().__init__(directory, **options)
+        self._primary = primary
+        self.password = primary.password
+
+    def catch_up(self) -> None:
+        """Until it has whatever the primary has now."""
+        [(written,)] = fetch(self._primary.dsn(), "SELECT pg_current_wal_insert_lsn()")
+        wait_until(lambda: fetch(self.dsn(), "SELECT pg_last_wal_replay_lsn() >= %s", written) == [(True,)])
+
+    def promote(self) -> None:
+        """From now on it is nobody's standby."""
+        fetch(self.dsn(), "SELECT pg_promote()")
+
+    def _initialise(self) -> None:
+        subprocess.run(
+            [
+                self._programs / "pg_basebackup",
+                "--dbname",
+                self._primary.dsn(),
+                "--pgdata",
+                self._data_directory,
+                "--write-recovery-conf",
+                "--checkpoint=fast",
+                "--no-sync",
+            ],
+            user=self._user,
+            extra_groups=[] if self._user else None,
+            cwd=self.socket_directory,
+            check=True,
+        )
