@@ -53,7 +53,7 @@ def parts(figures: Figures) -> Iterable[str]:
     yield of_targets(figures)
     yield of_losses(figures)
     yield section("(a) Look-ups", LOOKUPS, plotted("lookups"), of_lookups(figures.lookups))
-    yield section("(b) A protected GET", REQUESTS, plotted("requests"), of_requests(figures), of_those_not_run(figures))
+    yield section("(b) A protected GET", REQUESTS, plotted("requests"), of_requests(figures))
     yield section(
         "(c) Look-ups, with a delay", DELAYS, plotted("delayed"), of_trips(figures), of_lookups(figures.delayed)
     )
@@ -119,10 +119,6 @@ def rows_of_requests(competition: Competition) -> Iterable[Sequence[str]]:
         limit = ratio(faster(rounds, competition.rounds["nothing"]))
         versus = [compared_with(competition, own, name) for own in ("live", "always")]
         yield [str(competition.load), TITLES[name], count(per_second(rounds)), limit, *versus, *times(rounds)]
-
-
-def of_those_not_run(figures: Figures) -> str:
-    return "\n".join(f"- {TITLES[name]} was not run: {reason}" for name, reason in figures.not_run.items())
 
 
 def of_trips(figures: Figures) -> str:

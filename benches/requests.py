@@ -10,7 +10,7 @@ from benches import credentials, wrk
 from benches.credentials import Headers
 from benches.figures import Competition, Round
 from benches.processes import cpu_seconds
-from benches.servers import Server, why_not
+from benches.servers import Server
 from benches.stage import Stage
 from benches.turns import Lengths, turns
 
@@ -32,14 +32,8 @@ CONTENDERS = (
 Servers = Mapping[str, Server]
 
 
-def runnable(contenders: Sequence[str], dsn: str) -> tuple[list[str], dict[str, str]]:
-    """Those that can run, and why the others cannot."""
-    reasons = {name: reason for name in contenders if (reason := why_not(name, dsn))}
-    return [name for name in contenders if name not in reasons], reasons
-
-
 @contextmanager
-def serving(stage: Stage, contenders: Sequence[str]) -> Generator[Servers]:
+def serving(stage: Stage, contenders: Sequence[str] = CONTENDERS) -> Generator[Servers]:
     """Checked, so warm too."""
     shown = shown_by(stage)
     with ExitStack() as stack:
