@@ -46,36 +46,33 @@ def count() -> list[Counted]:
     with stage(SESSIONS, SETTINGS) as counting:
         if IS_DEBIANS:
             execute(counting.dsn, "CREATE EXTENSION pg_stat_statements")
-        shown = shown_by(counting)
-        return [each for name in CONTENDERS for each in count_one(counting, name, shown(name))]
+        shown, found = shown_by(counting), list[Counted]()
+        for contender in CONTENDERS:
+            dsn, headers = role(counting, contender), shown(contender)
+            found += [count_one(counting, contender, dsn, headers, connections) for connections in CONNECTIONS]
+        return found
 
 
-def count_one(counting: Stage, contender: str, headers: credentials.Headers) -> list[Counted]:
+def count_one(counting: Stage, contender: str, dsn: str, headers: credentials.Headers, connections: int) -> Counted:
     """Its statements, and the most connections that it had at one moment."""
-    found: list[Counted] = []
     with ExitStack() as stack:
-        dsn = role(counting, contender)
         proxied = None if IS_DEBIANS else stack.enter_context(counting_proxy(dsn))
         statements: Counter = (lambda: (proxied.statements, None)) if proxied else counter(counting.dsn, contender)
         server = stack.enter_context(Server(contender, counting, headers, proxied.dsn if proxied else dsn))
         file = written(server, Path(stack.enter_context(TemporaryDirectory())))
-        for connections in CONNECTIONS:
-            before = statements()
-            with most_connections(counting.dsn, contender) as most:
-                requests = wrk.load(server.url, file, connections, SECONDS).requests
-            after = statements()
-            found.append(
-                Counted(
-                    contender=contender,
-                    load=connections,
-                    requests=requests,
-                    sessions=min(requests, SESSIONS),
-                    statements=after[0] - before[0],
-                    lookups=None if after[1] is None or before[1] is None else after[1] - before[1],
-                    connections=most(),
-                )
-            )
-    return found
+        before = statements()
+        with most_connections(counting.dsn, contender) as most:
+            requests = wrk.load(server.url, file, connections, SECONDS).requests
+        after = statements()
+        return Counted(
+            contender=contender,
+            load=connections,
+            requests=requests,
+            sessions=min(requests, SESSIONS),
+            statements=after[0] - before[0],
+            lookups=None if after[1] is None or before[1] is None else after[1] - before[1],
+            connections=most(),
+        )
 
 
 def counter(dsn: str, contender: str) -> Counter:

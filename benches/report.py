@@ -31,8 +31,8 @@ DELAYS = """The same as (a), with a proxy before PostgreSQL that adds half the d
 through a proxy is no direct connection, so ours names no statements there
 (`prepared_statements=auto`); `on` is what an operator may say who knows the proxy."""
 
-POSTGRES = """In a cluster that counts statements, each contender with a role of its own, {sessions} sessions, one
-process from its start on. Connections are the most that `pg_stat_activity` showed at one moment."""
+POSTGRES = """In a cluster that counts statements, each contender with a role of its own, {sessions} sessions; for each
+load a process that has just started. Connections are the most that `pg_stat_activity` showed at one moment."""
 
 FOOTPRINTS = """Cold start: from the start of the process to its answer to a user's request, seconds. Import: in a
 process that has imported FastAPI, milliseconds. On disk: installed, without what FastAPI brings

@@ -66,7 +66,7 @@ def most_connections(counted: Iterable[Counted], contenders: Sequence[str]) -> S
 
 
 def lookups_per_session(counted: Iterable[Counted]) -> Spread | None:
-    """Over all loads: one process, the same sessions."""
+    """Under the load that needs the most."""
     live = [each for each in counted if each.contender == "live"]
-    lookups = [each.lookups for each in live if each.lookups is not None]
-    return Spread.of([sum(lookups) / max(each.sessions for each in live)]) if lookups else None
+    found = [each.lookups / each.sessions for each in live if each.lookups is not None]
+    return Spread(max(found), min(found), max(found)) if found else None
