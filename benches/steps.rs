@@ -66,9 +66,14 @@ fn main() -> Result<(), Error> {
         });
     }
     let forged = cookies.replacen(TOKEN, &TOKEN.to_lowercase(), 1);
-    inspect(&mut criterion, "inspect_forged", &asking, &of_a_browser(&forged), now, |verdict| {
-        matches!(verdict, Verdict::Refused(refusal) if refusal.reason == Reason::BadSignature)
-    });
+    inspect(
+        &mut criterion,
+        "inspect_forged",
+        &asking,
+        &of_a_browser(&forged),
+        now,
+        |verdict| matches!(verdict, Verdict::Refused(refusal) if refusal.reason == Reason::BadSignature),
+    );
     Ok(())
 }
 
@@ -83,7 +88,7 @@ fn read_cookie_cache(
     let cookies = header(form, TOKEN, &payload(), now);
     let headers = of_a_browser(&cookies);
     let shown = Credentials::read(headers.iter().copied(), &settings.cookie_names);
-    let chosen = settings.cookie_cache.as_ref();
+    let chosen = settings.freshness.cookie_cache();
     let cache = chosen.map(|chosen| CookieCache::new(chosen, &settings, &PublicKeys::default()));
     let token = shown.session_cookie.and_then(|cookie| keys.verify(&cookie.decode()?));
     let read = || cache.as_ref()?.read(&black_box(&shown).session_data.decode()?, token.as_ref()?, now);

@@ -18,7 +18,7 @@ use crate::authenticator::{Authenticator, Verdict};
 use crate::clock::Moment;
 use crate::cookie_cache::keys::PublicKeys;
 use crate::credentials::{Kind, Request};
-use crate::lookup::{Outcome, Ticket};
+use crate::lookup::{Gathered, Outcome, Ticket};
 use crate::refusal::Reason;
 use crate::settings::{CookieNames, CookieOptions, Freshness, Settings, is_https};
 use crate::store::postgres::PostgresStore;
@@ -150,8 +150,10 @@ impl Core {
         };
         let bridge = Bridge::of_running_loop(py)?;
         let (id, promise, tell) = bridge.get().expect(Box::new(convert));
-        let ticket = opened.lookup.gather(&token.0, tell);
-        Bridge::send_soon(&bridge, &opened.lookup)?;
+        let Gathered { ticket, waits_for_others } = opened.lookup.gather(&token.0, tell);
+        if waits_for_others {
+            Bridge::send_soon(&bridge, &opened.lookup)?;
+        }
         Ok(Pending { bridge: bridge.unbind(), id, promise, ticket })
     }
 
@@ -243,7 +245,7 @@ pub(super) struct Pending {
 #[pymethods]
 impl Pending {
     fn wait<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.promise.future(py)
+        self.bridge.get().future(py, &self.promise)
     }
 
     fn give_up(&self, py: Python<'_>) -> PyResult<bool> {
