@@ -1,9 +1,11 @@
 """PostgreSQL over TCP, real Better Auths on it, and many people who are signed in."""
 
+import asyncio
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from auth_middleware._core import Migrations
 from dev import node
 from dev.better_auth import END_TO_END, BetterAuthServer
 from dev.postgres import DEBIAN_15, EmbeddedPostgres
@@ -41,7 +43,13 @@ def stage(people: int, settings: Mapping[str, str] | None = None) -> Generator[S
                 package, dsn, strategies=["compact", "jwks"], secret=SECRET, cache_seconds=CACHE_SECONDS
             ) as issuers,
         ):
+            # Whoever only reads pays nothing for the triggers.
+            asyncio.run(apply_live(dsn))
             yield Stage(postgres, dsn, better_auth, issuers, signed_in(dsn, people))
+
+
+async def apply_live(dsn: str) -> None:
+    await Migrations(dsn, None).apply_live()
 
 
 def signed_in(dsn: str, people: int) -> Mapping[str, str]:

@@ -11,6 +11,7 @@ from starlette.websockets import WebSocket
 from auth_middleware import answers
 from auth_middleware._core import Refused
 from auth_middleware.authenticator import Authenticator
+from auth_middleware.errors import AuthError
 from auth_middleware.models import AuthSession, AuthUser, Identity, SessionT_co, UserT_co
 from auth_middleware.settings import AuthSettings
 
@@ -83,8 +84,10 @@ class Auth(Authenticator[SessionT_co, UserT_co]):
             return _required(await self._identify(request)).user
 
         async def fresh_user(request: HTTPConnection) -> UserT_co:
-            asked = self.identify_fresh(request)
-            return _required(await answers.answered(asked, self._core.retry_after_seconds)).user
+            try:
+                return _required(await self.identify_fresh(request)).user
+            except AuthError as error:
+                raise answers.answer(error, self._core.retry_after_seconds) from error
 
         async def current_session(request: HTTPConnection) -> SessionT_co:
             return _required(await self._identify(request)).session
@@ -95,7 +98,10 @@ class Auth(Authenticator[SessionT_co, UserT_co]):
         self.current_session = documented(current_session, self.cookie_name)
 
     async def _identify(self, request: HTTPConnection) -> Identity[SessionT_co, UserT_co] | Refused:
-        return await answers.answered(self.identify(request), self._core.retry_after_seconds)
+        try:
+            return await self.identify(request)
+        except AuthError as error:
+            raise answers.answer(error, self._core.retry_after_seconds) from error
 
     async def validate_session(self, cookie_value: str | None) -> Identity[SessionT_co, UserT_co] | None:
         """Whose signed cookie value this is, percent-encoded or not; None when it is no good
@@ -106,8 +112,10 @@ class Auth(Authenticator[SessionT_co, UserT_co]):
         Raises:
             StoreUnavailable, SchemaError: the store cannot say; as an HTTP answer, 503.
         """
-        asked = self.identify_value(cookie_value)
-        return _optional(await answers.answered(asked, self._core.retry_after_seconds))
+        try:
+            return _optional(await self.identify_value(cookie_value))
+        except AuthError as error:
+            raise answers.answer(error, self._core.retry_after_seconds) from error
 
     async def validate_websocket(self, websocket: WebSocket) -> Identity[SessionT_co, UserT_co] | None:
         """Who opens this WebSocket; None when nobody: refuse before `accept`. Asked afresh at each call.
@@ -116,8 +124,10 @@ class Auth(Authenticator[SessionT_co, UserT_co]):
             OriginRefused: a page that is not ours opens it; as an HTTP answer, 403.
             StoreUnavailable, SchemaError: the store cannot say; as an HTTP answer, 503.
         """
-        asked = self.identify_afresh(websocket)
-        return _optional(await answers.answered(asked, self._core.retry_after_seconds))
+        try:
+            return _optional(await self.identify_afresh(websocket))
+        except AuthError as error:
+            raise answers.answer(error, self._core.retry_after_seconds) from error
 
 
 def _optional(

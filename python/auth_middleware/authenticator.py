@@ -115,11 +115,15 @@ class Authenticator(Generic[SessionT_co, UserT_co]):
             OriginRefused: a page that is not ours sent the user's cookie along.
             StoreUnavailable, SchemaError: the store cannot say.
         """
-        memory: dict[object, _Remembered[SessionT_co, UserT_co]] = connection.scope.setdefault(MEMORY, {})
+        scope = connection.scope
+        memory: dict[object, _Remembered[SessionT_co, UserT_co]] = scope.setdefault(MEMORY, {})
         remembered = memory.get(self)
         if remembered is None or not remembered.serves(connection):
             remembered = memory[self] = self._begin(self._inspect(connection))
-            remembered.headers = connection.scope["headers"]
+            remembered.headers = scope["headers"]
+        # Known without a look-up, or before: nothing is to be awaited.
+        if isinstance(remembered.outcome, Identity):
+            return remembered.outcome
         return await self._settle(remembered)
 
     async def identify_fresh(self, connection: HTTPConnection) -> Identity[SessionT_co, UserT_co] | Refused:
@@ -177,10 +181,10 @@ class Authenticator(Generic[SessionT_co, UserT_co]):
     ) -> "_Remembered[SessionT_co, UserT_co]":
         if isinstance(verdict, SessionToken):
             self._journal.signature_was_good()
-            return _Remembered(pending=self._core.look_up(verdict))
+            return _Remembered(None, self._core.look_up(verdict))
         if isinstance(verdict, Refused):
             self._journal.refused(verdict)
-        return _Remembered(outcome=verdict)
+        return _Remembered(verdict)
 
     async def _settle(
         self, remembered: "_Remembered[SessionT_co, UserT_co]"

@@ -23,8 +23,9 @@ use crate::lookup::Lookup;
 use crate::settings::{Settings, Strategy};
 use crate::store::postgres::PostgresStore;
 
-/// Python objects are kept ready for so many sessions, those that were used most lately.
-const MAX_READY: usize = 4096;
+/// Python objects are kept ready for one session in so many of those that may be kept: for those that were used
+/// most lately. They take three times the room of what is kept in Rust.
+const ONE_READY_IN: usize = 10;
 
 /// Threads of ours write to all of it, and a child could be born while one does: so a child leaks its
 /// parent's and makes its own.
@@ -72,7 +73,7 @@ impl Opened {
             lookup: Arc::new(lookup),
             authenticator: Authenticator::new(settings, &keys),
             live_cache,
-            ready: Ready::default(),
+            ready: Ready::new(settings),
             _tasks: tasks,
         })
     }
@@ -138,15 +139,17 @@ fn uses_public_keys(settings: &Settings) -> bool {
 /// Python objects of kept answers, touched only by threads that hold the GIL.
 ///
 /// Each is known by where its identity lies in memory. It holds that, so the place is nobody else's.
-struct Ready(Mutex<LruCache<usize, Py<Found>>>);
-
-impl Default for Ready {
-    fn default() -> Self {
-        Self(Mutex::new(LruCache::unbounded()))
-    }
+struct Ready {
+    max: usize,
+    found: Mutex<LruCache<usize, Py<Found>>>,
 }
 
 impl Ready {
+    fn new(settings: &Settings) -> Self {
+        let kept = settings.freshness.live_cache().map_or(0, |cache| cache.max_sessions);
+        Self { max: kept.div_ceil(ONE_READY_IN), found: Mutex::new(LruCache::unbounded()) }
+    }
+
     fn get(&self, py: Python<'_>, identity: &Arc<Identity>) -> Option<Py<Found>> {
         self.lock().get(&Arc::as_ptr(identity).addr()).map(|ready| ready.clone_ref(py))
     }
@@ -154,13 +157,13 @@ impl Ready {
     fn put(&self, py: Python<'_>, found: &Py<Found>) {
         let mut ready = self.lock();
         let replaced = ready.put(found.get().place(), found.clone_ref(py));
-        let oldest = if ready.len() > MAX_READY { ready.pop_lru() } else { None };
+        let oldest = if ready.len() > self.max { ready.pop_lru() } else { None };
         drop(ready);
         // Outside of the lock: what an application's model does at its end is not ours to know.
         drop((replaced, oldest));
     }
 
     fn lock(&self) -> MutexGuard<'_, LruCache<usize, Py<Found>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
