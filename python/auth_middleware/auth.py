@@ -77,29 +77,41 @@ class Auth(Authenticator[SessionT_co, UserT_co]):
         super().__init__(settings, user_model, session_model)
 
         async def optional_user(request: HTTPConnection) -> UserT_co | None:
-            outcome = await self._identify(request)
-            return None if isinstance(outcome, Refused) else outcome.user
+            identity = await self.optional_identity(request)
+            return identity and identity.user
 
         async def current_user(request: HTTPConnection) -> UserT_co:
-            return _required(await self._identify(request)).user
+            return (await self.current_identity(request)).user
 
         async def fresh_user(request: HTTPConnection) -> UserT_co:
-            try:
-                return _required(await self.identify_fresh(request)).user
-            except AuthError as error:
-                raise answers.answer(error, self._core.retry_after_seconds) from error
+            return (await self.fresh_identity(request)).user
 
         async def current_session(request: HTTPConnection) -> SessionT_co:
-            return _required(await self._identify(request)).session
+            return (await self.current_identity(request)).session
 
         self.optional_user = documented(optional_user, self.cookie_name)
         self.current_user = documented(current_user, self.cookie_name)
         self.fresh_user = documented(fresh_user, self.cookie_name)
         self.current_session = documented(current_session, self.cookie_name)
 
-    async def _identify(self, request: HTTPConnection) -> Identity[SessionT_co, UserT_co] | Refused:
+    async def current_identity(self, request: HTTPConnection) -> Identity[SessionT_co, UserT_co]:
+        """Who sent this request; as HTTP answers, 401 when nobody did, 403 and 503 as below."""
         try:
-            return await self.identify(request)
+            return _required(await self.identify(request))
+        except AuthError as error:
+            raise answers.answer(error, self._core.retry_after_seconds) from error
+
+    async def optional_identity(self, request: HTTPConnection) -> Identity[SessionT_co, UserT_co] | None:
+        """Who sent this request; None when nobody did."""
+        try:
+            return _optional(await self.identify(request))
+        except AuthError as error:
+            raise answers.answer(error, self._core.retry_after_seconds) from error
+
+    async def fresh_identity(self, request: HTTPConnection) -> Identity[SessionT_co, UserT_co]:
+        """Who sent this request, by what the store says now."""
+        try:
+            return _required(await self.identify_fresh(request))
         except AuthError as error:
             raise answers.answer(error, self._core.retry_after_seconds) from error
 
