@@ -56,7 +56,7 @@ def shown_by(stage: Stage) -> Callable[[str], Headers]:
     def shown(contender: str) -> Headers:
         if contender in special:
             return asyncio.run(special[contender](stage))
-        return credentials.session_cookies(stage.people)
+        return credentials.session_cookies(stage.visitors)
 
     return shown
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import NamedTuple
 
 from auth_middleware._core import Migrations
@@ -14,6 +15,7 @@ from tests.e2e.agreement.servers import BetterAuths
 from tests.support.cookies import SECRET, signed
 
 VERSION = "1.7.25"
+VISITORS = 1_000
 # Nothing that Better Auth signs may run out while we measure.
 CACHE_SECONDS = 7200
 
@@ -28,6 +30,11 @@ class Stage(NamedTuple):
     better_auth: BetterAuthServer
     issuers: BetterAuths  # with a cookie cache, and with tokens
     people: Mapping[str, str]
+
+    @property
+    def visitors(self) -> Mapping[str, str]:
+        """Those of them who send requests: more than that many are seldom active in one process at a time."""
+        return dict(islice(self.people.items(), VISITORS))
 
 
 @contextmanager
