@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from auth_middleware import validate_session
+from auth_middleware import get_auth, validate_session
 
 COOKIE_VALUE = os.environ["COOKIE_VALUE"]
 
@@ -102,6 +102,28 @@ def a_child_that_never_asks() -> None:
     asyncio.run(ask("parent"))
 
 
+def closed_under_a_child() -> None:
+    """The child has the parent's sockets too, until a line comes in."""
+
+    async def main() -> int:
+        await get_auth().open()
+        await ask("parent")
+        until_closed, open_end = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(open_end)
+            os.read(until_closed, 1)
+            os._exit(0)
+        await get_auth().close()
+        sys.stdout.write("closed\n")
+        sys.stdout.flush()
+        await asyncio.to_thread(sys.stdin.readline)
+        os.close(open_end)
+        return child
+
+    os.waitpid(asyncio.run(main()), 0)
+
+
 WAYS = {
     way.__name__: way
     for way in (
@@ -111,6 +133,7 @@ WAYS = {
         under_a_running_loop,
         by_multiprocessing,
         a_child_that_never_asks,
+        closed_under_a_child,
     )
 }
 
