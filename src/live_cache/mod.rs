@@ -6,11 +6,11 @@
 //! whenever that cannot be said, everything is forgotten and every request asks the store.
 //!
 //! What must hold, and where:
-//! - nothing is kept that was asked before a change of it was heard: [`Recent`], in one critical section with
+//! - nothing is kept that was asked before a change of it was heard: `recent`, in one critical section with
 //!   the insertion;
 //! - nothing is given without a lease, which each heartbeat renews for a while from the time when it was
 //!   *sent*: [`Follower::renew`]. A paused process or a machine that slept finds its lease over;
-//! - nothing is given past its age or the session's own end: [`Kept`].
+//! - nothing is given past its age or the session's own end: `kept`.
 
 mod kept;
 mod news;
