@@ -46,8 +46,13 @@ def main() -> int:
 
 
 def measure(lengths: Lengths) -> Figures:
-    """Part by part, so that no two load the machine at once."""
+    """Part by part, so that no two load the machine at once; first what must be built."""
     figures = Figures(lengths=lengths.text)
+    tell("criterion, and the wheel")
+    figures.steps = steps.measure()
+    wheel = footprints.wheel()
+    figures.wheel_bytes = wheel.stat().st_size
+    figures.installed_bytes = footprints.installed_bytes(wheel)
     with stage(lengths.people) as place:
         figures.machine = machine(place)
         tell("look-ups")
@@ -64,11 +69,6 @@ def measure(lengths: Lengths) -> Figures:
         figures.imports = footprints.imports(lengths.rounds)
     tell("statements and connections")
     figures.counted = counted.count()
-    tell("the wheel, and criterion")
-    wheel = footprints.wheel()
-    figures.wheel_bytes = wheel.stat().st_size
-    figures.installed_bytes = footprints.installed_bytes(wheel)
-    figures.steps = steps.measure()
     return figures
 
 
@@ -83,8 +83,7 @@ def measure_delayed(place: Stage, lengths: Lengths, figures: Figures) -> None:
 
 
 def measure_requests(place: Stage, lengths: Lengths, figures: Figures) -> None:
-    names, figures.not_run = requests.runnable(requests.CONTENDERS, place.dsn)
-    with requests.serving(place, names) as servers:
+    with requests.serving(place) as servers:
         figures.requests = requests.compete(servers, lengths)
         figures.resident_mib = {name: resident_bytes(each.pid) / 2**20 for name, each in servers.items()}
 

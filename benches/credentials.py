@@ -28,7 +28,7 @@ async def with_session_data(stage: Stage) -> Headers:
             jar.load(set_cookie)
         return f"{header}; {DATA_COOKIE_NAME}={jar[DATA_COOKIE_NAME].coded_value}"
 
-    return await _ask_for_all(f"{stage.issuers.url}/compact/api/auth/get-session", stage.visitors, read)
+    return await _ask_for_all(f"{stage.issuers.url}/compact/api/auth/get-session", stage.people, read)
 
 
 async def bearer_tokens(stage: Stage) -> Headers:
@@ -37,7 +37,7 @@ async def bearer_tokens(stage: Stage) -> Headers:
     def read(_header: str, response: httpx.Response) -> str:
         return f"Authorization: Bearer {response.json()['token']}"
 
-    return await _ask_for_all(f"{stage.issuers.url}/jwks/api/auth/token", stage.visitors, read)
+    return await _ask_for_all(f"{stage.issuers.url}/jwks/api/auth/token", stage.people, read)
 
 
 def forge(signed: str) -> str:

@@ -80,7 +80,6 @@ class Figures(BaseModel):
 
     machine: Mapping[str, str] = {}
     lengths: str = ""
-    not_run: Mapping[str, str] = {}  # contender -> why
     lookups: Sequence[Competition] = ()
     delayed: Sequence[Competition] = ()
     round_trips_ms: Mapping[str, float] = {}

@@ -1,21 +1,20 @@
 """PostgreSQL over TCP, real Better Auths on it, and many people who are signed in."""
 
-import asyncio
+import subprocess
+import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from typing import NamedTuple
 
-from auth_middleware._core import Migrations
 from dev import node
 from dev.better_auth import END_TO_END, BetterAuthServer
 from dev.postgres import DEBIAN_15, EmbeddedPostgres
 from dev.sessions import sign_in
 from tests.e2e.agreement.servers import BetterAuths
 from tests.support.cookies import SECRET, signed
+from tests.support.environment import without_our_settings
 
 VERSION = "1.7.25"
-VISITORS = 1_000
 # Nothing that Better Auth signs may run out while we measure.
 CACHE_SECONDS = 7200
 
@@ -31,15 +30,10 @@ class Stage(NamedTuple):
     issuers: BetterAuths  # with a cookie cache, and with tokens
     people: Mapping[str, str]
 
-    @property
-    def visitors(self) -> Mapping[str, str]:
-        """Those of them who send requests: more than that many are seldom active in one process at a time."""
-        return dict(islice(self.people.items(), VISITORS))
-
 
 @contextmanager
 def stage(people: int, settings: Mapping[str, str] | None = None) -> Generator[Stage]:
-    """The machine's own PostgreSQL where there is one; Better Auth makes its own tables, in camelCase."""
+    """The machine's own PostgreSQL where there is one; tables that Better Auth makes, with our triggers."""
     package = END_TO_END / f"better_auth_{VERSION.replace('.', '_')}"
     node.install(package)
     with EmbeddedPostgres(settings=settings, programs=DEBIAN_15 if IS_DEBIANS else None) as postgres:
@@ -51,12 +45,13 @@ def stage(people: int, settings: Mapping[str, str] | None = None) -> Generator[S
             ) as issuers,
         ):
             # Whoever only reads pays nothing for the triggers.
-            asyncio.run(apply_live(dsn))
+            subprocess.run(
+                [sys.executable, "-m", "auth_middleware", "migrate", "live", "--database-url", dsn],
+                env=without_our_settings(),
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
             yield Stage(postgres, dsn, better_auth, issuers, signed_in(dsn, people))
-
-
-async def apply_live(dsn: str) -> None:
-    await Migrations(dsn, None).apply_live()
 
 
 def signed_in(dsn: str, people: int) -> Mapping[str, str]:

@@ -16,8 +16,7 @@ class Lengths(NamedTuple):
     @property
     def text(self) -> str:
         return (
-            f"{self.people:,} people signed in, of whom up to 1,000 visit by HTTP;"
-            f" {self.rounds} rounds of {self.lookup_seconds:g} s (look-ups),"
+            f"{self.people:,} people signed in; {self.rounds} rounds of {self.lookup_seconds:g} s (look-ups),"
             f" {self.delayed_seconds:g} s (with delay) and {self.http_seconds:g} s (HTTP) each, in turns"
         )
 
