@@ -19,6 +19,7 @@ mod remembering;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use tokio::sync::Notify;
 
@@ -31,6 +32,9 @@ use crate::identity::Identity;
 use crate::settings::LiveCacheSettings;
 use crate::signature::SessionToken;
 use crate::store::{Answer, Change, Feed, Follower, Key, SessionKey, UserKey};
+
+/// So many sessions are dropped in a millisecond.
+const MUCH: usize = 1000;
 
 /// How far the feed was heard when a look-up was sent.
 #[derive(Clone, Copy, Debug)]
@@ -255,12 +259,17 @@ fn forget_and_doubt(mut state: MutexGuard<'_, State>) {
     forget(state);
 }
 
-/// What was forgotten is dropped outside of the lock: it can be a hundred thousand sessions.
+/// What was forgotten is dropped outside of the lock, and much of it on a thread of its own: a hundred thousand
+/// sessions would hold up the one that asks the store.
 fn forget(mut state: MutexGuard<'_, State>) {
     state.recent.note_everything();
     let forgotten = state.kept.take();
     drop(state);
-    drop(forgotten);
+    if forgotten.len() > MUCH {
+        // Where no thread can be had, it is dropped here.
+        let _dropping =
+            thread::Builder::new().name("auth_middleware forgets".into()).spawn(|| drop(forgotten));
+    }
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use crate::authenticator::{Authenticator, Verdict};
 use crate::clock::Moment;
 use crate::cookie_cache::keys::PublicKeys;
 use crate::credentials::{Kind, Request};
+use crate::live_cache::LiveCache;
 use crate::lookup::{Gathered, Outcome, Ticket};
 use crate::refusal::Reason;
 use crate::settings::{CookieNames, CookieOptions, Freshness, Settings, is_https};
@@ -166,18 +167,12 @@ impl Core {
         awaitable(py, async move { opened.open(patience).await.map_err(|error| exception(&error)) })
     }
 
-    fn news(&self) -> PyResult<Vec<String>> {
-        if self.settings.freshness.live_cache().is_none() {
-            return Ok(Vec::new());
-        }
-        Ok(self.opened()?.live_cache.as_ref().map(|cache| cache.take_news()).unwrap_or_default())
+    fn news(&self) -> Vec<String> {
+        self.live_cache().map(|cache| cache.take_news()).unwrap_or_default()
     }
 
-    fn cache_size(&self) -> PyResult<(usize, usize)> {
-        if self.settings.freshness.live_cache().is_none() {
-            return Ok((0, 0));
-        }
-        Ok(self.opened()?.live_cache.as_ref().map(|cache| cache.size()).unwrap_or_default())
+    fn cache_size(&self) -> (usize, usize) {
+        self.live_cache().map(|cache| cache.size()).unwrap_or_default()
     }
 
     fn close(&self) {
@@ -205,6 +200,12 @@ impl Core {
             Verdict::Refused(refusal) => Inspected::Refused(refusal.into()),
             Verdict::Known(identity) => Inspected::Found(self.ready.found(py, identity, &self.own_fields)?),
         })
+    }
+
+    /// What is kept, as far as it is open, and this process's.
+    fn live_cache(&self) -> Option<Arc<LiveCache>> {
+        let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.as_ref().filter(|opened| opened.is_ours())?.live_cache.clone()
     }
 
     fn opened(&self) -> PyResult<Arc<Opened>> {

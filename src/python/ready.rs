@@ -15,6 +15,8 @@ use crate::settings::{Freshness, Settings, Strategy};
 const ONE_IN: usize = 10;
 /// Where the cookie cache answers.
 const COOKIES: usize = 10_000;
+/// A larger one, with a picture in it perhaps, is made anew each time: their number is all that bounds them.
+const MAX_BYTES: usize = 4096;
 
 /// Touched only by threads that hold the GIL, as a thread that forks does: no child is born with it locked.
 ///
@@ -43,7 +45,7 @@ impl Ready {
         identity: Arc<Identity>,
         own_fields: &Arc<OwnFields>,
     ) -> PyResult<Py<Found>> {
-        if self.max == 0 {
+        if self.max == 0 || identity.bytes() > MAX_BYTES {
             return Py::new(py, Found::new(identity, own_fields));
         }
         let place = Arc::as_ptr(&identity).addr();
