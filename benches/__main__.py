@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psycopg
 
-from benches import counted, footprints, lookups, memory, report, requests, steps
+from benches import counted, footprints, growth, lookups, memory, report, requests, steps
 from benches.figures import Competition, Figures
 from benches.machine import machine
 from benches.processes import resident_bytes
@@ -63,6 +63,8 @@ def measure(lengths: Lengths) -> Figures:
         measure_delayed(place, lengths, figures)
         tell("requests")
         measure_requests(place, lengths, figures)
+        tell("growth")
+        figures.growth = growth.grow(place.postgres, lengths)
         tell("memory, cold starts, imports")
         figures.bytes_per_session = memory.bytes_per_session(place)
         figures.cold_starts = footprints.cold_starts(place, lengths.rounds)
