@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psycopg
 
-from benches import counted, footprints, lookups, memory, report, requests, steps
+from benches import counted, footprints, growth, lookups, memory, report, requests, steps
 from benches.figures import Competition, Figures
 from benches.machine import machine
 from benches.processes import resident_bytes
@@ -46,8 +46,13 @@ def main() -> int:
 
 
 def measure(lengths: Lengths) -> Figures:
-    """Part by part, so that no two load the machine at once."""
+    """Part by part, so that no two load the machine at once; first what must be built."""
     figures = Figures(lengths=lengths.text)
+    tell("criterion, and the wheel")
+    figures.steps = steps.measure()
+    wheel = footprints.wheel()
+    figures.wheel_bytes = wheel.stat().st_size
+    figures.installed_bytes = footprints.installed_bytes(wheel)
     with stage(lengths.people) as place:
         figures.machine = machine(place)
         tell("look-ups")
@@ -58,17 +63,14 @@ def measure(lengths: Lengths) -> Figures:
         measure_delayed(place, lengths, figures)
         tell("requests")
         measure_requests(place, lengths, figures)
+        tell("growth")
+        figures.growth = growth.grow(place.postgres, lengths)
         tell("memory, cold starts, imports")
         figures.bytes_per_session = memory.bytes_per_session(place)
         figures.cold_starts = footprints.cold_starts(place, lengths.rounds)
         figures.imports = footprints.imports(lengths.rounds)
     tell("statements and connections")
     figures.counted = counted.count()
-    tell("the wheel, and criterion")
-    wheel = footprints.wheel()
-    figures.wheel_bytes = wheel.stat().st_size
-    figures.installed_bytes = footprints.installed_bytes(wheel)
-    figures.steps = steps.measure()
     return figures
 
 
@@ -83,8 +85,7 @@ def measure_delayed(place: Stage, lengths: Lengths, figures: Figures) -> None:
 
 
 def measure_requests(place: Stage, lengths: Lengths, figures: Figures) -> None:
-    names, figures.not_run = requests.runnable(requests.CONTENDERS, place.dsn)
-    with requests.serving(place, names) as servers:
+    with requests.serving(place) as servers:
         figures.requests = requests.compete(servers, lengths)
         figures.resident_mib = {name: resident_bytes(each.pid) / 2**20 for name, each in servers.items()}
 

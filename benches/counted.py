@@ -16,7 +16,7 @@ from psycopg import sql
 
 from benches import credentials, wrk
 from benches.figures import Counted
-from benches.requests import CONNECTIONS, runnable, shown_by, written
+from benches.requests import CONNECTIONS, shown_by, written
 from benches.servers import Server
 from benches.stage import IS_DEBIANS, Stage, stage
 from dev.postgres import execute, fetch
@@ -46,9 +46,8 @@ def count() -> list[Counted]:
     with stage(SESSIONS, SETTINGS) as counting:
         if IS_DEBIANS:
             execute(counting.dsn, "CREATE EXTENSION pg_stat_statements")
-        names, _ = runnable(CONTENDERS, counting.dsn)
         shown = shown_by(counting)
-        return [each for name in names for each in count_one(counting, name, shown(name))]
+        return [each for name in CONTENDERS for each in count_one(counting, name, shown(name))]
 
 
 def count_one(counting: Stage, contender: str, headers: credentials.Headers) -> list[Counted]:

@@ -10,7 +10,6 @@ from typing import Self
 
 import httpx
 
-from auth_middleware import Auth, AuthSettings, ConfigurationError
 from benches import credentials
 from benches.credentials import Headers
 from benches.stage import Stage
@@ -89,14 +88,3 @@ def environment(contender: str, stage: Stage, dsn: str) -> Mapping[str, str]:
         "ISSUER_URL": stage.issuers.url,
         **({"AUTH_MIDDLEWARE_FRESHNESS": freshness} if freshness else {}),
     }
-
-
-def why_not(contender: str, dsn: str) -> str | None:
-    """Why this version of ours cannot be such a contender; None when it can."""
-    if contender not in FRESHNESS:
-        return None
-    try:
-        Auth(AuthSettings(database_url=dsn, secret=SECRET, base_url="http://auth.test", freshness=FRESHNESS[contender]))
-    except ConfigurationError:
-        return f"not built: freshness={FRESHNESS[contender]} is refused"
-    return None

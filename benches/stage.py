@@ -1,5 +1,7 @@
 """PostgreSQL over TCP, real Better Auths on it, and many people who are signed in."""
 
+import subprocess
+import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -10,6 +12,7 @@ from dev.postgres import DEBIAN_15, EmbeddedPostgres
 from dev.sessions import sign_in
 from tests.e2e.agreement.servers import BetterAuths
 from tests.support.cookies import SECRET, signed
+from tests.support.environment import without_our_settings
 
 VERSION = "1.7.25"
 # Nothing that Better Auth signs may run out while we measure.
@@ -30,7 +33,7 @@ class Stage(NamedTuple):
 
 @contextmanager
 def stage(people: int, settings: Mapping[str, str] | None = None) -> Generator[Stage]:
-    """The machine's own PostgreSQL where there is one; Better Auth makes its own tables, in camelCase."""
+    """The machine's own PostgreSQL where there is one; tables that Better Auth makes, with our triggers."""
     package = END_TO_END / f"better_auth_{VERSION.replace('.', '_')}"
     node.install(package)
     with EmbeddedPostgres(settings=settings, programs=DEBIAN_15 if IS_DEBIANS else None) as postgres:
@@ -41,6 +44,13 @@ def stage(people: int, settings: Mapping[str, str] | None = None) -> Generator[S
                 package, dsn, strategies=["compact", "jwks"], secret=SECRET, cache_seconds=CACHE_SECONDS
             ) as issuers,
         ):
+            # Whoever only reads pays nothing for the triggers.
+            subprocess.run(
+                [sys.executable, "-m", "auth_middleware", "migrate", "live", "--database-url", dsn],
+                env=without_our_settings(),
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
             yield Stage(postgres, dsn, better_auth, issuers, signed_in(dsn, people))
 
 

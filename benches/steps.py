@@ -17,6 +17,7 @@ TITLES: Mapping[str, str] = {
     "cookie_cache_compact": "4 cookie cache, compact",
     "cookie_cache_jwt": "4 cookie cache, jwt",
     "cookie_cache_jwe": "4 cookie cache, jwe",
+    "live_cache": "5 live cache: found among 50,000",
     "inspect_to_token": "all of it, to a token for the store (1–3)",
     "inspect_to_user_compact": "all of it, to a user by the cookie cache, compact (1–4)",
     "inspect_to_user_jwt": "all of it, to a user by the cookie cache, jwt (1–4)",

@@ -6,23 +6,30 @@
 mod better_auth;
 
 use std::hint::black_box;
+use std::slice;
+use std::sync::Arc;
 use std::time::Duration;
 
 use auth_middleware::authenticator::{Authenticator, Verdict};
+use auth_middleware::clock::Moment;
 use auth_middleware::cookie_cache::CookieCache;
 use auth_middleware::cookie_cache::keys::PublicKeys;
 use auth_middleware::credentials::{Credentials, Kind, Request};
 use auth_middleware::error::Error;
+use auth_middleware::identity::Identity;
+use auth_middleware::live_cache::LiveCache;
 use auth_middleware::origin;
 use auth_middleware::refusal::Reason;
 use auth_middleware::settings::{RawSettings, Settings};
-use auth_middleware::signature::Keys;
+use auth_middleware::signature::{Keys, SessionToken};
+use auth_middleware::store::Answer;
 use chrono::{DateTime, Utc};
 use criterion::Criterion;
 
-use better_auth::{Form, SECRET, header};
+use better_auth::{Form, SECRET, header, session_token};
 
 const TOKEN: &str = "YpzT0Yk3nW5vXq7sR1uJ9aBc2dEf4gHi";
+const SESSIONS: usize = 50_000;
 
 type Headers<'a> = Vec<(&'a [u8], &'a [u8])>;
 
@@ -33,7 +40,7 @@ fn main() -> Result<(), Error> {
         .measurement_time(Duration::from_secs(2))
         .configure_from_args();
 
-    let settings = settings(None)?;
+    let settings = settings(None, None)?;
     let (names, keys) = (&settings.cookie_names, Keys::new(&settings.secrets.signing));
     let cookies = header(Form::Compact, TOKEN, &payload(), now);
     let headers = of_a_browser(&cookies);
@@ -59,7 +66,8 @@ fn main() -> Result<(), Error> {
     });
     for form in Form::ALL {
         let cookies = header(form, TOKEN, &payload(), now);
-        let believing = Authenticator::new(&self::settings(Some(form))?, &PublicKeys::default());
+        let believing =
+            Authenticator::new(&self::settings(Some("cookie_cache"), Some(form))?, &PublicKeys::default());
         let name = format!("inspect_to_user_{}", form.name());
         inspect(&mut criterion, &name, &believing, &of_a_browser(&cookies), now, |verdict| {
             matches!(verdict, Verdict::Known(_))
@@ -84,7 +92,7 @@ fn read_cookie_cache(
     keys: &Keys,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
-    let settings = settings(Some(form))?;
+    let settings = settings(Some("cookie_cache"), Some(form))?;
     let cookies = header(form, TOKEN, &payload(), now);
     let headers = of_a_browser(&cookies);
     let shown = Credentials::read(headers.iter().copied(), &settings.cookie_names);
@@ -92,8 +100,37 @@ fn read_cookie_cache(
     let cache = chosen.map(|chosen| CookieCache::new(chosen, &settings, &PublicKeys::default()));
     let token = shown.session_cookie.and_then(|cookie| keys.verify(&cookie.decode()?));
     let read = || cache.as_ref()?.read(&black_box(&shown).session_data.decode()?, token.as_ref()?, now);
-    assert!(read().is_some(), "the snapshot is good");
+    let known = read();
+    assert!(known.is_some(), "the snapshot is good");
     criterion.bench_function(&format!("cookie_cache_{}", form.name()), |run| run.iter(read));
+    if form == Form::Compact {
+        read_live_cache(criterion, token.as_ref(), known)?;
+    }
+    Ok(())
+}
+
+/// One answer among many, found; the clocks are read as for a request.
+fn read_live_cache(
+    criterion: &mut Criterion,
+    token: Option<&SessionToken>,
+    known: Option<Arc<Identity>>,
+) -> Result<(), Error> {
+    let settings = settings(Some("60"), None)?;
+    let cache = settings.freshness.live_cache().map(LiveCache::new);
+    if let (Some(cache), Some(token), Some(identity)) = (&cache, token, known) {
+        let keys = Keys::new(&settings.secrets.signing);
+        let keep = |token: &SessionToken| {
+            let answer = Answer::Found(identity.clone());
+            cache.keep(cache.sent(Moment::now().uptime), slice::from_ref(token), &[answer]);
+        };
+        (0..SESSIONS)
+            .filter_map(|at| keys.verify(&session_token(&format!("{at:032}"))))
+            .for_each(|other| keep(&other));
+        keep(token);
+    }
+    let get = || cache.as_ref()?.get(black_box(token)?, Moment::now());
+    assert!(get().is_some(), "the answer is kept");
+    criterion.bench_function("live_cache", |run| run.iter(get));
     Ok(())
 }
 
@@ -114,13 +151,13 @@ fn inspect(
     criterion.bench_function(name, |run| run.iter(inspect));
 }
 
-fn settings(form: Option<Form>) -> Result<Settings, Error> {
+fn settings(freshness: Option<&str>, form: Option<Form>) -> Result<Settings, Error> {
     Settings::check(RawSettings {
         database_url: Some("postgresql://nobody@localhost/none".into()),
         secret: Some(SECRET.into()),
         base_url: Some("http://localhost:3000".into()),
         trusted_origins: vec!["https://*.example.com".into()],
-        freshness: form.map(|_| "cookie_cache".into()),
+        freshness: freshness.map(Into::into),
         cache_strategy: form.map(|form| form.name().into()),
         ..RawSettings::default()
     })

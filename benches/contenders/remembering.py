@@ -1,4 +1,4 @@
-"""A process that remembers: prints by how many bytes it grew while it looked many sessions up.
+"""A process that remembers: prints by how many bytes it grew while it looked many sessions up, and how many it keeps.
 
     python -m benches.contenders.remembering cookies.txt 5000
 
@@ -20,7 +20,7 @@ from benches.processes import resident_bytes
 CONCURRENT = 64
 
 
-async def grown(cookie_values: Sequence[str], warm_up: int) -> int:
+async def grown(cookie_values: Sequence[str], warm_up: int) -> tuple[int, int]:
     auth = Auth()
     async with auth.lifespan(None):
         waiting = iter(cookie_values)
@@ -29,7 +29,7 @@ async def grown(cookie_values: Sequence[str], warm_up: int) -> int:
         before = resident_bytes(os.getpid())
         await ask_for_all(auth, waiting)
         gc.collect()
-        return resident_bytes(os.getpid()) - before
+        return resident_bytes(os.getpid()) - before, auth.cache_size.sessions
 
 
 async def ask_for_all(auth: Auth, cookie_values: Iterator[str]) -> None:
@@ -42,4 +42,4 @@ async def ask_for_all(auth: Auth, cookie_values: Iterator[str]) -> None:
 
 
 if __name__ == "__main__":
-    print(asyncio.run(grown(Path(sys.argv[1]).read_text().splitlines(), int(sys.argv[2]))))
+    print(*asyncio.run(grown(Path(sys.argv[1]).read_text().splitlines(), int(sys.argv[2]))))

@@ -208,7 +208,11 @@ impl<'py> Headers<'py> {
             // Tuples from most servers; some give lists.
             pair.extract().or_else(|_| pair.extract().map(|[name, value]: [_; 2]| (name, value)))
         };
-        scope_headers.try_iter()?.map(pair).collect::<PyResult<_>>().map(Self)
+        let mut pairs = Vec::with_capacity(scope_headers.len().unwrap_or_default());
+        for each in scope_headers.try_iter()? {
+            pairs.push(pair(each)?);
+        }
+        Ok(Self(pairs))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {

@@ -101,6 +101,20 @@ def answers_of_forks(way: str, settings: Mapping[str, str]) -> list[list[str]]:
     return answers
 
 
+async def test_a_child_does_not_keep_its_parents_listener_at_the_server(database: Database) -> None:
+    await migrate_live(database.dsn)
+    who = database.sign_in()
+    settings = settings_for(database, who.cookie_value, "live")
+    listeners = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'auth_middleware listener' \
+                 AND datname = current_database()"
+    with start("forks", "closed_under_a_child", settings) as process:
+        assert process.stdout
+        assert [process.stdout.readline() for _ in range(2)] == [f"parent {who.user_id}\n", "closed\n"]
+        wait_until(lambda: database.fetch(listeners) == [(0,)])
+        _, errors = process.communicate("\n", timeout=PATIENCE_SECONDS)
+    assert (process.returncode, errors) == (0, "")
+
+
 @pytest.mark.parametrize("way", ["returning", "exiting", "abandoning", "in_a_daemon_thread"])
 def test_an_interpreter_ends_cleanly_while_look_ups_are_under_way(database: Database, freshness: str, way: str) -> None:
     who = database.sign_in()
