@@ -10,7 +10,8 @@ these rows are in PostgreSQL's memory. For the cache, one process keeps so many 
 all with room for the largest, and `current_user` is asked directly, with a connection of Starlette's made for each. It
 was filled by look-ups, {filled:,.0f} a second, {concurrent} at a time. Python objects are kept ready for one in ten of
 `max_cached_sessions`: beyond that many, an answer drawn from *all* makes the two models anew, at nine in ten of the
-largest size; drawn from {some:,} of them it finds them ready."""
+largest size; drawn from {some:,} of them it finds them ready. Memory is
+that of the sessions, before any object was made ready."""
 
 
 def of_growth(figures: Figures) -> str:

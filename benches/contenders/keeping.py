@@ -29,6 +29,8 @@ CONCURRENT = 64
 SOME = 1_000
 # Drawn at a time, between the clocks' readings.
 DRAWN = 1_000
+# Python objects are kept ready for one in so many of `max_cached_sessions`.
+ONE_READY_IN = 10
 
 
 async def keep(rounds: int, seconds: float, sizes: Sequence[int]) -> Growth:
@@ -40,6 +42,9 @@ async def keep(rounds: int, seconds: float, sizes: Sequence[int]) -> Growth:
     for size, auth in instances.items():
         kept[f"{size:,}"] = await fill(auth, shown[:size])
     filled_per_second = sum(sizes) / (time.perf_counter() - started)
+    for size, auth in instances.items():
+        for each in shown[: min(size, max(sizes) // ONE_READY_IN)]:
+            await auth.current_user(connection(each))
     caches = {f"{size:,}": (auth, shown[:size]) for size, auth in instances.items()}
     some = {name: (auth, random.Random(1).sample(each, min(SOME, len(each)))) for name, (auth, each) in caches.items()}
     growth = Growth(
