@@ -24,8 +24,8 @@ class Lengths(NamedTuple):
 
 FULL = Lengths(
     rounds=5,
-    lookup_seconds=1.5,
-    delayed_seconds=1,
+    lookup_seconds=1,
+    delayed_seconds=0.6,
     http_seconds=2,
     people=10_000,
     growth=(1_000, 10_000, 100_000, 1_000_000),
