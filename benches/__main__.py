@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psycopg
 
-from benches import counted, footprints, lookups, memory, report, requests, steps
+from benches import counted, footprints, growth, lookups, memory, report, requests, steps
 from benches.figures import Competition, Figures
 from benches.machine import machine
 from benches.processes import resident_bytes
@@ -35,9 +35,7 @@ def main() -> int:
     parser.add_argument("--report", action="store_true", help="write the report anew, from the last figures")
     chosen = parser.parse_args()
     if not chosen.report:
-        figures = measure(QUICK if chosen.quick else FULL)
-        FIGURES.parent.mkdir(parents=True, exist_ok=True)
-        FIGURES.write_text(figures.model_dump_json(indent=1))
+        measure(QUICK if chosen.quick else FULL)
     figures = Figures.model_validate_json(FIGURES.read_text())
     written = report.write(figures, DRAFT if chosen.quick else DOCS)
     print(written.read_text())
@@ -45,8 +43,8 @@ def main() -> int:
     return 0
 
 
-def measure(lengths: Lengths) -> Figures:
-    """Part by part, so that no two load the machine at once; first what must be built."""
+def measure(lengths: Lengths) -> None:
+    """Part by part, so that no two load the machine at once; first what must be built. Kept after each part."""
     figures = Figures(lengths=lengths.text)
     tell("criterion, and the wheel")
     figures.steps = steps.measure()
@@ -55,21 +53,35 @@ def measure(lengths: Lengths) -> Figures:
     figures.installed_bytes = footprints.installed_bytes(wheel)
     with stage(lengths.people) as place:
         figures.machine = machine(place)
+        keep(figures)
         tell("look-ups")
         figures.lookups = asyncio.run(lookups.compete(place.dsn, COMPETING, place.people, lengths))
+        keep(figures)
         tell("forged cookies")
         figures.forged = asyncio.run(lookups.refuse(place.dsn, place.people, lengths))
+        keep(figures)
         tell("look-ups, with a delay")
         measure_delayed(place, lengths, figures)
+        keep(figures)
         tell("requests")
         measure_requests(place, lengths, figures)
+        keep(figures)
+        tell("growth")
+        figures.growth = growth.grow(place.postgres, lengths)
+        keep(figures)
         tell("memory, cold starts, imports")
         figures.bytes_per_session = memory.bytes_per_session(place)
         figures.cold_starts = footprints.cold_starts(place, lengths.rounds)
         figures.imports = footprints.imports(lengths.rounds)
+    keep(figures)
     tell("statements and connections")
     figures.counted = counted.count()
-    return figures
+    keep(figures)
+
+
+def keep(figures: Figures) -> None:
+    FIGURES.parent.mkdir(parents=True, exist_ok=True)
+    FIGURES.write_text(figures.model_dump_json(indent=1))
 
 
 def measure_delayed(place: Stage, lengths: Lengths, figures: Figures) -> None:

@@ -75,6 +75,25 @@ class Step(BaseModel):
     high: float
 
 
+class Kept(BaseModel):
+    """What a cache with so many sessions takes."""
+
+    bytes: int  # in Rust
+    resident_bytes: int  # by how much the process grew
+
+
+class Growth(BaseModel):
+    """The same with ever more sessions: the contenders are their numbers."""
+
+    sampled: int  # who asks, of those in the table
+    lookups: Sequence[Competition]
+    cached: Competition  # drawn from all that are kept
+    cached_some: Competition  # drawn from so many of them as `some` says
+    some: int
+    kept: Mapping[str, Kept]
+    filled_per_second: float
+
+
 class Figures(BaseModel):
     """All of one run. A part that was not run is empty."""
 
@@ -93,3 +112,4 @@ class Figures(BaseModel):
     wheel_bytes: int = 0
     installed_bytes: Mapping[str, int] = {}
     steps: Sequence[Step] = ()
+    growth: Growth | None = None

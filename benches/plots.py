@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
-from benches.figures import PER_SECOND, Competition, Figures, Spread
+from benches import growing
+from benches.figures import P50, PER_SECOND, Competition, Figures, Growth, Spread
 from benches.titles import OURS, TITLES
 
 WIDTH, LEFT, RIGHT = 860, 300, 110
@@ -37,7 +38,22 @@ def pictures(figures: Figures) -> Mapping[str, str]:
         "lookups": picture("Look-ups per second", panels(figures.lookups)),
         "requests": picture("Requests per second", panels(figures.requests)),
         "delayed": picture("Look-ups per second, PostgreSQL farther away", panels(figures.delayed)),
+        **({"growth": picture("Median µs, with ever more sessions", sizes(figures.growth))} if figures.growth else {}),
     }
+
+
+def sizes(growth: Growth) -> Sequence[Panel]:
+    return [
+        Panel(
+            title,
+            [Bar(size, microseconds(Spread.of_rounds(rounds, P50)), True) for size, rounds in each.rounds.items()],
+        )
+        for title, each in growing.competitions(growth).items()
+    ]
+
+
+def microseconds(spread: Spread) -> Spread:
+    return Spread(*(seconds * 1e6 for seconds in spread))
 
 
 def panels(competitions: Iterable[Competition]) -> Sequence[Panel]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from benches import plots
 from benches.figures import CPU, P50, P99, PER_SECOND, Competition, Counted, Figures, Rounds, Spread
+from benches.growing import of_growth
 from benches.markdown import compared, count, mebibytes, microseconds, milliseconds, ratio, section, table
 from benches.requests import SHOWN
 from benches.steps import TITLES as STEPS
@@ -65,6 +66,7 @@ def parts(figures: Figures) -> Iterable[str]:
         "(d) Memory, starting, size", FOOTPRINTS, of_footprints(figures), of_memory(figures), of_forged(figures)
     )
     yield section("(e) From the headers to the verdict", of_steps(figures))
+    yield of_growth(figures)
     yield section("Machine and commands", of_machine(figures))
 
 

@@ -44,6 +44,7 @@ def stage(people: int, settings: Mapping[str, str] | None = None) -> Generator[S
                 package, dsn, strategies=["compact", "jwks"], secret=SECRET, cache_seconds=CACHE_SECONDS
             ) as issuers,
         ):
+            # Whoever only reads pays nothing for the triggers.
             subprocess.run(
                 [sys.executable, "-m", "auth_middleware", "migrate", "live", "--database-url", dsn],
                 env=without_our_settings(),

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from benches.figures import P50, PER_SECOND, Competition, Counted, Figures, Measure, Spread
+from benches.figures import CPU, P50, PER_SECOND, Competition, Counted, Figures, Growth, Measure, Spread
 from benches.titles import OURS
 
 
@@ -39,6 +39,25 @@ def targets(figures: Figures) -> Sequence[Target]:
         at_most(2, "(d) connections of a process, at any load", most_connections(figures.counted, others)),
         at_most(3, "(d) the same with live, where one listens", most_connections(figures.counted, ["live"])),
         at_most(1, "(d) live: look-ups for each session within the hard age", sessions),
+        *targets_of_growth(figures.growth),
+    ]
+
+
+def targets_of_growth(growth: Growth | None) -> Sequence[Target]:
+    """What a request costs among a million sessions, by what it costs among a thousand."""
+
+    def at_most_a_quarter_more(says: str, competitions: Iterable[Competition], load: int, measure: Measure) -> Target:
+        measured = ratio(competitions, load, "1,000,000", "1,000", measure)
+        return at_most(1.25, f"(f) 1,000,000 sessions / 1,000: {says}", measured)
+
+    lookups = growth.lookups if growth else ()
+    cached, cached_some = ([growth.cached], [growth.cached_some]) if growth else ((), ())
+    return [
+        at_most_a_quarter_more("1 concurrent, median time", lookups, 1, P50),
+        at_most_a_quarter_more("64 concurrent, median time", lookups, 64, P50),
+        at_most_a_quarter_more("64 concurrent, CPU", lookups, 64, CPU),
+        at_most_a_quarter_more("cached, drawn from all, median time", cached, 1, P50),
+        at_most_a_quarter_more("cached, drawn from 1,000, median time", cached_some, 1, P50),
     ]
 
 

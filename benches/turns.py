@@ -12,6 +12,7 @@ class Lengths(NamedTuple):
     delayed_seconds: float
     http_seconds: int  # wrk knows whole ones
     people: int
+    growth: Sequence[int]  # sessions in the table, and in the cache
 
     @property
     def text(self) -> str:
@@ -21,8 +22,22 @@ class Lengths(NamedTuple):
         )
 
 
-FULL = Lengths(rounds=5, lookup_seconds=1.5, delayed_seconds=1, http_seconds=2, people=10_000)
-QUICK = Lengths(rounds=2, lookup_seconds=0.3, delayed_seconds=0.3, http_seconds=1, people=500)
+FULL = Lengths(
+    rounds=5,
+    lookup_seconds=1,
+    delayed_seconds=0.6,
+    http_seconds=2,
+    people=10_000,
+    growth=(1_000, 10_000, 100_000, 1_000_000),
+)
+QUICK = Lengths(
+    rounds=2,
+    lookup_seconds=0.3,
+    delayed_seconds=0.3,
+    http_seconds=1,
+    people=500,
+    growth=(1_000, 5_000),
+)
 
 WARM_UP = 1 / 3
 

@@ -1,5 +1,6 @@
 """Better Auth's tables and rows without Better Auth: for tests and benchmarks that need many."""
 
+import hashlib
 import secrets
 from collections.abc import Sequence
 from contextlib import closing
@@ -33,13 +34,20 @@ CREATE INDEX ON {schema}."session" ("userId");
 """
 
 INSERT = """
-WITH given AS (SELECT * FROM unnest(%(names)s::text[], %(tokens)s::text[]) AS given(name, token)), users AS (
+WITH given(name, token) AS ({given}), users AS (
     INSERT INTO {schema}."user" ("id", "name", "email", "emailVerified")
     SELECT token, name, token || '@example.com', true FROM given
 )
 INSERT INTO {schema}."session" ("id", "expiresAt", "token", "updatedAt", "ipAddress", "userAgent", "userId")
 SELECT 'session ' || token, now() + interval '7 days', token, now(), '127.0.0.1', 'a test', token FROM given
 """
+
+GIVEN = sql.SQL("SELECT * FROM unnest(%(names)s::text[], %(tokens)s::text[])")
+# Made by PostgreSQL, so that a million take seconds. `numbered_token` makes the same token.
+NUMBERED = sql.SQL("""
+    SELECT 'user ' || number, left(encode(sha256(number::text::bytea), 'hex'), 32)
+    FROM generate_series(0, %(count)s - 1) AS number
+""")
 
 
 def create_tables(dsn: str, schema: str = "public") -> None:
@@ -54,7 +62,21 @@ def sign_in(
     """One user with one session for each name. Returns their session tokens, new ones unless they are given."""
     tokens = tokens or [secrets.token_hex(16) for _ in names]
     with closing(psycopg.connect(dsn, autocommit=True)) as connection:
-        command = sql.SQL(INSERT).format(schema=sql.Identifier(schema))
+        command = sql.SQL(INSERT).format(schema=sql.Identifier(schema), given=GIVEN)
         connection.execute(command, {"names": list(names), "tokens": list(tokens)})
         connection.execute("ANALYZE")
     return tokens
+
+
+def sign_in_numbered(dsn: str, count: int, schema: str = "public") -> None:
+    """Users 0 to `count - 1`, with a session each whose token is `numbered_token`."""
+    with closing(psycopg.connect(dsn, autocommit=True)) as connection:
+        # Each session has its user: a million need not be checked.
+        connection.execute("SET session_replication_role = replica")
+        connection.execute(sql.SQL(INSERT).format(schema=sql.Identifier(schema), given=NUMBERED), {"count": count})
+        connection.execute("VACUUM ANALYZE")
+
+
+def numbered_token(number: int) -> str:
+    """As long as Better Auth's, and in no order."""
+    return hashlib.sha256(str(number).encode()).hexdigest()[:32]

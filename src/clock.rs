@@ -50,3 +50,14 @@ impl Uptime {
         Self(self.0.saturating_add(duration))
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_for_which_the_machine_slept_counts() {
+        // No test can send its machine to sleep.
+        assert_eq!(CLOCK, ClockId::Boottime);
+    }
+}

@@ -49,14 +49,16 @@ impl Lookup {
     /// Has `tell` called once with what the store says of this token, asked after this call:
     /// from another thread, or at once when too many wait. Giving up the ticket gives up the place.
     pub fn ask(&self, token: &SessionToken, tell: impl FnOnce(Outcome) + Send + 'static) -> Arc<Ticket> {
-        let ticket = self.gather(token, tell);
-        self.send();
+        let Gathered { ticket, waits_for_others } = self.gather(token, tell);
+        if waits_for_others {
+            self.send();
+        }
         ticket
     }
 
     /// The same for one of many who ask in one go: while a look-up is under way they gather until
     /// [`Lookup::send`], or its end, so that they share statements. A lone one is sent at once.
-    pub fn gather(&self, token: &SessionToken, tell: impl FnOnce(Outcome) + Send + 'static) -> Arc<Ticket> {
+    pub fn gather(&self, token: &SessionToken, tell: impl FnOnce(Outcome) + Send + 'static) -> Gathered {
         self.queue.join(token, Box::new(tell))
     }
 
@@ -79,6 +81,15 @@ impl Lookup {
         drop(place);
         outcome
     }
+}
+
+/// A place, and whether whoever took it must say when nobody else comes: by [`Lookup::send`].
+#[derive(Debug)]
+pub struct Gathered {
+    /// The place.
+    pub ticket: Arc<Ticket>,
+    /// False for a lone one, which was sent at once, and for one that found no place.
+    pub waits_for_others: bool,
 }
 
 impl Drop for Lookup {

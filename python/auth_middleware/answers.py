@@ -1,13 +1,8 @@
 """What a client hears. The only place that knows HTTP statuses; bodies tell nothing that helps a forger."""
 
-from collections.abc import Awaitable
-from typing import TypeVar
-
 from fastapi import HTTPException, status
 
 from auth_middleware.errors import AuthError, ConfigurationError, OriginRefused, SchemaError, StoreUnavailable
-
-T = TypeVar("T")
 
 CHALLENGE = {"WWW-Authenticate": 'Cookie realm="better-auth"'}
 
@@ -43,14 +38,12 @@ def misconfigured() -> Misconfigured:
     return Misconfigured(status.HTTP_500_INTERNAL_SERVER_ERROR, "Authentication is not configured")
 
 
-async def answered(asked: Awaitable[T], retry_after_seconds: int) -> T:
-    """What was asked for, with our errors raised as the HTTP answers that they mean."""
-    try:
-        return await asked
-    except OriginRefused as error:
-        raise OriginForbidden(status.HTTP_403_FORBIDDEN, "Origin not allowed") from error
-    except AuthError as error:
-        kind = TemporarilyUnreadable if isinstance(error, SchemaError) else TemporarilyUnavailable
-        headers = {"Retry-After": str(retry_after_seconds)}
-        detail = "Authentication is temporarily unavailable"
-        raise kind(status.HTTP_503_SERVICE_UNAVAILABLE, detail, headers) from error
+def answer(
+    error: AuthError, retry_after_seconds: int
+) -> OriginForbidden | TemporarilyUnavailable | TemporarilyUnreadable:
+    """What an error of ours means as an HTTP answer; to be raised from it."""
+    if isinstance(error, OriginRefused):
+        return OriginForbidden(status.HTTP_403_FORBIDDEN, "Origin not allowed")
+    kind = TemporarilyUnreadable if isinstance(error, SchemaError) else TemporarilyUnavailable
+    headers = {"Retry-After": str(retry_after_seconds)}
+    return kind(status.HTTP_503_SERVICE_UNAVAILABLE, "Authentication is temporarily unavailable", headers)

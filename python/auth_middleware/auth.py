@@ -11,6 +11,7 @@ from starlette.websockets import WebSocket
 from auth_middleware import answers
 from auth_middleware._core import Refused
 from auth_middleware.authenticator import Authenticator
+from auth_middleware.errors import AuthError
 from auth_middleware.models import AuthSession, AuthUser, Identity, SessionT_co, UserT_co
 from auth_middleware.settings import AuthSettings
 
@@ -76,26 +77,43 @@ class Auth(Authenticator[SessionT_co, UserT_co]):
         super().__init__(settings, user_model, session_model)
 
         async def optional_user(request: HTTPConnection) -> UserT_co | None:
-            outcome = await self._identify(request)
-            return None if isinstance(outcome, Refused) else outcome.user
+            identity = await self.optional_identity(request)
+            return identity and identity.user
 
         async def current_user(request: HTTPConnection) -> UserT_co:
-            return _required(await self._identify(request)).user
+            return (await self.current_identity(request)).user
 
         async def fresh_user(request: HTTPConnection) -> UserT_co:
-            asked = self.identify_fresh(request)
-            return _required(await answers.answered(asked, self._core.retry_after_seconds)).user
+            return (await self.fresh_identity(request)).user
 
         async def current_session(request: HTTPConnection) -> SessionT_co:
-            return _required(await self._identify(request)).session
+            return (await self.current_identity(request)).session
 
         self.optional_user = documented(optional_user, self.cookie_name)
         self.current_user = documented(current_user, self.cookie_name)
         self.fresh_user = documented(fresh_user, self.cookie_name)
         self.current_session = documented(current_session, self.cookie_name)
 
-    async def _identify(self, request: HTTPConnection) -> Identity[SessionT_co, UserT_co] | Refused:
-        return await answers.answered(self.identify(request), self._core.retry_after_seconds)
+    async def current_identity(self, request: HTTPConnection) -> Identity[SessionT_co, UserT_co]:
+        """Who sent this request; as HTTP answers, 401 when nobody did, 403 and 503 as below."""
+        try:
+            return _required(await self.identify(request))
+        except AuthError as error:
+            raise answers.answer(error, self._core.retry_after_seconds) from error
+
+    async def optional_identity(self, request: HTTPConnection) -> Identity[SessionT_co, UserT_co] | None:
+        """Who sent this request; None when nobody did."""
+        try:
+            return _optional(await self.identify(request))
+        except AuthError as error:
+            raise answers.answer(error, self._core.retry_after_seconds) from error
+
+    async def fresh_identity(self, request: HTTPConnection) -> Identity[SessionT_co, UserT_co]:
+        """Who sent this request, by what the store says now."""
+        try:
+            return _required(await self.identify_fresh(request))
+        except AuthError as error:
+            raise answers.answer(error, self._core.retry_after_seconds) from error
 
     async def validate_session(self, cookie_value: str | None) -> Identity[SessionT_co, UserT_co] | None:
         """Whose signed cookie value this is, percent-encoded or not; None when it is no good
@@ -106,8 +124,10 @@ class Auth(Authenticator[SessionT_co, UserT_co]):
         Raises:
             StoreUnavailable, SchemaError: the store cannot say; as an HTTP answer, 503.
         """
-        asked = self.identify_value(cookie_value)
-        return _optional(await answers.answered(asked, self._core.retry_after_seconds))
+        try:
+            return _optional(await self.identify_value(cookie_value))
+        except AuthError as error:
+            raise answers.answer(error, self._core.retry_after_seconds) from error
 
     async def validate_websocket(self, websocket: WebSocket) -> Identity[SessionT_co, UserT_co] | None:
         """Who opens this WebSocket; None when nobody: refuse before `accept`. Asked afresh at each call.
@@ -116,8 +136,10 @@ class Auth(Authenticator[SessionT_co, UserT_co]):
             OriginRefused: a page that is not ours opens it; as an HTTP answer, 403.
             StoreUnavailable, SchemaError: the store cannot say; as an HTTP answer, 503.
         """
-        asked = self.identify_afresh(websocket)
-        return _optional(await answers.answered(asked, self._core.retry_after_seconds))
+        try:
+            return _optional(await self.identify_afresh(websocket))
+        except AuthError as error:
+            raise answers.answer(error, self._core.retry_after_seconds) from error
 
 
 def _optional(

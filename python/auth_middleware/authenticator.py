@@ -48,8 +48,9 @@ class Authenticator(Generic[SessionT_co, UserT_co]):
         settings = settings or AuthSettings()
         user_fields, session_fields = own_fields(user_model, AuthUser), own_fields(session_model, AuthSession)
         self._core = Core(settings.for_core(), user_fields, session_fields)
-        self._user_model = user_model
-        self._session_model = session_model
+        # What `model_validate` comes to: without its options it takes half as long.
+        self._user_of = user_model.__pydantic_validator__.validate_python
+        self._session_of = session_model.__pydantic_validator__.validate_python
         self._may_share = is_shareable_model(user_model) and is_shareable_model(session_model)
         self._journal = Journal(self._core.cache)
         self._journal.warn(self._core.warnings)
@@ -114,11 +115,15 @@ class Authenticator(Generic[SessionT_co, UserT_co]):
             OriginRefused: a page that is not ours sent the user's cookie along.
             StoreUnavailable, SchemaError: the store cannot say.
         """
+        headers = connection.scope["headers"]
         memory: dict[object, _Remembered[SessionT_co, UserT_co]] = connection.scope.setdefault(MEMORY, {})
         remembered = memory.get(self)
-        if remembered is None or not remembered.serves(connection):
-            remembered = memory[self] = self._begin(self._inspect(connection))
-            remembered.headers = connection.scope["headers"]
+        if remembered is None or not remembered.serves(headers):
+            verdict = self._inspect(connection)
+            if isinstance(verdict, Identity):
+                memory[self] = _Remembered(headers, verdict)
+                return verdict
+            remembered = memory[self] = self._begin(verdict, headers)
         return await self._settle(remembered)
 
     async def identify_fresh(self, connection: HTTPConnection) -> Identity[SessionT_co, UserT_co] | Refused:
@@ -128,9 +133,9 @@ class Authenticator(Generic[SessionT_co, UserT_co]):
         """
         memory: dict[object, _Remembered[SessionT_co, UserT_co]] = connection.scope.setdefault(MEMORY, {})
         remembered = memory.get(self)
-        if remembered is None or not remembered.serves(connection) or not remembered.is_fresh(connection):
-            remembered = memory[self] = self._begin(self._inspect_for_store(connection))
-            remembered.headers = connection.scope["headers"]
+        headers = connection.scope["headers"]
+        if remembered is None or not remembered.serves(headers) or not remembered.is_fresh(connection):
+            remembered = memory[self] = self._begin(self._inspect_for_store(connection), headers)
         return await self._settle(remembered)
 
     async def identify_afresh(self, connection: HTTPConnection) -> Identity[SessionT_co, UserT_co] | Refused:
@@ -172,14 +177,14 @@ class Authenticator(Generic[SessionT_co, UserT_co]):
         return self._core.inspect_for_store(connection.scope["headers"], _method(connection))
 
     def _begin(
-        self, verdict: SessionToken | Identity[SessionT_co, UserT_co] | Refused
+        self, verdict: SessionToken | Identity[SessionT_co, UserT_co] | Refused, headers: object = None
     ) -> "_Remembered[SessionT_co, UserT_co]":
         if isinstance(verdict, SessionToken):
             self._journal.signature_was_good()
-            return _Remembered(pending=self._core.look_up(verdict))
+            return _Remembered(headers, pending=self._core.look_up(verdict))
         if isinstance(verdict, Refused):
             self._journal.refused(verdict)
-        return _Remembered(outcome=verdict)
+        return _Remembered(headers, verdict)
 
     async def _settle(
         self, remembered: "_Remembered[SessionT_co, UserT_co]"
@@ -234,21 +239,21 @@ class Authenticator(Generic[SessionT_co, UserT_co]):
         Raises:
             ValidationError: it does not fit the models.
         """
-        return Identity(self._session_model.model_validate(found.session), self._user_model.model_validate(found.user))
+        return Identity(self._session_of(found.session), self._user_of(found.user))
 
 
 @dataclass(slots=True)
 class _Remembered(Generic[SessionT_co, UserT_co]):
     """A request's answer, or the look-up that will give it."""
 
+    headers: object
     outcome: Identity[SessionT_co, UserT_co] | Refused | AuthError | None = None
     pending: Pending | None = None
     is_given_up: bool = False
-    headers: object = None
 
-    def serves(self, connection: HTTPConnection) -> bool:
+    def serves(self, headers: object) -> bool:
         """Whether it is about these very headers: a scope can be copied for another request."""
-        return not self.is_given_up and self.headers is connection.scope["headers"]
+        return not self.is_given_up and self.headers is headers
 
     def is_fresh(self, connection: HTTPConnection) -> bool:
         """Whether the store gave it, and for this request: a WebSocket outlives its handshake's answer."""

@@ -77,7 +77,7 @@ async def get_current_user(request: HTTPConnection) -> AuthUser:
         HTTPException: 401 when nobody did, 403 when a page that is not ours did, 503 when the
             store cannot say.
     """
-    return await serving(request).current_user(request)
+    return (await serving(request).current_identity(request)).user
 
 
 async def get_optional_user(request: HTTPConnection) -> AuthUser | None:
@@ -86,17 +86,18 @@ async def get_optional_user(request: HTTPConnection) -> AuthUser | None:
     Raises:
         HTTPException: 403 when a page that is not ours did, 503 when the store cannot say.
     """
-    return await serving(request).optional_user(request)
+    identity = await serving(request).optional_identity(request)
+    return identity and identity.user
 
 
 async def get_fresh_user(request: HTTPConnection) -> AuthUser:
     """The user, by what the store says now, whatever `freshness` is set. Raises as `get_current_user` does."""
-    return await serving(request).fresh_user(request)
+    return (await serving(request).fresh_identity(request)).user
 
 
 async def get_current_session(request: HTTPConnection) -> AuthSession:
     """The session that this request shows. Raises as `get_current_user` does."""
-    return await serving(request).current_session(request)
+    return (await serving(request).current_identity(request)).session
 
 
 async def get_session_from_cookie(request: HTTPConnection) -> str | None:

@@ -12,6 +12,7 @@ mod compact;
 mod jwe;
 mod jwt;
 mod payload;
+mod seen;
 
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ use serde_json::Value;
 
 use self::jwe::EncryptionKeys;
 use self::keys::PublicKeys;
+use self::seen::Seen;
 use crate::identity::Identity;
 use crate::settings::{CookieCacheSettings, OwnField, Secret, Settings, Strategy};
 use crate::signature::{Keys, SessionToken};
@@ -31,6 +33,7 @@ pub struct CookieCache {
     version: String,
     user_fields: Vec<OwnField>,
     session_fields: Vec<OwnField>,
+    seen: Seen,
 }
 
 /// How the cookie is protected, with the keys to it.
@@ -67,6 +70,7 @@ impl CookieCache {
             version: chosen.version.clone(),
             user_fields: settings.tables.user.own_fields.clone(),
             session_fields: settings.tables.session.own_fields.clone(),
+            seen: Seen::default(),
         }
     }
 
@@ -76,6 +80,22 @@ impl CookieCache {
     /// changed cookie, a shape that Better Auth would not accept. The store knows better.
     #[must_use]
     pub fn read(&self, data: &str, token: &SessionToken, now: DateTime<Utc>) -> Option<Arc<Identity>> {
+        let now_ms = milliseconds(now);
+        let known = self.seen.get(data, token, now_ms);
+        let identity = match known {
+            Some(identity) => identity,
+            None => self.read_anew(data, token, now, now_ms)?,
+        };
+        (identity.session.expires_at >= now).then_some(identity)
+    }
+
+    fn read_anew(
+        &self,
+        data: &str,
+        token: &SessionToken,
+        now: DateTime<Utc>,
+        now_ms: f64,
+    ) -> Option<Arc<Identity>> {
         let snapshot = match &self.form {
             Form::Compact(keys) => compact::open(data, keys),
             Form::Jwt(secrets) => jwt::open(data, secrets, now),
@@ -87,11 +107,18 @@ impl CookieCache {
         if (if version.is_empty() { "1" } else { version }) != self.version {
             return None;
         }
-        if snapshot.expires_at_ms.is_some_and(|expires_at| expires_at < milliseconds(now)) {
+        if snapshot.expires_at_ms.is_some_and(|expires_at| expires_at < now_ms) {
             return None;
         }
         let identity = payload::identity(&snapshot.payload, token, &self.session_fields, &self.user_fields)?;
-        (identity.session.expires_at >= now).then(|| Arc::new(identity))
+        let identity = Arc::new(identity);
+        // A public key may be taken back before the cookie ends; our own secrets stay.
+        if let Some(until_ms) = snapshot.expires_at_ms
+            && !matches!(self.form, Form::Jwks { .. })
+        {
+            self.seen.put(data, &identity, now_ms, until_ms);
+        }
+        Some(identity)
     }
 }
 

@@ -6,11 +6,11 @@
 //! whenever that cannot be said, everything is forgotten and every request asks the store.
 //!
 //! What must hold, and where:
-//! - nothing is kept that was asked before a change of it was heard: [`Recent`], in one critical section with
+//! - nothing is kept that was asked before a change of it was heard: `recent`, in one critical section with
 //!   the insertion;
 //! - nothing is given without a lease, which each heartbeat renews for a while from the time when it was
 //!   *sent*: [`Follower::renew`]. A paused process or a machine that slept finds its lease over;
-//! - nothing is given past its age or the session's own end: [`Kept`].
+//! - nothing is given past its age or the session's own end: `kept`.
 
 mod kept;
 mod news;
@@ -19,6 +19,7 @@ mod remembering;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use tokio::sync::Notify;
 
@@ -31,6 +32,9 @@ use crate::identity::Identity;
 use crate::settings::LiveCacheSettings;
 use crate::signature::SessionToken;
 use crate::store::{Answer, Change, Feed, Follower, Key, SessionKey, UserKey};
+
+/// So many sessions are dropped in a millisecond.
+const MUCH: usize = 1000;
 
 /// How far the feed was heard when a look-up was sent.
 #[derive(Clone, Copy, Debug)]
@@ -255,12 +259,17 @@ fn forget_and_doubt(mut state: MutexGuard<'_, State>) {
     forget(state);
 }
 
-/// What was forgotten is dropped outside of the lock: it can be a hundred thousand sessions.
+/// What was forgotten is dropped outside of the lock, and much of it on a thread of its own: a hundred thousand
+/// sessions would hold up the one that asks the store.
 fn forget(mut state: MutexGuard<'_, State>) {
     state.recent.note_everything();
     let forgotten = state.kept.take();
     drop(state);
-    drop(forgotten);
+    if forgotten.len() > MUCH {
+        // Where no thread can be had, it is dropped here.
+        let _dropping =
+            thread::Builder::new().name("auth_middleware forgets".into()).spawn(|| drop(forgotten));
+    }
 }
 
 #[cfg(test)]

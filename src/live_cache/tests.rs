@@ -167,6 +167,35 @@ fn a_look_up_that_crosses_a_revocation_is_not_kept() {
 }
 
 #[test]
+fn no_answer_slips_in_while_its_change_is_being_heard() {
+    const ROUNDS: usize = 5000;
+    let scene = Scene::new();
+    let everybody: Vec<_> = (0..16).map(|number| token(&number.to_string())).collect();
+    let found = Answer::Found(identity("ada", scene.now.wall + TimeDelta::hours(1)));
+    let answers = vec![found; everybody.len()];
+    let change = of_the_user_of("ada");
+    let start = std::sync::Barrier::new(2);
+    let mut slipped_in = 0;
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            for _ in 0..ROUNDS {
+                start.wait();
+                scene.cache.hear(scene.feed, &change);
+                start.wait();
+            }
+        });
+        for _ in 0..ROUNDS {
+            let sent = scene.cache.sent(scene.now.uptime);
+            start.wait();
+            scene.cache.keep(sent, &everybody, &answers);
+            start.wait();
+            slipped_in += scene.cache.size().0;
+        }
+    });
+    assert_eq!(slipped_in, 0, "first it is kept and then forgotten, or it is not kept");
+}
+
+#[test]
 fn a_look_up_during_a_storm_of_notifications_is_not_kept() {
     let scene = Scene::new();
     let sent = scene.cache.sent(scene.now.uptime);
@@ -227,13 +256,15 @@ fn a_lost_feed_forgets_everything_and_keeps_nothing() {
 fn an_earlier_connection_is_not_heard() {
     let scene = Scene::new();
     let next = scene.cache.begin();
-    scene.look_up("bob");
     scene.cache.renew(scene.feed, scene.now.uptime.after(HOUR), "triggers");
+    scene.look_up("bob");
     assert!(!scene.knows("bob"), "its heartbeat proves nothing");
-    scene.cache.lose(scene.feed);
     scene.cache.renew(next, scene.now.uptime.after(HOUR), "triggers");
     scene.look_up("bob");
-    assert!(scene.knows("bob"), "its end says nothing of the new one");
+    scene.cache.hear(scene.feed, &Change::Everything);
+    scene.cache.doubt(scene.feed);
+    scene.cache.lose(scene.feed);
+    assert!(scene.knows("bob"), "what becomes of it says nothing of the new one");
 }
 
 #[test]
@@ -305,6 +336,21 @@ fn the_least_lately_used_make_room() {
     assert!(!knows("bob"));
     assert!(knows("ada") && knows("eve") && knows("dan"));
     assert_eq!(cache.size().0, 3);
+}
+
+#[test]
+fn small_sessions_are_no_more_than_were_asked_for() {
+    let cache = cache("30", 3);
+    let now = Moment::now();
+    for name in ["ada", "bob", "eve", "dan"] {
+        let mut small = Arc::unwrap_or_clone(identity(name, now.wall + TimeDelta::hours(1)));
+        (small.session.ip_address, small.session.user_agent, small.user.image) = (None, None, None);
+        (small.session.id, small.user.email) = (String::new(), String::new());
+        cache.keep(cache.sent(now.uptime), &[token(name)], &[Answer::Found(Arc::new(small))]);
+    }
+    let (sessions, bytes) = cache.size();
+    assert_eq!(sessions, 3);
+    assert!(bytes / 3 * 4 <= 3 * 1024, "there was room for another: {bytes}");
 }
 
 #[test]

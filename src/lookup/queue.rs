@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use super::ticket::Tell;
-use super::{Outcome, Ticket, closed, no_answer_within};
+use super::{Gathered, Outcome, Ticket, closed, no_answer_within};
 use crate::error::Error;
 use crate::settings::Limits;
 use crate::signature::SessionToken;
@@ -95,7 +95,7 @@ impl Queue {
 
     /// A place among those who wait. A lone request is sent at once; while a batch is under way, more
     /// gather until [`Queue::send`], or until that batch is answered.
-    pub(super) fn join(&self, token: &SessionToken, tell: Tell) -> Arc<Ticket> {
+    pub(super) fn join(&self, token: &SessionToken, tell: Tell) -> Gathered {
         let is_full = self.waiting.load(Ordering::Relaxed) >= self.limits.max_waiting;
         let ticket = Arc::new(Ticket::new(tell, &self.waiting));
         if is_full {
@@ -103,7 +103,7 @@ impl Queue {
             ticket.tell(Err(Arc::new(Error::unavailable(format!(
                 "{limit} requests wait already (max_waiting)"
             )))));
-            return ticket;
+            return Gathered { ticket, waits_for_others: false };
         }
         let mut guard = self.lock();
         let state = &mut *guard;
@@ -131,7 +131,7 @@ impl Queue {
         if is_first {
             self.to_answer.notify_one();
         }
-        ticket
+        Gathered { ticket, waits_for_others: !is_idle }
     }
 
     /// Nobody else comes for the moment.

@@ -13,12 +13,14 @@ use super::convert::{Headers, OwnFields, SettingsDict, own_fields};
 use super::errors::exception;
 use super::opened::Opened;
 use super::outcome::{Found, Inspected, Refused, SessionToken};
+use super::ready::Ready;
 use super::runtime;
 use crate::authenticator::{Authenticator, Verdict};
 use crate::clock::Moment;
 use crate::cookie_cache::keys::PublicKeys;
 use crate::credentials::{Kind, Request};
-use crate::lookup::{Outcome, Ticket};
+use crate::live_cache::LiveCache;
+use crate::lookup::{Gathered, Outcome, Ticket};
 use crate::refusal::Reason;
 use crate::settings::{CookieNames, CookieOptions, Freshness, Settings, is_https};
 use crate::store::postgres::PostgresStore;
@@ -29,6 +31,7 @@ pub(super) struct Core {
     settings: Settings,
     authenticator: Authenticator,
     own_fields: Arc<OwnFields>,
+    ready: Ready,
     opened: Mutex<Option<Arc<Opened>>>,
 }
 
@@ -47,6 +50,7 @@ impl Core {
         PostgresStore::new(&settings).map_err(|error| exception(&error))?;
         Ok(Self {
             authenticator: Authenticator::new(&settings, &PublicKeys::default()),
+            ready: Ready::new(&settings),
             settings,
             own_fields: Arc::new(own_fields),
             opened: Mutex::new(None),
@@ -97,10 +101,10 @@ impl Core {
         let request = Request::new(kind(method), headers.iter());
         let now = Moment::now();
         if !Opened::is_needed_to_inspect(&self.settings) {
-            return self.inspected(py, self.authenticator.inspect(request, now.wall), None);
+            return self.inspected(py, self.authenticator.inspect(request, now.wall));
         }
         let opened = self.opened()?;
-        self.inspected(py, opened.inspect(request, now), Some(&opened))
+        self.inspected(py, opened.inspect(request, now))
     }
 
     fn inspect_for_store(
@@ -111,7 +115,7 @@ impl Core {
     ) -> PyResult<Inspected> {
         let headers = Headers::read(headers)?;
         let request = Request::new(kind(method), headers.iter());
-        self.inspected(py, self.authenticator.inspect_for_store(request), None)
+        self.inspected(py, self.authenticator.inspect_for_store(request))
     }
 
     fn inspect_value_for_store(
@@ -120,16 +124,16 @@ impl Core {
         cookie_value: &Bound<'_, PyString>,
     ) -> PyResult<Inspected> {
         // A lone surrogate is no UTF-8, and nothing that anybody signed.
-        self.inspected(py, self.authenticator.inspect_value(&cookie_value.to_string_lossy()), None)
+        self.inspected(py, self.authenticator.inspect_value(&cookie_value.to_string_lossy()))
     }
 
     fn inspect_value(&self, py: Python<'_>, cookie_value: &Bound<'_, PyString>) -> PyResult<Inspected> {
         let verdict = self.authenticator.inspect_value(&cookie_value.to_string_lossy());
         if !Opened::is_needed_to_inspect(&self.settings) {
-            return self.inspected(py, verdict, None);
+            return self.inspected(py, verdict);
         }
         let opened = self.opened()?;
-        self.inspected(py, opened.recall(verdict, Moment::now()), Some(&opened))
+        self.inspected(py, opened.recall(verdict, Moment::now()))
     }
 
     fn session_cookie(&self, headers: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
@@ -150,8 +154,10 @@ impl Core {
         };
         let bridge = Bridge::of_running_loop(py)?;
         let (id, promise, tell) = bridge.get().expect(Box::new(convert));
-        let ticket = opened.lookup.gather(&token.0, tell);
-        Bridge::send_soon(&bridge, &opened.lookup)?;
+        let Gathered { ticket, waits_for_others } = opened.lookup.gather(&token.0, tell);
+        if waits_for_others {
+            Bridge::send_soon(&bridge, &opened.lookup)?;
+        }
         Ok(Pending { bridge: bridge.unbind(), id, promise, ticket })
     }
 
@@ -161,18 +167,12 @@ impl Core {
         awaitable(py, async move { opened.open(patience).await.map_err(|error| exception(&error)) })
     }
 
-    fn news(&self) -> PyResult<Vec<String>> {
-        if self.settings.freshness.live_cache().is_none() {
-            return Ok(Vec::new());
-        }
-        Ok(self.opened()?.live_cache.as_ref().map(|cache| cache.take_news()).unwrap_or_default())
+    fn news(&self) -> Vec<String> {
+        self.live_cache().map(|cache| cache.take_news()).unwrap_or_default()
     }
 
-    fn cache_size(&self) -> PyResult<(usize, usize)> {
-        if self.settings.freshness.live_cache().is_none() {
-            return Ok((0, 0));
-        }
-        Ok(self.opened()?.live_cache.as_ref().map(|cache| cache.size()).unwrap_or_default())
+    fn cache_size(&self) -> (usize, usize) {
+        self.live_cache().map(|cache| cache.size()).unwrap_or_default()
     }
 
     fn close(&self) {
@@ -194,20 +194,18 @@ fn kind(method: Option<&str>) -> Kind {
 }
 
 impl Core {
-    fn inspected(
-        &self,
-        py: Python<'_>,
-        verdict: Verdict,
-        opened: Option<&Arc<Opened>>,
-    ) -> PyResult<Inspected> {
+    fn inspected(&self, py: Python<'_>, verdict: Verdict) -> PyResult<Inspected> {
         Ok(match verdict {
             Verdict::Lookup(token) => Inspected::Token(SessionToken(token)),
             Verdict::Refused(refusal) => Inspected::Refused(refusal.into()),
-            Verdict::Known(identity) => Inspected::Found(match opened {
-                Some(opened) => opened.found(py, identity, &self.own_fields)?,
-                None => Py::new(py, Found::new(identity, &self.own_fields))?,
-            }),
+            Verdict::Known(identity) => Inspected::Found(self.ready.found(py, identity, &self.own_fields)?),
         })
+    }
+
+    /// What is kept, as far as it is open, and this process's.
+    fn live_cache(&self) -> Option<Arc<LiveCache>> {
+        let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.as_ref().filter(|opened| opened.is_ours())?.live_cache.clone()
     }
 
     fn opened(&self) -> PyResult<Arc<Opened>> {
@@ -243,7 +241,7 @@ pub(super) struct Pending {
 #[pymethods]
 impl Pending {
     fn wait<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.promise.future(py)
+        self.bridge.get().future(py, &self.promise)
     }
 
     fn give_up(&self, py: Python<'_>) -> PyResult<bool> {

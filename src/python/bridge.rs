@@ -104,9 +104,10 @@ impl Default for State {
 }
 
 impl Promise {
-    /// A new future of the running loop's, resolved with the result or when that comes.
-    pub(super) fn future<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let future = running_loop(py)?.call_method0(pyo3::intern!(py, "create_future"))?;
+    /// A new future of this loop's, resolved with the result or when that comes.
+    fn future<'py>(&self, event_loop: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let py = event_loop.py();
+        let future = event_loop.call_method0(pyo3::intern!(py, "create_future"))?;
         match &mut *lock(&self.0) {
             State::Waiting(futures) => futures.push(future.clone().unbind()),
             State::Done(result) => resolve(py, &future, result)?,
@@ -223,6 +224,14 @@ impl Bridge {
         (id, promise, move |outcome| ready.push(id, outcome))
     }
 
+    /// A new future of its loop's, resolved with the promise.
+    pub(super) fn future<'py>(&self, py: Python<'py>, promise: &Promise) -> PyResult<Bound<'py, PyAny>> {
+        match self.event_loop.bind(py).upgrade() {
+            Some(event_loop) => promise.future(&event_loop),
+            None => Err(exception(&Error::unavailable("the event loop that asked is gone"))),
+        }
+    }
+
     /// Has what gathers for this look-up sent at the end of the loop's turn.
     pub(super) fn send_soon(slf: &Bound<'_, Self>, lookup: &Arc<Lookup>) -> PyResult<()> {
         let mut gathering = lock(&slf.get().gathering);
@@ -231,8 +240,9 @@ impl Bridge {
         }
         gathering.push(Arc::clone(lookup));
         drop(gathering);
-        running_loop(slf.py())?.call_method1(pyo3::intern!(slf.py(), "call_soon"), (slf,))?;
-        Ok(())
+        let py = slf.py();
+        let Some(event_loop) = slf.get().event_loop.bind(py).upgrade() else { return Ok(()) };
+        event_loop.call_method1(pyo3::intern!(py, "call_soon"), (slf,)).map(drop)
     }
 
     /// Nobody expects this outcome any more.

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Datelike as _, Timelike as _, Utc};
 use pyo3::IntoPyObjectExt as _;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
 use crate::identity::{Session, User, Value};
@@ -99,8 +101,8 @@ pub(super) fn user_dict<'py>(py: Python<'py>, user: &User, own: &OwnFields) -> P
     dict.set_item(pyo3::intern!(py, "email"), &user.email)?;
     dict.set_item(pyo3::intern!(py, "email_verified"), user.email_verified)?;
     dict.set_item(pyo3::intern!(py, "image"), &user.image)?;
-    dict.set_item(pyo3::intern!(py, "created_at"), user.created_at)?;
-    dict.set_item(pyo3::intern!(py, "updated_at"), user.updated_at)?;
+    dict.set_item(pyo3::intern!(py, "created_at"), optional_time(py, user.created_at)?)?;
+    dict.set_item(pyo3::intern!(py, "updated_at"), optional_time(py, user.updated_at)?)?;
     set_own(&dict, &own.user, &user.own)?;
     Ok(dict)
 }
@@ -115,11 +117,11 @@ pub(super) fn session_dict<'py>(
     dict.set_item(pyo3::intern!(py, "id"), &session.id)?;
     dict.set_item(pyo3::intern!(py, "user_id"), &session.user_id)?;
     dict.set_item(pyo3::intern!(py, "token"), session.token.as_str())?;
-    dict.set_item(pyo3::intern!(py, "expires_at"), session.expires_at)?;
+    dict.set_item(pyo3::intern!(py, "expires_at"), time(py, session.expires_at)?)?;
     dict.set_item(pyo3::intern!(py, "ip_address"), &session.ip_address)?;
     dict.set_item(pyo3::intern!(py, "user_agent"), &session.user_agent)?;
-    dict.set_item(pyo3::intern!(py, "created_at"), session.created_at)?;
-    dict.set_item(pyo3::intern!(py, "updated_at"), session.updated_at)?;
+    dict.set_item(pyo3::intern!(py, "created_at"), optional_time(py, session.created_at)?)?;
+    dict.set_item(pyo3::intern!(py, "updated_at"), optional_time(py, session.updated_at)?)?;
     set_own(&dict, &own.session, &session.own)?;
     Ok(dict)
 }
@@ -133,6 +135,33 @@ fn set_own(dict: &Bound<'_, PyDict>, fields: &[OwnField], values: &[Value]) -> P
     Ok(())
 }
 
+fn optional_time(py: Python<'_>, at: Option<DateTime<Utc>>) -> PyResult<Option<Bound<'_, PyAny>>> {
+    at.map(|at| time(py, at)).transpose()
+}
+
+/// An aware `datetime`. Written out, since there are six of them in each answer: the general conversion, which
+/// serves any zone, takes twice as long.
+fn time(py: Python<'_>, at: DateTime<Utc>) -> PyResult<Bound<'_, PyAny>> {
+    static TYPE_AND_ZONE: PyOnceLock<(Py<PyAny>, Py<PyAny>)> = PyOnceLock::new();
+    let (datetime, utc) = TYPE_AND_ZONE.get_or_try_init(py, || {
+        let module = py.import("datetime")?;
+        let utc = module.getattr("timezone")?.getattr("utc")?;
+        PyResult::Ok((module.getattr("datetime")?.unbind(), utc.unbind()))
+    })?;
+    // Python has no leap second: chrono counts it as more than a million microseconds.
+    let microsecond = at.timestamp_subsec_micros().min(999_999);
+    datetime.bind(py).call1((
+        at.year(),
+        at.month(),
+        at.day(),
+        at.hour(),
+        at.minute(),
+        at.second(),
+        microsecond,
+        utc.bind(py),
+    ))
+}
+
 fn python_value<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
     match value {
         Value::Absent | Value::Null => Ok(py.None().into_bound(py)),
@@ -140,7 +169,7 @@ fn python_value<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAn
         Value::Bool(flag) => flag.into_bound_py_any(py),
         Value::Int(number) => number.into_bound_py_any(py),
         Value::Float(number) => number.into_bound_py_any(py),
-        Value::Time(time) => time.into_bound_py_any(py),
+        Value::Time(at) => time(py, *at),
         Value::Json(json) => python_json(py, json),
     }
 }
@@ -179,7 +208,11 @@ impl<'py> Headers<'py> {
             // Tuples from most servers; some give lists.
             pair.extract().or_else(|_| pair.extract().map(|[name, value]: [_; 2]| (name, value)))
         };
-        scope_headers.try_iter()?.map(pair).collect::<PyResult<_>>().map(Self)
+        let mut pairs = Vec::with_capacity(scope_headers.len().unwrap_or_default());
+        for each in scope_headers.try_iter()? {
+            pairs.push(pair(each)?);
+        }
+        Ok(Self(pairs))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {

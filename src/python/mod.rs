@@ -9,6 +9,7 @@ mod migration;
 mod opened;
 mod outcome;
 mod process;
+mod ready;
 mod runtime;
 
 /// The extension module `auth_middleware._core`; its types are told in `_core.pyi`.

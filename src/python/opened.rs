@@ -1,30 +1,22 @@
 //! What lives only while an authenticator is open, and only in the process that opened it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use lru::LruCache;
-use pyo3::prelude::*;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::convert::OwnFields;
-use super::outcome::Found;
 use super::process;
 use crate::authenticator::{Authenticator, Verdict};
 use crate::clock::Moment;
 use crate::cookie_cache::keys::PublicKeys;
 use crate::credentials::Request;
 use crate::error::Error;
-use crate::identity::Identity;
 use crate::live_cache::{LiveCache, Remembering};
 use crate::lookup::Lookup;
 use crate::settings::{Settings, Strategy};
 use crate::store::postgres::PostgresStore;
-
-/// Python objects are kept ready for so many sessions, those that were used most lately.
-const MAX_READY: usize = 4096;
 
 /// Threads of ours write to all of it, and a child could be born while one does: so a child leaks its
 /// parent's and makes its own.
@@ -34,7 +26,6 @@ pub(super) struct Opened {
     pub(super) lookup: Arc<Lookup>,
     authenticator: Authenticator,
     pub(super) live_cache: Option<Arc<LiveCache>>,
-    ready: Ready,
     _tasks: Vec<AbortOnDropHandle<()>>,
 }
 
@@ -72,7 +63,6 @@ impl Opened {
             lookup: Arc::new(lookup),
             authenticator: Authenticator::new(settings, &keys),
             live_cache,
-            ready: Ready::default(),
             _tasks: tasks,
         })
     }
@@ -108,59 +98,10 @@ impl Opened {
         }
         Ok(warnings)
     }
-
-    /// What Python is given of somebody who is known: of a kept answer, the same object as last time.
-    pub(super) fn found(
-        &self,
-        py: Python<'_>,
-        identity: Arc<Identity>,
-        own_fields: &Arc<OwnFields>,
-    ) -> PyResult<Py<Found>> {
-        if self.live_cache.is_some()
-            && let Some(ready) = self.ready.get(py, &identity)
-        {
-            return Ok(ready);
-        }
-        let found = Py::new(py, Found::new(identity, own_fields))?;
-        if self.live_cache.is_some() {
-            self.ready.put(py, &found);
-        }
-        Ok(found)
-    }
 }
 
 type BoxedTask = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
 fn uses_public_keys(settings: &Settings) -> bool {
     settings.freshness.cookie_cache().is_some_and(|cache| cache.strategy == Strategy::Jwks)
-}
-
-/// Python objects of kept answers, touched only by threads that hold the GIL.
-///
-/// Each is known by where its identity lies in memory. It holds that, so the place is nobody else's.
-struct Ready(Mutex<LruCache<usize, Py<Found>>>);
-
-impl Default for Ready {
-    fn default() -> Self {
-        Self(Mutex::new(LruCache::unbounded()))
-    }
-}
-
-impl Ready {
-    fn get(&self, py: Python<'_>, identity: &Arc<Identity>) -> Option<Py<Found>> {
-        self.lock().get(&Arc::as_ptr(identity).addr()).map(|ready| ready.clone_ref(py))
-    }
-
-    fn put(&self, py: Python<'_>, found: &Py<Found>) {
-        let mut ready = self.lock();
-        let replaced = ready.put(found.get().place(), found.clone_ref(py));
-        let oldest = if ready.len() > MAX_READY { ready.pop_lru() } else { None };
-        drop(ready);
-        // Outside of the lock: what an application's model does at its end is not ours to know.
-        drop((replaced, oldest));
-    }
-
-    fn lock(&self) -> MutexGuard<'_, LruCache<usize, Py<Found>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }

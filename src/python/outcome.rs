@@ -57,11 +57,6 @@ impl Found {
     pub(super) fn new(identity: Arc<Identity>, own_fields: &Arc<OwnFields>) -> Self {
         Self { identity, own_fields: Arc::clone(own_fields), ready: PyOnceLock::new() }
     }
-
-    /// Where its identity lies; nobody else's can lie there while this lives.
-    pub(super) fn place(&self) -> usize {
-        Arc::as_ptr(&self.identity).addr()
-    }
 }
 
 #[pymethods]

@@ -15,7 +15,7 @@ use super::process;
 use crate::error::Error;
 
 /// What look-ups need besides: they wait for sockets more than they compute.
-const THREADS: usize = 2;
+const THREADS: usize = 1;
 
 struct Holder {
     process: u32,

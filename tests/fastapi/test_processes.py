@@ -1,5 +1,7 @@
 """Forks, and interpreters that end while the store is asked."""
 
+import os
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -39,7 +41,17 @@ def start(program: str, way: str, settings: Mapping[str, str]) -> subprocess.Pop
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
+
+
+def end_of(process: subprocess.Popen[str], line: str | None = None) -> tuple[str, str]:
+    """What it printed, and its errors. One that hangs is ended, with its children: else nothing would tell of it."""
+    try:
+        return process.communicate(line, timeout=PATIENCE_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
 
 
 @pytest.fixture(params=["always", "live", "60"])
@@ -82,11 +94,26 @@ def test_parent_and_child_are_both_answered(database: Database, freshness: str, 
 def answers_of_forks(way: str, settings: Mapping[str, str]) -> list[list[str]]:
     """Who was answered, with whom, and what that is called: as often as is right."""
     with start("forks", way, settings) as process:
-        printed, errors = process.communicate(timeout=PATIENCE_SECONDS)
+        printed, errors = end_of(process)
     assert (process.returncode, errors) == (0, "")
     answers = [line.split(maxsplit=2) for line in printed.splitlines()]
     assert Counter(process for process, *_ in answers) == FORKS[way]
     return answers
+
+
+async def test_a_child_does_not_keep_its_parents_listener_at_the_server(database: Database) -> None:
+    await migrate_live(database.dsn)
+    who = database.sign_in()
+    settings = settings_for(database, who.cookie_value, "live")
+    listeners = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'auth_middleware listener' \
+                 AND datname = current_database()"
+    with start("forks", "closed_under_a_child", settings) as process:
+        assert process.stdout
+        assert process.stdout.readline().startswith(f"parent {who.user_id} ")
+        assert process.stdout.readline() == "closed\n"
+        wait_until(lambda: database.fetch(listeners) == [(0,)])
+        _, errors = end_of(process, "\n")
+    assert (process.returncode, errors) == (0, "")
 
 
 @pytest.mark.parametrize("way", ["returning", "exiting", "abandoning", "in_a_daemon_thread"])
@@ -96,7 +123,7 @@ def test_an_interpreter_ends_cleanly_while_look_ups_are_under_way(database: Data
     with database.locked() as look_ups_under_way, start("exits", way, settings) as process:
         wait_until(lambda: look_ups_under_way() > 0 or process.poll() is not None)
         assert process.poll() is None, process.communicate()
-        answers, errors = process.communicate("\n", timeout=PATIENCE_SECONDS)
+        answers, errors = end_of(process, "\n")
     assert (process.returncode, answers, errors) == (0, "", "")
 
 
@@ -104,5 +131,5 @@ def test_an_interpreter_ends_cleanly_while_look_ups_are_under_way(database: Data
 def test_an_interpreter_ends_cleanly_while_answers_come_in(database: Database, freshness: str, attempt: int) -> None:
     who = database.sign_in()
     with start("exits", "in_a_busy_daemon_thread", settings_for(database, who.cookie_value, freshness)) as process:
-        answers, errors = process.communicate(timeout=PATIENCE_SECONDS)
+        answers, errors = end_of(process)
     assert (attempt, process.returncode, answers, errors) == (attempt, 0, "", "")

@@ -1,5 +1,6 @@
 """Where the listener's connection leads, and how little its role may."""
 
+import asyncio
 from collections.abc import Callable, Generator
 
 import pytest
@@ -8,6 +9,7 @@ from dev.postgres import EmbeddedPostgres
 from tests.python.conftest import Role
 from tests.support.databases import Database
 from tests.support.live import QUICK, MakeLive, migrate_live, told
+from tests.support.wire import counting_proxy
 
 
 @pytest.fixture(params=["another database", "another server"])
@@ -37,6 +39,46 @@ async def test_a_listener_elsewhere_is_told_of_once_and_the_store_is_asked(
     assert "AUTH_MIDDLEWARE_LISTEN_DATABASE_URL" in warning
     database.execute("DELETE FROM session")
     assert await live.ask(who) is None
+
+
+async def test_a_heartbeat_that_comes_late_counts_from_when_it_was_sent(
+    database: Database, make_live: MakeLive
+) -> None:
+    await migrate_live(database.dsn)
+    who = database.sign_in()
+    heartbeat = 3
+    with counting_proxy(database.dsn) as look_ups, counting_proxy(database.dsn) as listener:
+        live = make_live(look_ups.dsn, listen_database_url=listener.dsn, heartbeat_seconds=heartbeat)
+        await live.keeps(who)
+        with look_ups.frozen():
+            # One is sent in here and heard at once, but answered only afterwards.
+            await asyncio.sleep(0.9 * heartbeat)
+            listener.freeze()
+            database.execute("DELETE FROM session")
+        await asyncio.sleep(0.8 * heartbeat)
+        assert await live.ask(who) is None
+        await live.auth.close()
+
+
+async def test_tables_that_are_found_elsewhere_are_followed_there(database: Database, make_live: MakeLive) -> None:
+    dsn = f"{database.dsn}?options=-csearch_path%3Dpublic,other"
+    await migrate_live(dsn)
+    who = database.sign_in()
+    live = make_live(dsn, **QUICK)
+    await live.keeps(who)
+    database.execute("""
+        CREATE SCHEMA other;
+        ALTER TABLE "user" SET SCHEMA other;
+        ALTER TABLE session SET SCHEMA other;
+        DO $$ DECLARE t record; BEGIN
+            FOR t IN SELECT tgname, tgrelid FROM pg_trigger WHERE NOT tgisinternal
+            LOOP EXECUTE format('DROP TRIGGER %I ON %s', t.tgname, t.tgrelid::regclass); END LOOP;
+        END $$""")
+    await live.forgets(who)
+    await migrate_live(dsn)
+    await live.keeps(who)
+    database.execute("DELETE FROM other.session")
+    await live.refuses(who)
 
 
 async def test_the_least_rights_are_enough(

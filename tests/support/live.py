@@ -15,7 +15,7 @@ from tests.support.instances import DEFAULTS
 from tests.support.polling import PATIENCE_SECONDS, POLL_SECONDS
 
 # What only a notification, or nothing, can end within a test.
-AGELESS: Mapping[str, Any] = {"max_age_seconds": 3600, "heartbeat_seconds": 30}
+AGELESS: Mapping[str, Any] = {"max_age_seconds": 3600, "heartbeat_seconds": 3600}
 # A heartbeat that a test can wait for.
 QUICK: Mapping[str, Any] = {"max_age_seconds": 3600, "heartbeat_seconds": 0.6}
 

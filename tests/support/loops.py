@@ -25,27 +25,28 @@ class WatchedFuture(asyncio.Future[Any]):
 
 
 class WatchedLoop(asyncio.SelectorEventLoop):
-    """Counts what wakes it on behalf of others. asyncio's own pipe does not go through `add_reader`."""
+    """Notes what wakes it on behalf of others. asyncio's own pipe does not go through `add_reader`."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.wakes = 0
+        # How often another thread called it; and how many futures were done after each time that it was woken.
+        self.calls = 0
+        self.done_after_wakes: list[int] = []
         self.watched: set[int] = set()
         self.resolved_by: set[int] = set()
         self.futures: WeakSet[WatchedFuture] = WeakSet()
 
     def add_reader(self, fd: Any, callback: Callable[..., Any], *args: Any) -> None:
         self.watched.add(fd)
-
-        def woken() -> None:
-            self.wakes += 1
-            callback(*args)
-
-        super().add_reader(fd, woken)
+        super().add_reader(fd, self._woken, callback, *args)
 
     def call_soon_threadsafe(self, callback: Callable[..., Any], *args: Any, context: Any = None) -> asyncio.Handle:
-        self.wakes += 1
-        return super().call_soon_threadsafe(callback, *args, context=context)
+        self.calls += 1
+        return super().call_soon_threadsafe(self._woken, callback, *args, context=context)
+
+    def _woken(self, callback: Callable[..., Any], *args: Any) -> None:
+        callback(*args)
+        self.done_after_wakes.append(sum(future.done() for future in self.futures))
 
     def create_future(self) -> WatchedFuture:
         future = WatchedFuture(loop=self)

@@ -32,6 +32,11 @@ use crate::settings::{ChannelBinding, DatabaseUrl, Host, PreparedStatements, Ssl
 /// A peer that vanished without a word is noticed in about this time.
 const DEAD_PEER: Duration = Duration::from_secs(30);
 
+/// A batch of few tokens looks so cheap to PostgreSQL that it plans each anew, which takes longer than the
+/// look-up; the plan that serves any number is as good. Older servers do not know the setting.
+const PLAN_ONCE: &str = "SELECT pg_catalog.set_config(name, 'force_generic_plan', false) \
+                         FROM pg_catalog.pg_settings WHERE name = 'plan_cache_mode'";
+
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Opens connections to one database.
@@ -88,8 +93,12 @@ impl Connector {
 
     async fn open(&self, config: &Config) -> Result<(Client, JoinHandle<()>), PgError> {
         let (client, task, ours) = self.start(config, |_unasked| {}).await?;
-        if self.statements == PreparedStatements::Auto && !is_direct(&client, ours).await? {
-            self.is_direct.store(false, Ordering::Relaxed);
+        if self.statements == PreparedStatements::Auto {
+            if is_direct(&client, ours).await? {
+                client.simple_query(PLAN_ONCE).await?;
+            } else {
+                self.is_direct.store(false, Ordering::Relaxed);
+            }
         }
         Ok((client, task))
     }

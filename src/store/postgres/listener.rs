@@ -5,7 +5,6 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Notification};
-use tokio_util::task::AbortOnDropHandle;
 
 use super::connection::Connector;
 use super::nonce;
@@ -39,7 +38,6 @@ pub(super) struct Listener<F: Follower> {
     pub(super) channel: String,
     heard: watch::Receiver<u64>,
     _client: Client,
-    _connection: AbortOnDropHandle<()>,
 }
 
 impl<F: Follower> Listener<F> {
@@ -61,18 +59,12 @@ impl<F: Follower> Listener<F> {
             Some(&SqlState::READ_ONLY_SQL_TRANSACTION) => Error::unavailable(STANDBY),
             _ => Error::unavailable_because("the listener has no connection", error),
         };
-        let (client, connection) =
+        // The task ends with the client, and takes leave: where a forked child has the socket too, nothing else
+        // ends the server's side, which would wait for a child that never reads.
+        let (client, _task) =
             connector.listen(move |notification| ear.hear(notification)).await.map_err(no_connection)?;
-        let connection = AbortOnDropHandle::new(connection);
         client.batch_execute(&listen).await.map_err(no_connection)?;
-        Ok(Self {
-            follower: Arc::clone(follower),
-            feed,
-            channel,
-            heard,
-            _client: client,
-            _connection: connection,
-        })
+        Ok(Self { follower: Arc::clone(follower), feed, channel, heard, _client: client })
     }
 
     /// Waits until a number has come back.

@@ -69,6 +69,43 @@ async fn as_many_statements_are_under_way_as_there_are_connections() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lone_request_is_sent_though_more_could_gather() {
+    let desk = Desk::new(one_connection(), &["ada"]);
+    assert!(!desk.gather("ada"));
+    settle().await;
+    assert_eq!(desk.statements(), [["ada"]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_gather_behind_a_look_up_are_sent_to_every_free_connection_once_nobody_else_comes() {
+    let settings = RawSettings { pool_size: Some(3), ..RawSettings::default() };
+    let desk = Desk::new(settings, &[]);
+    desk.ask("somebody");
+    settle().await;
+    let crowd = crowd(100);
+    assert!(crowd.iter().all(|token| desk.gather(token)));
+    settle().await;
+    assert_eq!(desk.statements().len(), 1, "they gather until somebody says that it is over");
+    desk.lookup.send();
+    settle().await;
+    assert_eq!(desk.statements()[1..], [&crowd[..64], &crowd[64..]]);
+    assert_eq!(desk.seen().under_way, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_gather_are_sent_when_the_look_up_before_them_ends_whatever_else_is_said() {
+    let settings = RawSettings { pool_size: Some(2), ..RawSettings::default() };
+    let desk = Desk::new(settings, &[]);
+    desk.ask("somebody");
+    settle().await;
+    assert!(desk.gather("ada"));
+    assert!(desk.gather("bob"));
+    desk.let_through(1);
+    settle().await;
+    assert_eq!(desk.statements()[1..], [["ada", "bob"]]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn those_who_wait_for_one_token_share_its_place_and_are_all_told() {
     let desk = Desk::new(one_connection(), &["ada"]);
     desk.ask("somebody");

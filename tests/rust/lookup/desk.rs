@@ -147,6 +147,13 @@ impl Desk {
         self.lookup.ask(&signed(token), move |outcome| lock(&told).push((whose, Said::of(outcome))))
     }
 
+    /// The same for one of many who ask in one go. Whether they wait until somebody says that it is over.
+    pub(crate) fn gather(&self, token: &str) -> bool {
+        let (told, whose) = (Arc::clone(&self.told), token.to_owned());
+        let tell = move |outcome| lock(&told).push((whose, Said::of(outcome)));
+        self.lookup.gather(&signed(token), tell).waits_for_others
+    }
+
     /// Waits for an answer itself.
     pub(crate) async fn find(&self, token: &str) -> Said {
         Said::of(self.lookup.find(&signed(token)).await)

@@ -125,6 +125,28 @@ def a_child_that_never_asks() -> None:
     asyncio.run(ask("parent"))
 
 
+def closed_under_a_child() -> None:
+    """The child has the parent's sockets too, until a line comes in."""
+
+    async def main() -> int:
+        await get_auth().open()
+        await ask("parent")
+        until_closed, open_end = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(open_end)
+            os.read(until_closed, 1)
+            os._exit(0)
+        await get_auth().close()
+        sys.stdout.write("closed\n")
+        sys.stdout.flush()
+        await asyncio.to_thread(sys.stdin.readline)
+        os.close(open_end)
+        return child
+
+    os.waitpid(asyncio.run(main()), 0)
+
+
 WAYS = {
     way.__name__: way
     for way in (
@@ -135,6 +157,7 @@ WAYS = {
         a_child_that_lets_go_of_all_it_has,
         by_multiprocessing,
         a_child_that_never_asks,
+        closed_under_a_child,
     )
 }
 
