@@ -75,7 +75,8 @@ def of_targets(figures: Figures) -> str:
         [each.says, f"{'≥' if each.is_at_least else '≤'} {each.bound:g}", ratio(each.measured), each.verdict]
         for each in targets(figures)
     ]
-    return section("Targets", table(["what", "target", "measured (spread)", "met or missed"], rows))
+    spent = "What the time is spent on, where one is missed, and what it would take: [profile.md](profile.md)."
+    return section("Targets", table(["what", "target", "measured (spread)", "met or missed"], rows), spent)
 
 
 def of_losses(figures: Figures) -> str:
