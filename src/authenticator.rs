@@ -1,7 +1,7 @@
 //! The whole way of a request, in order: credentials, origin, signature, cookie cache, live cache; then,
 //! if it is worth asking, one look-up and one decision.
 //!
-//! [`Authenticator::inspect`] is pure: no clock, no I/O. What it cannot decide it hands on as a
+//! [`Authenticator::inspect`] has no clock and no I/O; it only remembers cookies that it read. What it cannot decide it hands on as a
 //! [`SessionToken`], so a forged cookie never reaches the store.
 
 use std::borrow::Cow;

@@ -1,8 +1,9 @@
 //! 6 — Gathers what waits, asks once, answers each.
 //!
 //! A few workers each take everything that waits, up to a batch, and ask the store with one
-//! statement; meanwhile the next batch gathers. There is no timer and so no added delay: a lone
-//! request is asked for at once, and the busier it gets the more share a statement.
+//! statement; meanwhile the next batch gathers. There is no timer: a lone request is asked for at once when
+//! nothing is under way, else when those who ask in one go have come, and the busier it gets the more share a
+//! statement.
 //!
 //! A request may join a look-up that still waits, never one already sent: that one could have
 //! been sent before a sign-out that this request comes after.

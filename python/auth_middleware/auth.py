@@ -130,7 +130,8 @@ class Auth(Authenticator[SessionT_co, UserT_co]):
             raise answers.answer(error, self._core.retry_after_seconds) from error
 
     async def validate_websocket(self, websocket: WebSocket) -> Identity[SessionT_co, UserT_co] | None:
-        """Who opens this WebSocket; None when nobody: refuse before `accept`. Asked afresh at each call.
+        """Who opens this WebSocket; None when nobody: refuse before `accept`. Decided at each call, by what
+        `freshness` allows.
 
         Raises:
             OriginRefused: a page that is not ours opens it; as an HTTP answer, 403.

@@ -11,7 +11,7 @@ use crate::signature::SessionToken;
 
 /// One for each of so many sessions, of those that were shown most lately.
 const MAX_SESSIONS: usize = 10_000;
-/// A longer one is read each time: together they take 40 MB at most.
+/// A longer one is read each time: together, with what they say, they take 80 MB at most.
 const MAX_CHARACTERS: usize = 4096;
 
 /// The last cookie of each session.

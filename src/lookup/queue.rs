@@ -139,9 +139,10 @@ impl Queue {
         self.to_send.notify_one();
     }
 
-    /// A batch was answered.
+    /// A batch was answered; perhaps after everything was closed.
     pub(super) fn settle(&self) {
-        self.lock().under_way -= 1;
+        let mut state = self.lock();
+        state.under_way = state.under_way.saturating_sub(1);
     }
 
     pub(super) async fn next_batch(&self) -> Vec<Asked> {

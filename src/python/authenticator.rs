@@ -176,6 +176,7 @@ impl Core {
     }
 
     fn close(&self) {
+        self.ready.clear();
         let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner).take();
         match opened {
             Some(opened) if opened.is_ours() => opened.store.close(),

@@ -263,6 +263,10 @@ impl Bridge {
 #[pymethods]
 impl Bridge {
     fn __call__(&self, py: Python<'_>) -> PyResult<()> {
+        // In a forked child that goes on with its parent's loop, queue and socket are the parent's.
+        if self.process != process::id() {
+            return Ok(());
+        }
         let gathered = std::mem::take(&mut *lock(&self.gathering));
         for lookup in gathered {
             lookup.send();

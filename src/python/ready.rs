@@ -62,6 +62,12 @@ impl Ready {
         Ok(made)
     }
 
+    /// Forgets them all: nothing of a closed instance is answered again.
+    pub(super) fn clear(&self) {
+        let found = std::mem::replace(&mut *self.lock(), LruCache::unbounded());
+        drop(found);
+    }
+
     fn lock(&self) -> MutexGuard<'_, LruCache<usize, Py<Found>>> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
