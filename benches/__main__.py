@@ -70,7 +70,9 @@ def measure(lengths: Lengths) -> None:
         figures.growth = growth.grow(place.postgres, lengths)
         keep(figures)
         tell("memory, cold starts, imports")
-        figures.bytes_per_session = memory.bytes_per_session(place)
+        grown = memory.bytes_per_session(place)
+        figures.bytes_per_session = {name: each.kept for name, each in grown.items()}
+        figures.bytes_ready = {name: each.ready for name, each in grown.items()}
         figures.cold_starts = footprints.cold_starts(place, lengths.rounds)
         figures.imports = footprints.imports(lengths.rounds)
     keep(figures)

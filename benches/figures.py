@@ -107,6 +107,7 @@ class Figures(BaseModel):
     resident_mib: Mapping[str, float] = {}
     counted: Sequence[Counted] = ()
     bytes_per_session: Mapping[str, float] = {}
+    bytes_ready: Mapping[str, float] = {}  # Python's objects, on top
     cold_starts: Mapping[str, Sequence[float]] = {}
     imports: Mapping[str, Sequence[float]] = {}
     wheel_bytes: int = 0

@@ -168,8 +168,13 @@ def of_footprints(figures: Figures) -> str:
 
 def of_memory(figures: Figures) -> str:
     cached = {name: f"{size:,.0f}" for name, size in figures.bytes_per_session.items()}
-    rows = [[TITLES[name], cached.get(name, "–"), f"{size:.0f}"] for name, size in figures.resident_mib.items()]
-    return table(["", "bytes per cached session", "MiB of the process after (b)"], rows)
+    ready = {name: f"{size:,.0f}" for name, size in figures.bytes_ready.items()}
+    rows = [
+        [TITLES[name], cached.get(name, "–"), ready.get(name, "–"), f"{size:.0f}"]
+        for name, size in figures.resident_mib.items()
+    ]
+    heads = ["", "bytes per cached session", "and its ready Python objects", "MiB of the process after (b)"]
+    return table(heads, rows)
 
 
 def of_forged(figures: Figures) -> str:

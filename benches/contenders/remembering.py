@@ -1,4 +1,5 @@
-"""A process that remembers: prints by how many bytes it grew while it looked many sessions up, and how many it keeps.
+"""A process that remembers: prints by how many bytes it grew while it looked many sessions up, by how many more while
+each was answered again, which makes Python's objects ready, and how many sessions it keeps.
 
     python -m benches.contenders.remembering cookies.txt 5000
 
@@ -20,16 +21,21 @@ from benches.processes import resident_bytes
 CONCURRENT = 64
 
 
-async def grown(cookie_values: Sequence[str], warm_up: int) -> tuple[int, int]:
+async def grown(cookie_values: Sequence[str], warm_up: int) -> tuple[int, int, int]:
     auth = Auth()
     async with auth.lifespan(None):
         waiting = iter(cookie_values)
         await ask_for_all(auth, itertools.islice(waiting, warm_up))
-        gc.collect()
-        before = resident_bytes(os.getpid())
+        before = settled_bytes()
         await ask_for_all(auth, waiting)
-        gc.collect()
-        return resident_bytes(os.getpid()) - before, auth.cache_size.sessions
+        kept = settled_bytes()
+        await ask_for_all(auth, iter(cookie_values))
+        return kept - before, settled_bytes() - kept, auth.cache_size.sessions
+
+
+def settled_bytes() -> int:
+    gc.collect()
+    return resident_bytes(os.getpid())
 
 
 async def ask_for_all(auth: Auth, cookie_values: Iterator[str]) -> None:
