@@ -64,6 +64,8 @@ STATES: tuple[tuple[str, str | None, bool], ...] = (
 )
 GIVEN: dict[str, dict[str, object]] = {
     "large": {"bio": "Ω" * 4096},
+    # JavaScript writes 1e-7, others 1e-07.
+    "revoked": {"score": 1e-7},
     "nickname like a date, revoked": {"nickname": "2024-01-02T03:04:05Z"},
 }
 
