@@ -16,13 +16,15 @@ from benches.stage import Stage
 from benches.turns import Lengths, turns
 
 CONNECTIONS = (1, 32, 128)
-# What a cache holds ages while the nine others take their turn. So each has a tenth of the users, and looks up as large
-# a share of requests again as it would for ten times as many that never paused.
 SHOWN = 1_000
+# What a cache holds ages while the others take their turn, as it would not in a server that is never idle. So each turn
+# begins with a second that is not counted, for all alike.
+LEAD_IN_SECONDS = 1
 # Those that are compared closely take turns closely.
 CONTENDERS = (
     "bare",
     "nothing",
+    "nothing_long",
     "live",
     "cookie_cache",
     "seconds",
@@ -49,7 +51,8 @@ def serving(stage: Stage, contenders: Sequence[str] = CONTENDERS) -> Generator[S
 
 def shown_by(stage: Stage) -> Callable[[str], Headers]:
     """What each contender's users show."""
-    special = {"cookie_cache": credentials.with_session_data, "jwks": credentials.bearer_tokens}
+    long = credentials.with_session_data
+    special = {"cookie_cache": long, "nothing_long": long, "jwks": credentials.bearer_tokens}
 
     def shown(contender: str) -> Headers:
         if contender in special:
@@ -75,6 +78,7 @@ def rounds(
     done: dict[str, list[Round]] = {name: [] for name in servers}
     for turn in turns(list(servers), lengths.rounds, lengths.http_seconds):
         server = servers[turn.contender]
+        wrk.load(server.url, files[turn.contender], connections, LEAD_IN_SECONDS)
         before = cpu_seconds(server.pid)
         load = wrk.load(server.url, files[turn.contender], connections, turn.seconds)
         cpu = (cpu_seconds(server.pid) - before) / load.requests

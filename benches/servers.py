@@ -18,8 +18,10 @@ from tests.support.cookies import SECRET
 from tests.support.environment import without_our_settings
 
 # By what they can do with a request: nothing, or name its sender.
-OPEN = ("bare", "nothing")
+OPEN = ("bare", "nothing", "nothing_long")
 FRESHNESS = {"always": "always", "live": "live", "cookie_cache": "cookie_cache", "seconds": "60"}
+# Those that are no module's of their own.
+MODULES = {**dict.fromkeys(FRESHNESS, "ours"), "nothing_long": "nothing"}
 
 
 class Server:
@@ -30,7 +32,7 @@ class Server:
         self.headers = headers
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/me"
-        app = f"benches.applications.{'ours' if contender in FRESHNESS else contender}:application"
+        app = f"benches.applications.{MODULES.get(contender, contender)}:application"
         options = ["--factory", "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
         self.command = [sys.executable, "-m", "uvicorn", app, *options, "--port", str(self.port)]
         self.environment = environment(contender, stage, dsn or stage.dsn)

@@ -34,6 +34,11 @@ def targets(figures: Figures) -> Sequence[Target]:
         at_most(0.45, "(a) 1 concurrent, median time: ours / by hand", ratio(near, 1, "ours", "by_hand", P50)),
         at_least(0.95, "(b) 32 connections: live / does nothing", ratio(http, 32, "live", "nothing")),
         at_least(0.95, "(b) 32 connections: cookie_cache / does nothing", ratio(http, 32, "cookie_cache", "nothing")),
+        at_least(
+            0.95,
+            "(b) 32 connections: cookie_cache / the same, shown session_data",
+            ratio(http, 32, "cookie_cache", "nothing_long"),
+        ),
         at_least(1.5, "(b) 32 connections: always / by hand", ratio(http, 32, "always", "by_hand")),
         at_least(3.5, "(b) 32 connections: always / bridge", ratio(http, 32, "always", "bridge")),
         at_most(2, "(d) connections of a process, at any load", most_connections(figures.counted, others)),

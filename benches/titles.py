@@ -15,6 +15,7 @@ TITLES: Mapping[str, str] = {
     "bridge": "fastapi-better-auth-bridge",
     "bare": "no dependency",
     "nothing": "a dependency that does nothing",
+    "nothing_long": "a dependency that does nothing, shown session_data",
     "live": "auth_middleware, live",
     "cookie_cache": "auth_middleware, cookie_cache",
     "seconds": "auth_middleware, 60 seconds",
