@@ -17,9 +17,10 @@ use crate::identity::Identity;
 use crate::live_cache::LiveCache;
 use crate::origin;
 use crate::refusal::{Reason, Refusal};
-use crate::settings::{CookieNames, Settings, TrustedOrigins};
+use crate::settings::{CookieNames, Freshness, Settings, TrustedOrigins};
 use crate::signature::{Keys, SessionToken};
 use crate::store::Answer;
+use crate::verified::Verified;
 
 /// What the headers alone tell.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +39,8 @@ pub struct Authenticator {
     names: CookieNames,
     origins: TrustedOrigins,
     keys: Keys,
+    /// Where a cache answers, reading the cookie anew would take longer than all the rest.
+    verified: Option<Verified>,
     cookie_cache: Option<CookieCache>,
 }
 
@@ -51,6 +54,7 @@ impl Authenticator {
             names: settings.cookie_names.clone(),
             origins: settings.trusted_origins.clone(),
             keys: Keys::new(&settings.secrets.signing),
+            verified: (!matches!(settings.freshness, Freshness::Always)).then(Verified::default),
             cookie_cache: cookie_cache.map(|chosen| CookieCache::new(chosen, settings, public_keys)),
         }
     }
@@ -146,7 +150,17 @@ impl Authenticator {
         if let Err(origin) = origin::check(kind, &shown, &self.origins, &self.names) {
             return Err(Refusal::with_detail(Reason::Origin, origin));
         }
-        Ok((self.verify(cookie.decode())?, shown))
+        Ok((self.verify_cookie(cookie)?, shown))
+    }
+
+    fn verify_cookie(&self, cookie: RawCookie<'_>) -> Result<SessionToken, Refusal> {
+        let Some(verified) = &self.verified else { return self.verify(cookie.decode()) };
+        if let Some(token) = verified.get(cookie) {
+            return Ok(token);
+        }
+        let token = self.verify(cookie.decode())?;
+        verified.put(cookie, &token);
+        Ok(token)
     }
 
     fn verify(&self, value: Option<Cow<'_, str>>) -> Result<SessionToken, Refusal> {

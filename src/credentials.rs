@@ -186,6 +186,12 @@ impl<'a> RawCookie<'a> {
         }
     }
 
+    /// The bytes as they stand.
+    #[must_use]
+    pub fn as_bytes(self) -> &'a [u8] {
+        self.0
+    }
+
     /// The value as Better Auth verifies it; None when it is longer than any session cookie.
     #[must_use]
     pub fn decode(self) -> Option<Cow<'a, str>> {

@@ -52,6 +52,7 @@ pub mod signature;
 pub mod store;
 
 mod uri_component;
+mod verified;
 
 #[cfg(feature = "python")]
 mod python;

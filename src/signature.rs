@@ -10,7 +10,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 
 use crate::settings::Secret;
 
@@ -23,13 +23,26 @@ const SIGNATURE_CHARACTERS: usize = 44;
 ///
 /// It is a bearer credential: whoever holds it is the user. So its `Debug` says nothing.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct SessionToken(Arc<str>);
+pub struct SessionToken {
+    text: Arc<str>,
+    sha256: [u8; 32],
+}
 
 impl SessionToken {
+    fn new(text: &str) -> Self {
+        Self { text: text.into(), sha256: Sha256::digest(text).into() }
+    }
+
     /// The token itself, for the store.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// Its SHA-256, which names it where the token itself must not stand.
+    #[must_use]
+    pub fn sha256(&self) -> [u8; 32] {
+        self.sha256
     }
 }
 
@@ -68,7 +81,7 @@ impl Keys {
         let signature = STANDARD.decode(signature).ok()?;
         let signed =
             |key: &Hmac<Sha256>| key.clone().chain_update(token.as_bytes()).verify_slice(&signature).is_ok();
-        self.0.iter().any(signed).then(|| SessionToken(token.into()))
+        self.0.iter().any(signed).then(|| SessionToken::new(token))
     }
 
     /// Whether an unpadded base64url signature over this text is good: the cookie cache's form.

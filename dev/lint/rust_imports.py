@@ -22,6 +22,7 @@ MAY_NAME: dict[str, set[str]] = {
     "credentials": {"settings", "uri_component"},
     "origin": {"settings", "credentials"},
     "signature": {"settings"},
+    "verified": {"credentials", "signature::SessionToken"},
     "identity": {"signature::SessionToken"},
     "cookie_cache": {"settings", "signature", "identity", "store"},
     "refusal": set(),
@@ -31,6 +32,7 @@ MAY_NAME: dict[str, set[str]] = {
     "lookup": {"error", "settings", "signature::SessionToken", "store"},
     "authenticator": {
         *("settings", "credentials", "origin", "signature", "identity", "cookie_cache", "refusal", "clock"),
+        "verified",
         "live_cache",
         "store::Answer",
     },

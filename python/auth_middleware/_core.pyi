@@ -1,6 +1,6 @@
 """The Rust core, as Python sees it: converts, calls, wraps; decides nothing."""
 
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, MutableMapping, Sequence
 from datetime import datetime
 from typing import Any, final
 
@@ -43,11 +43,8 @@ class Found:
     def user(self) -> dict[str, Any]: ...
     @property
     def session(self) -> dict[str, Any]: ...
-    @property
-    def ready(self) -> Any:
-        """What `keep_ready` was given; None at first."""
     def keep_ready(self, made: object) -> None:
-        """Keep what was made of it, for the next request that finds the same answer kept."""
+        """Keep what was made of it: `inspect` gives that for the next request that finds the same answer kept."""
 
 @final
 class Pending:
@@ -94,19 +91,25 @@ class Core:
     @staticmethod
     def reasons() -> list[str]:
         """Every reason that a refusal can have, in the order in which a request can meet them."""
-    def inspect(self, headers: Iterable[tuple[bytes, bytes]], method: str | None) -> SessionToken | Found | Refused:
-        """Decides from ASGI headers, and from what is kept, what can be decided from them.
+    def inspect(self, scope: Mapping[str, Any]) -> SessionToken | Found | Refused | Any:
+        """Decides from an ASGI scope's headers, and from what is kept, what can be decided from them.
 
-        No method: a WebSocket handshake.
+        Where `Found.keep_ready` was given something: just that.
         """
-    def inspect_for_store(self, headers: Iterable[tuple[bytes, bytes]], method: str | None) -> SessionToken | Refused:
+    def at_hand(self, scope: MutableMapping[str, Any], place: str) -> Any:
+        """What `inspect` gives, if that was kept ready; else None.
+
+        Whatever it gives lies then at this place of the scope, beside the headers that it is about. Where something
+        lies there, nothing is inspected.
+        """
+    def inspect_for_store(self, scope: Mapping[str, Any]) -> SessionToken | Refused:
         """The same, but believes no cache."""
-    def inspect_value(self, cookie_value: str) -> SessionToken | Found | Refused:
-        """Decides about a signed cookie value, percent-encoded or not."""
+    def inspect_value(self, cookie_value: str) -> SessionToken | Found | Refused | Any:
+        """The same about a signed cookie value, percent-encoded or not."""
     def inspect_value_for_store(self, cookie_value: str) -> SessionToken | Refused:
         """The same, but believes no cache."""
-    def session_cookie(self, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-        """The session cookie as it stands in the headers."""
+    def session_cookie(self, scope: Mapping[str, Any]) -> str | None:
+        """The session cookie as it stands in an ASGI scope's headers."""
     def look_up(self, token: SessionToken) -> Pending:
         """Asks the store, for the running event loop. Nothing is awaited yet."""
     def open(self) -> Awaitable[list[str]]:
@@ -116,6 +119,9 @@ class Core:
             StoreUnavailable: PostgreSQL does not answer.
             SchemaError: the tables cannot be read.
         """
+    @property
+    def ready_answers(self) -> int:
+        """How often `inspect` gave what was kept ready."""
     def news(self) -> list[str]:
         """What an operator should hear of the feed of changes, each sentence once."""
     def cache_size(self) -> tuple[int, int]:

@@ -77,17 +77,17 @@ class Auth(Authenticator[SessionT_co, UserT_co]):
         super().__init__(settings, user_model, session_model)
 
         async def optional_user(request: HTTPConnection) -> UserT_co | None:
-            identity = await self.optional_identity(request)
+            identity = self.at_hand(request) or await self.optional_identity(request)
             return identity and identity.user
 
         async def current_user(request: HTTPConnection) -> UserT_co:
-            return (await self.current_identity(request)).user
+            return (self.at_hand(request) or await self.current_identity(request)).user
 
         async def fresh_user(request: HTTPConnection) -> UserT_co:
             return (await self.fresh_identity(request)).user
 
         async def current_session(request: HTTPConnection) -> SessionT_co:
-            return (await self.current_identity(request)).session
+            return (self.at_hand(request) or await self.current_identity(request)).session
 
         self.optional_user = documented(optional_user, self.cookie_name)
         self.current_user = documented(current_user, self.cookie_name)

@@ -1,13 +1,16 @@
 """From a connection to an Identity, or None. Knows starlette's connections; knows no HTTP status."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Generic, NamedTuple
+from functools import partial
+from itertools import count
+from typing import Generic, NamedTuple, TypeAlias
 
 from pydantic import ValidationError
 from starlette.requests import HTTPConnection
+from starlette.types import Scope
 
 from auth_middleware._core import Core, Found, Pending, Refused, SessionToken
 from auth_middleware.errors import AuthError, OriginRefused, SchemaError, StoreUnavailable
@@ -24,8 +27,9 @@ from auth_middleware.models import (
 )
 from auth_middleware.settings import AuthSettings
 
-# Where a request's answer is remembered: by instance, in the ASGI scope.
-MEMORY = "auth_middleware"
+# Where a request's answer is remembered in the ASGI scope: a place for each instance.
+PLACE = "auth_middleware"
+_numbers = count(1)
 
 
 class CacheSize(NamedTuple):
@@ -51,7 +55,8 @@ class Authenticator(Generic[SessionT_co, UserT_co]):
         self._user_model = user_model
         self._session_model = session_model
         self._may_share = is_shareable_model(user_model) and is_shareable_model(session_model)
-        self._journal = Journal(self._core.cache)
+        self._journal = Journal(self._core)
+        self._place = f"{PLACE} {next(_numbers)}"
         self._journal.warn(self._core.warnings)
 
     @property
@@ -105,7 +110,11 @@ class Authenticator(Generic[SessionT_co, UserT_co]):
 
     def session_cookie(self, connection: HTTPConnection) -> str | None:
         """The connection's session cookie as it stands in the headers; None when there is none."""
-        return self._core.session_cookie(connection.scope["headers"])
+        return self._core.session_cookie(connection.scope)
+
+    def at_hand(self, connection: HTTPConnection) -> Identity[SessionT_co, UserT_co] | None:
+        """Who sent this, where a cache can tell at once; None: `identify` knows more."""
+        return self._core.at_hand(connection.scope, self._place)
 
     async def identify(self, connection: HTTPConnection) -> Identity[SessionT_co, UserT_co] | Refused:
         """Who sent this, asked once however often a request wants to know.
@@ -114,32 +123,18 @@ class Authenticator(Generic[SessionT_co, UserT_co]):
             OriginRefused: a page that is not ours sent the user's cookie along.
             StoreUnavailable, SchemaError: the store cannot say.
         """
-        headers = connection.scope["headers"]
-        memory: dict[object, _Remembered[SessionT_co, UserT_co]] = connection.scope.setdefault(MEMORY, {})
-        remembered = memory.get(self)
-        if remembered is None or not remembered.serves(headers):
-            verdict = self._inspect(connection)
-            if isinstance(verdict, Identity):
-                memory[self] = _Remembered(headers, verdict)
-                return verdict
-            remembered = memory[self] = self._begin(verdict, headers)
-        return await self._settle(remembered)
+        return await self._settle(self._ask(connection))
 
     async def identify_fresh(self, connection: HTTPConnection) -> Identity[SessionT_co, UserT_co] | Refused:
         """The same, by what the store says now: a cookie cache is not believed, nor an answer from one.
 
         Raises as `identify` does.
         """
-        memory: dict[object, _Remembered[SessionT_co, UserT_co]] = connection.scope.setdefault(MEMORY, {})
-        remembered = memory.get(self)
-        headers = connection.scope["headers"]
-        if remembered is None or not remembered.serves(headers) or not remembered.is_fresh(connection):
-            remembered = memory[self] = self._begin(self._inspect_for_store(connection), headers)
-        return await self._settle(remembered)
+        return await self._settle(self._ask_store(connection))
 
     async def identify_afresh(self, connection: HTTPConnection) -> Identity[SessionT_co, UserT_co] | Refused:
         """The same as `identify`, decided at each call, by what `freshness` allows; the request remembers nothing."""
-        return await self._settle(self._begin(self._inspect(connection)))
+        return await self._settle(self._inspect(connection.scope))
 
     async def identify_value(self, cookie_value: str | None) -> Identity[SessionT_co, UserT_co] | Refused:
         """Whose signed cookie value this is, by what `freshness` allows. It sees no headers, so no origin.
@@ -147,64 +142,86 @@ class Authenticator(Generic[SessionT_co, UserT_co]):
         Raises:
             StoreUnavailable, SchemaError: the store cannot say.
         """
-        verdict = self._core.inspect_value(cookie_value or "")
-        if isinstance(verdict, Found):
-            verdict = self._known(verdict) or self._core.inspect_value_for_store(cookie_value or "")
-        return await self._settle(self._begin(verdict))
+        value = cookie_value or ""
+        for_store = partial(self._core.inspect_value_for_store, value)
+        return await self._settle(self._answer(self._core.inspect_value(value), for_store))
 
-    def _inspect(self, connection: HTTPConnection) -> SessionToken | Identity[SessionT_co, UserT_co] | Refused:
-        verdict = self._core.inspect(connection.scope["headers"], _method(connection))
-        if not isinstance(verdict, Found):
+    def _ask(self, connection: HTTPConnection) -> "_Answer[SessionT_co, UserT_co]":
+        """The request's answer where one is at hand, else what gives it."""
+        scope = connection.scope
+        answer = self.at_hand(connection) or self._remembered(scope) or self._inspect(scope)
+        scope[self._place] = scope["headers"], answer
+        return answer
+
+    def _ask_store(self, connection: HTTPConnection) -> "_Asked[SessionT_co, UserT_co]":
+        """The same, but only what the store gave, and gave this request."""
+        scope = connection.scope
+        answer = self._remembered(scope)
+        if not isinstance(answer, _Asked) or not answer.is_fresh(scope):
+            answer = self._begin(self._core.inspect_for_store(scope))
+        scope[self._place] = scope["headers"], answer
+        return answer
+
+    def _remembered(self, scope: Scope) -> "_Answer[SessionT_co, UserT_co] | None":
+        """What this request was answered. A scope can be copied for another request, with other headers."""
+        memory: _Memory[SessionT_co, UserT_co] | None = scope.get(self._place)
+        if memory is None or memory[0] is not scope["headers"]:
+            return None
+        found = memory[1]
+        if not isinstance(found, _Asked):
+            return self._answer(found, partial(self._core.inspect_for_store, scope))
+        return None if found.is_given_up else found
+
+    def _inspect(self, scope: Scope) -> "_Answer[SessionT_co, UserT_co]":
+        return self._answer(self._core.inspect(scope), partial(self._core.inspect_for_store, scope))
+
+    def _answer(
+        self, verdict: "_Verdict[SessionT_co, UserT_co]", for_store: Callable[[], SessionToken | Refused]
+    ) -> "_Answer[SessionT_co, UserT_co]":
+        if isinstance(verdict, Identity):
             return verdict
         # Where what the application declared does not fit the snapshot, it may fit the row.
-        return self._known(verdict) or self._inspect_for_store(connection)
+        if isinstance(verdict, Found):
+            return self._known(verdict) or self._begin(for_store())
+        return self._begin(verdict)
 
     def _known(self, found: Found) -> Identity[SessionT_co, UserT_co] | None:
         """Whom a cache names; None where that does not fit the models."""
-        identity: Identity[SessionT_co, UserT_co] | None = found.ready
-        if identity is None:
-            try:
-                identity = self._made_of(found)
-            except ValidationError:
-                return None
-            if self._may_share and all(map(is_shareable, identity)):
-                found.keep_ready(identity)
+        try:
+            identity = self._made_of(found)
+        except ValidationError:
+            return None
+        if self._may_share and all(map(is_shareable, identity)):
+            found.keep_ready(identity)
         self._journal.cache_answered()
         return identity
 
-    def _inspect_for_store(self, connection: HTTPConnection) -> SessionToken | Refused:
-        return self._core.inspect_for_store(connection.scope["headers"], _method(connection))
-
-    def _begin(
-        self, verdict: SessionToken | Identity[SessionT_co, UserT_co] | Refused, headers: object = None
-    ) -> "_Remembered[SessionT_co, UserT_co]":
-        if isinstance(verdict, SessionToken):
-            self._journal.signature_was_good()
-            return _Remembered(headers, pending=self._core.look_up(verdict))
+    def _begin(self, verdict: SessionToken | Refused) -> "_Asked[SessionT_co, UserT_co]":
         if isinstance(verdict, Refused):
             self._journal.refused(verdict)
-        return _Remembered(headers, verdict)
+            return _Asked(verdict)
+        self._journal.signature_was_good()
+        return _Asked(pending=self._core.look_up(verdict))
 
-    async def _settle(
-        self, remembered: "_Remembered[SessionT_co, UserT_co]"
-    ) -> Identity[SessionT_co, UserT_co] | Refused:
+    async def _settle(self, answer: "_Answer[SessionT_co, UserT_co]") -> Identity[SessionT_co, UserT_co] | Refused:
         """The outcome. The first of several waiters makes it of what the store said, and tells the journal."""
-        pending = remembered.pending
-        if remembered.outcome is None and pending is not None:
+        if isinstance(answer, Identity):
+            return answer
+        pending = answer.pending
+        if answer.outcome is None and pending is not None:
             try:
                 found = await pending.wait()
             except asyncio.CancelledError:
                 # The others go on waiting; without any, what was not sent yet costs nothing.
-                remembered.is_given_up = pending.give_up()
+                answer.is_given_up = pending.give_up()
                 raise
             except (StoreUnavailable, SchemaError) as error:
                 found = error
-            if remembered.outcome is None:
-                remembered.outcome = self._outcome(found)
-        outcome = remembered.outcome
-        if isinstance(outcome, Identity):
-            return outcome
-        match outcome:
+            if answer.outcome is None:
+                answer.outcome = self._outcome(found)
+        match outcome := answer.outcome:
+            case Identity():
+                return outcome
             case None:
                 raise StoreUnavailable("the look-up ended without an answer")
             case AuthError():
@@ -244,27 +261,24 @@ class Authenticator(Generic[SessionT_co, UserT_co]):
 
 
 @dataclass(slots=True)
-class _Remembered(Generic[SessionT_co, UserT_co]):
-    """A request's answer, or the look-up that will give it."""
+class _Asked(Generic[SessionT_co, UserT_co]):
+    """A refusal, or a look-up and what comes of it."""
 
-    headers: object
     outcome: Identity[SessionT_co, UserT_co] | Refused | AuthError | None = None
     pending: Pending | None = None
     is_given_up: bool = False
 
-    def serves(self, headers: object) -> bool:
-        """Whether it is about these very headers: a scope can be copied for another request."""
-        return not self.is_given_up and self.headers is headers
-
-    def is_fresh(self, connection: HTTPConnection) -> bool:
-        """Whether the store gave it, and for this request: a WebSocket outlives its handshake's answer."""
-        is_over = self.outcome is not None and connection.scope["type"] == "websocket"
+    def is_fresh(self, scope: Scope) -> bool:
+        """Whether the store gives it, and for this request: a WebSocket outlives its handshake's answer."""
+        is_over = self.outcome is not None and scope["type"] == "websocket"
         return self.pending is not None and not is_over
 
 
-def _method(connection: HTTPConnection) -> str | None:
-    """None for a WebSocket handshake, whatever method a server or middleware puts into its scope."""
-    return None if connection.scope["type"] == "websocket" else connection.scope["method"]
+_Verdict: TypeAlias = SessionToken | Found | Refused | Identity[SessionT_co, UserT_co]
+# At hand, as from a cache, or asked for.
+_Answer: TypeAlias = Identity[SessionT_co, UserT_co] | _Asked[SessionT_co, UserT_co]
+# An answer, or the verdict that leads to one, beside the headers that it is about.
+_Memory: TypeAlias = tuple[object, _Verdict[SessionT_co, UserT_co] | _Asked[SessionT_co, UserT_co]]
 
 
 def _fields(error: ValidationError) -> str:

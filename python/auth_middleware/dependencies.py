@@ -36,8 +36,8 @@ def auth_of(app: object) -> Auth[Any, Any]:
     Raises:
         ConfigurationError: a setting is missing or wrong.
     """
-    overrides = getattr(app, "dependency_overrides", {})
-    return overrides.get(get_auth, get_auth)()
+    overrides = getattr(app, "dependency_overrides", None)
+    return overrides.get(get_auth, get_auth)() if overrides else get_auth()
 
 
 @cache
@@ -52,7 +52,7 @@ def serving(connection: HTTPConnection | None) -> Auth[Any, Any]:
         Misconfigured: a `ConfigurationError` that is the answer 500.
     """
     try:
-        return auth_of(connection.scope.get("app") if connection else None)
+        return auth_of(None if connection is None else connection.scope.get("app"))
     except ConfigurationError as error:
         _tell_once(str(error))
         raise answers.misconfigured() from error
@@ -77,7 +77,8 @@ async def get_current_user(request: HTTPConnection) -> AuthUser:
         HTTPException: 401 when nobody did, 403 when a page that is not ours did, 503 when the
             store cannot say.
     """
-    return (await serving(request).current_identity(request)).user
+    auth = serving(request)
+    return (auth.at_hand(request) or await auth.current_identity(request)).user
 
 
 async def get_optional_user(request: HTTPConnection) -> AuthUser | None:
@@ -86,7 +87,8 @@ async def get_optional_user(request: HTTPConnection) -> AuthUser | None:
     Raises:
         HTTPException: 403 when a page that is not ours did, 503 when the store cannot say.
     """
-    identity = await serving(request).optional_identity(request)
+    auth = serving(request)
+    identity = auth.at_hand(request) or await auth.optional_identity(request)
     return identity and identity.user
 
 
@@ -97,7 +99,8 @@ async def get_fresh_user(request: HTTPConnection) -> AuthUser:
 
 async def get_current_session(request: HTTPConnection) -> AuthSession:
     """The session that this request shows. Raises as `get_current_user` does."""
-    return (await serving(request).current_identity(request)).session
+    auth = serving(request)
+    return (auth.at_hand(request) or await auth.current_identity(request)).session
 
 
 async def get_session_from_cookie(request: HTTPConnection) -> str | None:

@@ -6,7 +6,6 @@ INFO tells each refusal's reason; WARNING is for what an operator must act on.
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from types import MappingProxyType
 
 from auth_middleware._core import Core, Refused
 from auth_middleware.errors import AuthError
@@ -20,9 +19,9 @@ SUSPICIOUS_BAD_SIGNATURES = 20
 class Journal:
     """Counts and logs the ends that requests meet."""
 
-    def __init__(self, cache: str | None) -> None:
-        """The cache is the one that may answer, by its counter's name."""
-        self._cache = cache or ""
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._cache = core.cache
         self._counters = Counter(
             dict.fromkeys((*Core.reasons(), "identified", "cookie_cache", "live_cache", "store_unavailable"), 0)
         )
@@ -33,8 +32,14 @@ class Journal:
 
     @property
     def counters(self) -> Mapping[str, int]:
-        """How often each end was met; a view, always up to date."""
-        return MappingProxyType(self._counters)
+        """How often each end was met until now."""
+        counters = dict(self._counters)
+        if self._cache:
+            # What was ready never came by here.
+            ready = self._core.ready_answers
+            counters[self._cache] += ready
+            counters["identified"] += ready
+        return counters
 
     def warn(self, messages: Iterable[str]) -> None:
         """Tell what an operator should know."""
@@ -48,7 +53,7 @@ class Journal:
     def cache_answered(self) -> None:
         """A request has a user, and no look-up was needed."""
         self._saw_good_signature = True
-        self._counters[self._cache] += 1
+        self._counters[self._cache or ""] += 1
         self._counters["identified"] += 1
 
     def identified(self) -> None:

@@ -9,7 +9,7 @@ use lru::LruCache;
 use crate::identity::Identity;
 use crate::signature::SessionToken;
 
-/// One for each of so many sessions, of those that were shown most lately.
+/// One for each of so many sessions, of those that were read last.
 const MAX_SESSIONS: usize = 10_000;
 /// A longer one is read each time: together, with what they say, they take 80 MB at most.
 const MAX_CHARACTERS: usize = 4096;
@@ -36,8 +36,8 @@ impl Default for Seen {
 impl Seen {
     /// Whom this very cookie named beside this very token, if its own time has not passed.
     pub(super) fn get(&self, data: &str, token: &SessionToken, now_ms: f64) -> Option<Arc<Identity>> {
-        let mut seen = self.lock();
-        let entry = seen.get(token).filter(|entry| *entry.data == *data)?;
+        let seen = self.lock();
+        let entry = seen.peek(token).filter(|entry| *entry.data == *data)?;
         (entry.from_ms..entry.until_ms).contains(&now_ms).then(|| Arc::clone(&entry.identity))
     }
 

@@ -1,5 +1,6 @@
 //! The authenticator as Python sees it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::Utc;
@@ -9,16 +10,17 @@ use pyo3::types::PyString;
 
 use super::bridge::{Bridge, Promise};
 use super::cold::awaitable;
-use super::convert::{Headers, OwnFields, SettingsDict, own_fields};
+use super::convert::{OwnFields, SettingsDict, own_fields};
 use super::errors::exception;
 use super::opened::Opened;
 use super::outcome::{Found, Inspected, Refused, SessionToken};
 use super::ready::Ready;
 use super::runtime;
+use super::scope::{self, Headers};
 use crate::authenticator::{Authenticator, Verdict};
 use crate::clock::Moment;
 use crate::cookie_cache::keys::PublicKeys;
-use crate::credentials::{Kind, Request};
+use crate::credentials::Request;
 use crate::live_cache::LiveCache;
 use crate::lookup::{Gathered, Outcome, Ticket};
 use crate::refusal::Reason;
@@ -32,6 +34,7 @@ pub(super) struct Core {
     authenticator: Authenticator,
     own_fields: Arc<OwnFields>,
     ready: Ready,
+    ready_answers: AtomicU64,
     opened: Mutex<Option<Arc<Opened>>>,
 }
 
@@ -51,6 +54,7 @@ impl Core {
         Ok(Self {
             authenticator: Authenticator::new(&settings, &PublicKeys::default()),
             ready: Ready::new(&settings),
+            ready_answers: AtomicU64::new(0),
             settings,
             own_fields: Arc::new(own_fields),
             opened: Mutex::new(None),
@@ -91,14 +95,9 @@ impl Core {
         Reason::ALL.map(Reason::as_str).to_vec()
     }
 
-    fn inspect(
-        &self,
-        py: Python<'_>,
-        headers: &Bound<'_, PyAny>,
-        method: Option<&str>,
-    ) -> PyResult<Inspected> {
-        let headers = Headers::read(headers)?;
-        let request = Request::new(kind(method), headers.iter());
+    fn inspect(&self, py: Python<'_>, scope: &Bound<'_, PyAny>) -> PyResult<Inspected> {
+        let headers = Headers::of(scope)?;
+        let request = Request::new(scope::kind(scope)?, headers.iter());
         let now = Moment::now();
         if !Opened::is_needed_to_inspect(&self.settings) {
             return self.inspected(py, self.authenticator.inspect(request, now.wall));
@@ -107,14 +106,27 @@ impl Core {
         self.inspected(py, opened.inspect(request, now))
     }
 
-    fn inspect_for_store(
+    fn at_hand(
         &self,
         py: Python<'_>,
-        headers: &Bound<'_, PyAny>,
-        method: Option<&str>,
-    ) -> PyResult<Inspected> {
-        let headers = Headers::read(headers)?;
-        let request = Request::new(kind(method), headers.iter());
+        scope: &Bound<'_, PyAny>,
+        place: &Bound<'_, PyString>,
+    ) -> PyResult<Option<Py<PyAny>>> {
+        if scope.contains(place)? {
+            return Ok(None);
+        }
+        let inspected = self.inspect(py, scope)?;
+        let ready = match &inspected {
+            Inspected::Ready(made) => Some(made.clone_ref(py)),
+            Inspected::Token(_) | Inspected::Found(_) | Inspected::Refused(_) => None,
+        };
+        scope.set_item(place, (scope::headers(scope)?, inspected))?;
+        Ok(ready)
+    }
+
+    fn inspect_for_store(&self, py: Python<'_>, scope: &Bound<'_, PyAny>) -> PyResult<Inspected> {
+        let headers = Headers::of(scope)?;
+        let request = Request::new(scope::kind(scope)?, headers.iter());
         self.inspected(py, self.authenticator.inspect_for_store(request))
     }
 
@@ -136,8 +148,8 @@ impl Core {
         self.inspected(py, opened.recall(verdict, Moment::now()))
     }
 
-    fn session_cookie(&self, headers: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
-        let headers = Headers::read(headers)?;
+    fn session_cookie(&self, scope: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+        let headers = Headers::of(scope)?;
         Ok(self.authenticator.session_cookie(headers.iter()).map(Into::into))
     }
 
@@ -171,6 +183,11 @@ impl Core {
         self.live_cache().map(|cache| cache.take_news()).unwrap_or_default()
     }
 
+    #[getter]
+    fn ready_answers(&self) -> u64 {
+        self.ready_answers.load(Ordering::Relaxed)
+    }
+
     fn cache_size(&self) -> (usize, usize) {
         self.live_cache().map(|cache| cache.size()).unwrap_or_default()
     }
@@ -190,16 +207,21 @@ impl Core {
     }
 }
 
-fn kind(method: Option<&str>) -> Kind {
-    method.map_or(Kind::Handshake, Kind::of_method)
-}
-
 impl Core {
     fn inspected(&self, py: Python<'_>, verdict: Verdict) -> PyResult<Inspected> {
         Ok(match verdict {
             Verdict::Lookup(token) => Inspected::Token(SessionToken(token)),
             Verdict::Refused(refusal) => Inspected::Refused(refusal.into()),
-            Verdict::Known(identity) => Inspected::Found(self.ready.found(py, identity, &self.own_fields)?),
+            Verdict::Known(identity) => {
+                let found = self.ready.found(py, identity, &self.own_fields)?;
+                match found.get().ready(py) {
+                    Some(made) => {
+                        self.ready_answers.fetch_add(1, Ordering::Relaxed);
+                        Inspected::Ready(made.clone().unbind())
+                    }
+                    None => Inspected::Found(found),
+                }
+            }
         })
     }
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, Datelike as _, Timelike as _, Utc};
 use pyo3::IntoPyObjectExt as _;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PyList};
+use pyo3::types::{PyDict, PyList};
 
 use crate::identity::{Session, User, Value};
 use crate::settings::{OwnField, RawSettings};
@@ -195,27 +195,5 @@ fn python_json<'py>(py: Python<'py>, json: &serde_json::Value) -> PyResult<Bound
             fields.iter().try_for_each(|(name, field)| dict.set_item(name, python_json(py, field)?))?;
             Ok(dict.into_any())
         }
-    }
-}
-
-/// ASGI's headers: any iterable of pairs of bytes. They are held here while Rust reads them.
-pub(super) struct Headers<'py>(Vec<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)>);
-
-impl<'py> Headers<'py> {
-    pub(super) fn read(scope_headers: &Bound<'py, PyAny>) -> PyResult<Self> {
-        let pair = |pair: PyResult<Bound<'py, PyAny>>| {
-            let pair = pair?;
-            // Tuples from most servers; some give lists.
-            pair.extract().or_else(|_| pair.extract().map(|[name, value]: [_; 2]| (name, value)))
-        };
-        let mut pairs = Vec::with_capacity(scope_headers.len().unwrap_or_default());
-        for each in scope_headers.try_iter()? {
-            pairs.push(pair(each)?);
-        }
-        Ok(Self(pairs))
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.0.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()))
     }
 }

@@ -11,6 +11,7 @@ mod outcome;
 mod process;
 mod ready;
 mod runtime;
+mod scope;
 
 /// The extension module `auth_middleware._core`; its types are told in `_core.pyi`.
 #[pyo3::pymodule]

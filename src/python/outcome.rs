@@ -57,6 +57,11 @@ impl Found {
     pub(super) fn new(identity: Arc<Identity>, own_fields: &Arc<OwnFields>) -> Self {
         Self { identity, own_fields: Arc::clone(own_fields), ready: PyOnceLock::new() }
     }
+
+    /// What was made of it, if that was kept.
+    pub(super) fn ready<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PyAny>> {
+        self.ready.get(py).map(|made| made.bind(py))
+    }
 }
 
 #[pymethods]
@@ -69,11 +74,6 @@ impl Found {
     #[getter]
     fn session<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         session_dict(py, &self.identity.session, &self.own_fields)
-    }
-
-    #[getter]
-    fn ready<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PyAny>> {
-        self.ready.get(py).map(|made| made.bind(py))
     }
 
     fn keep_ready(&self, py: Python<'_>, made: Py<PyAny>) {
@@ -90,6 +90,7 @@ impl Found {
 #[derive(IntoPyObject)]
 pub(super) enum Inspected {
     Token(SessionToken),
+    Ready(Py<PyAny>),
     Found(Py<Found>),
     Refused(Refused),
 }

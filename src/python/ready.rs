@@ -10,8 +10,8 @@ use super::outcome::Found;
 use crate::identity::Identity;
 use crate::settings::{Freshness, Settings, Strategy};
 
-/// For one session in so many of those that may be kept, for those that were used most lately: the objects take
-/// three times the room of what is kept in Rust.
+/// For one session in so many of those that may be kept, for those that were made last: the objects take three times
+/// the room of what is kept in Rust.
 const ONE_IN: usize = 10;
 /// Where the cookie cache answers.
 const COOKIES: usize = 10_000;
@@ -49,7 +49,7 @@ impl Ready {
             return Py::new(py, Found::new(identity, own_fields));
         }
         let place = Arc::as_ptr(&identity).addr();
-        if let Some(ready) = self.lock().get(&place) {
+        if let Some(ready) = self.lock().peek(&place) {
             return Ok(ready.clone_ref(py));
         }
         let made = Py::new(py, Found::new(identity, own_fields))?;

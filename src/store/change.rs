@@ -37,7 +37,7 @@ impl SessionKey {
     /// The key of a token.
     #[must_use]
     pub fn of(token: &SessionToken) -> Self {
-        Self(Sha256::digest(token.as_str()).into())
+        Self(token.sha256())
     }
 }
 

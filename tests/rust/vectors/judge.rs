@@ -37,14 +37,17 @@ pub(crate) fn judge(entry: &Entry) -> Result<Outcome, String> {
     let now = DateTime::from_timestamp_millis(entry.now_ms).ok_or("now_ms is out of range")?;
     let header = entry.cookie_header.as_deref().map(header_bytes);
     let headers = header.iter().map(|value| (b"cookie".as_slice(), value.as_slice()));
-    let request = Request::new(Kind::SafeHttp, headers);
+    let request = || Request::new(Kind::SafeHttp, headers.clone());
     let asks_store =
         entry.query.as_ref().is_some_and(|query| query.get("disableCookieCache") == Some(&json!(true)));
     let verdict = if asks_store {
-        authenticator.inspect_for_store(request)
+        authenticator.inspect_for_store(request())
     } else {
-        authenticator.inspect(request, now)
+        authenticator.inspect(request(), now)
     };
+    if !asks_store && authenticator.inspect(request(), now) != verdict {
+        return Err("what is remembered of the first request answers the second one otherwise".into());
+    }
     let identity = match verdict {
         Verdict::Refused(_) => None,
         Verdict::Known(identity) => Some(identity),
