@@ -26,8 +26,9 @@ time. What the bridge takes out of a request before it checks anything is not co
 REQUESTS = f"""`wrk` with one thread asks one route under uvicorn (one worker, uvloop, httptools), each time as
 the next of {SHOWN:,} users. Every contender is a process of its own, started once; CPU is that process's. What live and
 seconds keep ages while the others take their turn, as it would not in a server that is never idle; so each turn begins
-with a second that is not counted. The cookie cache's users send half a kilobyte more: what that costs anybody shows the
-dependency that does nothing and is sent the same."""
+with a second that is not counted. What is counted are then nearly all answers from memory: a server that is never idle
+looks up each of its users once a minute besides. The cookie cache's users send half a kilobyte more: what that costs
+anybody shows the dependency that does nothing and is sent the same."""
 
 DELAYS = """The same as (a), with a proxy before PostgreSQL that adds half the delay to each way. A look-up
 through a proxy is no direct connection, so ours names no statements there

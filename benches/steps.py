@@ -17,11 +17,13 @@ TITLES: Mapping[str, str] = {
     "cookie_cache_compact": "4 cookie cache, compact",
     "cookie_cache_jwt": "4 cookie cache, jwt",
     "cookie_cache_jwe": "4 cookie cache, jwe",
+    "cookie_cache_again": "4 cookie cache, a cookie that was read before",
     "live_cache": "5 live cache: found among 50,000",
     "inspect_to_token": "all of it, to a token for the store (1–3)",
-    "inspect_to_user_compact": "all of it, to a user by the cookie cache, compact (1–4)",
-    "inspect_to_user_jwt": "all of it, to a user by the cookie cache, jwt (1–4)",
-    "inspect_to_user_jwe": "all of it, to a user by the cookie cache, jwe (1–4)",
+    "inspect_to_known_token": "the same, the cookie verified before",
+    "inspect_to_user_compact": "all of it, to a user by the cookie cache, compact, read before (1–4)",
+    "inspect_to_user_jwt": "the same, jwt",
+    "inspect_to_user_jwe": "the same, jwe",
     "inspect_forged": "all of it, to the refusal of a forged cookie",
 }
 

@@ -24,7 +24,7 @@ use auth_middleware::settings::{RawSettings, Settings};
 use auth_middleware::signature::{Keys, SessionToken};
 use auth_middleware::store::Answer;
 use chrono::{DateTime, Utc};
-use criterion::Criterion;
+use criterion::{BatchSize, Criterion};
 
 use better_auth::{Form, SECRET, header, session_token};
 
@@ -64,6 +64,10 @@ fn main() -> Result<(), Error> {
     inspect(&mut criterion, "inspect_to_token", &asking, &headers, now, |verdict| {
         matches!(verdict, Verdict::Lookup(_))
     });
+    let remembering = Authenticator::new(&self::settings(Some("60"), None)?, &PublicKeys::default());
+    inspect(&mut criterion, "inspect_to_known_token", &remembering, &headers, now, |verdict| {
+        matches!(verdict, Verdict::Lookup(_))
+    });
     for form in Form::ALL {
         let cookies = header(form, TOKEN, &payload(), now);
         let believing =
@@ -96,14 +100,21 @@ fn read_cookie_cache(
     let cookies = header(form, TOKEN, &payload(), now);
     let headers = of_a_browser(&cookies);
     let shown = Credentials::read(headers.iter().copied(), &settings.cookie_names);
-    let chosen = settings.freshness.cookie_cache();
-    let cache = chosen.map(|chosen| CookieCache::new(chosen, &settings, &PublicKeys::default()));
     let token = shown.session_cookie.and_then(|cookie| keys.verify(&cookie.decode()?));
-    let read = || cache.as_ref()?.read(&black_box(&shown).session_data.decode()?, token.as_ref()?, now);
-    let known = read();
+    let chosen = settings.freshness.cookie_cache();
+    // A new one has read nothing yet.
+    let new = || chosen.map(|chosen| CookieCache::new(chosen, &settings, &PublicKeys::default()));
+    let read = |cache: &Option<CookieCache>| {
+        cache.as_ref()?.read(&black_box(&shown).session_data.decode()?, token.as_ref()?, now)
+    };
+    let cache = new();
+    let known = read(&cache);
     assert!(known.is_some(), "the snapshot is good");
-    criterion.bench_function(&format!("cookie_cache_{}", form.name()), |run| run.iter(read));
+    criterion.bench_function(&format!("cookie_cache_{}", form.name()), |run| {
+        run.iter_batched_ref(new, |cache| read(cache), BatchSize::SmallInput);
+    });
     if form == Form::Compact {
+        criterion.bench_function("cookie_cache_again", |run| run.iter(|| read(&cache)));
         read_live_cache(criterion, token.as_ref(), known)?;
     }
     Ok(())

@@ -11,16 +11,24 @@ use subtle::ConstantTimeEq as _;
 use crate::credentials::RawCookie;
 use crate::signature::SessionToken;
 
-/// Of those that were verified last.
+/// So many; the first that came is the first to go.
 const MAX_COOKIES: usize = 10_000;
-/// Better Auth's have some 80. A longer one is verified each time: together they take 5 MB at most.
+/// Better Auth's have some 80. A longer one is verified each time: together they take 6 MB at most.
 const MAX_BYTES: usize = 256;
+/// Where it is full, one new cookie in so many comes in: among more than it has room for, to exchange them would cost
+/// more than to verify them.
+const ADMITTED_ONE_IN: usize = 16;
 
 /// By a hash whose key nobody knows. Only good cookies come in, so nobody can fill it with bad ones.
 #[derive(Clone)]
 pub(crate) struct Verified {
     hasher: RandomState,
-    entries: Arc<Mutex<LruCache<u64, Entry>>>,
+    entries: Arc<Mutex<Entries>>,
+}
+
+struct Entries {
+    by_hash: LruCache<u64, Entry>,
+    turned_away: usize,
 }
 
 struct Entry {
@@ -30,7 +38,8 @@ struct Entry {
 
 impl Default for Verified {
     fn default() -> Self {
-        Self { hasher: RandomState::new(), entries: Arc::new(Mutex::new(LruCache::unbounded())) }
+        let entries = Entries { by_hash: LruCache::unbounded(), turned_away: 0 };
+        Self { hasher: RandomState::new(), entries: Arc::new(Mutex::new(entries)) }
     }
 }
 
@@ -40,7 +49,7 @@ impl Verified {
         let bytes = cookie.as_bytes();
         let hash = self.hasher.hash_one(bytes);
         let entries = self.lock();
-        let entry = entries.peek(&hash)?;
+        let entry = entries.by_hash.peek(&hash)?;
         // In constant time, as a signature is compared.
         bool::from(entry.cookie.ct_eq(bytes)).then(|| entry.token.clone())
     }
@@ -51,23 +60,28 @@ impl Verified {
         if bytes.len() > MAX_BYTES {
             return;
         }
-        let entry = Entry { cookie: bytes.into(), token: token.clone() };
+        let hash = self.hasher.hash_one(bytes);
         let mut entries = self.lock();
-        entries.put(self.hasher.hash_one(bytes), entry);
-        if entries.len() > MAX_COOKIES {
-            entries.pop_lru();
+        let Entries { by_hash, turned_away } = &mut *entries;
+        if by_hash.len() >= MAX_COOKIES {
+            *turned_away = (*turned_away + 1) % ADMITTED_ONE_IN;
+            if *turned_away != 0 {
+                return;
+            }
+            by_hash.pop_lru();
         }
+        by_hash.put(hash, Entry { cookie: bytes.into(), token: token.clone() });
     }
 
     /// Nothing panics while it holds the lock, so a poisoned one is as good as any.
-    fn lock(&self) -> MutexGuard<'_, LruCache<u64, Entry>> {
+    fn lock(&self) -> MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Debug for Verified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Verified({})", self.lock().len())
+        write!(f, "Verified({})", self.lock().by_hash.len())
     }
 }
 
@@ -112,24 +126,26 @@ mod tests {
     fn two_cookies_with_one_hash_are_told_apart() {
         let verified = Verified::default();
         let entry = Entry { cookie: b"of another".as_slice().into(), token: token("another") };
-        verified.lock().put(verified.hasher.hash_one(b"mine".as_slice()), entry);
+        verified.lock().by_hash.put(verified.hasher.hash_one(b"mine".as_slice()), entry);
         assert_eq!(get(&verified, "mine"), None);
     }
 
     #[test]
-    fn the_first_is_forgotten_where_there_are_too_many() {
+    fn where_it_is_full_few_come_in_and_the_first_go() {
         let verified = Verified::default();
-        (0..=MAX_COOKIES).for_each(|number| put(&verified, &format!("number {number}")));
-        assert_eq!(get(&verified, "number 0"), None);
-        assert!(get(&verified, "number 1").is_some());
-        assert_eq!(verified.lock().len(), MAX_COOKIES);
+        let known = |number: usize| get(&verified, &format!("number {number}")).is_some();
+        let last = MAX_COOKIES + 2 * ADMITTED_ONE_IN;
+        (0..last).for_each(|number| put(&verified, &format!("number {number}")));
+        assert_eq!(verified.lock().by_hash.len(), MAX_COOKIES);
+        assert_eq!((0..3).map(known).collect::<Vec<_>>(), [false, false, true]);
+        assert_eq!((MAX_COOKIES..last).filter(|&number| known(number)).count(), 2);
     }
 
     #[test]
     fn a_long_one_is_not_kept() {
         let verified = Verified::default();
         shown(&"x".repeat(MAX_BYTES + 1), |cookie| verified.put(cookie, &token("x")));
-        assert_eq!(verified.lock().len(), 0);
+        assert_eq!(verified.lock().by_hash.len(), 0);
     }
 
     #[test]

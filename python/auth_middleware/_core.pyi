@@ -99,8 +99,8 @@ class Core:
     def at_hand(self, scope: MutableMapping[str, Any], place: str) -> Any:
         """What `inspect` gives, if that was kept ready; else None.
 
-        Whatever it gives lies then at this place of the scope, beside the headers that it is about. Where something
-        lies there, nothing is inspected.
+        Whatever it gives lies then at this place of the scope, behind the headers and the method that it is about.
+        Where something lies there, nothing is inspected.
         """
     def inspect_for_store(self, scope: Mapping[str, Any]) -> SessionToken | Refused:
         """The same, but believes no cache."""

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar, final, overload
 
 from fastapi.security import APIKeyCookie
 from starlette.requests import HTTPConnection
@@ -32,6 +32,7 @@ def documented(dependency: Dependency, cookie_name: str) -> Dependency:
     return dependency
 
 
+@final
 class Auth(Authenticator[SessionT_co, UserT_co]):
     """Who sent this request? By settings of one's own, into models of one's own.
 
@@ -39,9 +40,19 @@ class Auth(Authenticator[SessionT_co, UserT_co]):
     `Depends` on HTTP and WebSocket routes, and for a direct `await`. So is `fresh_user`, for routes
     that must know what the store says now whatever `freshness` is set.
 
+    To ask for more than a session, write a dependency of your own that depends on one of these: a subclass is
+    refused, since an answer that is at hand would not come by its methods.
+
     Raises:
         ConfigurationError: a setting is missing or wrong.
     """
+
+    def __init_subclass__(cls) -> None:
+        """
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError("Auth has no subclasses: write a dependency that depends on current_user")
 
     @overload
     def __init__(self: "Auth[AuthSession, AuthUser]", settings: AuthSettings | None = None) -> None: ...

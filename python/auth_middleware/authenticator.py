@@ -113,8 +113,11 @@ class Authenticator(Generic[SessionT_co, UserT_co]):
         return self._core.session_cookie(connection.scope)
 
     def at_hand(self, connection: HTTPConnection) -> Identity[SessionT_co, UserT_co] | None:
-        """Who sent this, where a cache can tell at once; None: `identify` knows more."""
-        return self._core.at_hand(connection.scope, self._place)
+        """Who sent this, where a cache can tell at once; None: `identify` knows more, and raises what is wrong."""
+        try:
+            return self._core.at_hand(connection.scope, self._place)
+        except AuthError:
+            return None
 
     async def identify(self, connection: HTTPConnection) -> Identity[SessionT_co, UserT_co] | Refused:
         """Who sent this, asked once however often a request wants to know.
@@ -150,27 +153,30 @@ class Authenticator(Generic[SessionT_co, UserT_co]):
         """The request's answer where one is at hand, else what gives it."""
         scope = connection.scope
         answer = self.at_hand(connection) or self._remembered(scope) or self._inspect(scope)
-        scope[self._place] = scope["headers"], answer
+        scope[self._place] = *_request(scope), answer
         return answer
 
     def _ask_store(self, connection: HTTPConnection) -> "_Asked[SessionT_co, UserT_co]":
         """The same, but only what the store gave, and gave this request."""
         scope = connection.scope
-        answer = self._remembered(scope)
-        if not isinstance(answer, _Asked) or not answer.is_fresh(scope):
+        answer = self._found(scope)
+        if not isinstance(answer, _Asked) or answer.is_given_up or not answer.is_fresh(scope):
             answer = self._begin(self._core.inspect_for_store(scope))
-        scope[self._place] = scope["headers"], answer
+            scope[self._place] = *_request(scope), answer
         return answer
 
     def _remembered(self, scope: Scope) -> "_Answer[SessionT_co, UserT_co] | None":
-        """What this request was answered. A scope can be copied for another request, with other headers."""
-        memory: _Memory[SessionT_co, UserT_co] | None = scope.get(self._place)
-        if memory is None or memory[0] is not scope["headers"]:
-            return None
-        found = memory[1]
-        if not isinstance(found, _Asked):
-            return self._answer(found, partial(self._core.inspect_for_store, scope))
-        return None if found.is_given_up else found
+        """What this request was answered."""
+        found = self._found(scope)
+        if isinstance(found, _Asked):
+            return None if found.is_given_up else found
+        return found and self._answer(found, partial(self._core.inspect_for_store, scope))
+
+    def _found(self, scope: Scope) -> "_Verdict[SessionT_co, UserT_co] | _Asked[SessionT_co, UserT_co] | None":
+        """What lies in the scope, and is about this request: a scope can be copied for another one."""
+        memory: _Memory[SessionT_co, UserT_co] = scope.get(self._place, (None, None, None))
+        headers, method, found = memory
+        return found if headers is scope["headers"] and method == scope.get("method") else None
 
     def _inspect(self, scope: Scope) -> "_Answer[SessionT_co, UserT_co]":
         return self._answer(self._core.inspect(scope), partial(self._core.inspect_for_store, scope))
@@ -277,8 +283,12 @@ class _Asked(Generic[SessionT_co, UserT_co]):
 _Verdict: TypeAlias = SessionToken | Found | Refused | Identity[SessionT_co, UserT_co]
 # At hand, as from a cache, or asked for.
 _Answer: TypeAlias = Identity[SessionT_co, UserT_co] | _Asked[SessionT_co, UserT_co]
-# An answer, or the verdict that leads to one, beside the headers that it is about.
-_Memory: TypeAlias = tuple[object, _Verdict[SessionT_co, UserT_co] | _Asked[SessionT_co, UserT_co]]
+# Headers and method of a request; and an answer, or the verdict that leads to one.
+_Memory: TypeAlias = tuple[object, object, _Verdict[SessionT_co, UserT_co] | _Asked[SessionT_co, UserT_co] | None]
+
+
+def _request(scope: Scope) -> tuple[object, object]:
+    return scope["headers"], scope.get("method")
 
 
 def _fields(error: ValidationError) -> str:

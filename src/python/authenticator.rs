@@ -8,12 +8,13 @@ use pyo3::IntoPyObjectExt as _;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use super::bridge::{Bridge, Promise};
+use super::bridge::Bridge;
 use super::cold::awaitable;
 use super::convert::{OwnFields, SettingsDict, own_fields};
 use super::errors::exception;
 use super::opened::Opened;
 use super::outcome::{Found, Inspected, Refused, SessionToken};
+use super::promise::Promise;
 use super::ready::Ready;
 use super::runtime;
 use super::scope::{self, Headers};
@@ -120,7 +121,9 @@ impl Core {
             Inspected::Ready(made) => Some(made.clone_ref(py)),
             Inspected::Token(_) | Inspected::Found(_) | Inspected::Refused(_) => None,
         };
-        scope.set_item(place, (scope::headers(scope)?, inspected))?;
+        // A handshake has none.
+        let method = scope.get_item(pyo3::intern!(py, "method")).ok();
+        scope.set_item(place, (scope::headers(scope)?, method, inspected))?;
         Ok(ready)
     }
 

@@ -8,23 +8,23 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyWeakrefReference;
 
+use super::arrivals::Arrivals;
 use super::errors::exception;
-use super::{process, runtime};
+use super::promise::Promise;
+use super::{lock, process};
 use crate::error::Error;
 use crate::lookup::{Lookup, Outcome};
-
-pyo3::import_exception!(asyncio, InvalidStateError);
 
 /// What becomes of an outcome, on the loop's thread.
 pub(super) type Convert = Box<dyn FnOnce(Python<'_>, Outcome) -> PyResult<Py<PyAny>> + Send + Sync>;
@@ -34,7 +34,7 @@ pub(super) type Convert = Box<dyn FnOnce(Python<'_>, Outcome) -> PyResult<Py<PyA
 pub(super) struct Bridge {
     process: u32,
     event_loop: Py<PyWeakrefReference>,
-    ready: Arc<Ready>,
+    arrivals: Arc<Arrivals>,
     bell: UnixStream,
     next: AtomicU64,
     expected: Mutex<HashMap<u64, Expected>>,
@@ -46,99 +46,6 @@ pub(super) struct Bridge {
 struct Expected {
     convert: Convert,
     promise: Arc<Promise>,
-}
-
-/// Outcomes on their way to the loop.
-pub(super) struct Ready {
-    outcomes: Mutex<Vec<(u64, Outcome)>>,
-    ring: UnixStream,
-    /// Loop and bridge, set where the loop cannot watch a socket: it is called instead.
-    calls_loop: AtomicBool,
-    call: PyOnceLock<(Py<PyAny>, Py<PyAny>)>,
-}
-
-impl Ready {
-    /// Hands an outcome over. Only the first of a queue wakes the loop.
-    pub(super) fn push(&self, id: u64, outcome: Outcome) {
-        if runtime::is_ending() {
-            return;
-        }
-        let mut outcomes = lock(&self.outcomes);
-        outcomes.push((id, outcome));
-        let is_first = outcomes.len() == 1;
-        drop(outcomes);
-        if !is_first {
-            return;
-        }
-        if self.calls_loop.load(Ordering::Relaxed) {
-            self.call_loop();
-        } else {
-            // A full socket has rung already; a closed one belongs to a loop that is gone.
-            let _rung = (&self.ring).write(&[1]);
-        }
-    }
-
-    fn call_loop(&self) {
-        Python::try_attach(|py| {
-            let Some((event_loop, bridge)) = self.call.get(py) else { return };
-            // Let go of in here: outside, the handle would hold the loop until somebody else attaches.
-            let _handle = event_loop.call_method1(py, pyo3::intern!(py, "call_soon_threadsafe"), (bridge,));
-        });
-    }
-}
-
-/// The result of one look-up for as many waiters as there are: each has an asyncio future of its
-/// own, so that cancelling one leaves the others.
-#[derive(Default)]
-pub(super) struct Promise(Mutex<State>);
-
-enum State {
-    Waiting(Vec<Py<PyAny>>),
-    Done(PyResult<Py<PyAny>>),
-}
-
-impl Default for State {
-    fn default() -> Self {
-        Self::Waiting(Vec::new())
-    }
-}
-
-impl Promise {
-    /// A new future of this loop's, resolved with the result or when that comes.
-    fn future<'py>(&self, event_loop: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let py = event_loop.py();
-        let future = event_loop.call_method0(pyo3::intern!(py, "create_future"))?;
-        match &mut *lock(&self.0) {
-            State::Waiting(futures) => futures.push(future.clone().unbind()),
-            State::Done(result) => resolve(py, &future, result)?,
-        }
-        Ok(future)
-    }
-
-    /// Whether every future that waits was cancelled meanwhile.
-    pub(super) fn is_abandoned(&self, py: Python<'_>) -> PyResult<bool> {
-        let State::Waiting(futures) = &*lock(&self.0) else { return Ok(false) };
-        for future in futures {
-            if !future.call_method0(py, pyo3::intern!(py, "done"))?.is_truthy(py)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    fn abandon(&self) {
-        let futures = std::mem::take(&mut *lock(&self.0));
-        drop(futures);
-    }
-
-    fn keep(&self, py: Python<'_>, result: PyResult<Py<PyAny>>) -> PyResult<()> {
-        let mut state = lock(&self.0);
-        let State::Waiting(futures) = std::mem::take(&mut *state) else { return Ok(()) };
-        let resolved = futures.iter().map(|future| resolve(py, future.bind(py), &result));
-        let first_failure = resolved.fold(Ok(()), Result::and);
-        *state = State::Done(result);
-        first_failure
-    }
 }
 
 impl Bridge {
@@ -180,16 +87,10 @@ impl Bridge {
         ring.set_nonblocking(true)?;
         bell.set_nonblocking(true)?;
         let watched = bell.as_raw_fd();
-        let ready = Ready {
-            outcomes: Mutex::default(),
-            ring,
-            calls_loop: AtomicBool::new(false),
-            call: PyOnceLock::new(),
-        };
         let bridge = Self {
             process: process::id(),
             event_loop: PyWeakrefReference::new(event_loop)?.unbind(),
-            ready: Arc::new(ready),
+            arrivals: Arc::new(Arrivals::new(ring)),
             bell,
             next: AtomicU64::new(0),
             expected: Mutex::default(),
@@ -203,9 +104,8 @@ impl Bridge {
                 // The loop holds its bridge; the bridge must not hold the loop, or neither would go.
                 let weakly =
                     |object: &Bound<'py, PyAny>| py.import("weakref")?.call_method1("proxy", (object,));
-                let called = (weakly(event_loop)?.unbind(), weakly(bridge.as_any())?.unbind());
-                bridge.get().ready.call.get_or_init(py, || called);
-                bridge.get().ready.calls_loop.store(true, Ordering::Relaxed);
+                let (to_loop, to_bridge) = (weakly(event_loop)?.unbind(), weakly(bridge.as_any())?.unbind());
+                bridge.get().arrivals.call(py, to_loop, to_bridge);
                 Ok(bridge)
             }
             Err(error) => Err(error),
@@ -220,8 +120,8 @@ impl Bridge {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let promise = Arc::new(Promise::default());
         lock(&self.expected).insert(id, Expected { convert, promise: Arc::clone(&promise) });
-        let ready = Arc::clone(&self.ready);
-        (id, promise, move |outcome| ready.push(id, outcome))
+        let arrivals = Arc::clone(&self.arrivals);
+        (id, promise, move |outcome| arrivals.push(id, outcome))
     }
 
     /// A new future of its loop's, resolved with the promise.
@@ -272,9 +172,8 @@ impl Bridge {
             lookup.send();
         }
         self.silence();
-        let outcomes = std::mem::take(&mut *lock(&self.ready.outcomes));
         let mut first_failure = Ok(());
-        for (id, outcome) in outcomes {
+        for (id, outcome) in self.arrivals.take() {
             let expected = lock(&self.expected).remove(&id);
             if let Some(Expected { convert, promise }) = expected {
                 // One that fails, for a loop that is gone, must not cost the others their answer.
@@ -329,22 +228,4 @@ fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let function = RUNNING_LOOP
         .get_or_try_init(py, || py.import("asyncio")?.getattr("get_running_loop").map(Bound::unbind))?;
     function.bind(py).call0()
-}
-
-fn resolve(py: Python<'_>, future: &Bound<'_, PyAny>, result: &PyResult<Py<PyAny>>) -> PyResult<()> {
-    let resolved = match result {
-        Ok(value) => future.call_method1(pyo3::intern!(py, "set_result"), (value,)),
-        Err(error) => future.call_method1(pyo3::intern!(py, "set_exception"), (error.clone_ref(py),)),
-    };
-    match resolved {
-        Ok(_) => Ok(()),
-        // It was cancelled meanwhile, and wants nothing.
-        Err(error) if error.is_instance_of::<InvalidStateError>(py) => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-
-/// Nothing panics while it holds one of these.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,5 +1,6 @@
 //! The Python face: converts, calls, wraps; decides nothing.
 
+mod arrivals;
 mod authenticator;
 mod bridge;
 mod cold;
@@ -9,9 +10,17 @@ mod migration;
 mod opened;
 mod outcome;
 mod process;
+mod promise;
 mod ready;
 mod runtime;
 mod scope;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Nothing panics while it holds one of these.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The extension module `auth_middleware._core`; its types are told in `_core.pyi`.
 #[pyo3::pymodule]

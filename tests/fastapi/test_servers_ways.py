@@ -1,13 +1,17 @@
 """What servers may put into a scope, and what they may not change."""
 
+import shutil
 import socket
+from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
+from fastapi import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket
 
-from auth_middleware import OriginRefused, StoreUnavailable
+from auth_middleware import Auth, OriginRefused, StoreUnavailable
 from tests.support.cookies import COOKIE_NAME, new_token, signed
 from tests.support.databases import Database
 from tests.support.instances import MakeAuth, nowhere
@@ -45,6 +49,40 @@ async def test_a_scope_copied_for_other_headers_does_not_share_the_answer(
     other = dict(scope, headers=scope_of(database, "http")["headers"])
     assert (await auth.current_user(HTTPConnection(other))).id != first.id
     assert (await auth.current_user(HTTPConnection(scope))).id == first.id
+
+
+async def test_a_scope_copied_for_another_method_does_not_share_the_answer(
+    make_auth: MakeAuth, database: Database
+) -> None:
+    for freshness in ("always", "3600"):
+        auth = make_auth(database_url=database.dsn, freshness=freshness)
+        scope = scope_of(database, "http", method="GET")
+        # The first is asked of the store, the second may be ready, the third at hand.
+        for _ in range(3):
+            reading = dict(scope)
+            assert await auth.current_user(HTTPConnection(reading)) is not None
+            with pytest.raises(OriginRefused):
+                await auth.current_user(HTTPConnection({**reading, "method": "POST"}))
+
+
+async def test_what_is_wrong_at_first_use_is_a_503_from_a_cache_too(make_auth: MakeAuth, tmp_path: Path) -> None:
+    root = tmp_path / "root.crt"
+    shutil.copy(certifi.where(), root)
+    dsn = f"{nowhere()}?sslmode=verify-full&sslrootcert={root}"
+    for freshness in ("always", "3600", "live"):
+        auth = make_auth(database_url=dsn, freshness=freshness)
+        root.rename(tmp_path / "away.crt")
+        cookie = f"{COOKIE_NAME}={signed(new_token())}".encode()
+        request = HTTPConnection({"type": "http", "method": "GET", "headers": [(b"cookie", cookie)]})
+        with pytest.raises(HTTPException) as refused:
+            await auth.current_user(request)
+        assert refused.value.status_code == 503
+        (tmp_path / "away.crt").rename(root)
+
+
+def test_a_subclass_whose_methods_would_not_be_asked_is_refused() -> None:
+    with pytest.raises(TypeError, match="write a dependency"):
+        type("Stricter", (Auth,), {})
 
 
 async def test_a_sign_out_is_seen_in_a_websockets_loop(make_auth: MakeAuth, database: Database) -> None:

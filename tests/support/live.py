@@ -7,9 +7,11 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
 import pytest
+from starlette.requests import HTTPConnection
 
 from auth_middleware import Auth, AuthSettings, AuthUser
 from auth_middleware._core import Migrations
+from tests.support.cookies import COOKIE_NAME
 from tests.support.databases import Database, SignedIn
 from tests.support.instances import DEFAULTS
 from tests.support.polling import PATIENCE_SECONDS, POLL_SECONDS
@@ -32,9 +34,10 @@ class Live:
         self.auth: Auth[Any, Any] = Auth(AuthSettings(**values), user_model=user_model)
 
     async def ask(self, who: SignedIn) -> str | None:
-        """Whom it names; and if from the store, in the same words."""
-        identity = await self.auth.validate_session(who.cookie_value)
-        return identity and identity.user.id
+        """Whom it names, to a page's request; and if from the store, in the same words."""
+        headers = [(b"cookie", f"{COOKIE_NAME}={who.cookie_value}".encode())]
+        user = await self.auth.optional_user(HTTPConnection({"type": "http", "method": "GET", "headers": headers}))
+        return user and user.id
 
     async def ask_cache(self, who: SignedIn) -> str | None:
         """The same, but None too where the store had to be asked."""
