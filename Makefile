@@ -46,7 +46,7 @@ canary: $(MODULE) ## VERSION=1.7.25: does that release of better-auth do what we
 lint: lint-rust lint-python lint-types lint-imports lint-licences lint-hygiene ## formats, lints, types, who imports whom, licences
 
 .PHONY: bench
-bench: wrk $(RIVALS) ## beside the others, in docs/benchmarks.md: look-ups, requests, delays, costs, steps, growth; 25 quiet minutes
+bench: wrk $(RIVALS) ## beside the others, in docs/benchmarks.md: look-ups, requests, delays, costs, steps, growth; half an hour, quiet
 	$(BIN)/maturin develop --locked --release
 	@touch $(MODULE)
 	@$(BIN)/python -m benches
