@@ -1,7 +1,7 @@
 //! The authenticator as Python sees it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use chrono::Utc;
 use pyo3::IntoPyObjectExt as _;
@@ -16,8 +16,8 @@ use super::opened::Opened;
 use super::outcome::{Found, Inspected, Refused, SessionToken};
 use super::promise::Promise;
 use super::ready::Ready;
-use super::runtime;
 use super::scope::{self, Headers};
+use super::{lock, runtime};
 use crate::authenticator::{Authenticator, Verdict};
 use crate::clock::Moment;
 use crate::cookie_cache::keys::PublicKeys;
@@ -197,7 +197,7 @@ impl Core {
 
     fn close(&self) {
         self.ready.clear();
-        let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let opened = lock(&self.opened).take();
         match opened {
             Some(opened) if opened.is_ours() => opened.store.close(),
             // A parent's, whose `Drop` must not touch its sockets.
@@ -230,12 +230,12 @@ impl Core {
 
     /// What is kept, as far as it is open, and this process's.
     fn live_cache(&self) -> Option<Arc<LiveCache>> {
-        let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let opened = lock(&self.opened);
         opened.as_ref().filter(|opened| opened.is_ours())?.live_cache.clone()
     }
 
     fn opened(&self) -> PyResult<Arc<Opened>> {
-        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut opened = lock(&self.opened);
         match opened.take() {
             Some(ours) if ours.is_ours() => Ok(Arc::clone(opened.insert(ours))),
             parents => {

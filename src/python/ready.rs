@@ -1,11 +1,12 @@
 //! Python objects of answers that are kept, made once for as long as the answer is the same.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use lru::LruCache;
 use pyo3::prelude::*;
 
 use super::convert::OwnFields;
+use super::lock;
 use super::outcome::Found;
 use crate::identity::Identity;
 use crate::settings::{Freshness, Settings, Strategy};
@@ -49,11 +50,11 @@ impl Ready {
             return Py::new(py, Found::new(identity, own_fields));
         }
         let place = Arc::as_ptr(&identity).addr();
-        if let Some(ready) = self.lock().peek(&place) {
+        if let Some(ready) = lock(&self.found).peek(&place) {
             return Ok(ready.clone_ref(py));
         }
         let made = Py::new(py, Found::new(identity, own_fields))?;
-        let mut found = self.lock();
+        let mut found = lock(&self.found);
         let replaced = found.put(place, made.clone_ref(py));
         let oldest = if found.len() > self.max { found.pop_lru() } else { None };
         drop(found);
@@ -64,11 +65,7 @@ impl Ready {
 
     /// Forgets them all: nothing of a closed instance is answered again.
     pub(super) fn clear(&self) {
-        let found = std::mem::replace(&mut *self.lock(), LruCache::unbounded());
+        let found = std::mem::replace(&mut *lock(&self.found), LruCache::unbounded());
         drop(found);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, LruCache<usize, Py<Found>>> {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -3,15 +3,15 @@
 //! A forked child has the parent's memory without its threads, and shares the parent's sockets
 //! and epoll set. So it leaks the parent's runtime — no drop, no close — and makes its own.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use pyo3::prelude::*;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use super::errors::exception;
-use super::process;
+use super::{lock, process};
 use crate::error::Error;
 
 /// What look-ups need besides: they wait for sockets more than they compute.
@@ -37,7 +37,7 @@ pub(super) fn is_ending() -> bool {
 
 /// The runtime of this process, made at first use.
 pub(super) fn handle() -> PyResult<Handle> {
-    let mut holder = HOLDER.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut holder = lock(&HOLDER);
     let process = process::id();
     if let Some(held) = holder.as_ref().filter(|held| held.process == process) {
         return Ok(held.runtime.handle().clone());
@@ -68,7 +68,7 @@ pub(super) fn stop_at_exit(py: Python<'_>) -> PyResult<()> {
 #[pyfunction]
 fn stop(py: Python<'_>) {
     ENDING.store(process::id(), Ordering::Relaxed);
-    let held = HOLDER.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let held = lock(&HOLDER).take();
     match held {
         Some(held) if held.process == process::id() => {
             py.detach(|| held.runtime.shutdown_timeout(Duration::from_secs(1)));
