@@ -8,6 +8,7 @@ mod origin_pattern;
 mod secret;
 mod strangers;
 mod trusted_origins;
+mod unescaped;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

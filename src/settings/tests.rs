@@ -1,5 +1,6 @@
 //! Every rule of the settings, and that no message shows a secret.
 
+mod database_url;
 mod trusted_origins;
 
 use super::*;
