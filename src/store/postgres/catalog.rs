@@ -34,8 +34,16 @@ pub(super) struct CatalogTable {
 pub(super) struct CatalogColumn {
     pub(super) kind: Kind,
     pub(super) type_name: String,
-    /// It is compared with text as it is.
+    /// The same for SQL: with its schema, without a length.
+    pub(super) qualified_type: String,
+    /// Its text is what it is, as citext's is.
     pub(super) is_text: bool,
+    /// What its domain stands for, or its type: with a schema where it is not PostgreSQL's own.
+    pub(super) base_type: String,
+    /// That one is PostgreSQL's own.
+    pub(super) is_builtin: bool,
+    /// The equality of an extension's type, in SQL, where its values can be indexed.
+    pub(super) equality: Option<String>,
     pub(super) may_select: bool,
 }
 
@@ -63,11 +71,15 @@ impl Catalog {
                     columns: BTreeMap::new(),
                 });
             }
-            let category = row.try_get("category")?;
+            let (base_type, category): (&str, &str) = (row.try_get("base_type")?, row.try_get("category")?);
             let column = CatalogColumn {
-                kind: Kind::of(row.try_get("base_type")?, category),
+                kind: Kind::of(base_type, category),
+                base_type: base_type.to_owned(),
+                is_builtin: !base_type.contains('.'),
+                equality: row.try_get("equality")?,
                 is_text: category == "S",
                 type_name: row.try_get("type_name")?,
+                qualified_type: row.try_get("qualified_type")?,
                 may_select: row.try_get("may_select")?,
             };
             if let Some(table) = tables.last_mut() {
@@ -114,8 +126,8 @@ impl Kind {
     /// under us, it would fail for a value, or read a time in the connection's zone.
     pub(super) fn expression(self, column: String) -> String {
         match self {
-            Self::Text | Self::Json => format!("{column}::text"),
-            Self::Array => format!("to_jsonb({column})::text"),
+            Self::Text | Self::Json => format!("{column}::pg_catalog.text"),
+            Self::Array => format!("pg_catalog.to_jsonb({column})::pg_catalog.text"),
             Self::Bool | Self::Int | Self::Float | Self::Time | Self::LocalTime => column,
         }
     }

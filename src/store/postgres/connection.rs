@@ -34,8 +34,9 @@ const DEAD_PEER: Duration = Duration::from_secs(30);
 
 /// A batch of few tokens looks so cheap to PostgreSQL that it plans each anew, which takes longer than the
 /// look-up; the plan that serves any number is as good. Older servers do not know the setting.
-const PLAN_ONCE: &str = "SELECT pg_catalog.set_config(name, 'force_generic_plan', false) \
-                         FROM pg_catalog.pg_settings WHERE name = 'plan_cache_mode'";
+const PLAN_ONCE: &str = "SELECT pg_catalog.set_config(name, 'force_generic_plan'::pg_catalog.text, false) \
+                         FROM pg_catalog.pg_settings \
+                         WHERE name OPERATOR(pg_catalog.=) 'plan_cache_mode'::pg_catalog.text";
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 

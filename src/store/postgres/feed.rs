@@ -147,7 +147,7 @@ impl PostgresStore {
         }
         let sql = format!(
             "SELECT found.problem, found.fingerprint, pg_catalog.pg_notification_queue_usage(), \
-             pg_catalog.pg_notify($1, $2)::text FROM ({}) AS found",
+             pg_catalog.pg_notify($1, $2)::pg_catalog.text FROM ({}) AS found",
             statement.check
         );
         let number = beats.sent.to_string();

@@ -105,8 +105,8 @@ impl PublicKeyTable {
     /// Selects id, public key and algorithm (NULL where the table has no such column).
     pub(super) fn select(&self) -> String {
         let columns: Vec<String> = self.0.select("k").collect();
-        let missing = if self.0.has("alg") { "" } else { ", NULL::text" };
-        format!("SELECT {}{missing} FROM {} AS k", columns.join(", "), self.0.quoted_name())
+        let missing = if self.0.has("alg") { "" } else { ", NULL::pg_catalog.text" };
+        format!("SELECT {}{missing} FROM {}", columns.join(", "), self.0.source("k"))
     }
 }
 
@@ -255,7 +255,15 @@ fn column(
     }
     // Better Auth's own text fields are text whatever their type: an id may be a number.
     let kind = if wanted == Some(Kind::Text) { Kind::Text } else { found.kind };
-    Ok(FoundColumn { field: field.to_owned(), name, kind, type_name: found.type_name.clone() })
+    Ok(FoundColumn {
+        field: field.to_owned(),
+        name,
+        kind,
+        qualified_type: found.qualified_type.clone(),
+        base_type: found.base_type.clone(),
+        is_builtin: found.is_builtin,
+        equality: found.equality.clone(),
+    })
 }
 
 fn names(table: &Table, usual: [&str; 2]) -> Vec<String> {

@@ -41,20 +41,21 @@ impl Statement {
         // Rows that a policy hides look like rows that are gone: only then is it worth asking.
         let hidden = format!(
             "CASE WHEN s.{} IS NULL THEN {} WHEN u.{} IS NULL THEN {} END",
-            found.session.quoted("token"),
+            found.session.renamed("token"),
             found.session.newly_guarded(),
-            found.user.quoted("id"),
+            found.user.renamed("id"),
             found.user.newly_guarded()
         );
-        let columns: Vec<String> = std::iter::once(format!("'{marker}'::text, asked.token, {hidden}"))
-            .chain(found.session.select("s"))
-            .chain(found.user.select("u"))
-            .collect();
+        let columns: Vec<String> =
+            std::iter::once(format!("'{marker}'::pg_catalog.text, asked.token, {hidden}"))
+                .chain(found.session.select("s"))
+                .chain(found.user.select("u"))
+                .collect();
         let join = join(&found.session, &found.user, &found.user_id_cast);
         let write = |asked: &str| format!("SELECT {} FROM {asked} {join}", columns.join(", "));
         Self {
-            single: write("(SELECT $1::text AS token) AS asked"),
-            batch: write("unnest($1::text[]) AS asked(token)"),
+            single: write("(SELECT $1::pg_catalog.text AS token) AS asked"),
+            batch: write("pg_catalog.unnest($1::pg_catalog.text[]) AS asked(token)"),
             reading: Reading {
                 marker,
                 session: found.session.kinds(),
@@ -104,12 +105,11 @@ async fn run(
 
 fn join(session: &FoundTable, user: &FoundTable, user_id_cast: &str) -> String {
     format!(
-        "LEFT JOIN {} AS s ON s.{} = asked.token LEFT JOIN {} AS u ON u.{} = s.{}{user_id_cast}",
-        session.quoted_name(),
-        session.quoted("token"),
-        user.quoted_name(),
-        user.quoted("id"),
-        session.quoted("user_id"),
+        "LEFT JOIN {} ON {} LEFT JOIN {} ON {}",
+        session.source("s"),
+        session.equals("s", "token", "asked.token", ""),
+        user.source("u"),
+        user.equals("u", "id", &format!("s.{}", session.renamed("user_id")), user_id_cast),
     )
 }
 
@@ -154,12 +154,12 @@ impl ToSql for TextArray<'_> {
 
 impl fmt::Debug for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("token(…)")
+        f.write_str("a token")
     }
 }
 
 impl fmt::Debug for TextArray<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "tokens({})", self.0.len())
+        write!(f, "{} tokens", self.0.len())
     }
 }

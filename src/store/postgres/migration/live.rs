@@ -16,8 +16,8 @@ const OWNS_TABLES: &str = "Name a role that owns both tables and may create func
 
 const LOOKING: &str = "the tables cannot be served";
 
-const RECORD: &str = "INSERT INTO auth_middleware_migration (name) VALUES ('live')
-                      ON CONFLICT (name) DO UPDATE SET applied_at = now()";
+const RECORD: &str = "INSERT INTO auth_middleware_migration (name) VALUES ('live'::pg_catalog.text)
+                      ON CONFLICT (name) DO UPDATE SET applied_at = pg_catalog.now()";
 
 impl Migrator {
     /// Makes the triggers, unless they are recorded and in force. Tells whether it did anything.
@@ -87,7 +87,8 @@ impl Migrator {
         let schema = self.find_tables(&transaction).await?;
         let problem = State::read(&transaction, &schema).await?.served()?;
         transaction.batch_execute(RECORD_TABLE).await?;
-        let record = "SELECT name FROM auth_middleware_migration WHERE name = 'live'";
+        let record = "SELECT name FROM auth_middleware_migration \
+                      WHERE name OPERATOR(pg_catalog.=) 'live'::pg_catalog.text";
         let is_recorded = !transaction.query_typed(record, &[]).await?.is_empty();
         if is_recorded && problem.is_none() {
             return Ok(false);
@@ -111,7 +112,8 @@ impl Migrator {
         let mut was_recorded = false;
         let row = transaction.query_typed_one(WHERE_RECORDED, &[]).await?;
         if let Some(table) = row.try_get::<_, Option<String>>(0)? {
-            let sql = format!("DELETE FROM {table} WHERE name = 'live'");
+            let sql =
+                format!("DELETE FROM {table} WHERE name OPERATOR(pg_catalog.=) 'live'::pg_catalog.text");
             was_recorded = transaction.execute_typed(&sql, &[]).await? > 0;
         }
         transaction.commit().await?;

@@ -25,12 +25,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 const ONLY_ONE_AT_A_TIME: &str = "SELECT pg_catalog.pg_advisory_xact_lock(7022362994164359524)";
 
 /// In the schema that new tables go to, even where another of that name is on the search path.
-const WHERE_RECORDED: &str =
-    "SELECT to_regclass(quote_ident(current_schema()) || '.auth_middleware_migration')::text";
+const WHERE_RECORDED: &str = "SELECT pg_catalog.to_regclass(pg_catalog.quote_ident(pg_catalog.current_schema()) \
+            OPERATOR(pg_catalog.||) '.auth_middleware_migration'::pg_catalog.text)::pg_catalog.text";
 
 const RECORD_TABLE: &str = "CREATE TABLE IF NOT EXISTS auth_middleware_migration (
-    name       TEXT PRIMARY KEY,
-    applied_at TIMESTAMPTZ NOT NULL DEFAULT now()
+    name       pg_catalog.text PRIMARY KEY,
+    applied_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now()
 )";
 
 /// Who may do what was refused.
@@ -118,7 +118,8 @@ impl Migrator {
 
     async fn choose_schema(&self, transaction: &Transaction<'_>) -> Result<(), PgError> {
         let Some(schema) = &self.tables.schema else { return Ok(()) };
-        let sql = "SELECT set_config('search_path', quote_ident($1), true)";
+        let sql =
+            "SELECT pg_catalog.set_config('search_path'::pg_catalog.text, pg_catalog.quote_ident($1), true)";
         transaction.query_typed(sql, &[(schema, Type::TEXT)]).await.map(drop)
     }
 }
