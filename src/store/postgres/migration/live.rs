@@ -128,7 +128,7 @@ impl Migrator {
         let mut catalog = catalog.map_err(|failure| Trouble::Found(failure.into_error()))?;
         // Which rows our role may see is nothing to triggers.
         catalog.tables.iter_mut().for_each(|table| table.hides_rows = false);
-        Schema::resolve(&self.tables, &catalog).map_err(Trouble::Found)
+        Schema::resolve(&self.tables, &catalog).map_err(|problems| Trouble::Found(problems.into()))
     }
 }
 
