@@ -177,3 +177,20 @@ async def test_ids_that_only_a_collation_takes_for_the_same_are_two(
         assert await auth.validate_session(signed(token)) is None
         empty_database.execute(f"UPDATE {schema}.session SET user_id = 'U1' WHERE token = '{token}'")
         assert await auth.validate_session(signed(token))
+
+
+@pytest.mark.parametrize("other", ["double precision", "json", "date", "interval"])
+async def test_ids_of_a_type_that_nobody_uses_are_compared_by_their_text(
+    empty_database: Database, auth_for: MakeAuthFor, other: str
+) -> None:
+    ids = {"double precision": ["1", "1.5"], "json": ["[1]", "[ 1]"], "date": ["2026-01-01", "2026-01-02"]}
+    for number, types in enumerate([(other, other), (other, "text"), ("text", other)]):
+        tokens = [new_token(), new_token()]
+        schema = f"schema{number}"
+        empty_database.execute(f"CREATE SCHEMA {schema}")
+        empty_database.execute(tables.plain(schema=schema, id_type=types[0], user_id_type=types[1]))
+        for user_id, token in zip(ids.get(other, ["01:00:00", "02:00:00"]), tokens, strict=True):
+            empty_database.execute(tables.person(user_id, token, schema=schema))
+            identity = await auth_for(empty_database.dsn, schema=schema).validate_session(signed(token))
+            assert identity
+            assert identity.user.id == user_id

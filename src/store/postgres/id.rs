@@ -19,14 +19,18 @@ enum IdType {
     Uuid,
     Integer,
     Numeric,
-    /// Comparable with its own type only.
+    /// Compared by its text, without an index: `double precision`, for one.
     Other,
 }
+
+const TEXT: &str = "::pg_catalog.text";
 
 /// How the joined ids compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct IdJoin {
-    /// A cast of `session.user_id`, or nothing. `user.id` is compared as it is, so that its index serves.
+    /// A cast of `user.id`: nothing, wherever its index can serve.
+    pub(super) user_cast: &'static str,
+    /// A cast of `session.user_id`, or nothing.
     pub(super) session_cast: &'static str,
     form: Form,
 }
@@ -49,11 +53,10 @@ impl IdJoin {
         if !is_same_type && user_id.has_domain_length {
             return None;
         }
-        let join = |session_cast, form| Some(Self { session_cast, form });
+        let join = |session_cast, form| Some(Self { user_cast: "", session_cast, form });
         match (IdType::of(user_id), IdType::of(session_user_id)) {
-            (Other, Other) if is_same_type => join("", Form::Text),
-            (_, Other) | (Other, _) => None,
-            (Text | OtherText, _) => join("::pg_catalog.text", Form::Text),
+            (_, Other) | (Other, _) => Some(Self { user_cast: TEXT, session_cast: TEXT, form: Form::Text }),
+            (Text | OtherText, _) => join(TEXT, Form::Text),
             (PaddedText, PaddedText) => join("", Form::PaddedText),
             (PaddedText, _) => join("::pg_catalog.text::pg_catalog.bpchar", Form::PaddedText),
             (Uuid, Uuid) => join("", Form::Uuid),
@@ -125,7 +128,7 @@ mod tests {
     use super::*;
 
     fn same(form: Form, named: &str, id: &str) -> bool {
-        IdJoin { session_cast: "", form }.is_same(named, id)
+        IdJoin { user_cast: "", session_cast: "", form }.is_same(named, id)
     }
 
     #[test]

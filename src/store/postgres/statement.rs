@@ -106,12 +106,13 @@ async fn run(
 }
 
 fn join(session: &FoundTable, user: &FoundTable, ids: IdJoin) -> String {
+    let casts = (ids.user_cast, ids.session_cast);
     format!(
         "LEFT JOIN {} ON {} LEFT JOIN {} ON {}",
         session.source("s"),
-        session.equals("s", "token", "requested.token", ""),
+        session.equals("s", "token", "requested.token", ("", "")),
         user.source("u"),
-        user.equals("u", "id", &format!("s.{}", session.renamed("user_id")), ids.session_cast),
+        user.equals("u", "id", &format!("s.{}", session.renamed("user_id")), casts),
     )
 }
 

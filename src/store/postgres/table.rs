@@ -82,9 +82,15 @@ impl FoundTable {
         self.column(field).is_some()
     }
 
-    /// A condition: the field's column, in [`Self::source`], equals an expression, which a cast brings to the type
-    /// of a built-in column.
-    pub(super) fn equals(&self, alias: &str, field: &str, expression: &str, cast: &str) -> String {
+    /// A condition: the field's column, in [`Self::source`], equals an expression. The casts, of column and
+    /// expression, are for a built-in column.
+    pub(super) fn equals(
+        &self,
+        alias: &str,
+        field: &str,
+        expression: &str,
+        (own_cast, cast): (&str, &str),
+    ) -> String {
         let left = format!("{alias}.{}", self.renamed(field));
         let column = self.column(field);
         match column.map(|column| (column.is_builtin, &column.equality, &column.base_type)) {
@@ -93,7 +99,7 @@ impl FoundTable {
             Some((false, None, _)) => {
                 format!("{left}::pg_catalog.text OPERATOR(pg_catalog.=) {expression}::pg_catalog.text")
             }
-            _ => format!("{left} OPERATOR(pg_catalog.=) {expression}{cast}"),
+            _ => format!("{left}{own_cast} OPERATOR(pg_catalog.=) {expression}{cast}"),
         }
     }
 

@@ -58,14 +58,18 @@ impl Migrator {
         Ok(Self { connector, tables })
     }
 
-    /// Which migrations are recorded, and since when. Writes nothing.
+    /// Which migrations are recorded, and since when; None where our role may not read the record. Writes
+    /// nothing.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when PostgreSQL does not answer, [`Error::Schema`] when it refuses.
-    pub async fn applied(&self) -> Result<BTreeMap<String, DateTime<Utc>>, Error> {
+    pub async fn applied(&self) -> Result<Option<BTreeMap<String, DateTime<Utc>>>, Error> {
         let mut client = self.connect().await?;
-        let unreadable = |error| explained("the record of migrations", MAKES_TABLES, error);
-        self.read_records(&mut client).await.map_err(unreadable)
+        match self.read_records(&mut client).await {
+            Ok(records) => Ok(Some(records)),
+            Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => Ok(None),
+            Err(error) => Err(explained("the record of migrations", MAKES_TABLES, error)),
+        }
     }
 
     /// Applies a migration and records it; gives its report, or None when it was recorded before.
