@@ -10,15 +10,15 @@ import pytest
 
 from auth_middleware import Auth, AuthSettings
 from dev import node
-from dev.better_auth import END_TO_END, VERSIONS, BetterAuthServer, Schema, Version
+from dev.better_auth import VERSIONS, BetterAuthServer, Schema, Version, package
+from dev.better_auth.strategies import Strategy, StrategyServers
 from dev.postgres import EmbeddedPostgres
 from tests.better_auth.agreement.neighbours import MeetNeighbour, Neighbour
-from tests.better_auth.agreement.servers import BetterAuths, Strategy
 from tests.support.databases import Database
 from tests.support.servers import serving
 from tests.support.sites import Browse, Browser, OpenSite, Site, application
 
-PACKAGE = END_TO_END / "better_auth_1_7_25"
+PACKAGE = package("1.7.25")
 
 
 @pytest.fixture(scope="session")
@@ -72,7 +72,7 @@ def cluster() -> Generator[EmbeddedPostgres]:
 
 @pytest.fixture
 def meet(cluster: EmbeddedPostgres) -> Generator[MeetNeighbour]:
-    """Starts a Better Auth, on a new database unless one is given; keywords are options of `BetterAuths`."""
+    """Starts a Better Auth, on a new database unless one is given; keywords are options of `StrategyServers`."""
     node.install(PACKAGE)
     with ExitStack() as stack:
 
@@ -80,7 +80,7 @@ def meet(cluster: EmbeddedPostgres) -> Generator[MeetNeighbour]:
             secret = secrets.token_urlsafe(32)
             dsn = dsn or cluster.create_database(f"neighbour {secrets.token_hex(6)}")
             given: dict[str, Any] = {"secret": secret, **options}
-            servers = stack.enter_context(BetterAuths(PACKAGE, dsn, strategies=[strategy], **given))
+            servers = stack.enter_context(StrategyServers(PACKAGE, dsn, strategies=[strategy], **given))
             return Neighbour(servers, strategy, dsn, given["secret"])
 
         yield start

@@ -7,9 +7,9 @@ from tests.support.sites import NAME, Browse, Browser, OpenSite
 
 
 def test_a_stranger_is_nobody(browser: Browser) -> None:
-    browser.assert_is_nobody()
+    browser.assert_signed_out()
     assert browser.post("/sign-in/email", **browser.account).status_code == 401
-    browser.assert_is_nobody()
+    browser.assert_signed_out()
 
 
 def test_a_visitor_signs_up_out_and_in_again(browser: Browser) -> None:
@@ -20,12 +20,12 @@ def test_a_visitor_signs_up_out_and_in_again(browser: Browser) -> None:
     assert (first["user"]["email_verified"], first["user"]["image"]) == (False, None)
     kept = dict(browser.client.cookies)
     browser.sign_out()
-    browser.assert_is_nobody()
+    browser.assert_signed_out()
     browser.client.cookies.update(kept)
-    browser.assert_is_nobody()
+    browser.assert_signed_out()
     browser.client.cookies.clear()
     assert browser.post("/sign-in/email", email=browser.account["email"], password="wrong password").status_code == 401
-    browser.assert_is_nobody()
+    browser.assert_signed_out()
     browser.sign_in(rememberMe=False)
     second = browser.agreed()
     assert second is not None
@@ -44,7 +44,7 @@ def test_two_browsers_have_a_session_each(browser: Browser, browse: Browse) -> N
     ids = [each["session"]["id"] for each in said if each]
     assert len(set(ids)) == 3
     phone.sign_out()
-    phone.assert_is_nobody()
+    phone.assert_signed_out()
     assert browser.agreed() == said[0]
     assert stranger.agreed() == said[2]
 
@@ -72,7 +72,7 @@ def test_what_changes_in_a_row_is_seen_at_once(browser: Browser) -> None:
     assert (second["user"]["name"], second["user"]["image"]) == ("Grace", "https://page.test/grace.png")
     assert second["user"]["email_verified"] is True
     move_end("-1 second")
-    browser.assert_is_nobody()
+    browser.assert_signed_out()
 
 
 def test_a_deleted_user_is_nobody_even_if_the_session_is_left(browser: Browser) -> None:
@@ -83,7 +83,7 @@ def test_a_deleted_user_is_nobody_even_if_the_session_is_left(browser: Browser) 
     browser.site.database.execute(
         f"""SET session_replication_role = replica; DELETE FROM "user" WHERE email = '{email}'"""
     )
-    browser.assert_is_nobody()
+    browser.assert_signed_out()
 
 
 def test_a_value_signed_for_another_purpose_signs_nobody_in(browser: Browser) -> None:
@@ -95,7 +95,7 @@ def test_a_value_signed_for_another_purpose_signs_nobody_in(browser: Browser) ->
     for value in (cookies[dont_remember], f"{secrets.token_hex(16)}.{cookies[session_token]}"):
         browser.client.cookies.clear()
         browser.client.cookies.set(session_token, str(value))
-        browser.assert_is_nobody()
+        browser.assert_signed_out()
 
 
 def test_a_short_session_ends_by_itself(open_site: OpenSite, browse: Browse) -> None:
@@ -103,7 +103,7 @@ def test_a_short_session_ends_by_itself(open_site: OpenSite, browse: Browse) -> 
     browser.sign_up()
     assert browser.agreed() is not None
     wait_until(lambda: browser.ours() is None)
-    browser.assert_is_nobody()
+    browser.assert_signed_out()
 
 
 def test_better_auths_cookie_cache_keeps_nobody_signed_in_here(open_site: OpenSite, browse: Browse) -> None:
@@ -114,4 +114,4 @@ def test_better_auths_cookie_cache_keeps_nobody_signed_in_here(open_site: OpenSi
     browser.site.database.execute("DELETE FROM session")
     assert browser.ours() is None
     assert browser.theirs(from_cache=True) is not None
-    browser.assert_is_nobody()
+    browser.assert_signed_out()

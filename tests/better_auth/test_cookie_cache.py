@@ -9,9 +9,9 @@ from starlette.requests import HTTPConnection
 
 from auth_middleware import Auth, AuthUser, StoreUnavailable, get_auth, get_current_user, get_fresh_user
 from auth_middleware._core import Refused
+from dev.better_auth.strategies import TOKEN, cookie_header
 from dev.postgres import EmbeddedPostgres
 from tests.better_auth.agreement.neighbours import MeetNeighbour, request, until_the_cache_answers
-from tests.better_auth.agreement.servers import TOKEN, cookie_header
 
 STRATEGIES = ["compact", "jwt", "jwe", "jwks"]
 FIELDS: dict[str, dict[str, object]] = {

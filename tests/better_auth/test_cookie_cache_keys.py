@@ -11,9 +11,9 @@ import pytest
 
 from auth_middleware import Auth
 from auth_middleware._core import Refused
+from dev.better_auth.strategies import TOKEN
 from dev.postgres import execute
 from tests.better_auth.agreement.neighbours import MeetNeighbour, Neighbour, request, until_the_cache_answers
-from tests.better_auth.agreement.servers import TOKEN
 
 
 def signed(jar: dict[str, str], secret: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ import pytest
 
 from dev.better_auth import BetterAuthServer
 from dev.postgres import EmbeddedPostgres
-from tests.support.applications import TLS, ask_by_websocket
+from tests.support.applications import TLS, connect_websocket
 from tests.support.hand_written import hand_written
 
 SCHEMES = {"http": "better-auth.session_token", "https": "__Secure-better-auth.session_token"}
@@ -53,7 +53,7 @@ def test_it_knows_who_signed_up(pair: Pair) -> None:
     assert get("/api/greeting").json() == {"hello": "stranger"}
     assert get("/api/chained", signed_in).json()["user"] == user_id
     websocket = api_url + "/ws"
-    assert ask_by_websocket(websocket, signed_in).body == {"user": user_id}
+    assert connect_websocket(websocket, signed_in).body == {"user": user_id}
     httpx.post(
         f"{auth_url}/sign-out", json={}, headers=signed_in | origin, trust_env=False, verify=TLS
     ).raise_for_status()

@@ -15,13 +15,13 @@ import psycopg
 import pytest
 
 from auth_middleware import Auth, AuthSettings
-from dev import node
-from dev.better_auth import END_TO_END, VERSIONS
+from dev import better_auth, node
+from dev.better_auth import VERSIONS
+from dev.better_auth.strategies import StrategyServers
 from dev.postgres import EmbeddedPostgres, execute
 from tests.better_auth.agreement.asking import Both, Ledger
 from tests.better_auth.agreement.comparing import Member, MemberSession
 from tests.better_auth.agreement.people import ALTER, CACHE_SECONDS, SESSION_FIELDS, USER_FIELDS, Town
-from tests.better_auth.agreement.servers import BetterAuths
 
 SECRET = secrets.token_urlsafe(32)
 SEED = int(os.environ.get("AGREEMENT_SEED") or secrets.randbits(32))
@@ -31,7 +31,7 @@ def packages() -> list[Path]:
     """Where better-auth is installed: the canary's folder, or each version that is locked here."""
     if canary := os.environ.get("AGREEMENT_PACKAGE"):
         return [Path(canary).resolve()]
-    return [END_TO_END / f"better_auth_{version.replace('.', '_')}" for version in VERSIONS]
+    return [better_auth.package(version) for version in VERSIONS]
 
 
 @pytest.mark.parametrize("package", packages(), ids=lambda package: package.name)
@@ -45,7 +45,7 @@ async def test_we_name_whom_better_auth_names_whatever_happens_to_its_cookies(
     strategies = ["compact", "jwt", "jwe", *(["jwks"] if version >= (1, 7) else [])]
     dsn = cluster.create_database(f"agreement {installed}")
     ledger = Ledger(version)
-    with BetterAuths(
+    with StrategyServers(
         package,
         dsn,
         secret=SECRET,

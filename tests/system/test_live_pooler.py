@@ -7,9 +7,9 @@ import pytest
 
 from dev.pgbouncer import PgBouncer
 from dev.postgres import EmbeddedPostgres
+from dev.postgres_proxies import counting_proxy
 from tests.support.databases import Database
-from tests.support.live import QUICK, MakeLive, migrate_live, told
-from tests.support.wire import counting_proxy
+from tests.support.live import QUICK, MakeLive, cache_warnings, migrate_live
 
 pytestmark = pytest.mark.needs("pgbouncer")
 
@@ -27,11 +27,11 @@ async def test_a_listener_that_hears_nothing_is_told_of_once_and_the_store_is_as
     who = database.sign_in()
     live = make_live(pooler.dsn(database.name), **QUICK)
     await live.auth.open()
-    await live.asks_the_store(who)
-    [warning] = told(caplog)
+    await live.assert_queries_store(who)
+    [warning] = cache_warnings(caplog)
     assert "Set AUTH_MIDDLEWARE_LISTEN_DATABASE_URL to a direct one" in warning
     database.execute("DELETE FROM session")
-    assert await live.ask(who) is None
+    assert await live.user_id(who) is None
 
 
 async def test_a_listener_that_hears_nothing_leaves_no_more_behind_at_each_attempt(
@@ -47,7 +47,7 @@ async def test_a_listener_that_hears_nothing_leaves_no_more_behind_at_each_attem
 
         async def after_attempts(count: int) -> list[tuple[str]]:
             while proxy.statements < count:
-                assert await live.ask(who) == who.user_id
+                assert await live.user_id(who) == who.user_id
                 await asyncio.sleep(0.01)
             # What listens is the pooler's connection, and it outlives ours.
             return Database(pooler.dsn(database.name)).fetch("SELECT pg_listening_channels()")
@@ -64,12 +64,12 @@ async def test_look_ups_through_a_pooler_are_kept_where_the_listener_has_a_way_o
     await migrate_live(database.dsn)
     who, other = database.sign_in(), database.sign_in()
     live = make_live(pooler.dsn(database.name), listen_database_url=database.dsn)
-    await live.keeps(who)
-    await live.keeps(other)
+    await live.wait_until_cached(who)
+    await live.wait_until_cached(other)
     database.execute(f"DELETE FROM session WHERE id = '{who.session_id}'")
-    await live.refuses(who)
-    assert await live.ask_cache(other) == other.user_id
-    assert told(caplog) == []
+    await live.wait_until_refused(who)
+    assert await live.cached_user_id(other) == other.user_id
+    assert cache_warnings(caplog) == []
 
 
 async def test_a_session_pooler_is_as_good_as_none(
@@ -79,7 +79,7 @@ async def test_a_session_pooler_is_as_good_as_none(
     who = database.sign_in()
     with PgBouncer(postgres, settings={"pool_mode": "session"}) as pooler:
         live = make_live(pooler.dsn(database.name))
-        await live.keeps(who)
+        await live.wait_until_cached(who)
         database.execute("DELETE FROM session")
-        await live.refuses(who)
+        await live.wait_until_refused(who)
         await live.auth.close()

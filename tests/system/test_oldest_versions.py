@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from dev import oldest
+from dev.cookies import COOKIE_NAME, SECRET
+from dev.environment import without_our_settings
 from dev.processes import ChildProcess, free_port
-from tests.support.applications import Ask, asking_by_sockets
-from tests.support.cookies import COOKIE_NAME, SECRET
+from tests.support.applications import Send, send_over_sockets
 from tests.support.databases import Database, SignedIn
-from tests.support.environment import without_our_settings
 
 pytestmark = pytest.mark.needs("oldest")
 
@@ -45,12 +45,12 @@ def environment_of_it(database: Database, ada: SignedIn) -> dict[str, str]:
 
 
 @pytest.fixture
-def ask(python: Path, environment_of_it: dict[str, str]) -> Generator[Ask]:
+def send(python: Path, environment_of_it: dict[str, str]) -> Generator[Send]:
     port = free_port()
     command = [python, "-m", "uvicorn", "oldest_application:app", "--port", str(port), "--log-level", "warning"]
     with ChildProcess("uvicorn", command, env=environment_of_it) as server:
         server.wait_for_url(f"http://127.0.0.1:{port}/openapi.json")
-        yield asking_by_sockets(f"http://127.0.0.1:{port}")
+        yield send_over_sockets(f"http://127.0.0.1:{port}")
 
 
 def test_the_versions_are_the_oldest(python: Path) -> None:
@@ -60,38 +60,38 @@ def test_the_versions_are_the_oldest(python: Path) -> None:
     assert [version.split(".")[:2] for version in found] == [version.split(".")[:2] for version in wanted.values()]
 
 
-def test_by_http_and_websockets(ask: Ask, ada: SignedIn) -> None:
+def test_by_http_and_websockets(send: Send, ada: SignedIn) -> None:
     stranger = {**ada.headers, "Origin": "https://evil.example"}
     forged = {"Cookie": f"{COOKIE_NAME}={ada.token}.{'A' * 43}%3D"}
-    assert ask("GET", "/required", ada.headers).body["id"] == ada.user_id
-    assert ask("POST", "/required", ada.headers).status == 200
-    refused = ask("GET", "/required", forged)
+    assert send("GET", "/required", ada.headers).body["id"] == ada.user_id
+    assert send("POST", "/required", ada.headers).status == 200
+    refused = send("GET", "/required", forged)
     assert (refused.status, refused.body) == (401, {"detail": "Invalid or expired session"})
     assert refused.header("www-authenticate") == 'Cookie realm="better-auth"'
-    assert ask("POST", "/required", stranger).status == 403
-    assert ask("GET", "/optional").body is None
-    assert ask("GET", "/optional", ada.headers).body == "Ada Lovelace"
-    assert ask("GET", "/member", ada.headers).body == "admin"
-    shown = ask("GET", "/session", ada.headers).body
+    assert send("POST", "/required", stranger).status == 403
+    assert send("GET", "/optional").body is None
+    assert send("GET", "/optional", ada.headers).body == "Ada Lovelace"
+    assert send("GET", "/member", ada.headers).body == "admin"
+    shown = send("GET", "/session", ada.headers).body
     assert shown["user_id"] == ada.user_id
     assert "token" not in shown
     for path in ("/required", "/validated"):
-        assert ask("WS", path, ada.headers).body == "Ada Lovelace"
-        assert ask("WS", path).status == 401
-        assert ask("WS", path, forged).status == 401
-        assert ask("WS", path, stranger).status == 403
+        assert send("WS", path, ada.headers).body == "Ada Lovelace"
+        assert send("WS", path).status == 401
+        assert send("WS", path, forged).status == 401
+        assert send("WS", path, stranger).status == 403
 
 
-def test_the_store_is_down(ask: Ask, ada: SignedIn, database: Database) -> None:
+def test_the_store_is_down(send: Send, ada: SignedIn, database: Database) -> None:
     database.execute("ALTER TABLE session RENAME TO gone")
     for path in ("/required", "/optional"):
-        answer = ask("GET", path, ada.headers)
+        answer = send("GET", path, ada.headers)
         assert (answer.status, answer.header("retry-after")) == (503, "1")
-    assert ask("WS", "/required", ada.headers).status == 503
+    assert send("WS", "/required", ada.headers).status == 503
 
 
-def test_the_docs_show_the_lock(ask: Ask) -> None:
-    schema = ask("GET", "/openapi.json").body
+def test_the_docs_show_the_lock(send: Send) -> None:
+    schema = send("GET", "/openapi.json").body
     [scheme] = schema["components"]["securitySchemes"].values()
     assert scheme == {"type": "apiKey", "in": "cookie", "name": COOKIE_NAME}
     for path in ("/required", "/optional", "/session", "/member"):

@@ -14,11 +14,11 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from dev.cookies import SECRET, new_token, signed
 from dev.pgbouncer import PgBouncer, follows_statements
 from dev.postgres import EmbeddedPostgres
 from dev.sessions import create_tables, sign_in
-from tests.support.cookies import SECRET, new_token, signed
-from tests.support.processes import Answer, ApplicationProcess
+from tests.support.processes import ApplicationProcess, Outcome
 
 pytestmark = pytest.mark.needs("pgbouncer")
 
@@ -48,9 +48,9 @@ class Site:
     def names(self, schema: str) -> list[str]:
         return [f"{number} of {schema}" for number in range(200)]
 
-    def answers(self, schema: str) -> list[Answer]:
+    def answers(self, schema: str) -> list[Outcome]:
         """What an application must hear when it asks for all of them."""
-        return [Answer(name) for name in self.names(schema)]
+        return [Outcome(name) for name in self.names(schema)]
 
     def application(self, pooler: PgBouncer, schema: str, *, query: str = "", **settings: Any) -> ApplicationProcess:
         dsn = pooler.dsn(self.database) + query
@@ -115,9 +115,9 @@ def prepare(connection: psycopg.Connection, statement: str, names: Sequence[str]
         )
 
 
-def named_wrong(asked: Sequence[Answer], heard: Sequence[Answer]) -> list[Answer]:
+def named_wrong(asked: Sequence[Outcome], heard: Sequence[Outcome]) -> list[Outcome]:
     """Trouble is no wrong answer; "nobody" is one, for somebody who is signed in."""
-    return [answer for right, answer in zip(asked, heard, strict=True) if not answer.trouble and answer != right]
+    return [answer for right, answer in zip(asked, heard, strict=True) if not answer.error and answer != right]
 
 
 @pytest.mark.parametrize("query", ["", "?pgbouncer=true"])
@@ -132,9 +132,9 @@ def test_no_name_is_used_where_names_are_taken(
         for connection in servers.values():
             prepare(connection, "SELECT 'the statement of another client'", taken)
     with site.application(pooler, "shop", query=query) as shop:
-        assert shop.ask(site.cookie_values[0]) == Answer("0 of shop")
+        assert shop.look_up(site.cookie_values[0]) == Outcome("0 of shop")
         for _ in range(3):
-            assert shop.start_asking(site.cookie_values).result() == site.answers("shop")
+            assert shop.start_lookups(site.cookie_values).result() == site.answers("shop")
     with site.both_servers(pooler) as servers:
         for connection in servers.values():
             assert prepared_on(connection).keys() <= set(taken), "a statement of ours has a name"
@@ -151,7 +151,7 @@ def test_names_are_used_where_nothing_stands_between() -> None:
             with ApplicationProcess(
                 database_url=dsn, schema="shop", secret=SECRET, base_url="http://auth.test", **settings
             ) as shop:
-                assert shop.ask(site.cookie_values[0]) == Answer("0 of shop")
+                assert shop.look_up(site.cookie_values[0]) == Outcome("0 of shop")
             lines = [line for line in log.getvalue().splitlines() if "asked.token" in line]
             return {line.partition("execute ")[2].partition(":")[0] for line in lines}
 
@@ -167,7 +167,7 @@ def test_two_applications_at_once(site: Site, make_pooler: MakePooler, followed:
     pooler = make_pooler(followed)
     with site.application(pooler, "shop") as shop, site.application(pooler, "forum") as forum:
         for _ in range(5):
-            of_shop, of_forum = (each.start_asking(site.cookie_values) for each in (shop, forum))
+            of_shop, of_forum = (each.start_lookups(site.cookie_values) for each in (shop, forum))
             assert of_shop.result() == site.answers("shop")
             assert of_forum.result() == site.answers("forum")
 
@@ -179,15 +179,15 @@ def test_two_applications_that_insist_on_names(
 ) -> None:
     pooler = make_pooler(followed, **keeping)
     on = {"prepared_statements": "on"}
-    trouble: list[Answer] = []
+    trouble: list[Outcome] = []
     with site.application(pooler, "shop", **on) as shop, site.application(pooler, "forum", **on) as forum:
         for _ in range(5):
             for schema, asked in [
-                (s, a.start_asking(site.cookie_values)) for s, a in (("shop", shop), ("forum", forum))
+                (s, a.start_lookups(site.cookie_values)) for s, a in (("shop", shop), ("forum", forum))
             ]:
                 heard = asked.result()
                 assert not named_wrong(site.answers(schema), heard)
-                trouble += [answer for answer in heard if answer.trouble]
+                trouble += [answer for answer in heard if answer.error]
     if followed == "0":
         assert trouble
     elif keeping is KEEPS:
@@ -203,9 +203,9 @@ def test_a_statement_of_another_application_is_known_by_its_answer(site: Site, m
         of_shop, of_forum = servers
     with site.application(pooler, "shop", **on) as shop, site.application(pooler, "forum", **on) as forum:
         with site.only(pooler, of_shop):
-            assert shop.ask(ada) == Answer("0 of shop")
+            assert shop.look_up(ada) == Outcome("0 of shop")
         with site.only(pooler, of_forum):
-            assert forum.ask(ada) == Answer("0 of forum")
+            assert forum.look_up(ada) == Outcome("0 of forum")
         with site.both_servers(pooler) as servers:
             [shops], [forums] = (prepared_on(servers[pid]) for pid in (of_shop, of_forum))
             assert shops == forums == "s0"
@@ -216,7 +216,7 @@ def test_a_statement_of_another_application_is_known_by_its_answer(site: Site, m
             assert "0 of forum" in row
         with site.only(pooler, of_forum):
             # A fresh connection, a fresh name: right again.
-            assert shop.ask(ada) == Answer("0 of shop")
+            assert shop.look_up(ada) == Outcome("0 of shop")
 
         # As before, but all the names that it could try next are the forum's too.
         with site.both_servers(pooler) as servers:
@@ -224,23 +224,23 @@ def test_a_statement_of_another_application_is_known_by_its_answer(site: Site, m
             for connection in servers.values():
                 free = [name for name in taken if name not in prepared_on(connection)]
                 prepare(connection, statement, free)
-        answer = shop.ask(ada)
+        answer = shop.look_up(ada)
         assert answer.name is None
-        assert answer.trouble
+        assert answer.error
 
 
 def test_an_outage_of_the_pooler(site: Site, make_pooler: MakePooler) -> None:
     pooler = make_pooler()
     with site.application(pooler, "shop") as shop:
-        assert shop.start_asking(site.cookie_values).result() == site.answers("shop")
+        assert shop.start_lookups(site.cookie_values).result() == site.answers("shop")
         pooler.stop()
-        assert shop.ask(site.cookie_values[0]).trouble
+        assert shop.look_up(site.cookie_values[0]).error
         pooler.start()
-        assert shop.start_asking(site.cookie_values).result() == site.answers("shop")
+        assert shop.start_lookups(site.cookie_values).result() == site.answers("shop")
         # It was gone only between two look-ups: nobody notices.
         pooler.stop()
         pooler.start()
-        assert shop.ask(site.cookie_values[0]) == Answer("0 of shop")
+        assert shop.look_up(site.cookie_values[0]) == Outcome("0 of shop")
 
 
 def test_a_statement_that_somebody_deallocated_is_named_anew(site: Site, make_pooler: MakePooler) -> None:
@@ -249,10 +249,10 @@ def test_a_statement_that_somebody_deallocated_is_named_anew(site: Site, make_po
     with site.both_servers(pooler) as servers:
         one, _ = servers
     with site.application(pooler, "shop", prepared_statements="on", pool_size=1) as shop, site.only(pooler, one):
-        assert shop.ask(ada) == Answer("0 of shop")
+        assert shop.look_up(ada) == Outcome("0 of shop")
         for _ in range(3):
             with psycopg.connect(pooler.dsn(site.database), prepare_threshold=None, autocommit=True) as other:
                 assert len(prepared_on(other)) == 1
                 other.execute("DEALLOCATE ALL")
             # 26000, a new look at the catalog, and a statement of a name that was never used.
-            assert shop.ask(ada) == Answer("0 of shop")
+            assert shop.look_up(ada) == Outcome("0 of shop")

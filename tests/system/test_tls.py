@@ -14,9 +14,9 @@ import pytest
 
 from auth_middleware import Auth, AuthSettings, ConfigurationError, StoreUnavailable
 from dev.certificates import Authority, Certificate
+from dev.cookies import SECRET, signed
 from dev.postgres import DEBIAN_15, EmbeddedPostgres, execute, fetch
 from dev.sessions import create_tables, sign_in
-from tests.support.cookies import SECRET, signed
 
 pytestmark = pytest.mark.needs("postgresql-15")
 

@@ -9,13 +9,13 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from auth_middleware import Auth
+from dev.better_auth.strategies import DATA, SKIP_CACHE, SKIP_CACHE_AND_REFRESH, Strategy, cookie_header, cookies_of
 from tests.better_auth.agreement import mutations
 from tests.better_auth.agreement.comparing import Answer, Case, Member, MemberSession, differing, ours, theirs
 from tests.better_auth.agreement.mutations import Mutation
 from tests.better_auth.agreement.neighbours import until_the_cache_answers
 from tests.better_auth.agreement.people import UPDATE_AGE, Person, Town
 from tests.better_auth.agreement.rules import RULES, Disagreement, rule_for
-from tests.better_auth.agreement.servers import ASK_STORE, DATA, ONLY_READ, Strategy, cookie_header, cookies_of
 
 RESTORE = """INSERT INTO session SELECT * FROM jsonb_populate_record(NULL::session, %s) ON CONFLICT (id)
 DO UPDATE SET "expiresAt" = EXCLUDED."expiresAt", "updatedAt" = EXCLUDED."updatedAt\""""
@@ -94,10 +94,10 @@ class Both:
         case = Case(self._ledger.version, self._town.strategy, asks_store, who, *mutation)
         # A reader first: Better Auth also writes.
         mine = await ours(self._always if asks_store else self._cached, case.headers)
-        their = self._theirs(case.headers, who, ASK_STORE if asks_store else "")
+        their = self._theirs(case.headers, who, SKIP_CACHE if asks_store else "")
         if differing(mine, their):
             pairs = [(name, value) for name, value in cookies_of(case.headers) if not name.startswith(DATA)]
-            stored = self._theirs([cookie_header(*pairs)], who, ONLY_READ)
+            stored = self._theirs([cookie_header(*pairs)], who, SKIP_CACHE_AND_REFRESH)
             self._ledger.disagree(Disagreement(case, mine, their, stored))
         else:
             self._ledger.agree(case, their)

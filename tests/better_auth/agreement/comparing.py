@@ -8,8 +8,8 @@ from pydantic import BaseModel
 from starlette.requests import HTTPConnection
 
 from auth_middleware import Auth, AuthError, AuthSession, AuthUser, Identity
+from dev.better_auth.strategies import Strategy, StrategyServers
 from tests.better_auth.agreement.people import Person
-from tests.better_auth.agreement.servers import BetterAuths, Strategy
 
 # Field by field as `user.email`, absent and null alike; None is nobody, a text is an error.
 Answer: TypeAlias = Mapping[str, Any] | str | None
@@ -56,7 +56,7 @@ async def ours(auth: Auth[MemberSession, Member], headers: Sequence[bytes]) -> A
     return _flat("session", outcome.session) | {"session.token": outcome.session.token} | _flat("user", outcome.user)
 
 
-def theirs(servers: BetterAuths, strategy: Strategy, headers: Sequence[bytes], query: str = "") -> Answer:
+def theirs(servers: StrategyServers, strategy: Strategy, headers: Sequence[bytes], query: str = "") -> Answer:
     """What Better Auth says."""
     reply = servers.get_session(strategy, headers, query)
     if reply.status != 200:

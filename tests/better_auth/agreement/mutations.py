@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import quote, unquote
 
+from dev.better_auth.strategies import DATA, DONT_REMEMBER, TOKEN, cookie_header
 from tests.better_auth.agreement.people import Person
-from tests.better_auth.agreement.servers import DATA, FORGET, TOKEN, cookie_header
 
 RANDOM_CUTS, RANDOM_FLIPS, RANDOM_SPLICES = 10, 24, 6
 
@@ -96,7 +96,7 @@ def _whole(who: Person, stranger: Person, earlier: Person) -> Iterator[Named]:
     yield "both of us, me last", [*stranger.jar.items(), *pairs]
     yield "token doubled", [token, *pairs]
     yield "everything doubled", [*pairs, *pairs]
-    yield "not remembered, forged", [*pairs, (FORGET, "true.x")]
+    yield "not remembered, forged", [*pairs, (DONT_REMEMBER, "true.x")]
     yield "names in capitals", [(name.upper(), value) for name, value in pairs]
     yield "names with __Secure-", [(f"__Secure-{name}", value) for name, value in pairs]
     yield "names with __Host-", [(f"__Host-{name}", value) for name, value in pairs]

@@ -9,17 +9,17 @@ from typing import Any, Protocol
 from starlette.requests import HTTPConnection
 
 from auth_middleware import Auth, AuthSettings
+from dev.better_auth.strategies import Strategy, StrategyServers, cookie_header
 from tests.better_auth.agreement.people import PASSWORD
-from tests.better_auth.agreement.servers import BetterAuths, Strategy, cookie_header
 
-PATIENCE_SECONDS = 60
+TIMEOUT_SECONDS = 60
 
 
 @dataclass(frozen=True)
 class Neighbour:
     """Better Auth by one strategy, and our settings beside it."""
 
-    servers: BetterAuths
+    servers: StrategyServers
     strategy: Strategy
     dsn: str
     secret: str | None
@@ -45,7 +45,7 @@ class Neighbour:
 
     def renewed(self, jar: dict[str, str]) -> dict[str, str]:
         """The same session with a snapshot of what the rows say now."""
-        return {**jar, **self.servers.renewed(self.strategy, cookie_header(*jar.items()))}
+        return {**jar, **self.servers.refreshed_cookies(self.strategy, cookie_header(*jar.items()))}
 
 
 class MeetNeighbour(Protocol):
@@ -60,9 +60,9 @@ def request(jar: dict[str, str]) -> HTTPConnection:
 
 async def until_the_cache_answers(auth: Auth[Any, Any], jar: dict[str, str]) -> None:
     """Keys of the jwks table are read beside the requests. The limit only ends a test that would never end."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     before = auth.counters["cookie_cache"]
     while auth.counters["cookie_cache"] == before:
-        assert time.monotonic() < deadline, f"the cache did not answer within {PATIENCE_SECONDS} s"
+        assert time.monotonic() < deadline, f"the cache did not answer within {TIMEOUT_SECONDS} s"
         await auth.identify(request(jar))
         await asyncio.sleep(0.02)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from dev.better_auth.strategies import TOKEN, Strategy, StrategyServers, cookie_header
 from dev.postgres import execute
-from tests.better_auth.agreement.servers import TOKEN, BetterAuths, Strategy, cookie_header
 
 PASSWORD = secrets.token_urlsafe(16)
 DAY = 24 * 3600
@@ -121,7 +121,7 @@ def profile(chance: random.Random) -> dict[str, Any]:
 class Town:
     """Signs people up and in at the Better Auth of one strategy."""
 
-    def __init__(self, servers: BetterAuths, dsn: str, strategy: Strategy, chance: random.Random) -> None:
+    def __init__(self, servers: StrategyServers, dsn: str, strategy: Strategy, chance: random.Random) -> None:
         self.servers = servers
         self._dsn = dsn
         self.strategy: Strategy = strategy
@@ -167,5 +167,5 @@ class Town:
 
     def _renewed(self, who: Person) -> Person:
         """The same session with a snapshot of what the rows say now."""
-        jar = self.servers.renewed(self.strategy, cookie_header(*who.jar.items()))
+        jar = self.servers.refreshed_cookies(self.strategy, cookie_header(*who.jar.items()))
         return who._replace(jar={**who.jar, **jar})

@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from urllib.parse import unquote
 
+from dev.better_auth.strategies import DATA, TOKEN, cookies_of
 from tests.better_auth.agreement.comparing import Answer, Case, differing
 from tests.better_auth.agreement.people import EXPIRES_IN, UPDATE_AGE
-from tests.better_auth.agreement.servers import DATA, TOKEN, cookies_of
 
 # 1e-07: JSON.stringify never writes it, Python does, and JSON.parse takes it.
 FOREIGN_NUMBER = re.compile(rb"\de[+-]0")
