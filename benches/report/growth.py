@@ -6,11 +6,12 @@ from benches.figures import CPU, P50, Competition, Figures, Growth, Spread
 from benches.report.markdown import mebibytes, microseconds, ratio, section, table
 
 TEXT = """Each size has a database of its own. At most {sampled:,} of its sessions, chosen at random, are looked up in
-turn, so their rows are in PostgreSQL's memory. For the cache, one process has an instance for each size, all with room
-for the largest, and calls `current_user` directly with a new Starlette connection each time. The caches were filled by
-lookups, {filled:,.0f} per second, {concurrent} concurrent. Python objects are cached for one in ten of `max_cached_sessions`.
-Beyond that, a hit among *all* sessions creates the two models again: nine in ten hits at the largest size. A hit among
-{sample:,} sessions finds them cached. Memory is measured before any Python objects are created."""
+turn, so their rows are in PostgreSQL's memory. For the cache, one process has an instance for each size, all with
+room for the largest, and calls `current_user` directly with a new Starlette connection each time. The caches were
+filled by lookups, {filled:,.0f} per second, {concurrent} concurrent. Python objects are cached for one in ten of
+`max_cached_sessions`. Beyond that, a hit among *all* sessions creates the two models again: nine in ten hits at the
+largest size. A hit among {sample:,} sessions finds them cached. Memory is measured before any Python objects are
+created."""
 
 
 def growth_section(figures: Figures) -> str:

@@ -21,23 +21,23 @@ rounds, with the lowest and the highest in parentheses. Where auth_middleware is
 section "Where we are slower" lists it.
 """
 
-LOOKUPS = """From a signed cookie to two models, through asyncio in one process, with a database query every time. What
-the bridge extracts from the request before it verifies anything is not counted."""
+LOOKUPS = """From a signed cookie to two models, through asyncio in one process, with a database query every time.
+What the bridge extracts from the request before it verifies anything is not counted."""
 
 REQUESTS = f"""`wrk` with one thread sends requests to one route under uvicorn (one worker, uvloop, httptools), each
-with the credential of the next of {USERS:,} users. Every contender is one process, started once; CPU is the CPU time of
-that process. The cache entries of `live` and of 60 seconds expire while the other contenders take their turn, which
-does not happen on a busy server, so each turn begins with a second that is not counted. Nearly all counted responses of these
-two therefore come from the cache. A busy server additionally looks up each user about once a minute. Users of the
-cookie cache send half a kilobyte more; the row "empty dependency, with session_data" shows what those bytes cost by
-themselves."""
+with the credential of the next of {USERS:,} users. Every contender is one process, started once; CPU is the CPU time
+of that process. The cache entries of `live` and of 60 seconds expire while the other contenders take their turn,
+which does not happen on a busy server, so each turn begins with a second that is not counted. Nearly all counted
+responses of these two therefore come from the cache. A busy server additionally looks up each user about once a
+minute. Users of the cookie cache send half a kilobyte more; the row "empty dependency, with session_data" shows what
+those bytes cost by themselves."""
 
 DELAYS = """The same as (a), with a proxy in front of PostgreSQL that adds half the delay in each direction. A
-connection through a proxy is not direct, so auth_middleware does not use named statements (`prepared_statements=auto`).
-An operator who knows that the proxy allows them can set `on`."""
+connection through a proxy is not direct, so auth_middleware does not use named statements
+(`prepared_statements=auto`). An operator who knows that the proxy allows them can set `on`."""
 
-STATEMENTS = """Measured in a cluster that counts statements, with a role for each contender, {sessions} sessions, and a
-new process for each load. Connections are the highest number that `pg_stat_activity` showed at one time."""
+STATEMENTS = """Measured in a cluster that counts statements, with a role for each contender, {sessions} sessions, and
+a new process for each load. Connections are the highest number that `pg_stat_activity` showed at one time."""
 
 FOOTPRINTS = """Cold start is the time in seconds from the start of the process to its first response to a signed-in
 user. Import time is measured in milliseconds in a process that has already imported FastAPI. Size on disk is the
