@@ -15,7 +15,7 @@ import pytest
 from psycopg import sql
 
 from dev.cookies import SECRET, new_token, signed
-from dev.pgbouncer import PgBouncer, follows_statements
+from dev.pgbouncer import PgBouncer, tracks_statements
 from dev.postgres import EmbeddedPostgres
 from dev.sessions import create_tables, sign_in
 from tests.support.processes import ApplicationProcess, Outcome
@@ -23,7 +23,7 @@ from tests.support.processes import ApplicationProcess, Outcome
 pytestmark = pytest.mark.needs("pgbouncer")
 
 # max_prepared_statements: an older PgBouncer, as Debian 12's, does not know the word and does as with 0.
-FOLLOWED = ["0", "200"] if follows_statements() else ["0"]
+FOLLOWED = ["0", "200"] if tracks_statements() else ["0"]
 FORGETS = {"server_reset_query": "DISCARD ALL", "server_reset_query_always": "1"}
 KEEPS = {"server_reset_query_always": "0"}
 
@@ -91,7 +91,7 @@ def make_pooler(postgres: EmbeddedPostgres) -> Generator[MakePooler]:
     with ExitStack() as stack:
 
         def make(followed: str = "0", **settings: str) -> PgBouncer:
-            if follows_statements():
+            if tracks_statements():
                 settings["max_prepared_statements"] = followed
             return stack.enter_context(PgBouncer(postgres, settings={"default_pool_size": "2", **settings}))
 
