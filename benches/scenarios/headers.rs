@@ -1,8 +1,8 @@
-//! What do the worst headers cost, beside a harmless one of the same size?
+//! The cost of the most expensive headers, compared with ordinary ones of the same size.
 //!
-//! `cargo bench --bench headers`: each shape fills 64 KiB, which is what common servers let through, and is
-//! decided by [`Authenticator::inspect`], the session token's cookie being good. The last column tells how much
-//! more it costs than a quarter of the size: 4 is linear, 16 would be quadratic.
+//! `cargo bench --bench headers` fills 64 KiB, the limit of common servers, with each shape, together with a valid
+//! session token, and measures [`Authenticator::inspect`]. The last column compares with a quarter of the size: 4 is
+//! linear, 16 would be quadratic.
 
 #[path = "../../dev/rust/better_auth_cookies.rs"]
 mod better_auth_cookies;
@@ -24,18 +24,18 @@ use better_auth_cookies::{DATA_COOKIE, Form, SECRET, TOKEN_COOKIE, header, sessi
 const SIZE: usize = 64 * 1024;
 const TOKEN: &str = "YpzT0Yk3nW5vXq7sR1uJ9aBc2dEf4gHi";
 const ROUNDS: usize = 15;
-const A_ROUND: Duration = Duration::from_millis(10);
+const ROUND: Duration = Duration::from_millis(10);
 
-/// A header of about this many bytes.
+/// Makes a header of about this many bytes.
 type Shape = fn(Form, usize, DateTime<Utc>) -> String;
 
-const OF_COOKIES: [(&str, Shape); 9] = [
+const COOKIE_SHAPES: [(&str, Shape); 9] = [
     ("only ;", |_, size, _| signed(&";".repeat(size))),
     ("only =", |_, size, _| signed(&"=".repeat(size))),
     ("only spaces", |_, size, _| signed(&" ".repeat(size))),
     ("only \"", |_, size, _| signed(&"\"".repeat(size))),
     ("only a=;", |_, size, _| signed(&"a=;".repeat(size / 3))),
-    ("no = at all", |_, size, _| signed(&"a;".repeat(size / 2))),
+    ("names without =", |_, size, _| signed(&"a;".repeat(size / 2))),
     ("many session tokens", |_, size, _| {
         let one = format!("{TOKEN_COOKIE}={}; ", session_token(TOKEN));
         one.repeat(size / one.len())
@@ -50,16 +50,16 @@ const OF_COOKIES: [(&str, Shape); 9] = [
     }),
 ];
 
-const OF_SESSION_DATA: [(&str, Shape); 12] = [
-    ("genuine", |form, size, now| header(form, TOKEN, &payload(json(size)), now)),
-    ("genuine, changed at its end", |form, size, now| {
+const SESSION_DATA_SHAPES: [(&str, Shape); 12] = [
+    ("valid", |form, size, now| header(form, TOKEN, &payload(json(size)), now)),
+    ("valid, with one character changed", |form, size, now| {
         let mut header = header(form, TOKEN, &payload(json(size)), now);
         header.replace_range(header.len() - 3..header.len() - 2, "_");
         header
     }),
     ("only %", |_, size, _| data(&"%".repeat(size))),
     ("only %41", |_, size, _| data(&"%41".repeat(size / 3))),
-    ("%41, and half an escape", |_, size, _| data(&("%41".repeat(size / 3) + "%"))),
+    ("%41, and a truncated escape", |_, size, _| data(&("%41".repeat(size / 3) + "%"))),
     ("only dots", |_, size, _| data(&".".repeat(size))),
     ("nested lists", |form, size, _| unsigned(form, &"[".repeat(json(size)))),
     ("a long number", |form, size, _| unsigned(form, &"1".repeat(json(size)))),
@@ -72,8 +72,8 @@ const OF_SESSION_DATA: [(&str, Shape); 12] = [
     }),
 ];
 
-/// Values of `Origin`.
-const OF_ORIGINS: [(&str, Shape); 4] = [
+/// Values of the `Origin` header.
+const ORIGIN_SHAPES: [(&str, Shape); 4] = [
     ("a long label", |_, size, _| format!("https://{}", "a".repeat(size))),
     ("many labels", |_, size, _| format!("https://{}a", "a.".repeat(size / 2))),
     ("punycode", |_, size, _| format!("https://xn--{}", "a9".repeat(size / 2))),
@@ -82,40 +82,41 @@ const OF_ORIGINS: [(&str, Shape); 4] = [
 
 fn main() -> Result<(), Error> {
     let now = Utc::now();
-    let readers = [reader(Form::Compact)?, reader(Form::Jwt)?, reader(Form::Jwe)?];
+    let authenticators =
+        [authenticator(Form::Compact)?, authenticator(Form::Jwt)?, authenticator(Form::Jwe)?];
     let cookie = |form: Form, text: &str| {
-        time(&readers[form as usize], Kind::SafeHttp, &[(b"cookie", text.as_bytes())], now)
+        time(&authenticators[form as usize], Kind::SafeHttp, &[(b"cookie", text.as_bytes())], now)
     };
-    let harmless = cookie(Form::Compact, &ordinary(SIZE));
-    println!("{:<44} {:>9} {:>11} {:>9}", "64 KiB of", "µs", "× harmless", "× 16 KiB");
-    let show = |name: &str, whole: Duration, quarter: Duration| {
-        let ratio = |other: Duration| whole.as_secs_f64() / other.as_secs_f64();
-        let micros = whole.as_secs_f64() * 1e6;
-        println!("{name:<44} {micros:>9.1} {:>11.2} {:>9.1}", ratio(harmless), ratio(quarter));
+    let ordinary_time = cookie(Form::Compact, &ordinary(SIZE));
+    println!("{:<44} {:>9} {:>11} {:>9}", "64 KiB of", "µs", "× ordinary", "× 16 KiB");
+    let show = |name: &str, full: Duration, quarter: Duration| {
+        let ratio = |other: Duration| full.as_secs_f64() / other.as_secs_f64();
+        let micros = full.as_secs_f64() * 1e6;
+        println!("{name:<44} {micros:>9.1} {:>11.2} {:>9.1}", ratio(ordinary_time), ratio(quarter));
     };
-    show("ordinary cookies (harmless)", harmless, cookie(Form::Compact, &ordinary(SIZE / 4)));
-    for (name, shape) in OF_COOKIES {
-        let of = |size| cookie(Form::Compact, &shape(Form::Compact, size, now));
-        show(name, of(SIZE), of(SIZE / 4));
+    show("ordinary cookies", ordinary_time, cookie(Form::Compact, &ordinary(SIZE / 4)));
+    for (name, shape) in COOKIE_SHAPES {
+        let measure = |size| cookie(Form::Compact, &shape(Form::Compact, size, now));
+        show(name, measure(SIZE), measure(SIZE / 4));
     }
     for form in Form::ALL {
-        for (name, shape) in OF_SESSION_DATA {
-            let of = |size| cookie(form, &shape(form, size, now));
-            show(&format!("session_data, {}: {name}", form.name()), of(SIZE), of(SIZE / 4));
+        for (name, shape) in SESSION_DATA_SHAPES {
+            let measure = |size| cookie(form, &shape(form, size, now));
+            show(&format!("session_data, {}: {name}", form.name()), measure(SIZE), measure(SIZE / 4));
         }
     }
-    for (name, shape) in OF_ORIGINS {
-        let of = |size| {
+    for (name, shape) in ORIGIN_SHAPES {
+        let measure = |size| {
             let (token, origin) = (signed(""), shape(Form::Compact, size, now));
             let headers = [(b"cookie".as_slice(), token.as_bytes()), (b"origin", origin.as_bytes())];
-            time(&readers[0], Kind::Handshake, &headers, now)
+            time(&authenticators[0], Kind::Handshake, &headers, now)
         };
-        show(&format!("Origin: {name}"), of(SIZE), of(SIZE / 4));
+        show(&format!("Origin: {name}"), measure(SIZE), measure(SIZE / 4));
     }
     Ok(())
 }
 
-fn reader(form: Form) -> Result<Authenticator, Error> {
+fn authenticator(form: Form) -> Result<Authenticator, Error> {
     let settings = Settings::check(RawSettings {
         database_url: Some("postgresql://nobody@localhost/none".into()),
         secret: Some(SECRET.into()),
@@ -130,13 +131,18 @@ fn reader(form: Form) -> Result<Authenticator, Error> {
     Ok(Authenticator::new(&settings, &PublicKeys::default()))
 }
 
-/// The median of several rounds.
-fn time(reader: &Authenticator, kind: Kind, headers: &[(&[u8], &[u8])], now: DateTime<Utc>) -> Duration {
+/// The median time of several rounds.
+fn time(
+    authenticator: &Authenticator,
+    kind: Kind,
+    headers: &[(&[u8], &[u8])],
+    now: DateTime<Utc>,
+) -> Duration {
     let round = || {
         let start = Instant::now();
         let mut times = 0;
-        while start.elapsed() < A_ROUND {
-            black_box(reader.inspect(Request::new(kind, black_box(headers).iter().copied()), now));
+        while start.elapsed() < ROUND {
+            black_box(authenticator.inspect(Request::new(kind, black_box(headers).iter().copied()), now));
             times += 1;
         }
         start.elapsed() / times
@@ -154,18 +160,18 @@ fn data(value: &str) -> String {
     signed(&format!("{DATA_COOKIE}={value}"))
 }
 
-/// How much JSON makes this much base64, and a little less.
+/// The length of JSON text that fits into this many bytes of base64.
 fn json(size: usize) -> usize {
     size * 7 / 10
 }
 
-/// What a browser with many sites' cookies for one host sends.
+/// The cookies of a browser that has many of them for one host.
 fn ordinary(size: usize) -> String {
     let one = |at| format!("_ga_{at}=GS1.1.1768478400.{at}.1.1768478401.60.0.0; theme=dark%20blue; ");
     signed(&(0..size / one(100).len()).map(one).collect::<String>())
 }
 
-/// A snapshot with a text of this length in it.
+/// The contents of a `session_data` cookie with a field of this length.
 fn payload(size: usize) -> String {
     let [past, future] = ["2026-01-15T12:00:00.123Z", "2999-01-15T12:00:00.123Z"];
     let biography = "Ada ".repeat(size / 4);
@@ -174,8 +180,8 @@ fn payload(size: usize) -> String {
     )
 }
 
-/// A cookie that nobody signed, with this JSON where it is read before the signature is checked: in the snapshot
-/// itself, or in a JWT's header.
+/// An unsigned cookie with this JSON in a part that is parsed before the signature is verified: in the session itself,
+/// or in a JWT's header.
 fn unsigned(form: Form, json: &str) -> String {
     let encode = |text: String| URL_SAFE_NO_PAD.encode(text);
     data(&match form {

@@ -1,6 +1,6 @@
-//! What does each step cost, from the headers to the verdict?
+//! The cost of each step of request inspection, from the headers to the verdict.
 //!
-//! `cargo bench --bench steps`: a browser's ordinary request, with cookies as Better Auth signs them.
+//! `cargo bench --bench steps` measures an ordinary browser request, with cookies signed as Better Auth signs them.
 
 #[path = "../../dev/rust/better_auth_cookies.rs"]
 mod better_auth_cookies;
@@ -43,37 +43,37 @@ fn main() -> Result<(), Error> {
     let settings = settings(None, None)?;
     let (names, keys) = (&settings.cookie_names, Keys::new(&settings.secrets.signing));
     let cookies = header(Form::Compact, TOKEN, &payload(), now);
-    let headers = of_a_browser(&cookies);
-    let shown = Credentials::read(headers.iter().copied(), names);
-    assert!(shown.session_cookie.is_some(), "the cookie is there");
+    let headers = browser_headers(&cookies);
+    let credentials = Credentials::read(headers.iter().copied(), names);
+    assert!(credentials.session_cookie.is_some(), "the request has a session cookie");
 
     criterion.bench_function("credentials", |run| {
         run.iter(|| Credentials::read(black_box(&headers).iter().copied(), names));
     });
-    let check = || origin::check(Kind::Handshake, black_box(&shown), &settings.trusted_origins, names);
-    assert!(check().is_ok(), "the page is ours");
+    let check = || origin::check(Kind::Handshake, black_box(&credentials), &settings.trusted_origins, names);
+    assert!(check().is_ok(), "the origin is trusted");
     criterion.bench_function("origin", |run| run.iter(check));
-    let verify = || keys.verify(&black_box(&shown).session_cookie?.decode()?);
-    assert!(verify().is_some(), "the signature is good");
+    let verify = || keys.verify(&black_box(&credentials).session_cookie?.decode()?);
+    assert!(verify().is_some(), "the signature is valid");
     criterion.bench_function("signature", |run| run.iter(verify));
     for form in Form::ALL {
         read_cookie_cache(&mut criterion, form, &keys, now)?;
     }
 
-    let asking = Authenticator::new(&settings, &PublicKeys::default());
-    inspect(&mut criterion, "inspect_to_token", &asking, &headers, now, |verdict| {
+    let always = Authenticator::new(&settings, &PublicKeys::default());
+    inspect(&mut criterion, "inspect_to_token", &always, &headers, now, |verdict| {
         matches!(verdict, Verdict::Lookup(_))
     });
-    let remembering = Authenticator::new(&self::settings(Some("60"), None)?, &PublicKeys::default());
-    inspect(&mut criterion, "inspect_to_known_token", &remembering, &headers, now, |verdict| {
+    let live = Authenticator::new(&self::settings(Some("60"), None)?, &PublicKeys::default());
+    inspect(&mut criterion, "inspect_to_seen_token", &live, &headers, now, |verdict| {
         matches!(verdict, Verdict::Lookup(_))
     });
     for form in Form::ALL {
         let cookies = header(form, TOKEN, &payload(), now);
-        let believing =
+        let cached =
             Authenticator::new(&self::settings(Some("cookie_cache"), Some(form))?, &PublicKeys::default());
         let name = format!("inspect_to_user_{}", form.name());
-        inspect(&mut criterion, &name, &believing, &of_a_browser(&cookies), now, |verdict| {
+        inspect(&mut criterion, &name, &cached, &browser_headers(&cookies), now, |verdict| {
             matches!(verdict, Verdict::Known(_))
         });
     }
@@ -81,15 +81,15 @@ fn main() -> Result<(), Error> {
     inspect(
         &mut criterion,
         "inspect_forged",
-        &asking,
-        &of_a_browser(&forged),
+        &always,
+        &browser_headers(&forged),
         now,
         |verdict| matches!(verdict, Verdict::Refused(refusal) if refusal.reason == Reason::BadSignature),
     );
     Ok(())
 }
 
-/// From the `session_data` cookie to whom it names.
+/// Measures reading the identity from the `session_data` cookie.
 fn read_cookie_cache(
     criterion: &mut Criterion,
     form: Form,
@@ -98,29 +98,29 @@ fn read_cookie_cache(
 ) -> Result<(), Error> {
     let settings = settings(Some("cookie_cache"), Some(form))?;
     let cookies = header(form, TOKEN, &payload(), now);
-    let headers = of_a_browser(&cookies);
-    let shown = Credentials::read(headers.iter().copied(), &settings.cookie_names);
-    let token = shown.session_cookie.and_then(|cookie| keys.verify(&cookie.decode()?));
-    let chosen = settings.freshness.cookie_cache();
-    // A new one has read nothing yet.
-    let new = || chosen.map(|chosen| CookieCache::new(chosen, &settings, &PublicKeys::default()));
+    let headers = browser_headers(&cookies);
+    let credentials = Credentials::read(headers.iter().copied(), &settings.cookie_names);
+    let token = credentials.session_cookie.and_then(|cookie| keys.verify(&cookie.decode()?));
+    let options = settings.freshness.cookie_cache();
+    // A new cache has not seen any cookie.
+    let new = || options.map(|options| CookieCache::new(options, &settings, &PublicKeys::default()));
     let read = |cache: &Option<CookieCache>| {
-        cache.as_ref()?.read(&black_box(&shown).session_data.decode()?, token.as_ref()?, now)
+        cache.as_ref()?.read(&black_box(&credentials).session_data.decode()?, token.as_ref()?, now)
     };
     let cache = new();
     let known = read(&cache);
-    assert!(known.is_some(), "the snapshot is good");
+    assert!(known.is_some(), "the cookie is valid");
     criterion.bench_function(&format!("cookie_cache_{}", form.name()), |run| {
         run.iter_batched_ref(new, |cache| read(cache), BatchSize::SmallInput);
     });
     if form == Form::Compact {
-        criterion.bench_function("cookie_cache_again", |run| run.iter(|| read(&cache)));
+        criterion.bench_function("cookie_cache_seen", |run| run.iter(|| read(&cache)));
         read_live_cache(criterion, token.as_ref(), known)?;
     }
     Ok(())
 }
 
-/// One answer among many, found; the clocks are read as for a request.
+/// Measures a hit in a live cache with many entries, including the clock reads of a request.
 fn read_live_cache(
     criterion: &mut Criterion,
     token: Option<&SessionToken>,
@@ -130,22 +130,22 @@ fn read_live_cache(
     let cache = settings.freshness.live_cache().map(LiveCache::new);
     if let (Some(cache), Some(token), Some(identity)) = (&cache, token, known) {
         let keys = Keys::new(&settings.secrets.signing);
-        let keep = |token: &SessionToken| {
-            let answer = LookupResult::Found(identity.clone());
-            cache.keep(cache.sent(Moment::now().uptime), slice::from_ref(token), &[answer]);
+        let insert = |token: &SessionToken| {
+            let result = LookupResult::Found(identity.clone());
+            cache.keep(cache.sent(Moment::now().uptime), slice::from_ref(token), &[result]);
         };
         (0..SESSIONS)
             .filter_map(|at| keys.verify(&session_token(&format!("{at:032}"))))
-            .for_each(|other| keep(&other));
-        keep(token);
+            .for_each(|other| insert(&other));
+        insert(token);
     }
     let get = || cache.as_ref()?.get(black_box(token)?, Moment::now());
-    assert!(get().is_some(), "the answer is kept");
+    assert!(get().is_some(), "the session is cached");
     criterion.bench_function("live_cache", |run| run.iter(get));
     Ok(())
 }
 
-/// The whole way, which must end as expected.
+/// Measures a complete inspection, and checks its verdict.
 fn inspect(
     criterion: &mut Criterion,
     name: &str,
@@ -158,7 +158,7 @@ fn inspect(
         let request = Request::new(Kind::SafeHttp, black_box(headers).iter().copied());
         authenticator.inspect(request, now)
     };
-    assert!(is_expected(&inspect()), "{name}: the wrong verdict");
+    assert!(is_expected(&inspect()), "{name}: unexpected verdict");
     criterion.bench_function(name, |run| run.iter(inspect));
 }
 
@@ -174,8 +174,8 @@ fn settings(freshness: Option<&str>, form: Option<Form>) -> Result<Settings, Err
     })
 }
 
-/// As Chromium sends them; the cookies of Better Auth stand among others.
-fn of_a_browser(cookies: &str) -> Headers<'_> {
+/// The headers that Chromium sends.
+fn browser_headers(cookies: &str) -> Headers<'_> {
     let pairs: [(&str, &str); 13] = [
         ("host", "api.example.com"),
         ("connection", "keep-alive"),
@@ -194,7 +194,7 @@ fn of_a_browser(cookies: &str) -> Headers<'_> {
     pairs.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect()
 }
 
-/// Of one user: what Better Auth's cookie cache holds when nothing was added to its tables.
+/// The contents of Better Auth's cookie cache for one user, without additional fields.
 fn payload() -> String {
     let [past, future] = ["2026-01-15T12:00:00.123Z", "2999-01-15T12:00:00.123Z"];
     format!(

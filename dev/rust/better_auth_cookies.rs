@@ -1,5 +1,7 @@
-//! Writes cookies as better-auth 1.7.25 does: its `cookies/index.mjs`, `cookies/session-store.mjs`
-//! and `crypto/jwt.mjs`, and `jose`'s compact forms. The crate itself only reads.
+//! Writes cookies like better-auth 1.7.25, for tests and benchmarks. The crate itself only reads cookies.
+//!
+//! The sources are its `cookies/index.mjs`, `cookies/session-store.mjs` and `crypto/jwt.mjs`, and `jose`'s compact
+//! serializations.
 
 use aes::Aes256;
 use base64::Engine as _;
@@ -37,7 +39,7 @@ impl Form {
     }
 }
 
-/// The Cookie header of a browser that holds these, and no others.
+/// The Cookie header of a browser with these cookies only.
 pub(crate) fn header(form: Form, token: &str, payload: &str, now: DateTime<Utc>) -> String {
     let mut pairs = vec![(TOKEN_COOKIE.to_owned(), encode_uri_component(&session_token(token)))];
     pairs.extend(chunks(&session_data(form, payload, now)));
@@ -48,7 +50,7 @@ pub(crate) fn join(pairs: &[(String, String)]) -> String {
     pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
 }
 
-/// `setSignedCookie`, not yet percent-encoded.
+/// `setSignedCookie`, before percent-encoding.
 pub(crate) fn session_token(token: &str) -> String {
     format!("{token}.{}", STANDARD.encode(hmac_sha256(token.as_bytes())))
 }
@@ -90,17 +92,17 @@ fn encrypt(claims: &str) -> String {
     let mut key = [0; 64];
     let derived = Hkdf::<Sha256>::new(Some(b"better-auth-session"), SECRET.as_bytes())
         .expand(b"BetterAuth.js Generated Encryption Key", &mut key);
-    assert!(derived.is_ok(), "64 bytes are no more than HKDF gives");
+    assert!(derived.is_ok(), "HKDF can produce 64 bytes");
     let jwk = format!(r#"{{"k":"{}","kty":"oct"}}"#, URL_SAFE_NO_PAD.encode(key));
     let id = URL_SAFE_NO_PAD.encode(Sha256::digest(jwk));
     let protected = URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"dir","enc":"A256CBC-HS512","kid":"{id}"}}"#));
-    // Random there; from the text here, so that a failure can be seen again.
+    // Random in Better Auth; derived from the text here, so that failures are reproducible.
     let iv = &Sha256::digest(claims)[..16];
     let mut ciphertext = claims.as_bytes().to_vec();
     ciphertext.resize((claims.len() / 16 + 1) * 16, 0);
     let encrypted = cbc::Encryptor::<Aes256>::new_from_slices(&key[32..], iv)
         .map(|cipher| cipher.encrypt_padded::<Pkcs7>(&mut ciphertext, claims.len()).map(drop));
-    assert!(matches!(encrypted, Ok(Ok(()))), "the key, the iv and the buffer have their sizes");
+    assert!(matches!(encrypted, Ok(Ok(()))), "the key, the IV and the buffer have the right sizes");
     let mac = hmac::<Hmac<Sha512>>(&key[..32]).chain_update(&protected).chain_update(iv);
     let bits = (protected.len() as u64 * 8).to_be_bytes();
     let tag = mac.chain_update(&ciphertext).chain_update(bits).finalize().into_bytes();
@@ -108,7 +110,7 @@ fn encrypt(claims: &str) -> String {
     format!("{protected}..{}.{}.{}", encode(iv), encode(&ciphertext), encode(&tag[..32]))
 }
 
-/// `chunkCookie`: one cookie, or several where it would be longer than browsers keep.
+/// `chunkCookie`: one cookie, or several if it would exceed the size limit of browsers.
 pub(crate) fn chunks(value: &str) -> Vec<(String, String)> {
     let alone = format!("{DATA_COOKIE}.99=; Max-Age={MAX_AGE}; Path=/; HttpOnly; SameSite=Lax");
     let size = 4050 - alone.len();
@@ -134,6 +136,6 @@ fn hmac_sha256(text: &[u8]) -> Vec<u8> {
 fn hmac<M: hmac::Mac + hmac::KeyInit>(key: &[u8]) -> M {
     match <M as hmac::KeyInit>::new_from_slice(key) {
         Ok(mac) => mac,
-        Err(_) => unreachable!("an HMAC takes keys of every length"),
+        Err(_) => unreachable!("HMAC accepts keys of any length"),
     }
 }
