@@ -1,4 +1,4 @@
-"""Through a transaction pooler LISTEN succeeds and hears nothing; look-ups may go through one all the same."""
+"""The live cache and PgBouncer: LISTEN does not work through a transaction pooler, but lookups do."""
 
 import asyncio
 from collections.abc import Generator
@@ -20,7 +20,7 @@ def pooler(postgres: EmbeddedPostgres) -> Generator[PgBouncer]:
         yield pooler
 
 
-async def test_a_listener_that_hears_nothing_is_told_of_once_and_the_store_is_asked(
+async def test_a_listener_behind_a_transaction_pooler_is_logged_once_and_the_store_is_queried(
     database: Database, pooler: PgBouncer, make_live: MakeLive, caplog: pytest.LogCaptureFixture
 ) -> None:
     await migrate_live(database.dsn)
@@ -34,7 +34,7 @@ async def test_a_listener_that_hears_nothing_is_told_of_once_and_the_store_is_as
     assert await live.user_id(who) is None
 
 
-async def test_a_listener_that_hears_nothing_leaves_no_more_behind_at_each_attempt(
+async def test_reconnecting_through_a_transaction_pooler_does_not_accumulate_channels(
     postgres: EmbeddedPostgres, database: Database, make_live: MakeLive
 ) -> None:
     await migrate_live(database.dsn)
@@ -49,7 +49,7 @@ async def test_a_listener_that_hears_nothing_leaves_no_more_behind_at_each_attem
             while proxy.statements < count:
                 assert await live.user_id(who) == who.user_id
                 await asyncio.sleep(0.01)
-            # What listens is the pooler's connection, and it outlives ours.
+            # The pooler's server connection listens, and it stays open when ours closes.
             return Database(pooler.dsn(database.name)).fetch("SELECT pg_listening_channels()")
 
         first = await after_attempts(1)
@@ -58,7 +58,7 @@ async def test_a_listener_that_hears_nothing_leaves_no_more_behind_at_each_attem
         await live.auth.close()
 
 
-async def test_look_ups_through_a_pooler_are_kept_where_the_listener_has_a_way_of_its_own(
+async def test_lookups_through_a_pooler_are_cached_if_the_listener_connects_directly(
     database: Database, pooler: PgBouncer, make_live: MakeLive, caplog: pytest.LogCaptureFixture
 ) -> None:
     await migrate_live(database.dsn)
@@ -72,7 +72,7 @@ async def test_look_ups_through_a_pooler_are_kept_where_the_listener_has_a_way_o
     assert cache_warnings(caplog) == []
 
 
-async def test_a_session_pooler_is_as_good_as_none(
+async def test_the_listener_works_through_a_session_pooler(
     postgres: EmbeddedPostgres, database: Database, make_live: MakeLive
 ) -> None:
     await migrate_live(database.dsn)
