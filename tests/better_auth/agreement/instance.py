@@ -1,4 +1,4 @@
-"""A Better Auth server with a cookie cache, and our settings beside it."""
+"""A Better Auth server with a cookie cache, and matching settings for us."""
 
 import asyncio
 import secrets
@@ -10,14 +10,14 @@ from starlette.requests import HTTPConnection
 
 from auth_middleware import Auth, AuthSettings
 from dev.better_auth.strategies import Strategy, StrategyServers, cookie_header
-from tests.better_auth.agreement.people import PASSWORD
+from tests.better_auth.agreement.users import PASSWORD
 
 TIMEOUT_SECONDS = 60
 
 
 @dataclass(frozen=True)
-class Neighbour:
-    """Better Auth by one strategy, and our settings beside it."""
+class BetterAuth:
+    """Better Auth with one strategy of the cookie cache."""
 
     servers: StrategyServers
     strategy: Strategy
@@ -25,12 +25,12 @@ class Neighbour:
     secret: str | None
 
     def settings(self, **given: Any) -> AuthSettings:
-        """Ours, with the cookie cache; keywords override."""
-        usual: dict[str, Any] = {"database_url": self.dsn, "secret": self.secret, "base_url": self.servers.url}
-        return AuthSettings(**{**usual, "freshness": "cookie_cache", "cache_strategy": self.strategy, **given})
+        """Settings for us, with the cookie cache. Keyword arguments override them."""
+        defaults: dict[str, Any] = {"database_url": self.dsn, "secret": self.secret, "base_url": self.servers.url}
+        return AuthSettings(**{**defaults, "freshness": "cookie_cache", "cache_strategy": self.strategy, **given})
 
     def sign_up(self, **fields: object) -> dict[str, str]:
-        """What a newcomer's browser has then."""
+        """Signs up a new user and returns the browser's cookies."""
         email = f"ada-{secrets.token_hex(4)}@example.com"
         body = {"email": email, "password": PASSWORD, "name": "Ada Lovelace", **fields}
         return self.servers.post(self.strategy, "/sign-up/email", body)
@@ -38,31 +38,34 @@ class Neighbour:
     def sign_out(self, jar: dict[str, str]) -> None:
         self.servers.post(self.strategy, "/sign-out", {}, jar)
 
-    def names(self, jar: dict[str, str]) -> str | None:
-        """Whom Better Auth's own get-session names: an address."""
+    def email_of(self, jar: dict[str, str]) -> str | None:
+        """The email of the user that Better Auth's get-session returns."""
         reply = self.servers.get_session(self.strategy, [cookie_header(*jar.items())], "")
         return reply.body["user"]["email"] if reply.body else None
 
-    def renewed(self, jar: dict[str, str]) -> dict[str, str]:
-        """The same session with a snapshot of what the rows say now."""
+    def refreshed(self, jar: dict[str, str]) -> dict[str, str]:
+        """The same session with session_data from the current rows."""
         return {**jar, **self.servers.refreshed_cookies(self.strategy, cookie_header(*jar.items()))}
 
 
-class MeetNeighbour(Protocol):
-    def __call__(self, strategy: Strategy, /, *, dsn: str | None = None, **options: Any) -> Neighbour: ...
+class StartBetterAuth(Protocol):
+    def __call__(self, strategy: Strategy, /, *, dsn: str | None = None, **options: Any) -> BetterAuth: ...
 
 
 def request(jar: dict[str, str]) -> HTTPConnection:
-    """A page's request with these cookies."""
+    """A request with these cookies."""
     headers = [(b"cookie", cookie_header(*jar.items()))] if jar else []
     return HTTPConnection({"type": "http", "method": "GET", "headers": headers})
 
 
-async def until_the_cache_answers(auth: Auth[Any, Any], jar: dict[str, str]) -> None:
-    """Keys of the jwks table are read beside the requests. The limit only ends a test that would never end."""
+async def until_the_cache_is_used(auth: Auth[Any, Any], jar: dict[str, str]) -> None:
+    """Sends requests until the cookie cache is used: the keys of the jwks table are read in the background.
+
+    The timeout only ends a test that would hang.
+    """
     deadline = time.monotonic() + TIMEOUT_SECONDS
     before = auth.counters["cookie_cache"]
     while auth.counters["cookie_cache"] == before:
-        assert time.monotonic() < deadline, f"the cache did not answer within {TIMEOUT_SECONDS} s"
+        assert time.monotonic() < deadline, f"the cookie cache was not used within {TIMEOUT_SECONDS} s"
         await auth.identify(request(jar))
         await asyncio.sleep(0.02)

@@ -1,4 +1,4 @@
-"""One question to both, and the answers in one form."""
+"""Sends one request to Better Auth or to us, and returns the result in a common form."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -9,10 +9,10 @@ from starlette.requests import HTTPConnection
 
 from auth_middleware import Auth, AuthError, AuthSession, AuthUser, Identity
 from dev.better_auth.strategies import Strategy, StrategyServers
-from tests.better_auth.agreement.people import Person
+from tests.better_auth.agreement.users import UserSession
 
-# Field by field as `user.email`, absent and null alike; None is nobody, a text is an error.
-Answer: TypeAlias = Mapping[str, Any] | str | None
+# Values by field, such as `user.email`; null fields are left out. None is no session, a str is an error.
+Result: TypeAlias = Mapping[str, Any] | str | None
 
 
 class Member(AuthUser):
@@ -29,22 +29,22 @@ class MemberSession(AuthSession):
 
 
 class Case(NamedTuple):
-    """A question: to Better Auth of `version` by `strategy`, about these Cookie headers."""
+    """A request with these Cookie headers, to Better Auth of `version` with `strategy`."""
 
     version: tuple[int, ...]
     strategy: Strategy
-    asks_store: bool
-    who: Person
+    skips_cache: bool
+    session: UserSession
     mutation: str
     headers: tuple[bytes, ...]
 
     def __str__(self) -> str:
-        way = "store" if self.asks_store else "cache"
-        return f"{'.'.join(map(str, self.version))} {self.strategy} ({way}): {self.who.label}: {self.mutation}"
+        source = "store" if self.skips_cache else "cache"
+        return f"{'.'.join(map(str, self.version))} {self.strategy} ({source}): {self.session.label}: {self.mutation}"
 
 
-async def ours(auth: Auth[MemberSession, Member], headers: Sequence[bytes]) -> Answer:
-    """What we say."""
+async def ours(auth: Auth[MemberSession, Member], headers: Sequence[bytes]) -> Result:
+    """Our result."""
     scope = {"type": "http", "method": "GET", "headers": [(b"cookie", value) for value in headers]}
     try:
         outcome = await auth.identify(HTTPConnection(scope))
@@ -52,12 +52,12 @@ async def ours(auth: Auth[MemberSession, Member], headers: Sequence[bytes]) -> A
         return f"{type(error).__name__}: {error}"
     if not isinstance(outcome, Identity):
         return None
-    # A token is in no dump.
+    # `model_dump` leaves out the token.
     return _flat("session", outcome.session) | {"session.token": outcome.session.token} | _flat("user", outcome.user)
 
 
-def theirs(servers: StrategyServers, strategy: Strategy, headers: Sequence[bytes], query: str = "") -> Answer:
-    """What Better Auth says."""
+def theirs(servers: StrategyServers, strategy: Strategy, headers: Sequence[bytes], query: str = "") -> Result:
+    """Better Auth's result."""
     reply = servers.get_session(strategy, headers, query)
     if reply.status != 200:
         return f"status {reply.status}"
@@ -87,8 +87,8 @@ def _plain(value: object) -> object:
     return value
 
 
-def differing(one: Answer, other: Answer) -> set[str]:
-    """The fields in which two answers differ; "." where one names nobody."""
+def differences(one: Result, other: Result) -> set[str]:
+    """The fields in which two results differ; "." if one of them is no session or an error."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         return {field for field in one.keys() | other.keys() if one.get(field) != other.get(field)}
     return set() if one == other else {"."}
