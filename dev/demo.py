@@ -1,7 +1,8 @@
-"""make demo: PostgreSQL, migrations, a real Better Auth server, a FastAPI application, a page, and a visitor's story.
+"""make demo: runs PostgreSQL, the migrations, Better Auth, the FastAPI application and the page, and then visits them.
 
-With DATABASE_URL set, that database is used, in a schema that is made here and dropped at the end.
-On a terminal everything stays up on the plan's ports until Ctrl-C; else, on free ones, the exit status is the story's.
+If DATABASE_URL is set, the demo uses that database, in a new schema that it drops at the end.
+On a terminal, everything uses the example's ports and keeps running until Ctrl-C. Otherwise it uses free ports, and the
+exit status is that of the visit (story.py).
 """
 
 import os
@@ -24,23 +25,23 @@ from dev import node, stack
 from dev.postgres import EmbeddedPostgres, execute
 from dev.processes import ChildProcess, ProcessFailed, free_port, is_free
 
-# Who wants which port, by the plan.
+# The ports in the example's documentation.
 PORTS = {"auth-service": 9404, "backend": 9403, "frontend": 5175}
 
 
 class DemoError(Exception):
-    """Something the person at the terminal can mend; the message says what."""
+    """A problem that the user can fix. The message says how."""
 
 
 class Database(NamedTuple):
     dsn: str
-    schema: str  # where the tables are
-    scoped_dsn: str  # sees only that schema
+    schema: str  # of the tables
+    scoped_dsn: str  # with that schema as its search path
 
 
 def main() -> int:
     on_terminal = sys.stdout.isatty()
-    # Like Ctrl-C, so that a plain `kill` and a closed terminal take everything down as well.
+    # So that `kill` and closing the terminal stop everything too, like Ctrl-C.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda received, _frame: sys.exit(128 + received))
     try:
@@ -54,7 +55,7 @@ def main() -> int:
 
 
 def run(down: ExitStack, *, on_terminal: bool) -> int:
-    ports = {name: planned_port(port, name) if on_terminal else free_port() for name, port in PORTS.items()}
+    ports = {name: documented_port(port, name) if on_terminal else free_port() for name, port in PORTS.items()}
     auth_url, api_url, page_url = (f"http://localhost:{port}" for port in ports.values())
 
     database = down.enter_context(database_of_environment())
@@ -66,7 +67,7 @@ def run(down: ExitStack, *, on_terminal: bool) -> int:
         "FRONTEND_URL": page_url,
     }
 
-    say("builds the auth-service and the frontend; the first time it downloads what they need")
+    say("building the auth-service and the frontend; the first run downloads their dependencies")
     node.install(stack.AUTH_SERVICE)
     for_auth = {**shared, "DATABASE_URL": database.scoped_dsn}
     auth_service = stack.auth_service(ports["auth-service"], for_auth, log=sys.stderr)
@@ -85,7 +86,7 @@ def run(down: ExitStack, *, on_terminal: bool) -> int:
     story = subprocess.run([sys.executable, stack.STORY, auth_url, api_url, page_url], check=False)
     if story.returncode or not on_terminal:
         return story.returncode
-    say(f"{auth_url} is Better Auth, {api_url}/docs the Python API. Ctrl-C ends everything.")
+    say(f"Better Auth: {auth_url}   Python API: {api_url}/docs   Press Ctrl-C to stop.")
     say(f"open {page_url}")
     with suppress(KeyboardInterrupt):
         stay_up(children)
@@ -96,7 +97,7 @@ def stay_up(children: Sequence[ChildProcess]) -> NoReturn:
     while True:
         for child in children:
             if child.has_exited():
-                raise DemoError(f"{child.name} has ended; its last output:\n{child.last_output()}")
+                raise DemoError(f"{child.name} exited; its last output:\n{child.last_output()}")
         time.sleep(0.2)
 
 
@@ -106,18 +107,18 @@ def database_of_environment() -> Generator[Database, None, None]:
     if not dsn:
         with EmbeddedPostgres() as postgres:
             dsn = postgres.create_database("demo")
-            say(f"PostgreSQL 18 listens on 127.0.0.1:{postgres.port}")
+            say(f"PostgreSQL 18 is listening on 127.0.0.1:{postgres.port}")
             yield Database(dsn, "public", dsn)
         return
-    # Checked here, because a driver's error about a URL that it cannot read quotes the password in it.
+    # Checked here, because drivers quote an invalid URL, with its password, in their error messages.
     if not dsn.startswith(("postgres://", "postgresql://")):
-        raise DemoError("DATABASE_URL: the demo needs a plain postgresql:// URL")
+        raise DemoError("Set DATABASE_URL to a postgresql:// URL, or unset it")
     schema = f"auth_middleware_demo_{secrets.token_hex(4)}"
     try:
         execute(dsn, sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
     except psycopg.Error as problem:
         raise DemoError(f"DATABASE_URL: {problem}") from None
-    say(f"uses the database of DATABASE_URL, in the schema {schema}, dropped at the end")
+    say(f"using the database of DATABASE_URL, in the schema {schema}, which is dropped at the end")
     try:
         yield Database(dsn, schema, with_search_path(dsn, schema))
     finally:
@@ -128,13 +129,13 @@ def with_search_path(dsn: str, schema: str) -> str:
     parts = urlsplit(dsn)
     query = dict(parse_qsl(parts.query))
     query["options"] = f"{query.get('options', '')} -c search_path={schema}".strip()
-    # %20, not +: libpq does not read a plus as a space.
+    # %20, not +: libpq does not decode a plus as a space.
     return urlunsplit(parts._replace(query=urlencode(query, quote_via=quote)))
 
 
-def planned_port(port: int, what: str) -> int:
+def documented_port(port: int, what: str) -> int:
     if not is_free(port):
-        raise DemoError(f"port {port}, wanted for the {what}, is taken: end the program that listens there")
+        raise DemoError(f"port {port} for the {what} is in use: stop the program that listens on it")
     return port
 
 

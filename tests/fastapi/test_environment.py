@@ -7,9 +7,9 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from auth_middleware import Auth, AuthSettings, ConfigurationError, get_auth
-from tests.support.cookies import SECRET, SECURE_COOKIE_NAME, new_token, signed
+from dev.cookies import SECRET, SECURE_COOKIE_NAME, new_token, signed
 from tests.support.databases import Database
-from tests.support.instances import nowhere
+from tests.support.instances import unreachable_dsn
 
 VARIABLES = {
     "DATABASE_URL": ("database_url", "postgresql://app@host/app"),
@@ -165,7 +165,7 @@ def test_settings_are_frozen() -> None:
 
 
 def test_the_base_url_is_needed_only_to_know_the_cookies_name() -> None:
-    required = {"database_url": nowhere(), "secret": SECRET}
+    required = {"database_url": unreachable_dsn(), "secret": SECRET}
     with pytest.raises(ConfigurationError, match="BETTER_AUTH_URL"):
         Auth(AuthSettings(**required))
     assert Auth(AuthSettings(**required, secure_cookies=True)).cookie_name == SECURE_COOKIE_NAME

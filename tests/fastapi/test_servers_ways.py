@@ -12,9 +12,9 @@ from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket
 
 from auth_middleware import Auth, OriginRefused, StoreUnavailable
-from tests.support.cookies import COOKIE_NAME, new_token, signed
+from dev.cookies import COOKIE_NAME, new_token, signed
 from tests.support.databases import Database
-from tests.support.instances import MakeAuth, nowhere
+from tests.support.instances import MakeAuth, unreachable_dsn
 
 
 def scope_of(database: Database, kind: str, **more: Any) -> dict[str, Any]:
@@ -68,7 +68,7 @@ async def test_a_scope_copied_for_another_method_does_not_share_the_answer(
 async def test_what_is_wrong_at_first_use_is_a_503_from_a_cache_too(make_auth: MakeAuth, tmp_path: Path) -> None:
     root = tmp_path / "root.crt"
     shutil.copy(certifi.where(), root)
-    dsn = f"{nowhere()}?sslmode=verify-full&sslrootcert={root}"
+    dsn = f"{unreachable_dsn()}?sslmode=verify-full&sslrootcert={root}"
     for freshness in ("always", "3600", "live"):
         auth = make_auth(database_url=dsn, freshness=freshness)
         root.rename(tmp_path / "away.crt")
@@ -97,7 +97,7 @@ async def test_a_sign_out_is_seen_in_a_websockets_loop(make_auth: MakeAuth, data
 
 
 async def test_a_value_that_is_no_utf8_is_nobodys(make_auth: MakeAuth) -> None:
-    auth = make_auth(database_url=nowhere())
+    auth = make_auth(database_url=unreachable_dsn())
     assert await auth.validate_session("\ud800.x") is None
 
 

@@ -213,7 +213,7 @@ def test_somebody_elses_table_of_the_same_name_is_not_taken_for_better_auths(
 
 
 @pytest.mark.parametrize("table", BETTER_AUTH)
-def test_tables_refuses_beside_BETTER_AUTHS_OWN_camel_case_tables(
+def test_tables_refuses_beside_better_auths_own_camel_case_tables(
     migrate: Callable[..., Ran], dsn: str, table: str
 ) -> None:
     execute(dsn, CAMEL_CASE[table])

@@ -8,8 +8,8 @@ from fastapi import Depends, FastAPI
 from fastapi.testclient import TestClient
 
 from auth_middleware import Auth, ConfigurationError, StoreUnavailable, get_auth, get_current_user
+from dev.cookies import cookie, new_token, signed
 from tests.postgres.conftest import MakeAuthFor, Role
-from tests.support.cookies import cookie, new_token, signed
 from tests.support.databases import Database
 from tests.support.instances import nowhere
 

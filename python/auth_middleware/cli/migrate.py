@@ -133,7 +133,8 @@ async def _print_state(migrations: Migrations) -> None:
         print(f"{state:<44}{purpose}")
     if recorded is None:
         print(
-            "our role may not read auth_middleware_migration, which says what was applied: GRANT SELECT ON it TO the role"
+            "this role may not read auth_middleware_migration, where applied migrations are recorded: "
+            "GRANT SELECT ON auth_middleware_migration to it"
         )
     if LIVE in applied and problem:
         print(f"{'':<12}but not in force: {problem}")
