@@ -29,7 +29,7 @@ use crate::live_cache::{CachingStore, LiveCache};
 use crate::lookup::{Gathered, Lookup, Waiter};
 use crate::process;
 use crate::refusal::Refusal;
-use crate::settings::{Freshness, Settings, Strategy};
+use crate::settings::Settings;
 use crate::signature::SessionToken;
 use crate::store::{AnyStore, LookupResult, Source};
 
@@ -88,16 +88,6 @@ impl Engine {
     #[must_use]
     pub fn counters(&self) -> &Arc<Counters> {
         &self.counters
-    }
-
-    /// The name of the cache that may identify a request, if there is one.
-    #[must_use]
-    pub fn cache(&self) -> Option<&'static str> {
-        match self.settings.freshness {
-            Freshness::Always => None,
-            Freshness::CookieCache(_) => Some("cookie_cache"),
-            Freshness::LiveCache(_) => Some("live_cache"),
-        }
     }
 
     /// Decides from the headers and the caches as far as possible.
@@ -203,7 +193,8 @@ impl Engine {
 
     /// What decides about headers. Opens what that needs.
     fn inspector(&self) -> Result<(Arc<Authenticator>, Option<Arc<LiveCache>>), Error> {
-        let needs_open = self.settings.freshness.live_cache().is_some() || uses_public_keys(&self.settings);
+        let needs_open =
+            self.settings.freshness.live_cache().is_some() || self.settings.freshness.uses_public_keys();
         if !needs_open {
             return Ok((self.authenticator(), None));
         }
@@ -273,10 +264,6 @@ fn recall(verdict: Verdict, cache: Option<&LiveCache>, now: Moment) -> Verdict {
     }
 }
 
-fn uses_public_keys(settings: &Settings) -> bool {
-    settings.freshness.cookie_cache().is_some_and(|cache| cache.strategy == Strategy::Jwks)
-}
-
 /// Connections, caches and tasks.
 struct Open {
     store: AnyStore,
@@ -299,7 +286,7 @@ impl Open {
         let shared = Arc::new(store.clone());
         let mut tasks = Vec::new();
         let mut spawn = |task: Task| tasks.push(AbortOnDropHandle::new(runtime.spawn(task)));
-        if uses_public_keys(settings) {
+        if settings.freshness.uses_public_keys() {
             spawn(Box::pin(keys.clone().keep(Arc::clone(&shared))));
         }
         let live_cache = settings.freshness.live_cache().map(|chosen| {

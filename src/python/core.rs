@@ -142,7 +142,7 @@ impl Core {
 
     fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let counters = PyDict::new(py);
-        for (name, count) in self.engine.counters().by_name(self.engine.cache()) {
+        for (name, count) in self.engine.counters().by_name(self.engine.settings().freshness.cache_name()) {
             counters.set_item(name, count)?;
         }
         Ok(counters)

@@ -65,6 +65,22 @@ impl Freshness {
         if let Self::CookieCache(settings) = self { Some(settings) } else { None }
     }
 
+    /// The name of the cache that may identify a request, if there is one.
+    #[must_use]
+    pub fn cache_name(&self) -> Option<&'static str> {
+        match self {
+            Self::Always => None,
+            Self::CookieCache(_) => Some("cookie_cache"),
+            Self::LiveCache(_) => Some("live_cache"),
+        }
+    }
+
+    /// Whether the cookie cache is signed by keys of the `jwks` table.
+    #[must_use]
+    pub fn uses_public_keys(&self) -> bool {
+        self.cookie_cache().is_some_and(|cache| cache.strategy == Strategy::Jwks)
+    }
+
     /// The settings of answers that are kept in this process.
     #[must_use]
     pub fn live_cache(&self) -> Option<&LiveCacheSettings> {
