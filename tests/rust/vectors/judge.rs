@@ -57,7 +57,7 @@ pub(crate) fn judge(entry: &Entry) -> Result<Outcome, String> {
             Authenticator::decide(answer, now).ok()
         }
     };
-    let asked = store.asked() > 0;
+    let asked = store.lookups() > 0;
     if asked != (entry.expected.db_needed || entry.expected.outcome == "error") {
         return Err(format!("asked the store: {asked}; Better Auth: {}", entry.expected.db_needed));
     }
