@@ -1,5 +1,6 @@
 import { betterAuth } from "better-auth";
 
+import { ADDRESS_HEADER } from "./clientAddress.js";
 import { pool } from "./db.js";
 import { settings } from "./settings.js";
 
@@ -57,6 +58,7 @@ export const auth = betterAuth({
     : {}),
 
   advanced: {
+    ipAddress: { ipAddressHeaders: [ADDRESS_HEADER] },
     // `secure` follows from an https base URL, which production requires (settings.ts).
     defaultCookieAttributes: { httpOnly: true, sameSite: "lax", path: "/" },
     ...(settings.cookieDomain ? { crossSubDomainCookies: { enabled: true, domain: settings.cookieDomain } } : {}),

@@ -1,8 +1,10 @@
 import { serve } from "@hono/node-server";
+import { getConnInfo } from "@hono/node-server/conninfo";
 import { Hono } from "hono";
 import { cors } from "hono/cors";
 
 import { auth } from "./auth.js";
+import { ADDRESS_HEADER, clientAddress } from "./clientAddress.js";
 import { settings } from "./settings.js";
 
 const app = new Hono();
@@ -18,12 +20,15 @@ app.use(
   }),
 );
 
-app.on(["GET", "POST"], "/api/auth/*", (context) => auth.handler(context.req.raw));
+app.on(["GET", "POST"], "/api/auth/*", (context) => {
+  const { remote } = getConnInfo(context);
+  const headers = new Headers(context.req.raw.headers);
+  headers.set(ADDRESS_HEADER, clientAddress(settings.addressSource, headers, remote.address ?? ""));
+  return auth.handler(new Request(context.req.raw, { headers }));
+});
 
 app.get("/health", (context) => context.json({ status: "ok" }));
 
-// On a developer's machine nobody else needs to reach it; in a container a proxy does.
-const hostname = settings.inProduction ? "0.0.0.0" : "127.0.0.1";
-serve({ fetch: app.fetch, hostname, port: settings.port }, () =>
-  console.log(`auth-service for ${settings.baseUrl} listens on ${hostname}:${settings.port}`),
+serve({ fetch: app.fetch, hostname: settings.host, port: settings.port }, () =>
+  console.log(`auth-service for ${settings.baseUrl} listens on ${settings.host}:${settings.port}`),
 );

@@ -1,6 +1,8 @@
 // The environment, checked once: every mistake is named in one message before anything is opened.
 import { existsSync } from "node:fs";
 
+import type { AddressSource } from "./clientAddress.js";
+
 if (existsSync(".env")) process.loadEnvFile(".env"); // never replaces a variable that is already set
 
 const mistakes: string[] = [];
@@ -11,7 +13,9 @@ export const settings = {
   inProduction,
   databaseUrl: required("DATABASE_URL"),
   baseUrl: baseUrl("AUTH_BASE_URL"),
+  host: process.env.HOST || "127.0.0.1",
   port: port("AUTH_PORT", 9404),
+  addressSource: addressSource("TRUSTED_PROXIES", "CLIENT_ADDRESS_HEADER"),
   secret: secret("BETTER_AUTH_SECRET"),
   frontends: origins("FRONTEND_URL"),
   cookieDomain: process.env.COOKIE_DOMAIN || undefined,
@@ -39,6 +43,31 @@ function port(name: string, otherwise: number): number {
   const value = Number(process.env[name] || otherwise);
   if (!Number.isInteger(value) || value < 1 || value > 65535) mistakes.push(`${name} is not a port number`);
   return value;
+}
+
+// Required in production, because a wrong guess is silent: counted by X-Forwarded-For without proxies, a stranger makes
+// up a new address for each attempt; counted by the connection behind a proxy, everybody shares one limit.
+function addressSource(countName: string, headerName: string): AddressSource {
+  const count = process.env[countName];
+  const header = process.env[headerName]?.trim().toLowerCase();
+  if (count && header) mistakes.push(`${countName} and ${headerName} are both set: set one of them`);
+  if (!count && !header && inProduction)
+    mistakes.push(
+      `neither ${countName} (the number of proxies in front of this service, 0 for none) nor ${headerName} ` +
+        "(the header in which a proxy gives the client's address) is set, in production",
+    );
+  if (header) return { header: checkedHeader(headerName, header) };
+  const proxies = Number(count || 0);
+  if (!/^\d{0,2}$/.test(count ?? "")) mistakes.push(`${countName} is not a number of proxies: ${count}`);
+  return { proxies };
+}
+
+function checkedHeader(name: string, header: string): string {
+  if (!/^[a-z0-9-]+$/.test(header)) mistakes.push(`${name} is not the name of a header: ${header}`);
+  // Lists, which begin with what the client made up.
+  if (["x-forwarded-for", "forwarded", "via"].includes(header))
+    mistakes.push(`${name} is ${header}, which a client can begin: set TRUSTED_PROXIES instead`);
+  return header;
 }
 
 // The cookie's name follows from this URL, here and in the Python API. Were "secure" decided by NODE_ENV instead,
