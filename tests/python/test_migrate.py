@@ -397,7 +397,7 @@ def counts(*, verified: int = 0, unverified: int = 0, unknown: int = 0, marked: 
 def test_an_address_is_verified_where_stack_auth_says_so(
     migrate: Callable[..., Ran], dsn: str, options: list[str], assumed: bool
 ) -> None:
-    said = {
+    said: dict[str, tuple[Mapping[str, object], bool]] = {
         "a-true": ({"primary_email_verified": True}, True),
         "b-text": ({"primary_email_verified": "True"}, True),
         "c-false": ({"primary_email_verified": False}, False),
