@@ -10,7 +10,7 @@ from dev import node
 from dev.better_auth import END_TO_END, BetterAuthServer
 from dev.postgres import DEBIAN_15, EmbeddedPostgres
 from dev.sessions import sign_in
-from tests.e2e.agreement.servers import BetterAuths
+from tests.better_auth.agreement.servers import BetterAuths
 from tests.support.cookies import SECRET, signed
 from tests.support.environment import without_our_settings
 

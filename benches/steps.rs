@@ -22,7 +22,7 @@ use auth_middleware::origin;
 use auth_middleware::refusal::Reason;
 use auth_middleware::settings::{RawSettings, Settings};
 use auth_middleware::signature::{Keys, SessionToken};
-use auth_middleware::store::Answer;
+use auth_middleware::store::LookupResult;
 use chrono::{DateTime, Utc};
 use criterion::{BatchSize, Criterion};
 
@@ -131,7 +131,7 @@ fn read_live_cache(
     if let (Some(cache), Some(token), Some(identity)) = (&cache, token, known) {
         let keys = Keys::new(&settings.secrets.signing);
         let keep = |token: &SessionToken| {
-            let answer = Answer::Found(identity.clone());
+            let answer = LookupResult::Found(identity.clone());
             cache.keep(cache.sent(Moment::now().uptime), slice::from_ref(token), &[answer]);
         };
         (0..SESSIONS)

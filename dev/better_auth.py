@@ -3,7 +3,7 @@
     with BetterAuthServer(dsn, secret=secret) as server:
         httpx.post(f"{server.url}/api/auth/sign-up/email", json={…})
 
-The server itself is tests/e2e/better_auth_server.mjs.
+The server itself is tests/better_auth/better_auth_server.mjs.
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import Literal, Self, TextIO
 from dev import node
 from dev.processes import ChildProcess, free_port
 
-END_TO_END = Path(__file__).parent.parent / "tests" / "e2e"
+END_TO_END = Path(__file__).parent.parent / "tests" / "better_auth"
 
 Version = Literal["1.4.6", "1.6.34", "1.7.25"]
 VERSIONS: tuple[Version, ...] = ("1.4.6", "1.6.34", "1.7.25")

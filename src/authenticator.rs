@@ -19,8 +19,8 @@ use crate::origin;
 use crate::refusal::{Reason, Refusal};
 use crate::settings::{CookieNames, Freshness, Settings, TrustedOrigins};
 use crate::signature::{Keys, SessionToken};
-use crate::store::Answer;
-use crate::verified::Verified;
+use crate::signature_cache::SignatureCache;
+use crate::store::LookupResult;
 
 /// What the headers alone tell.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,7 +40,7 @@ pub struct Authenticator {
     origins: TrustedOrigins,
     keys: Keys,
     /// Where a cache answers, reading the cookie anew would take longer than all the rest.
-    verified: Option<Verified>,
+    verified: Option<SignatureCache>,
     cookie_cache: Option<CookieCache>,
 }
 
@@ -54,7 +54,7 @@ impl Authenticator {
             names: settings.cookie_names.clone(),
             origins: settings.trusted_origins.clone(),
             keys: Keys::new(&settings.secrets.signing),
-            verified: (!matches!(settings.freshness, Freshness::Always)).then(Verified::default),
+            verified: (!matches!(settings.freshness, Freshness::Always)).then(SignatureCache::default),
             cookie_cache: cookie_cache.map(|chosen| CookieCache::new(chosen, settings, public_keys)),
         }
     }
@@ -74,7 +74,7 @@ impl Authenticator {
             .as_ref()
             .and_then(|cache| cache.read(&shown.session_data.decode()?, &token, now));
         // A ban may have been lifted since: only the store refuses.
-        match known.and_then(|identity| Self::decide(Answer::Found(identity), now).ok()) {
+        match known.and_then(|identity| Self::decide(LookupResult::Found(identity), now).ok()) {
             Some(identity) => Verdict::Known(identity),
             None => Verdict::Lookup(token),
         }
@@ -86,7 +86,7 @@ impl Authenticator {
         let Verdict::Lookup(token) = verdict else { return verdict };
         // A ban that lapses later is decided at the time of the request; only the store refuses.
         let known = cache.get(&token, now);
-        match known.and_then(|identity| Self::decide(Answer::Found(identity), now.wall).ok()) {
+        match known.and_then(|identity| Self::decide(LookupResult::Found(identity), now.wall).ok()) {
             Some(identity) => Verdict::Known(identity),
             None => Verdict::Lookup(token),
         }
@@ -128,14 +128,14 @@ impl Authenticator {
     ///
     /// # Errors
     /// The refusal. A session is valid up to and including `expires_at`, as in Better Auth.
-    pub fn decide(answer: Answer, now: DateTime<Utc>) -> Result<Arc<Identity>, Refusal> {
+    pub fn decide(answer: LookupResult, now: DateTime<Utc>) -> Result<Arc<Identity>, Refusal> {
         match answer {
-            Answer::Found(identity) if identity.session.expires_at < now => Err(Reason::Expired.into()),
-            Answer::Found(identity) if is_banned(&identity, now) => Err(Reason::Banned.into()),
-            Answer::Found(identity) => Ok(identity),
-            Answer::NoSession => Err(Reason::UnknownSession.into()),
-            Answer::NoUser => Err(Reason::UnknownUser.into()),
-            Answer::Unreadable => Err(Reason::Unreadable.into()),
+            LookupResult::Found(identity) if identity.session.expires_at < now => Err(Reason::Expired.into()),
+            LookupResult::Found(identity) if is_banned(&identity, now) => Err(Reason::Banned.into()),
+            LookupResult::Found(identity) => Ok(identity),
+            LookupResult::NoSession => Err(Reason::UnknownSession.into()),
+            LookupResult::NoUser => Err(Reason::UnknownUser.into()),
+            LookupResult::Unreadable => Err(Reason::Unreadable.into()),
         }
     }
 

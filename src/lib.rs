@@ -51,8 +51,8 @@ pub mod settings;
 pub mod signature;
 pub mod store;
 
+mod signature_cache;
 mod uri_component;
-mod verified;
 
 #[cfg(feature = "python")]
 mod python;

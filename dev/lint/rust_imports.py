@@ -22,7 +22,7 @@ MAY_NAME: dict[str, set[str]] = {
     "credentials": {"settings", "uri_component"},
     "origin": {"settings", "credentials"},
     "signature": {"settings"},
-    "verified": {"credentials", "signature::SessionToken"},
+    "signature_cache": {"credentials", "signature::SessionToken"},
     "identity": {"signature::SessionToken"},
     "cookie_cache": {"settings", "signature", "identity", "store"},
     "refusal": set(),
@@ -32,9 +32,9 @@ MAY_NAME: dict[str, set[str]] = {
     "lookup": {"error", "settings", "signature::SessionToken", "store"},
     "authenticator": {
         *("settings", "credentials", "origin", "signature", "identity", "cookie_cache", "refusal", "clock"),
-        "verified",
+        "signature_cache",
         "live_cache",
-        "store::Answer",
+        "store::LookupResult",
     },
     # It hands the parts to one another: which store the look-up asks, which token.
     "python": {

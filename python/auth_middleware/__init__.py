@@ -22,7 +22,7 @@ from auth_middleware.errors import (
 )
 from auth_middleware.models import AuthSession, AuthUser, Identity
 from auth_middleware.settings import AuthSettings
-from auth_middleware.websocket import validate_websocket
+from auth_middleware.websockets import validate_websocket
 
 __all__ = [
     "SESSION_COOKIE_NAME",

@@ -43,7 +43,7 @@ class Found:
     def user(self) -> dict[str, Any]: ...
     @property
     def session(self) -> dict[str, Any]: ...
-    def keep_ready(self, made: object) -> None:
+    def cache_object(self, made: object) -> None:
         """Keep what was made of it: `inspect` gives that for the next request that finds the same answer kept."""
 
 @final
@@ -94,7 +94,7 @@ class Core:
     def inspect(self, scope: Mapping[str, Any]) -> SessionToken | Found | Refused | Any:
         """Decides from an ASGI scope's headers, and from what is kept, what can be decided from them.
 
-        Where `Found.keep_ready` was given something: just that.
+        Where `Found.cache_object` was given something: just that.
         """
     def at_hand(self, scope: MutableMapping[str, Any], place: str) -> Any:
         """What `inspect` gives, if that was kept ready; else None.
@@ -120,9 +120,9 @@ class Core:
             SchemaError: the tables cannot be read.
         """
     @property
-    def ready_answers(self) -> int:
+    def object_cache_hits(self) -> int:
         """How often `inspect` gave what was kept ready."""
-    def news(self) -> list[str]:
+    def operator_messages(self) -> list[str]:
         """What an operator should hear of the feed of changes, each sentence once."""
     def cache_size(self) -> tuple[int, int]:
         """How many answers are kept in this process, and how many bytes they take in Rust."""

@@ -8,7 +8,7 @@ from fastapi.security import APIKeyCookie
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket
 
-from auth_middleware import answers
+from auth_middleware import http_errors
 from auth_middleware._core import Refused
 from auth_middleware.authenticator import Authenticator
 from auth_middleware.errors import AuthError
@@ -110,21 +110,21 @@ class Auth(Authenticator[SessionT_co, UserT_co]):
         try:
             return _required(await self.identify(request))
         except AuthError as error:
-            raise answers.answer(error, self._core.retry_after_seconds) from error
+            raise http_errors.from_error(error, self._core.retry_after_seconds) from error
 
     async def optional_identity(self, request: HTTPConnection) -> Identity[SessionT_co, UserT_co] | None:
         """Who sent this request; None when nobody did."""
         try:
             return _optional(await self.identify(request))
         except AuthError as error:
-            raise answers.answer(error, self._core.retry_after_seconds) from error
+            raise http_errors.from_error(error, self._core.retry_after_seconds) from error
 
     async def fresh_identity(self, request: HTTPConnection) -> Identity[SessionT_co, UserT_co]:
         """Who sent this request, by what the store says now."""
         try:
-            return _required(await self.identify_fresh(request))
+            return _required(await self.identify_from_store(request))
         except AuthError as error:
-            raise answers.answer(error, self._core.retry_after_seconds) from error
+            raise http_errors.from_error(error, self._core.retry_after_seconds) from error
 
     async def validate_session(self, cookie_value: str | None) -> Identity[SessionT_co, UserT_co] | None:
         """Whose signed cookie value this is, percent-encoded or not; None when it is no good
@@ -138,7 +138,7 @@ class Auth(Authenticator[SessionT_co, UserT_co]):
         try:
             return _optional(await self.identify_value(cookie_value))
         except AuthError as error:
-            raise answers.answer(error, self._core.retry_after_seconds) from error
+            raise http_errors.from_error(error, self._core.retry_after_seconds) from error
 
     async def validate_websocket(self, websocket: WebSocket) -> Identity[SessionT_co, UserT_co] | None:
         """Who opens this WebSocket; None when nobody: refuse before `accept`. Decided at each call, by what
@@ -149,9 +149,9 @@ class Auth(Authenticator[SessionT_co, UserT_co]):
             StoreUnavailable, SchemaError: the store cannot say; as an HTTP answer, 503.
         """
         try:
-            return _optional(await self.identify_afresh(websocket))
+            return _optional(await self.identify_again(websocket))
         except AuthError as error:
-            raise answers.answer(error, self._core.retry_after_seconds) from error
+            raise http_errors.from_error(error, self._core.retry_after_seconds) from error
 
 
 def _optional(
@@ -162,5 +162,5 @@ def _optional(
 
 def _required(outcome: Identity[SessionT_co, UserT_co] | Refused) -> Identity[SessionT_co, UserT_co]:
     if isinstance(outcome, Refused):
-        raise answers.not_authenticated() if outcome.is_anonymous else answers.invalid_session()
+        raise http_errors.not_authenticated() if outcome.is_anonymous else http_errors.invalid_session()
     return outcome

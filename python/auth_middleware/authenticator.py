@@ -14,7 +14,6 @@ from starlette.types import Scope
 
 from auth_middleware._core import Core, Found, Pending, Refused, SessionToken
 from auth_middleware.errors import AuthError, OriginRefused, SchemaError, StoreUnavailable
-from auth_middleware.journal import Journal
 from auth_middleware.models import (
     AuthSession,
     AuthUser,
@@ -26,6 +25,7 @@ from auth_middleware.models import (
     own_fields,
 )
 from auth_middleware.settings import AuthSettings
+from auth_middleware.telemetry import Telemetry
 
 # Where a request's answer is remembered in the ASGI scope: a place for each instance.
 PLACE = "auth_middleware"
@@ -55,9 +55,9 @@ class Authenticator(Generic[SessionT_co, UserT_co]):
         self._user_model = user_model
         self._session_model = session_model
         self._may_share = is_shareable_model(user_model) and is_shareable_model(session_model)
-        self._journal = Journal(self._core)
+        self._telemetry = Telemetry(self._core)
         self._place = f"{PLACE} {next(_numbers)}"
-        self._journal.warn(self._core.warnings)
+        self._telemetry.warn(self._core.warnings)
 
     @property
     def cookie_name(self) -> str:
@@ -73,7 +73,7 @@ class Authenticator(Generic[SessionT_co, UserT_co]):
     def counters(self) -> Mapping[str, int]:
         """How many requests met which end: `identified` (of these, by a cache: `cookie_cache`, `live_cache`),
         `store_unavailable`, or a refusal's reason."""
-        return self._journal.counters
+        return self._telemetry.counters
 
     @property
     def cache_size(self) -> CacheSize:
@@ -88,12 +88,12 @@ class Authenticator(Generic[SessionT_co, UserT_co]):
         Raises:
             SchemaError: the tables are not Better Auth's, or may not be read.
         """
-        self._journal.opening(self._core.secret_fingerprint)
+        self._telemetry.opening(self._core.secret_fingerprint)
         try:
-            self._journal.warn(await self._core.open())
-            self._journal.warn(self._core.news())
+            self._telemetry.warn(await self._core.open())
+            self._telemetry.warn(self._core.operator_messages())
         except StoreUnavailable as error:
-            self._journal.store_failed(error)
+            self._telemetry.store_failed(error)
 
     async def close(self) -> None:
         """Close the connections. The next use opens them anew."""
@@ -128,14 +128,14 @@ class Authenticator(Generic[SessionT_co, UserT_co]):
         """
         return await self._settle(self._ask(connection))
 
-    async def identify_fresh(self, connection: HTTPConnection) -> Identity[SessionT_co, UserT_co] | Refused:
+    async def identify_from_store(self, connection: HTTPConnection) -> Identity[SessionT_co, UserT_co] | Refused:
         """The same, by what the store says now: a cookie cache is not believed, nor an answer from one.
 
         Raises as `identify` does.
         """
         return await self._settle(self._ask_store(connection))
 
-    async def identify_afresh(self, connection: HTTPConnection) -> Identity[SessionT_co, UserT_co] | Refused:
+    async def identify_again(self, connection: HTTPConnection) -> Identity[SessionT_co, UserT_co] | Refused:
         """The same as `identify`, decided at each call, by what `freshness` allows; the request remembers nothing."""
         return await self._settle(self._inspect(connection.scope))
 
@@ -198,15 +198,15 @@ class Authenticator(Generic[SessionT_co, UserT_co]):
         except ValidationError:
             return None
         if self._may_share and all(map(is_shareable, identity)):
-            found.keep_ready(identity)
-        self._journal.cache_answered()
+            found.cache_object(identity)
+        self._telemetry.cache_answered()
         return identity
 
     def _begin(self, verdict: SessionToken | Refused) -> "_Asked[SessionT_co, UserT_co]":
         if isinstance(verdict, Refused):
-            self._journal.refused(verdict)
+            self._telemetry.refused(verdict)
             return _Asked(verdict)
-        self._journal.signature_was_good()
+        self._telemetry.signature_was_good()
         return _Asked(pending=self._core.look_up(verdict))
 
     async def _settle(self, answer: "_Answer[SessionT_co, UserT_co]") -> Identity[SessionT_co, UserT_co] | Refused:
@@ -239,21 +239,21 @@ class Authenticator(Generic[SessionT_co, UserT_co]):
 
     def _outcome(self, found: Found | Refused | AuthError) -> Identity[SessionT_co, UserT_co] | Refused | AuthError:
         if isinstance(found, AuthError):
-            self._journal.store_failed(found)
+            self._telemetry.store_failed(found)
             return found
-        self._journal.store_answered()
-        self._journal.warn(self._core.news())
+        self._telemetry.store_answered()
+        self._telemetry.warn(self._core.operator_messages())
         if isinstance(found, Refused):
-            self._journal.refused(found)
+            self._telemetry.refused(found)
             return found
         try:
             identity = self._made_of(found)
         except ValidationError as error:
             # The row does not fit what the application declared: its own fields are wrong.
             problem = SchemaError(f"a row does not fit {error.title}: {_fields(error)}")
-            self._journal.store_failed(problem)
+            self._telemetry.store_failed(problem)
             return problem
-        self._journal.identified()
+        self._telemetry.identified()
         return identity
 
     def _made_of(self, found: Found) -> Identity[SessionT_co, UserT_co]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.requests import HTTPConnection
 
-from auth_middleware import answers
+from auth_middleware import http_errors
 from auth_middleware.auth import Auth, documented
 from auth_middleware.errors import ConfigurationError
 from auth_middleware.models import AuthSession, AuthUser, Identity
@@ -55,7 +55,7 @@ def serving(connection: HTTPConnection | None) -> Auth[Any, Any]:
         return auth_of(None if connection is None else connection.scope.get("app"))
     except ConfigurationError as error:
         _tell_once(str(error))
-        raise answers.misconfigured() from error
+        raise http_errors.misconfigured() from error
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ mod compact;
 mod jwe;
 mod jwt;
 mod payload;
-mod seen;
+mod snapshot_cache;
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use serde_json::Value;
 
 use self::jwe::EncryptionKeys;
 use self::keys::PublicKeys;
-use self::seen::Seen;
+use self::snapshot_cache::SnapshotCache;
 use crate::identity::Identity;
 use crate::settings::{CookieCacheSettings, OwnField, Secret, Settings, Strategy};
 use crate::signature::{Keys, SessionToken};
@@ -33,7 +33,7 @@ pub struct CookieCache {
     version: String,
     user_fields: Vec<OwnField>,
     session_fields: Vec<OwnField>,
-    seen: Seen,
+    seen: SnapshotCache,
 }
 
 /// How the cookie is protected, with the keys to it.
@@ -70,7 +70,7 @@ impl CookieCache {
             version: chosen.version.clone(),
             user_fields: settings.tables.user.own_fields.clone(),
             session_fields: settings.tables.session.own_fields.clone(),
-            seen: Seen::default(),
+            seen: SnapshotCache::default(),
         }
     }
 

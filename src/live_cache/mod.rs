@@ -12,10 +12,10 @@
 //!   *sent*: [`Follower::renew`]. A paused process or a machine that slept finds its lease over;
 //! - nothing is given past its age or the session's own end: `kept`.
 
-mod kept;
-mod news;
-mod recent;
-mod remembering;
+mod caching_store;
+mod invalidations;
+mod operator_log;
+mod session_index;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,15 +23,15 @@ use std::thread;
 
 use tokio::sync::Notify;
 
-use self::kept::{Kept, PART};
-use self::news::News;
-use self::recent::Recent;
-pub use self::remembering::Remembering;
+pub use self::caching_store::CachingStore;
+use self::invalidations::Invalidations;
+use self::operator_log::OperatorLog;
+use self::session_index::{PART, SessionIndex};
 use crate::clock::{Moment, Uptime};
 use crate::identity::Identity;
 use crate::settings::LiveCacheSettings;
 use crate::signature::SessionToken;
-use crate::store::{Answer, Change, Feed, Follower, Key, SessionKey, UserKey};
+use crate::store::{Change, FeedId, Follower, Key, LookupResult, SessionKey, UserKey};
 
 /// So many sessions are dropped in a millisecond.
 const MUCH: usize = 1000;
@@ -48,7 +48,7 @@ pub struct Sent {
 pub struct LiveCache {
     needs_feed: bool,
     state: Mutex<State>,
-    news: News,
+    operator_log: OperatorLog,
     was_asked: AtomicBool,
     asked: Notify,
     has_spoken: Notify,
@@ -56,10 +56,10 @@ pub struct LiveCache {
 
 #[derive(Debug)]
 struct State {
-    kept: Kept,
-    recent: Recent,
+    index: SessionIndex,
+    invalidations: Invalidations,
     feeds: u64,
-    feed: Option<Feed>,
+    feed: Option<FeedId>,
     /// None until the feed has proven to be alive: what is looked up meanwhile is not kept.
     believed_until: Option<Uptime>,
     fingerprint: Option<String>,
@@ -70,8 +70,8 @@ impl LiveCache {
     #[must_use]
     pub fn new(settings: &LiveCacheSettings) -> Self {
         let state = State {
-            kept: Kept::new(settings.max_sessions, settings.max_age),
-            recent: Recent::default(),
+            index: SessionIndex::new(settings.max_sessions, settings.max_age),
+            invalidations: Invalidations::default(),
             feeds: 0,
             feed: None,
             believed_until: None,
@@ -80,7 +80,7 @@ impl LiveCache {
         Self {
             needs_feed: settings.feed.is_some(),
             state: Mutex::new(state),
-            news: News::default(),
+            operator_log: OperatorLog::default(),
             was_asked: AtomicBool::new(false),
             asked: Notify::new(),
             has_spoken: Notify::new(),
@@ -102,29 +102,29 @@ impl LiveCache {
         if self.needs_feed && state.believed_until.is_none_or(|end| end <= now.uptime) {
             return None;
         }
-        state.kept.get(&key, now)
+        state.index.get(&key, now)
     }
 
     /// To be taken when a look-up is sent, for [`LiveCache::keep`].
     #[must_use]
     pub fn sent(&self, at: Uptime) -> Sent {
-        Sent { position: self.lock().recent.position(), at }
+        Sent { position: self.lock().invalidations.position(), at }
     }
 
     /// Keeps what the store said of these tokens, unless a change was heard since they were asked for.
-    pub fn keep(&self, sent: Sent, tokens: &[SessionToken], answers: &[Answer]) {
+    pub fn keep(&self, sent: Sent, tokens: &[SessionToken], answers: &[LookupResult]) {
         let hashed: Vec<Hashed<'_>> = tokens.iter().zip(answers).map(Hashed::of).collect();
         let mut state = self.lock();
-        let State { kept, recent, believed_until, .. } = &mut *state;
+        let State { index, invalidations, believed_until, .. } = &mut *state;
         let would_hear = believed_until.is_some() || !self.needs_feed;
         for Hashed { session, found } in hashed {
             let Some((user, identity)) = found else {
-                kept.remove(&session);
+                index.remove(&session);
                 continue;
             };
-            let is_quiet = |key| recent.is_quiet_since(sent.position, &key);
+            let is_quiet = |key| invalidations.is_quiet_since(sent.position, &key);
             if would_hear && is_quiet(Key::Session(session)) && is_quiet(Key::User(user)) {
-                kept.insert(session, user, identity, sent.at);
+                index.insert(session, user, identity, sent.at);
             }
         }
     }
@@ -137,8 +137,8 @@ impl LiveCache {
     }
 
     /// What there is to tell and was not taken yet.
-    pub fn take_news(&self) -> Vec<String> {
-        self.news.take()
+    pub fn take_messages(&self) -> Vec<String> {
+        self.operator_log.take()
     }
 
     /// Until the feed works, or says why not.
@@ -150,7 +150,7 @@ impl LiveCache {
     #[must_use]
     pub fn size(&self) -> (usize, usize) {
         let state = self.lock();
-        (state.kept.len(), state.kept.bytes())
+        (state.index.len(), state.index.bytes())
     }
 
     /// Nothing panics while it holds the lock, so a poisoned one is as good as any.
@@ -160,35 +160,35 @@ impl LiveCache {
 }
 
 impl Follower for LiveCache {
-    fn begin(&self) -> Feed {
+    fn begin(&self) -> FeedId {
         let mut state = self.lock();
         state.feeds += 1;
-        let feed = Feed(state.feeds);
+        let feed = FeedId(state.feeds);
         state.feed = Some(feed);
         forget_and_doubt(state);
         feed
     }
 
-    fn hear(&self, feed: Feed, change: &Change) {
+    fn apply(&self, feed: FeedId, change: &Change) {
         let mut state = self.lock();
         if state.feed != Some(feed) {
             return;
         }
         let Change::Of(keys) = change else { return forget(state) };
         for key in keys {
-            state.recent.note(*key);
-            let mut forgotten = state.kept.forget(key);
+            state.invalidations.note(*key);
+            let mut forgotten = state.index.forget(key);
             // A user's very many sessions go part by part: requests wait for this lock.
             while forgotten.len() == PART {
                 drop(state);
                 drop(forgotten);
                 state = self.lock();
-                forgotten = state.kept.forget(key);
+                forgotten = state.index.forget(key);
             }
         }
     }
 
-    fn renew(&self, feed: Feed, until: Uptime, fingerprint: &str) {
+    fn renew(&self, feed: FeedId, until: Uptime, fingerprint: &str) {
         let mut state = self.lock();
         if state.feed != Some(feed) {
             return;
@@ -201,14 +201,14 @@ impl Follower for LiveCache {
         }
     }
 
-    fn doubt(&self, feed: Feed) {
+    fn suspend(&self, feed: FeedId) {
         let state = self.lock();
         if state.feed == Some(feed) {
             forget_and_doubt(state);
         }
     }
 
-    fn lose(&self, feed: Feed) {
+    fn end(&self, feed: FeedId) {
         let mut state = self.lock();
         if state.feed == Some(feed) {
             state.feed = None;
@@ -216,13 +216,13 @@ impl Follower for LiveCache {
         }
     }
 
-    fn tell(&self, sentence: &str) {
-        self.news.tell(sentence);
+    fn log(&self, sentence: &str) {
+        self.operator_log.log(sentence);
         self.has_spoken.notify_one();
     }
 
-    fn tell_end_of_trouble(&self, sentence: &str) {
-        self.news.tell_end_of_trouble(sentence);
+    fn log_recovery(&self, sentence: &str) {
+        self.operator_log.log_recovery(sentence);
     }
 
     fn was_wanted(&self) -> bool {
@@ -243,10 +243,10 @@ struct Hashed<'a> {
 }
 
 impl<'a> Hashed<'a> {
-    fn of((token, answer): (&SessionToken, &'a Answer)) -> Self {
+    fn of((token, answer): (&SessionToken, &'a LookupResult)) -> Self {
         let found = match answer {
-            Answer::Found(identity) => Some((UserKey::of(&identity.user.id), identity)),
-            Answer::NoSession | Answer::NoUser | Answer::Unreadable => None,
+            LookupResult::Found(identity) => Some((UserKey::of(&identity.user.id), identity)),
+            LookupResult::NoSession | LookupResult::NoUser | LookupResult::Unreadable => None,
         };
         Self { session: SessionKey::of(token), found }
     }
@@ -262,8 +262,8 @@ fn forget_and_doubt(mut state: MutexGuard<'_, State>) {
 /// What was forgotten is dropped outside of the lock, and much of it on a thread of its own: a hundred thousand
 /// sessions would hold up the one that asks the store.
 fn forget(mut state: MutexGuard<'_, State>) {
-    state.recent.note_everything();
-    let forgotten = state.kept.take();
+    state.invalidations.note_everything();
+    let forgotten = state.index.take();
     drop(state);
     if forgotten.len() > MUCH {
         // Where no thread can be had, it is dropped here.

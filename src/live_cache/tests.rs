@@ -60,7 +60,7 @@ fn identity(name: &str, expires_at: DateTime<Utc>) -> Arc<Identity> {
 /// A cache with a feed that is alive for an hour, and somebody in it.
 struct Scene {
     cache: LiveCache,
-    feed: Feed,
+    feed: FeedId,
     now: Moment,
 }
 
@@ -80,7 +80,7 @@ impl Scene {
     }
 
     fn answer(&self, sent: Sent, name: &str) {
-        let found = Answer::Found(identity(name, self.now.wall + TimeDelta::hours(1)));
+        let found = LookupResult::Found(identity(name, self.now.wall + TimeDelta::hours(1)));
         self.cache.keep(sent, &[token(name)], &[found]);
     }
 
@@ -113,10 +113,10 @@ fn an_answer_is_kept_for_its_own_token_only() {
 fn a_notification_forgets_its_session_and_no_other() {
     let scene = Scene::new();
     scene.look_up("bob");
-    scene.cache.hear(scene.feed, &of("ada"));
+    scene.cache.apply(scene.feed, &of("ada"));
     assert!(!scene.knows("ada"));
     assert!(scene.knows("bob"));
-    scene.cache.hear(scene.feed, &Change::Everything);
+    scene.cache.apply(scene.feed, &Change::Everything);
     assert!(!scene.knows("bob"));
 }
 
@@ -126,16 +126,16 @@ fn a_users_notification_forgets_all_their_sessions() {
     let found = |name: &str| {
         let mut theirs = Arc::unwrap_or_clone(identity(name, scene.now.wall + TimeDelta::hours(1)));
         theirs.user.id = identity("ada", scene.now.wall).user.id.clone();
-        Answer::Found(Arc::new(theirs))
+        LookupResult::Found(Arc::new(theirs))
     };
     let sent = scene.cache.sent(scene.now.uptime);
     scene.cache.keep(sent, &["phone", "tablet"].map(token), &["phone", "tablet"].map(found));
     scene.look_up("bob");
     assert!(scene.knows("ada") && scene.knows("phone") && scene.knows("tablet"));
-    scene.cache.hear(scene.feed, &of_the_user_of("ada"));
+    scene.cache.apply(scene.feed, &of_the_user_of("ada"));
     assert!(!scene.knows("ada") && !scene.knows("phone") && !scene.knows("tablet"));
     assert!(scene.knows("bob"));
-    scene.cache.hear(scene.feed, &of("bob"));
+    scene.cache.apply(scene.feed, &of("bob"));
     assert_eq!(scene.cache.size(), (0, 0));
 }
 
@@ -145,10 +145,10 @@ fn a_users_very_many_sessions_are_all_forgotten() {
     scene.cache.renew(scene.cache.begin(), scene.now.uptime.after(HOUR), "triggers");
     scene.look_up("bob");
     let theirs: Vec<_> = (0..1000).map(|number| token(&number.to_string())).collect();
-    let found = Answer::Found(identity("ada", scene.now.wall + TimeDelta::hours(1)));
+    let found = LookupResult::Found(identity("ada", scene.now.wall + TimeDelta::hours(1)));
     scene.cache.keep(scene.cache.sent(scene.now.uptime), &theirs, &vec![found; theirs.len()]);
     assert_eq!(scene.cache.size().0, 1001);
-    scene.cache.hear(scene.feed, &of_the_user_of("ada"));
+    scene.cache.apply(scene.feed, &of_the_user_of("ada"));
     assert_eq!(scene.cache.size().0, 1);
     assert!(scene.knows("bob"));
 }
@@ -158,7 +158,7 @@ fn a_look_up_that_crosses_a_revocation_is_not_kept() {
     for change in [of("bob"), of_the_user_of("bob"), Change::Everything] {
         let scene = Scene::new();
         let sent = scene.cache.sent(scene.now.uptime);
-        scene.cache.hear(scene.feed, &change);
+        scene.cache.apply(scene.feed, &change);
         scene.answer(sent, "bob");
         assert!(!scene.knows("bob"), "{change:?}");
         scene.look_up("bob");
@@ -171,7 +171,7 @@ fn no_answer_slips_in_while_its_change_is_being_heard() {
     const ROUNDS: usize = 5000;
     let scene = Scene::new();
     let everybody: Vec<_> = (0..16).map(|number| token(&number.to_string())).collect();
-    let found = Answer::Found(identity("ada", scene.now.wall + TimeDelta::hours(1)));
+    let found = LookupResult::Found(identity("ada", scene.now.wall + TimeDelta::hours(1)));
     let answers = vec![found; everybody.len()];
     let change = of_the_user_of("ada");
     let start = std::sync::Barrier::new(2);
@@ -180,7 +180,7 @@ fn no_answer_slips_in_while_its_change_is_being_heard() {
         threads.spawn(|| {
             for _ in 0..ROUNDS {
                 start.wait();
-                scene.cache.hear(scene.feed, &change);
+                scene.cache.apply(scene.feed, &change);
                 start.wait();
             }
         });
@@ -200,7 +200,7 @@ fn a_look_up_during_a_storm_of_notifications_is_not_kept() {
     let scene = Scene::new();
     let sent = scene.cache.sent(scene.now.uptime);
     for number in 0..10_000 {
-        scene.cache.hear(scene.feed, &of(&number.to_string()));
+        scene.cache.apply(scene.feed, &of(&number.to_string()));
     }
     scene.answer(sent, "bob");
     assert!(!scene.knows("bob"));
@@ -223,7 +223,7 @@ fn a_feed_that_was_never_proven_gives_nothing() {
     let cache = cache("live", 100);
     let now = Moment::now();
     cache.begin();
-    let found = Answer::Found(identity("ada", now.wall + TimeDelta::hours(1)));
+    let found = LookupResult::Found(identity("ada", now.wall + TimeDelta::hours(1)));
     cache.keep(cache.sent(now.uptime), &[token("ada")], &[found]);
     assert!(cache.get(&token("ada"), now).is_none());
     assert_eq!(cache.size(), (0, 0));
@@ -243,7 +243,7 @@ fn what_was_asked_before_the_first_proof_is_not_kept() {
 fn a_lost_feed_forgets_everything_and_keeps_nothing() {
     let scene = Scene::new();
     let sent = scene.cache.sent(scene.now.uptime);
-    scene.cache.lose(scene.feed);
+    scene.cache.end(scene.feed);
     assert!(!scene.knows("ada"));
     scene.look_up("bob");
     let next = scene.cache.begin();
@@ -261,9 +261,9 @@ fn an_earlier_connection_is_not_heard() {
     assert!(!scene.knows("bob"), "its heartbeat proves nothing");
     scene.cache.renew(next, scene.now.uptime.after(HOUR), "triggers");
     scene.look_up("bob");
-    scene.cache.hear(scene.feed, &Change::Everything);
-    scene.cache.doubt(scene.feed);
-    scene.cache.lose(scene.feed);
+    scene.cache.apply(scene.feed, &Change::Everything);
+    scene.cache.suspend(scene.feed);
+    scene.cache.end(scene.feed);
     assert!(scene.knows("bob"), "what becomes of it says nothing of the new one");
 }
 
@@ -280,7 +280,7 @@ fn triggers_that_may_have_slept_between_two_heartbeats_cost_everything() {
 #[test]
 fn a_doubt_forgets_everything_until_the_next_proof() {
     let scene = Scene::new();
-    scene.cache.doubt(scene.feed);
+    scene.cache.suspend(scene.feed);
     assert!(!scene.knows("ada"));
     scene.look_up("ada");
     assert!(!scene.knows("ada"));
@@ -294,7 +294,7 @@ fn nothing_outlives_its_session_or_its_age() {
     assert!(scene.knows_after("ada", Duration::from_millis(59_999)));
     assert!(!scene.knows_after("ada", Duration::from_secs(60)));
     let ends = scene.now.wall + TimeDelta::seconds(1);
-    let found = Answer::Found(identity("bob", ends));
+    let found = LookupResult::Found(identity("bob", ends));
     scene.cache.keep(scene.cache.sent(scene.now.uptime), &[token("bob")], &[found]);
     let at = |wall| scene.cache.get(&token("bob"), Moment { wall, uptime: scene.now.uptime }).is_some();
     assert!(at(ends), "valid up to and including the instant");
@@ -303,7 +303,7 @@ fn nothing_outlives_its_session_or_its_age() {
 
 #[test]
 fn a_store_that_knows_no_session_any_more_is_believed() {
-    for answer in [Answer::NoSession, Answer::NoUser, Answer::Unreadable] {
+    for answer in [LookupResult::NoSession, LookupResult::NoUser, LookupResult::Unreadable] {
         let scene = Scene::new();
         scene.cache.keep(scene.cache.sent(scene.now.uptime), &[token("ada")], &[answer]);
         assert!(!scene.knows("ada"));
@@ -314,7 +314,7 @@ fn a_store_that_knows_no_session_any_more_is_believed() {
 fn seconds_need_no_feed_and_count_from_the_sending() {
     let cache = cache("30", 100);
     let now = Moment::now();
-    let found = Answer::Found(identity("ada", now.wall + TimeDelta::hours(1)));
+    let found = LookupResult::Found(identity("ada", now.wall + TimeDelta::hours(1)));
     cache.keep(cache.sent(now.uptime), &[token("ada")], &[found]);
     let after = |passed| Moment { wall: now.wall, uptime: now.uptime.after(passed) };
     assert!(cache.get(&token("ada"), after(Duration::from_millis(29_999))).is_some());
@@ -326,7 +326,7 @@ fn the_least_lately_used_make_room() {
     let cache = cache("30", 3);
     let now = Moment::now();
     let keep = |name| {
-        let found = Answer::Found(identity(name, now.wall + TimeDelta::hours(1)));
+        let found = LookupResult::Found(identity(name, now.wall + TimeDelta::hours(1)));
         cache.keep(cache.sent(now.uptime), &[token(name)], &[found]);
     };
     let knows = |name| cache.get(&token(name), now).is_some();
@@ -346,7 +346,7 @@ fn small_sessions_are_no_more_than_were_asked_for() {
         let mut small = Arc::unwrap_or_clone(identity(name, now.wall + TimeDelta::hours(1)));
         (small.session.ip_address, small.session.user_agent, small.user.image) = (None, None, None);
         (small.session.id, small.user.email) = (String::new(), String::new());
-        cache.keep(cache.sent(now.uptime), &[token(name)], &[Answer::Found(Arc::new(small))]);
+        cache.keep(cache.sent(now.uptime), &[token(name)], &[LookupResult::Found(Arc::new(small))]);
     }
     let (sessions, bytes) = cache.size();
     assert_eq!(sessions, 3);
@@ -360,7 +360,7 @@ fn a_session_takes_at_most_a_kibibyte_and_large_ones_leave_less_room() {
     let keep = |name: &str, agent: usize| {
         let mut identity = Arc::unwrap_or_clone(identity(name, now.wall + TimeDelta::hours(1)));
         identity.session.user_agent = Some("a".repeat(agent));
-        cache.keep(cache.sent(now.uptime), &[token(name)], &[Answer::Found(Arc::new(identity))]);
+        cache.keep(cache.sent(now.uptime), &[token(name)], &[LookupResult::Found(Arc::new(identity))]);
     };
     (0..10).for_each(|number| keep(&number.to_string(), 100));
     let (sessions, bytes) = cache.size();
@@ -378,26 +378,26 @@ fn a_session_takes_at_most_a_kibibyte_and_large_ones_leave_less_room() {
 #[test]
 fn news_are_told_once() {
     let cache = cache("live", 1);
-    cache.tell_end_of_trouble("it works");
-    assert_eq!(cache.take_news(), [""; 0]);
-    cache.tell("no connection");
-    cache.tell("no connection");
-    cache.tell_end_of_trouble("it works");
-    cache.tell_end_of_trouble("it works");
-    assert_eq!(cache.take_news(), ["no connection", "it works"]);
-    assert_eq!(cache.take_news(), [""; 0]);
-    cache.tell("no connection");
-    assert_eq!(cache.take_news(), ["no connection"]);
+    cache.log_recovery("it works");
+    assert_eq!(cache.take_messages(), [""; 0]);
+    cache.log("no connection");
+    cache.log("no connection");
+    cache.log_recovery("it works");
+    cache.log_recovery("it works");
+    assert_eq!(cache.take_messages(), ["no connection", "it works"]);
+    assert_eq!(cache.take_messages(), [""; 0]);
+    cache.log("no connection");
+    assert_eq!(cache.take_messages(), ["no connection"]);
 }
 
 #[test]
 fn troubles_that_take_turns_are_each_told_once() {
     let cache = cache("live", 1);
     for _ in 0..3 {
-        cache.tell("no connection");
-        cache.tell("no triggers");
+        cache.log("no connection");
+        cache.log("no triggers");
     }
-    assert_eq!(cache.take_news(), ["no connection", "no triggers"]);
-    (0..1000).for_each(|number| cache.tell(&number.to_string()));
-    assert!(cache.take_news().len() < 10, "nobody reads a thousand variations");
+    assert_eq!(cache.take_messages(), ["no connection", "no triggers"]);
+    (0..1000).for_each(|number| cache.log(&number.to_string()));
+    assert!(cache.take_messages().len() < 10, "nobody reads a thousand variations");
 }

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use super::ticket::Tell;
-use super::{Gathered, Outcome, Ticket, closed, no_answer_within};
+use super::waiter::Resolve;
+use super::{Gathered, Outcome, Waiter, closed, no_answer_within};
 use crate::error::Error;
 use crate::settings::Limits;
 use crate::signature::SessionToken;
@@ -21,26 +21,26 @@ const MAX_BATCH: usize = 64;
 #[derive(Debug)]
 pub(super) struct Asked {
     pub(super) token: SessionToken,
-    tickets: Vec<Arc<Ticket>>,
+    waiters: Vec<Arc<Waiter>>,
 }
 
 impl Asked {
-    pub(super) fn tell(self, outcome: &Outcome) {
-        for ticket in &self.tickets {
-            ticket.tell(outcome.clone());
+    pub(super) fn resolve(self, outcome: &Outcome) {
+        for waiter in &self.waiters {
+            waiter.resolve(outcome.clone());
         }
     }
 
     fn is_wanted(&self) -> bool {
-        self.tickets.iter().any(|ticket| ticket.is_waiting())
+        self.waiters.iter().any(|waiter| waiter.is_waiting())
     }
 }
 
 /// A look-up that ends in the middle, with its worker, leaves nobody waiting.
 impl Drop for Asked {
     fn drop(&mut self) {
-        for ticket in self.tickets.iter().filter(|ticket| ticket.is_waiting()) {
-            ticket.tell(Err(Arc::new(closed())));
+        for waiter in self.waiters.iter().filter(|waiter| waiter.is_waiting()) {
+            waiter.resolve(Err(Arc::new(closed())));
         }
     }
 }
@@ -61,7 +61,7 @@ struct State {
     order: VecDeque<SessionToken>,
     asked: HashMap<SessionToken, Asked>,
     /// All wait equally long, so the first to come is the first to be overdue.
-    deadlines: VecDeque<(Instant, Arc<Ticket>)>,
+    deadlines: VecDeque<(Instant, Arc<Waiter>)>,
     joined_since_sweep: usize,
     /// Batches that were sent and not answered yet.
     under_way: usize,
@@ -72,10 +72,10 @@ impl State {
     /// off: swept each time as many have come as may wait, they are never more than that.
     fn sweep(&mut self) {
         let Self { order, asked, deadlines, joined_since_sweep, .. } = self;
-        deadlines.retain(|(_, ticket)| ticket.is_waiting());
+        deadlines.retain(|(_, waiter)| waiter.is_waiting());
         asked.retain(|_, asked| {
-            asked.tickets.retain(|ticket| ticket.is_waiting());
-            !asked.tickets.is_empty()
+            asked.waiters.retain(|waiter| waiter.is_waiting());
+            !asked.waiters.is_empty()
         });
         order.retain(|token| asked.contains_key(token));
         *joined_since_sweep = 0;
@@ -95,15 +95,15 @@ impl Queue {
 
     /// A place among those who wait. A lone request is sent at once; while a batch is under way, more
     /// gather until [`Queue::send`], or until that batch is answered.
-    pub(super) fn join(&self, token: &SessionToken, tell: Tell) -> Gathered {
+    pub(super) fn join(&self, token: &SessionToken, resolve: Resolve) -> Gathered {
         let is_full = self.waiting.load(Ordering::Relaxed) >= self.limits.max_waiting;
-        let ticket = Arc::new(Ticket::new(tell, &self.waiting));
+        let waiter = Arc::new(Waiter::new(resolve, &self.waiting));
         if is_full {
             let limit = self.limits.max_waiting;
-            ticket.tell(Err(Arc::new(Error::unavailable(format!(
+            waiter.resolve(Err(Arc::new(Error::unavailable(format!(
                 "{limit} requests wait already (max_waiting)"
             )))));
-            return Gathered { ticket, waits_for_others: false };
+            return Gathered { waiter, waits_for_others: false };
         }
         let mut guard = self.lock();
         let state = &mut *guard;
@@ -112,16 +112,16 @@ impl Queue {
         }
         state.joined_since_sweep += 1;
         if let Some(asked) = state.asked.get_mut(token) {
-            asked.tickets.push(Arc::clone(&ticket));
+            asked.waiters.push(Arc::clone(&waiter));
         } else {
-            let asked = Asked { token: token.clone(), tickets: vec![Arc::clone(&ticket)] };
+            let asked = Asked { token: token.clone(), waiters: vec![Arc::clone(&waiter)] };
             state.asked.insert(token.clone(), asked);
             state.order.push_back(token.clone());
         }
         while state.deadlines.front().is_some_and(|(_, first)| !first.is_waiting()) {
             state.deadlines.pop_front();
         }
-        state.deadlines.push_back((Instant::now() + self.limits.lookup_timeout, Arc::clone(&ticket)));
+        state.deadlines.push_back((Instant::now() + self.limits.lookup_timeout, Arc::clone(&waiter)));
         let is_first = state.deadlines.len() == 1;
         let is_idle = state.under_way == 0;
         drop(guard);
@@ -131,7 +131,7 @@ impl Queue {
         if is_first {
             self.to_answer.notify_one();
         }
-        Gathered { ticket, waits_for_others: !is_idle }
+        Gathered { waiter, waits_for_others: !is_idle }
     }
 
     /// Nobody else comes for the moment.
@@ -159,26 +159,26 @@ impl Queue {
     pub(super) async fn end_overdue(&self) {
         loop {
             let first = self.lock().deadlines.front().cloned();
-            let Some((deadline, ticket)) = first else {
+            let Some((deadline, waiter)) = first else {
                 self.to_answer.notified().await;
                 continue;
             };
-            if ticket.is_waiting() {
+            if waiter.is_waiting() {
                 sleep_until(deadline).await;
             }
-            for ticket in self.take_overdue(Instant::now()) {
-                ticket.tell(Err(Arc::new(no_answer_within(self.limits.lookup_timeout))));
+            for waiter in self.take_overdue(Instant::now()) {
+                waiter.resolve(Err(Arc::new(no_answer_within(self.limits.lookup_timeout))));
             }
         }
     }
 
     /// Those whose time is over; the answered ones before them are forgotten.
-    fn take_overdue(&self, now: Instant) -> Vec<Arc<Ticket>> {
+    fn take_overdue(&self, now: Instant) -> Vec<Arc<Waiter>> {
         let mut state = self.lock();
         let mut overdue = Vec::new();
         while state.deadlines.front().is_some_and(|(deadline, first)| *deadline <= now || !first.is_waiting())
         {
-            overdue.extend(state.deadlines.pop_front().map(|(_, ticket)| ticket));
+            overdue.extend(state.deadlines.pop_front().map(|(_, waiter)| waiter));
         }
         overdue
     }

@@ -8,14 +8,14 @@ use pyo3::IntoPyObjectExt as _;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
+use super::awaitable::awaitable;
 use super::bridge::Bridge;
-use super::cold::awaitable;
 use super::convert::{OwnFields, SettingsDict, own_fields};
 use super::errors::exception;
+use super::object_cache::ObjectCache;
 use super::opened::Opened;
 use super::outcome::{Found, Inspected, Refused, SessionToken};
 use super::promise::Promise;
-use super::ready::Ready;
 use super::scope::{self, Headers};
 use super::{lock, runtime};
 use crate::authenticator::{Authenticator, Verdict};
@@ -23,7 +23,7 @@ use crate::clock::Moment;
 use crate::cookie_cache::keys::PublicKeys;
 use crate::credentials::Request;
 use crate::live_cache::LiveCache;
-use crate::lookup::{Gathered, Outcome, Ticket};
+use crate::lookup::{Gathered, Outcome, Waiter};
 use crate::refusal::Reason;
 use crate::settings::{CookieNames, CookieOptions, Freshness, Settings, is_https};
 use crate::store::postgres::PostgresStore;
@@ -34,8 +34,8 @@ pub(super) struct Core {
     settings: Settings,
     authenticator: Authenticator,
     own_fields: Arc<OwnFields>,
-    ready: Ready,
-    ready_answers: AtomicU64,
+    object_cache: ObjectCache,
+    object_cache_hits: AtomicU64,
     opened: Mutex<Option<Arc<Opened>>>,
 }
 
@@ -54,8 +54,8 @@ impl Core {
         PostgresStore::new(&settings).map_err(|error| exception(&error))?;
         Ok(Self {
             authenticator: Authenticator::new(&settings, &PublicKeys::default()),
-            ready: Ready::new(&settings),
-            ready_answers: AtomicU64::new(0),
+            object_cache: ObjectCache::new(&settings),
+            object_cache_hits: AtomicU64::new(0),
             settings,
             own_fields: Arc::new(own_fields),
             opened: Mutex::new(None),
@@ -118,7 +118,7 @@ impl Core {
         }
         let inspected = self.inspect(py, scope)?;
         let ready = match &inspected {
-            Inspected::Ready(made) => Some(made.clone_ref(py)),
+            Inspected::Cached(made) => Some(made.clone_ref(py)),
             Inspected::Token(_) | Inspected::Found(_) | Inspected::Refused(_) => None,
         };
         // A handshake has none.
@@ -168,27 +168,27 @@ impl Core {
             }
         };
         let bridge = Bridge::of_running_loop(py)?;
-        let (id, promise, tell) = bridge.get().expect(Box::new(convert));
-        let Gathered { ticket, waits_for_others } = opened.lookup.gather(&token.0, tell);
+        let (id, promise, resolve) = bridge.get().expect(Box::new(convert));
+        let Gathered { waiter, waits_for_others } = opened.lookup.gather(&token.0, resolve);
         if waits_for_others {
             Bridge::send_soon(&bridge, &opened.lookup)?;
         }
-        Ok(Pending { bridge: bridge.unbind(), id, promise, ticket })
+        Ok(Pending { bridge: bridge.unbind(), id, promise, waiter })
     }
 
     fn open<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let opened = self.opened()?;
-        let patience = self.settings.limits.lookup_timeout;
-        awaitable(py, async move { opened.open(patience).await.map_err(|error| exception(&error)) })
+        let deadline = self.settings.limits.lookup_timeout;
+        awaitable(py, async move { opened.open(deadline).await.map_err(|error| exception(&error)) })
     }
 
-    fn news(&self) -> Vec<String> {
-        self.live_cache().map(|cache| cache.take_news()).unwrap_or_default()
+    fn operator_messages(&self) -> Vec<String> {
+        self.live_cache().map(|cache| cache.take_messages()).unwrap_or_default()
     }
 
     #[getter]
-    fn ready_answers(&self) -> u64 {
-        self.ready_answers.load(Ordering::Relaxed)
+    fn object_cache_hits(&self) -> u64 {
+        self.object_cache_hits.load(Ordering::Relaxed)
     }
 
     fn cache_size(&self) -> (usize, usize) {
@@ -196,7 +196,7 @@ impl Core {
     }
 
     fn close(&self) {
-        self.ready.clear();
+        self.object_cache.clear();
         let opened = lock(&self.opened).take();
         match opened {
             Some(opened) if opened.is_ours() => opened.store.close(),
@@ -216,11 +216,11 @@ impl Core {
             Verdict::Lookup(token) => Inspected::Token(SessionToken(token)),
             Verdict::Refused(refusal) => Inspected::Refused(refusal.into()),
             Verdict::Known(identity) => {
-                let found = self.ready.found(py, identity, &self.own_fields)?;
-                match found.get().ready(py) {
+                let found = self.object_cache.found(py, identity, &self.own_fields)?;
+                match found.get().cached_object(py) {
                     Some(made) => {
-                        self.ready_answers.fetch_add(1, Ordering::Relaxed);
-                        Inspected::Ready(made.clone().unbind())
+                        self.object_cache_hits.fetch_add(1, Ordering::Relaxed);
+                        Inspected::Cached(made.clone().unbind())
                     }
                     None => Inspected::Found(found),
                 }
@@ -261,7 +261,7 @@ pub(super) struct Pending {
     bridge: Py<Bridge>,
     id: u64,
     promise: Arc<Promise>,
-    ticket: Arc<Ticket>,
+    waiter: Arc<Waiter>,
 }
 
 #[pymethods]
@@ -273,7 +273,7 @@ impl Pending {
     fn give_up(&self, py: Python<'_>) -> PyResult<bool> {
         let is_abandoned = self.promise.is_abandoned(py)?;
         if is_abandoned {
-            self.ticket.give_up();
+            self.waiter.give_up();
             self.bridge.get().forget(self.id);
         }
         Ok(is_abandoned)

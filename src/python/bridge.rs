@@ -19,7 +19,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyWeakrefReference;
 
-use super::arrivals::Arrivals;
+use super::completion_queue::CompletionQueue;
 use super::errors::exception;
 use super::promise::Promise;
 use super::{lock, process};
@@ -34,7 +34,7 @@ pub(super) type Convert = Box<dyn FnOnce(Python<'_>, Outcome) -> PyResult<Py<PyA
 pub(super) struct Bridge {
     process: u32,
     event_loop: Py<PyWeakrefReference>,
-    arrivals: Arc<Arrivals>,
+    completions: Arc<CompletionQueue>,
     bell: UnixStream,
     next: AtomicU64,
     expected: Mutex<HashMap<u64, Expected>>,
@@ -90,7 +90,7 @@ impl Bridge {
         let bridge = Self {
             process: process::id(),
             event_loop: PyWeakrefReference::new(event_loop)?.unbind(),
-            arrivals: Arc::new(Arrivals::new(ring)),
+            completions: Arc::new(CompletionQueue::new(ring)),
             bell,
             next: AtomicU64::new(0),
             expected: Mutex::default(),
@@ -105,7 +105,7 @@ impl Bridge {
                 let weakly =
                     |object: &Bound<'py, PyAny>| py.import("weakref")?.call_method1("proxy", (object,));
                 let (to_loop, to_bridge) = (weakly(event_loop)?.unbind(), weakly(bridge.as_any())?.unbind());
-                bridge.get().arrivals.call(py, to_loop, to_bridge);
+                bridge.get().completions.call(py, to_loop, to_bridge);
                 Ok(bridge)
             }
             Err(error) => Err(error),
@@ -120,8 +120,8 @@ impl Bridge {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let promise = Arc::new(Promise::default());
         lock(&self.expected).insert(id, Expected { convert, promise: Arc::clone(&promise) });
-        let arrivals = Arc::clone(&self.arrivals);
-        (id, promise, move |outcome| arrivals.push(id, outcome))
+        let completions = Arc::clone(&self.completions);
+        (id, promise, move |outcome| completions.push(id, outcome))
     }
 
     /// A new future of its loop's, resolved with the promise.
@@ -173,7 +173,7 @@ impl Bridge {
         }
         self.silence();
         let mut first_failure = Ok(());
-        for (id, outcome) in self.arrivals.take() {
+        for (id, outcome) in self.completions.take() {
             let expected = lock(&self.expected).remove(&id);
             if let Some(Expected { convert, promise }) = expected {
                 // One that fails, for a loop that is gone, must not cost the others their answer.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 
-use super::cold::awaitable;
+use super::awaitable::awaitable;
 use super::errors::exception;
 use crate::settings::{DatabaseUrl, Table, Tables};
 use crate::store::postgres::Migrator;

@@ -1,17 +1,17 @@
 //! The Python face: converts, calls, wraps; decides nothing.
 
-mod arrivals;
 mod authenticator;
+mod awaitable;
 mod bridge;
-mod cold;
+mod completion_queue;
 mod convert;
 mod errors;
 mod migration;
+mod object_cache;
 mod opened;
 mod outcome;
 mod process;
 mod promise;
-mod ready;
 mod runtime;
 mod scope;
 

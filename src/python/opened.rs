@@ -13,7 +13,7 @@ use crate::clock::Moment;
 use crate::cookie_cache::keys::PublicKeys;
 use crate::credentials::Request;
 use crate::error::Error;
-use crate::live_cache::{LiveCache, Remembering};
+use crate::live_cache::{CachingStore, LiveCache};
 use crate::lookup::Lookup;
 use crate::settings::{Settings, Strategy};
 use crate::store::postgres::PostgresStore;
@@ -53,7 +53,7 @@ impl Opened {
         });
         let lookup = match &live_cache {
             Some(cache) => {
-                Lookup::start(&Arc::new(Remembering::new(&store, cache)), settings.limits, runtime)
+                Lookup::start(&Arc::new(CachingStore::new(&store, cache)), settings.limits, runtime)
             }
             None => Lookup::start(&store, settings.limits, runtime),
         };
@@ -89,12 +89,12 @@ impl Opened {
     }
 
     /// Connects, so that trouble shows at start. Gives what an operator should know.
-    pub(super) async fn open(&self, patience: Duration) -> Result<Vec<String>, Error> {
+    pub(super) async fn open(&self, deadline: Duration) -> Result<Vec<String>, Error> {
         let warnings = self.store.open().await?;
         if let Some(cache) = self.live_cache.as_ref().filter(|cache| cache.needs_feed()) {
             cache.want();
             // A feed that takes longer is no reason not to start: until it works, requests ask the store.
-            let _late = timeout(patience, cache.spoke()).await;
+            let _late = timeout(deadline, cache.spoke()).await;
         }
         Ok(warnings)
     }

@@ -50,17 +50,17 @@ impl From<Refusal> for Refused {
 pub(super) struct Found {
     identity: Arc<Identity>,
     own_fields: Arc<OwnFields>,
-    ready: PyOnceLock<Py<PyAny>>,
+    object: PyOnceLock<Py<PyAny>>,
 }
 
 impl Found {
     pub(super) fn new(identity: Arc<Identity>, own_fields: &Arc<OwnFields>) -> Self {
-        Self { identity, own_fields: Arc::clone(own_fields), ready: PyOnceLock::new() }
+        Self { identity, own_fields: Arc::clone(own_fields), object: PyOnceLock::new() }
     }
 
     /// What was made of it, if that was kept.
-    pub(super) fn ready<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PyAny>> {
-        self.ready.get(py).map(|made| made.bind(py))
+    pub(super) fn cached_object<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PyAny>> {
+        self.object.get(py).map(|made| made.bind(py))
     }
 }
 
@@ -76,8 +76,8 @@ impl Found {
         session_dict(py, &self.identity.session, &self.own_fields)
     }
 
-    fn keep_ready(&self, py: Python<'_>, made: Py<PyAny>) {
-        let _first_wins = self.ready.set(py, made);
+    fn cache_object(&self, py: Python<'_>, made: Py<PyAny>) {
+        let _first_wins = self.object.set(py, made);
     }
 
     #[expect(clippy::unused_self, reason = "a method of Python's")]
@@ -90,7 +90,7 @@ impl Found {
 #[derive(IntoPyObject)]
 pub(super) enum Inspected {
     Token(SessionToken),
-    Ready(Py<PyAny>),
+    Cached(Py<PyAny>),
     Found(Py<Found>),
     Refused(Refused),
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{Answer, Store};
+use super::{LookupResult, Store};
 use crate::error::Error;
 use crate::identity::Identity;
 use crate::signature::SessionToken;
@@ -30,12 +30,12 @@ impl MemoryStore {
 }
 
 impl Store for MemoryStore {
-    async fn find(&self, tokens: &[SessionToken]) -> Result<Vec<Answer>, Error> {
+    async fn find(&self, tokens: &[SessionToken]) -> Result<Vec<LookupResult>, Error> {
         self.asked.fetch_add(tokens.len(), Ordering::Relaxed);
         let find = |token: &SessionToken| {
             self.sessions
                 .get(token.as_str())
-                .map_or(Answer::NoSession, |found| Answer::Found(Arc::clone(found)))
+                .map_or(LookupResult::NoSession, |found| LookupResult::Found(Arc::clone(found)))
         };
         Ok(tokens.iter().map(find).collect())
     }

@@ -10,14 +10,14 @@ mod follower;
 use std::sync::Arc;
 
 pub use self::change::{Change, Key, SessionKey, UserKey};
-pub use self::follower::{Feed, Follower};
+pub use self::follower::{FeedId, Follower};
 use crate::error::Error;
 use crate::identity::Identity;
 use crate::signature::SessionToken;
 
 /// What a store knows of one token. Time is not its business: an expired session is found.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Answer {
+pub enum LookupResult {
     /// The session and its user.
     Found(Arc<Identity>),
     /// No session has this token.
@@ -35,7 +35,7 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Schema`] when the store cannot say; then it says nothing
     /// of any token. Dropping the future gives up the attempt and leaves nothing half-done.
-    fn find(&self, tokens: &[SessionToken]) -> impl Future<Output = Result<Vec<Answer>, Error>> + Send;
+    fn find(&self, tokens: &[SessionToken]) -> impl Future<Output = Result<Vec<LookupResult>, Error>> + Send;
 }
 
 /// A row of Better Auth's `jwks` table, without its private key: that column is never read.

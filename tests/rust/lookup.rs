@@ -5,9 +5,9 @@
 
 #[path = "lookup/batches.rs"]
 mod batches;
+#[path = "lookup/capacity.rs"]
+mod capacity;
 #[path = "lookup/deadlines.rs"]
 mod deadlines;
-#[path = "lookup/desk.rs"]
-mod desk;
-#[path = "lookup/places.rs"]
-mod places;
+#[path = "lookup/harness.rs"]
+mod harness;

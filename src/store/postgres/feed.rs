@@ -50,7 +50,7 @@ impl PostgresStore {
             match self.follow(&follower, &settings, &mut beats, &mut pause).await {
                 Ok(()) => pause = PAUSE,
                 Err(trouble) => {
-                    follower.tell(&format!(
+                    follower.log(&format!(
                         "freshness \"live\": every request asks the store: {}",
                         trouble.chain()
                     ));
@@ -70,7 +70,7 @@ impl PostgresStore {
         pause: &mut Duration,
     ) -> Result<(), Error> {
         let channel = self.in_time(self.known()).await?.channel.clone();
-        let mut listener = timeout(self.patience, Listener::connect(settings, follower, &channel, beats))
+        let mut listener = timeout(self.timeout, Listener::connect(settings, follower, &channel, beats))
             .await
             .map_err(|late| Error::unavailable_because("the listener found no connection in time", late))??;
         let (mut unasked, mut steady) = (0, 0);
@@ -83,13 +83,13 @@ impl PostgresStore {
                     steady += 1;
                 }
                 Pulse::Doubtful { why } => {
-                    listener.doubt(&why);
+                    listener.suspend(&why);
                     steady = 0;
                 }
                 Pulse::Elsewhere => return Ok(()),
             }
             if steady == STEADY_BEATS {
-                follower.tell_end_of_trouble(WORKS_AGAIN);
+                follower.log_recovery(WORKS_AGAIN);
                 *pause = PAUSE;
             }
             if timeout_at(next, listener.end()).await.is_ok() {
@@ -113,13 +113,13 @@ impl PostgresStore {
         &self,
         listener: &mut Listener<impl Follower>,
         beats: &mut Beats,
-        patience: Duration,
+        deadline: Duration,
     ) -> Result<Pulse, Error> {
         beats.sent += 1;
         let number = beats.sent;
         let late =
             |_elapsed| Err(Failure::Lasting(Error::unavailable("a heartbeat was not answered in time")));
-        match timeout(patience, self.send(&listener.channel, beats)).await.unwrap_or_else(late) {
+        match timeout(deadline, self.send(&listener.channel, beats)).await.unwrap_or_else(late) {
             Err(Failure::Tables(error)) => {
                 self.forget_statement().await;
                 Err(error)
@@ -130,7 +130,7 @@ impl PostgresStore {
             }
             Err(failure) => Err(failure.into_error()),
             Ok(Pulse::Alive { fingerprint }) => {
-                let heard = timeout(patience, listener.hear(number)).await;
+                let heard = timeout(deadline, listener.wait_for(number)).await;
                 heard.unwrap_or_else(|_elapsed| Err(Error::unavailable(DEAF)))?;
                 Ok(Pulse::Alive { fingerprint })
             }

@@ -12,7 +12,7 @@ use super::table::quote;
 use crate::clock::Uptime;
 use crate::error::Error;
 use crate::settings::{FeedSettings, PreparedStatements};
-use crate::store::{Change, Feed, Follower};
+use crate::store::{Change, FeedId, Follower};
 
 const STANDBY: &str = "the listener's connection leads to a standby, which hears nothing: name the primary in \
                             AUTH_MIDDLEWARE_LISTEN_DATABASE_URL, or in DATABASE_URL where that is not set";
@@ -34,7 +34,7 @@ impl Default for Beats {
 /// A connection that listens. When it goes, its follower believes nothing.
 pub(super) struct Listener<F: Follower> {
     follower: Arc<F>,
-    feed: Feed,
+    feed: FeedId,
     pub(super) channel: String,
     heard: watch::Receiver<u64>,
     _client: Client,
@@ -53,22 +53,24 @@ impl<F: Follower> Listener<F> {
         let feed = follower.begin();
         let (channel, own_channel) = (channel.to_owned(), beats.channel.clone());
         let listen = format!("LISTEN {}; LISTEN {}", quote(&channel), quote(&own_channel));
-        let ear =
-            Ear { follower: Arc::clone(follower), feed, channel: channel.clone(), own_channel, numbers };
+        let receiver =
+            Receiver { follower: Arc::clone(follower), feed, channel: channel.clone(), own_channel, numbers };
         let no_connection = |error: tokio_postgres::Error| match error.code() {
             Some(&SqlState::READ_ONLY_SQL_TRANSACTION) => Error::unavailable(STANDBY),
             _ => Error::unavailable_because("the listener has no connection", error),
         };
         // The task ends with the client, and takes leave: where a forked child has the socket too, nothing else
         // ends the server's side, which would wait for a child that never reads.
-        let (client, _task) =
-            connector.listen(move |notification| ear.hear(notification)).await.map_err(no_connection)?;
+        let (client, _task) = connector
+            .listen(move |notification| receiver.receive(notification))
+            .await
+            .map_err(no_connection)?;
         client.batch_execute(&listen).await.map_err(no_connection)?;
         Ok(Self { follower: Arc::clone(follower), feed, channel, heard, _client: client })
     }
 
     /// Waits until a number has come back.
-    pub(super) async fn hear(&mut self, number: u64) -> Result<(), Error> {
+    pub(super) async fn wait_for(&mut self, number: u64) -> Result<(), Error> {
         let heard = self.heard.wait_for(|heard| *heard >= number).await;
         heard.map(drop).map_err(|gone| Error::unavailable_because("the listener's connection ended", gone))
     }
@@ -82,31 +84,31 @@ impl<F: Follower> Listener<F> {
         self.follower.renew(self.feed, until, fingerprint);
     }
 
-    pub(super) fn doubt(&self, why: &str) {
-        self.follower.doubt(self.feed);
-        self.follower.tell(&format!("freshness \"live\": every request asks the store: {why}"));
+    pub(super) fn suspend(&self, why: &str) {
+        self.follower.suspend(self.feed);
+        self.follower.log(&format!("freshness \"live\": every request asks the store: {why}"));
     }
 }
 
 impl<F: Follower> Drop for Listener<F> {
     fn drop(&mut self) {
-        self.follower.lose(self.feed);
+        self.follower.end(self.feed);
     }
 }
 
 /// Hears for a listener, on the connection's own task, in the order in which the server tells.
-struct Ear<F: Follower> {
+struct Receiver<F: Follower> {
     follower: Arc<F>,
-    feed: Feed,
+    feed: FeedId,
     channel: String,
     own_channel: String,
     numbers: watch::Sender<u64>,
 }
 
-impl<F: Follower> Ear<F> {
-    fn hear(&self, notification: &Notification) {
+impl<F: Follower> Receiver<F> {
+    fn receive(&self, notification: &Notification) {
         if notification.channel() == self.channel {
-            self.follower.hear(self.feed, &Change::read(notification.payload()));
+            self.follower.apply(self.feed, &Change::read(notification.payload()));
         } else if notification.channel() == self.own_channel
             && let Ok(number) = notification.payload().parse()
         {
@@ -116,8 +118,8 @@ impl<F: Follower> Ear<F> {
 }
 
 /// A connection that ends is noticed at once, not by the next heartbeat.
-impl<F: Follower> Drop for Ear<F> {
+impl<F: Follower> Drop for Receiver<F> {
     fn drop(&mut self) {
-        self.follower.lose(self.feed);
+        self.follower.end(self.feed);
     }
 }

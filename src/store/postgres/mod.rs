@@ -30,7 +30,7 @@ use self::connection::Connector;
 pub use self::migration::{Migrator, Report};
 use self::schema::Schema;
 use self::statement::Statement;
-use super::{Answer, Store};
+use super::{LookupResult, Store};
 use crate::error::Error;
 use crate::settings::{Settings, Tables};
 use crate::signature::SessionToken;
@@ -44,7 +44,7 @@ pub struct PostgresStore {
     pool: Pool,
     connector: Connector,
     tables: Tables,
-    patience: Duration,
+    timeout: Duration,
     statement: Mutex<Known>,
 }
 
@@ -74,7 +74,7 @@ impl PostgresStore {
             pool,
             connector,
             tables: settings.tables.clone(),
-            patience: settings.limits.lookup_timeout,
+            timeout: settings.limits.lookup_timeout,
             statement: Mutex::new(Known::Nothing),
         })
     }
@@ -98,11 +98,11 @@ impl PostgresStore {
     /// A server that accepts and says nothing, or a lock, must not hold us for ever. Look-ups have
     /// deadlines of their own.
     async fn in_time<T>(&self, asked: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        let seconds = self.patience.as_secs_f64();
+        let seconds = self.timeout.as_secs_f64();
         let silence = |_elapsed| {
             Err(Error::unavailable(format!("no answer within {seconds} s (lookup_timeout_seconds)")))
         };
-        timeout(self.patience, asked).await.unwrap_or_else(silence)
+        timeout(self.timeout, asked).await.unwrap_or_else(silence)
     }
 
     /// Closes the connections; what is under way ends as unavailable.
@@ -152,7 +152,7 @@ impl PostgresStore {
         self.pool.manager().statement_caches.clear();
     }
 
-    async fn ask(&self, tokens: &[SessionToken]) -> Result<Vec<Answer>, Failure> {
+    async fn ask(&self, tokens: &[SessionToken]) -> Result<Vec<LookupResult>, Failure> {
         let mut borrowed = self.borrow().await.map_err(Failure::Connection)?;
         let statement = self.statement(&mut borrowed).await?;
         let is_named = self.connector.may_name_statements();
@@ -171,7 +171,7 @@ impl PostgresStore {
     }
 
     /// One new try where one can help: on fresh connections, or for the tables as they are now.
-    async fn ask_with_retry(&self, tokens: &[SessionToken]) -> Result<Vec<Answer>, Failure> {
+    async fn ask_with_retry(&self, tokens: &[SessionToken]) -> Result<Vec<LookupResult>, Failure> {
         match self.ask(tokens).await {
             Err(Failure::Connection(_)) => self.pool.retain(|_, _| false),
             Err(Failure::Tables(_)) => {
@@ -185,7 +185,7 @@ impl PostgresStore {
 }
 
 impl Store for PostgresStore {
-    async fn find(&self, tokens: &[SessionToken]) -> Result<Vec<Answer>, Error> {
+    async fn find(&self, tokens: &[SessionToken]) -> Result<Vec<LookupResult>, Error> {
         match self.ask_with_retry(tokens).await {
             // A data error does not say whose: each token is asked for by itself.
             Err(Failure::Data) if tokens.len() > 1 => {
@@ -195,16 +195,16 @@ impl Store for PostgresStore {
                 }
                 Ok(answers)
             }
-            Err(Failure::Data) => Ok(vec![Answer::Unreadable]),
+            Err(Failure::Data) => Ok(vec![LookupResult::Unreadable]),
             settled => settled.map_err(Failure::into_error),
         }
     }
 }
 
 impl PostgresStore {
-    async fn alone(&self, token: &SessionToken) -> Result<Vec<Answer>, Error> {
+    async fn alone(&self, token: &SessionToken) -> Result<Vec<LookupResult>, Error> {
         match self.ask_with_retry(std::slice::from_ref(token)).await {
-            Err(Failure::Data) => Ok(vec![Answer::Unreadable]),
+            Err(Failure::Data) => Ok(vec![LookupResult::Unreadable]),
             settled => settled.map_err(Failure::into_error),
         }
     }

@@ -11,7 +11,7 @@ use super::catalog::Kind;
 use super::schema::{SESSION_FIELDS, USER_FIELDS};
 use crate::identity::{Ban, Identity, Session, User, Value};
 use crate::signature::SessionToken;
-use crate::store::Answer;
+use crate::store::LookupResult;
 
 /// How to read the answer of one statement.
 #[derive(Debug)]
@@ -59,8 +59,8 @@ pub(super) fn answers(
     reading: &Reading,
     tokens: &[SessionToken],
     rows: &[Row],
-) -> Result<Vec<Answer>, &'static str> {
-    let mut by_token: HashMap<&str, Answer> = HashMap::with_capacity(rows.len());
+) -> Result<Vec<LookupResult>, &'static str> {
+    let mut by_token: HashMap<&str, LookupResult> = HashMap::with_capacity(rows.len());
     for row in rows {
         let asked = row.try_get::<_, &str>(1).ok().filter(|_| reading.wrote(row));
         let asked = asked
@@ -69,12 +69,12 @@ pub(super) fn answers(
             .iter()
             .find(|token| token.as_str() == asked)
             .ok_or("the answer is for a token that was not asked")?;
-        let answer = read(reading, token, row).unwrap_or(Answer::Unreadable);
-        let known = by_token.entry(asked).or_insert(Answer::NoSession);
-        *known = match (std::mem::replace(known, Answer::NoSession), answer) {
-            (Answer::NoSession, only) | (only, Answer::NoSession) => only,
+        let answer = read(reading, token, row).unwrap_or(LookupResult::Unreadable);
+        let known = by_token.entry(asked).or_insert(LookupResult::NoSession);
+        *known = match (std::mem::replace(known, LookupResult::NoSession), answer) {
+            (LookupResult::NoSession, only) | (only, LookupResult::NoSession) => only,
             // Two rows with one token do not tell who sent it.
-            _ => Answer::Unreadable,
+            _ => LookupResult::Unreadable,
         };
     }
     let missing = "the answer lacks a token that was asked";
@@ -83,13 +83,13 @@ pub(super) fn answers(
 
 /// None where a column cannot be read: a time at infinity, text that is not UTF-8, NULL where
 /// Better Auth never writes it.
-fn read(reading: &Reading, token: &SessionToken, row: &Row) -> Option<Answer> {
+fn read(reading: &Reading, token: &SessionToken, row: &Row) -> Option<LookupResult> {
     let mut columns = Columns { row, next: FIRST_COLUMN };
-    let Some(session_id) = columns.read::<Option<String>>()? else { return Some(Answer::NoSession) };
+    let Some(session_id) = columns.read::<Option<String>>()? else { return Some(LookupResult::NoSession) };
     let user_id: String = columns.read()?;
     // The database may compare without regard to case or trailing spaces; we do not.
     if columns.read::<&str>()? != token.as_str() {
-        return Some(Answer::NoSession);
+        return Some(LookupResult::NoSession);
     }
     let session = Session {
         id: session_id,
@@ -102,7 +102,7 @@ fn read(reading: &Reading, token: &SessionToken, row: &Row) -> Option<Answer> {
         updated_at: columns.time()?,
         own: columns.own(&reading.session[SESSION_FIELDS.len()..])?,
     };
-    let Some(user_id) = columns.read::<Option<String>>()? else { return Some(Answer::NoUser) };
+    let Some(user_id) = columns.read::<Option<String>>()? else { return Some(LookupResult::NoUser) };
     let user = User {
         id: user_id,
         name: columns.read()?,
@@ -115,7 +115,7 @@ fn read(reading: &Reading, token: &SessionToken, row: &Row) -> Option<Answer> {
         own: columns.own(reading.user_own())?,
     };
     debug_assert_eq!(columns.next, FIRST_COLUMN + reading.session.len() + reading.user.len());
-    Some(Answer::Found(Arc::new(Identity { session, user })))
+    Some(LookupResult::Found(Arc::new(Identity { session, user })))
 }
 
 /// Reads a row's columns from left to right, in the order in which the statement names them.

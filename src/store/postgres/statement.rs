@@ -14,7 +14,7 @@ use super::triggers;
 use super::{Failure, nonce};
 use crate::error::Error;
 use crate::signature::SessionToken;
-use crate::store::Answer;
+use crate::store::LookupResult;
 
 /// The statement for the tables that the catalog shows: one for a single token, which PostgreSQL
 /// answers fastest by `= $1`, one for a batch.
@@ -74,7 +74,7 @@ impl Statement {
         client: &Object,
         tokens: &[SessionToken],
         is_named: bool,
-    ) -> Result<Vec<Answer>, Failure> {
+    ) -> Result<Vec<LookupResult>, Failure> {
         let rows = match tokens {
             [token] => run(client, &self.single, &Text(token), Type::TEXT, is_named).await,
             _ => run(client, &self.batch, &TextArray(tokens), Type::TEXT_ARRAY, is_named).await,

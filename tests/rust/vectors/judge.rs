@@ -9,7 +9,7 @@ use auth_middleware::identity::{Identity, Session, User, Value as Own};
 use auth_middleware::settings::{OwnField, RawSettings, Settings};
 use auth_middleware::signature::Keys;
 use auth_middleware::store::memory::MemoryStore;
-use auth_middleware::store::{Answer, Store};
+use auth_middleware::store::{LookupResult, Store};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
 
@@ -53,7 +53,7 @@ pub(crate) fn judge(entry: &Entry) -> Result<Outcome, String> {
         Verdict::Known(identity) => Some(identity),
         Verdict::Lookup(token) => {
             let answers = block_on(store.find(&[token])).map_err(|error| error.to_string())?;
-            let answer = answers.into_iter().next().unwrap_or(Answer::NoSession);
+            let answer = answers.into_iter().next().unwrap_or(LookupResult::NoSession);
             Authenticator::decide(answer, now).ok()
         }
     };

@@ -1,5 +1,5 @@
 // The auth-service and the backend, as far as a page sees them. What they answer is what better-auth 1.7 and the
-// backend answered; the real ones are met in tests/stack.
+// backend answered; the real ones are met in tests/example.
 import { vi } from "vitest";
 
 export const ADA = { name: "Ada Lovelace", email: "ada@example.com", password: "a good password" };

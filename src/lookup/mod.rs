@@ -1,0 +1,140 @@
+//! 6 — Gathers what waits, asks once, answers each.
+//!
+//! A few workers each take everything that waits, up to a batch, and ask the store with one
+//! statement; meanwhile the next batch gathers. There is no timer: a lone request is asked for at once when
+//! nothing is under way, else when those who ask in one go have come, and the busier it gets the more share a
+//! statement.
+//!
+//! A request may join a look-up that still waits, never one already sent: that one could have
+//! been sent before a sign-out that this request comes after.
+
+mod queue;
+mod waiter;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use self::queue::Queue;
+pub use self::waiter::Waiter;
+use crate::error::Error;
+use crate::settings::Limits;
+use crate::signature::SessionToken;
+use crate::store::{LookupResult, Store};
+
+/// An answer, or why there is none; the whole batch shares the error.
+pub type Outcome = Result<LookupResult, Arc<Error>>;
+
+/// Asks the store for many requests at once.
+#[derive(Debug)]
+pub struct Lookup {
+    queue: Arc<Queue>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Lookup {
+    /// Starts the workers, as many as there may be connections, on this runtime.
+    pub fn start(store: &Arc<impl Store>, limits: Limits, runtime: &Handle) -> Self {
+        let queue = Arc::new(Queue::new(limits));
+        let worker = |_| runtime.spawn(work(Arc::clone(&queue), Arc::clone(store), limits.lookup_timeout));
+        let mut tasks: Vec<JoinHandle<()>> = (0..limits.pool_size).map(worker).collect();
+        let overdue = Arc::clone(&queue);
+        tasks.push(runtime.spawn(async move { overdue.end_overdue().await }));
+        Self { queue, tasks }
+    }
+
+    /// Has `resolve` called once with what the store says of this token, asked after this call:
+    /// from another thread, or at once when too many wait. Giving up the waiter gives up the place.
+    pub fn ask(&self, token: &SessionToken, resolve: impl FnOnce(Outcome) + Send + 'static) -> Arc<Waiter> {
+        let Gathered { waiter, waits_for_others } = self.gather(token, resolve);
+        if waits_for_others {
+            self.send();
+        }
+        waiter
+    }
+
+    /// The same for one of many who ask in one go: while a look-up is under way they gather until
+    /// [`Lookup::send`], or its end, so that they share statements. A lone one is sent at once.
+    pub fn gather(&self, token: &SessionToken, resolve: impl FnOnce(Outcome) + Send + 'static) -> Gathered {
+        self.queue.join(token, Box::new(resolve))
+    }
+
+    /// Sends what has gathered, as far as there are connections.
+    pub fn send(&self) {
+        self.queue.send();
+    }
+
+    /// What the store says of this token, asked after this call.
+    ///
+    /// # Errors
+    /// The store's own, shared with the batch; [`Error::Unavailable`] when too many wait or the
+    /// answer takes longer than `lookup_timeout`. Dropping the future gives up the place.
+    pub async fn find(&self, token: &SessionToken) -> Outcome {
+        let (sender, outcome) = oneshot::channel();
+        let place = GivenUpOnDrop(self.ask(token, |outcome| {
+            let _gone = sender.send(outcome);
+        }));
+        let outcome = outcome.await.unwrap_or_else(|_| Err(Arc::new(closed())));
+        drop(place);
+        outcome
+    }
+}
+
+/// A place, and whether whoever took it must say when nobody else comes: by [`Lookup::send`].
+#[derive(Debug)]
+pub struct Gathered {
+    /// The place.
+    pub waiter: Arc<Waiter>,
+    /// False for a lone one, which was sent at once, and for one that found no place.
+    pub waits_for_others: bool,
+}
+
+impl Drop for Lookup {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+        self.queue.close();
+    }
+}
+
+struct GivenUpOnDrop(Arc<Waiter>);
+
+impl Drop for GivenUpOnDrop {
+    fn drop(&mut self) {
+        self.0.give_up();
+    }
+}
+
+async fn work(queue: Arc<Queue>, store: Arc<impl Store>, deadline: Duration) {
+    loop {
+        let batch = queue.next_batch().await;
+        let tokens: Vec<SessionToken> = batch.iter().map(|asked| asked.token.clone()).collect();
+        let found = timeout(deadline, store.find(&tokens)).await;
+        let found = found.unwrap_or_else(|_elapsed| Err(no_answer_within(deadline)));
+        queue.settle();
+        match found {
+            Ok(answers) => {
+                for (asked, answer) in batch.into_iter().zip(answers) {
+                    asked.resolve(&Ok(answer));
+                }
+            }
+            Err(error) => {
+                let error = Arc::new(error);
+                for asked in batch {
+                    asked.resolve(&Err(Arc::clone(&error)));
+                }
+            }
+        }
+    }
+}
+
+fn no_answer_within(deadline: Duration) -> Error {
+    Error::unavailable(format!("no answer within {} s (lookup_timeout_seconds)", deadline.as_secs_f64()))
+}
+
+fn closed() -> Error {
+    Error::unavailable("it was closed during the look-up")
+}

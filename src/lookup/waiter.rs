@@ -1,0 +1,52 @@
+//! One request's place: told once, whoever is first — the answer, the deadline, or the end.
+
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::Outcome;
+
+pub(super) type Resolve = Box<dyn FnOnce(Outcome) + Send>;
+
+/// A place among those who wait.
+pub struct Waiter {
+    resolve: Mutex<Option<Resolve>>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Waiter {
+    /// A place that counts among `waiting` until it is told or given up.
+    pub(super) fn new(resolve: Resolve, waiting: &Arc<AtomicUsize>) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self { resolve: Mutex::new(Some(resolve)), waiting: Arc::clone(waiting) }
+    }
+
+    /// Nobody waits here any more: if the look-up was not sent yet, it costs nothing.
+    pub fn give_up(&self) {
+        drop(self.take());
+    }
+
+    pub(super) fn resolve(&self, outcome: Outcome) {
+        if let Some(resolve) = self.take() {
+            resolve(outcome);
+        }
+    }
+
+    pub(super) fn is_waiting(&self) -> bool {
+        self.resolve.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    fn take(&self) -> Option<Resolve> {
+        let told = self.resolve.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if told.is_some() {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+        told
+    }
+}
+
+impl fmt::Debug for Waiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waiter").field("is_waiting", &self.is_waiting()).finish()
+    }
+}

@@ -1,0 +1,152 @@
+"""The cookie cache of a real Better Auth: who answers, and with what."""
+
+from datetime import datetime
+
+import httpx
+import pytest
+from fastapi import Depends, FastAPI, HTTPException
+from starlette.requests import HTTPConnection
+
+from auth_middleware import Auth, AuthUser, StoreUnavailable, get_auth, get_current_user, get_fresh_user
+from auth_middleware._core import Refused
+from dev.postgres import EmbeddedPostgres
+from tests.better_auth.agreement.neighbours import MeetNeighbour, request, until_the_cache_answers
+from tests.better_auth.agreement.servers import TOKEN, cookie_header
+
+STRATEGIES = ["compact", "jwt", "jwe", "jwks"]
+FIELDS: dict[str, dict[str, object]] = {
+    "role": {"type": "string", "required": False},
+    "joinedAt": {"type": "date", "required": False},
+    "tags": {"type": "string[]", "required": False},
+    "scores": {"type": "number[]", "required": False},
+    "isActive": {"type": "boolean", "required": False},
+    "internalNote": {"type": "string", "required": False, "returned": False},
+}
+SPELLINGS = {"role": "role", "joined_at": "joinedAt", "tags": "tags", "scores": "scores", "is_active": "isActive"}
+PROFILE: dict[str, object] = {
+    "role": 'a "rôle"',
+    "joinedAt": "2020-02-29T01:02:03.004Z",
+    "tags": ["α", 'with "quotes", commas', ""],
+    "scores": [1, -2, 0],
+    "isActive": False,
+    "internalNote": "kept",
+}
+
+
+class Member(AuthUser):
+    role: str | None = None
+    joined_at: datetime | None = None
+    tags: list[str] | None = None
+    scores: list[int] | None = None
+    is_active: bool | None = None
+
+
+class Noted(AuthUser):
+    internal_note: str
+
+
+class PerhapsNoted(AuthUser):
+    internal_note: str | None = None
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+async def test_the_cookie_cache_answers_while_the_database_is_stopped(
+    strategy: str, meet: MeetNeighbour, cluster: EmbeddedPostgres
+) -> None:
+    neighbour = meet(strategy)
+    jar = neighbour.sign_up()
+    auth = Auth(neighbour.settings())
+    async with auth.lifespan(None):
+        from_row = await auth.identify_from_store(request(jar))
+        await until_the_cache_answers(auth, jar)
+        answered = auth.counters["cookie_cache"]
+        cluster.stop()
+        try:
+            assert await auth.identify(request(jar)) == from_row
+            with pytest.raises(StoreUnavailable):
+                await auth.identify(request({TOKEN: jar[TOKEN]}))
+        finally:
+            cluster.start()
+    assert not isinstance(from_row, Refused)
+    assert auth.counters["cookie_cache"] == answered + 1
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+async def test_own_fields_are_the_same_from_the_cache_and_from_the_row(strategy: str, meet: MeetNeighbour) -> None:
+    neighbour = meet(strategy, user_fields=FIELDS)
+    jars = [(profile, neighbour.sign_up(**profile)) for profile in (PROFILE, {})]
+    auth = Auth(neighbour.settings(), user_model=Member)
+    async with auth.lifespan(None):
+        for profile, jar in jars:
+            await until_the_cache_answers(auth, jar)
+            answered = auth.counters["cookie_cache"]
+            cached, stored = await auth.identify(request(jar)), await auth.identify_from_store(request(jar))
+            assert auth.counters["cookie_cache"] == answered + 1
+            assert cached == stored
+            assert not isinstance(cached, Refused)
+            fields = {
+                "role": "role",
+                "joined_at": "joinedAt",
+                "tags": "tags",
+                "scores": "scores",
+                "is_active": "isActive",
+            }
+            given = {name: profile.get(field) for name, field in fields.items()}
+            assert cached.user == cached.user.model_validate({**cached.user.model_dump(), **given})
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+async def test_a_required_field_that_the_cache_lacks_is_read_from_the_row(strategy: str, meet: MeetNeighbour) -> None:
+    neighbour = meet(strategy, user_fields=FIELDS)
+    jar = neighbour.sign_up(**PROFILE)
+    noted = Auth(neighbour.settings(), user_model=Noted)
+    perhaps_noted = Auth(neighbour.settings(), user_model=PerhapsNoted)
+    async with noted.lifespan(None), perhaps_noted.lifespan(None):
+        # By now both would believe the cache.
+        await until_the_cache_answers(perhaps_noted, jar)
+        from_row, from_cache = await noted.identify(request(jar)), await perhaps_noted.identify(request(jar))
+        assert not isinstance(from_row, Refused)
+        assert not isinstance(from_cache, Refused)
+        assert (from_row.user.internal_note, from_cache.user.internal_note) == ("kept", None)
+    assert noted.counters["cookie_cache"] == 0
+
+
+async def test_who_asks_afresh_sees_a_sign_out_at_once(meet: MeetNeighbour) -> None:
+    neighbour = meet("compact")
+    jar = neighbour.sign_up()
+    auth = Auth(neighbour.settings())
+    app = FastAPI(lifespan=auth.lifespan)
+    app.dependency_overrides[get_auth] = lambda: auth
+
+    @app.get("/cached", dependencies=[Depends(get_current_user)])
+    @app.get("/fresh", dependencies=[Depends(get_fresh_user)])
+    @app.get("/own/fresh", dependencies=[Depends(auth.fresh_user)])
+    async def nothing() -> None:
+        pass
+
+    @app.get("/both")
+    async def both(connection: HTTPConnection) -> list[int]:
+        """One request asks three times: the cache, the store, and what is remembered then."""
+        heard: list[int] = []
+        for ask in (auth.current_user, auth.fresh_user, auth.current_user):
+            try:
+                await ask(connection)
+                heard.append(200)
+            except HTTPException as refusal:
+                heard.append(refusal.status_code)
+        return heard
+
+    headers = {"Cookie": cookie_header(*jar.items()).decode()}
+    transport = httpx.ASGITransport(app)
+    async with auth.lifespan(None), httpx.AsyncClient(transport=transport, base_url="http://api.test") as page:
+
+        async def answers() -> list[int]:
+            paths = ("/cached", "/fresh", "/own/fresh")
+            return [(await page.get(path, headers=headers)).status_code for path in paths]
+
+        assert await answers() == [200, 200, 200]
+        assert (await page.get("/both", headers=headers)).json() == [200, 200, 200]
+        neighbour.sign_out(jar)
+        assert await answers() == [200, 401, 401]
+        assert (await page.get("/both", headers=headers)).json() == [200, 401, 401]
+    assert neighbour.names(jar) is not None, "Better Auth's own cache would have refused"

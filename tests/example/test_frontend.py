@@ -1,0 +1,125 @@
+"""The frontend: its own tests, its build with every type checked, served at each address, and a story in a browser."""
+
+import os
+import subprocess
+from collections.abc import Generator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from dev import node, stack
+from dev.processes import free_port
+from tests.example.conftest import Services
+
+HERE = Path(__file__).parent
+# What dist/ is built with, when nobody says otherwise: the plan's ports.
+PLANNED = {
+    "VITE_API_BASE_URL": "http://localhost:9403",
+    "VITE_WEBSOCKET_URL": "ws://localhost:9403/ws",
+    "VITE_AUTH_URL": "http://localhost:9404",
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def installed() -> None:
+    node.install(stack.FRONTEND)
+
+
+@pytest.fixture(scope="module")
+def dist() -> Path:
+    """`npm run build`, unless it was run since anything changed."""
+    directory = stack.FRONTEND / "dist"
+    page = directory / "index.html"
+    sources = [path for path in stack.FRONTEND.iterdir() if path.is_file() and path.name != ".env"]
+    sources += [path for folder in ("src", "public", "tests") for path in (stack.FRONTEND / folder).rglob("*")]
+    if not page.exists() or page.stat().st_mtime < max(source.stat().st_mtime for source in sources):
+        build(**PLANNED)
+    return directory
+
+
+def build(**addresses: str) -> None:
+    """`npm run build`; the addresses win over a developer's .env."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name, address in addresses.items():
+            environment.setenv(name, address)
+        node.npm("run", "build", package_dir=stack.FRONTEND)
+
+
+@pytest.fixture(scope="module")
+def url(dist: Path) -> Generator[str]:
+    port = free_port()
+    with stack.frontend(port, dist) as served:
+        url = f"http://localhost:{port}"
+        served.wait_for_url(f"{url}/")
+        yield url
+
+
+def get(url: str) -> httpx.Response:
+    return httpx.get(url, headers={"Accept": "text/html"}, timeout=30, trust_env=False)
+
+
+def test_its_own_tests_pass() -> None:
+    node.npm("test", package_dir=stack.FRONTEND)
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/login", "/signup?redirect=/", "/login?redirect=//evil.example", "/no/such/page"]
+)
+def test_every_path_is_the_page(url: str, path: str) -> None:
+    response = get(url + path)
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/html")
+    assert '<div id="app">' in response.text
+
+
+def test_what_the_page_names_is_there(url: str, dist: Path) -> None:
+    page = get(url).text
+    files = ["icon.svg", *(str(path.relative_to(dist)) for path in dist.glob("assets/*"))]
+    assert any(name in page for name in files if name.endswith(".js"))
+    for name in files:
+        response = get(f"{url}/{name}")
+        assert response.status_code == 200
+        assert "text/html" not in response.headers["content-type"]
+
+
+def test_the_addresses_are_built_in(dist: Path) -> None:
+    code = "".join(path.read_text() for path in dist.glob("assets/*.js"))
+    for address in PLANNED.values():
+        assert address in code
+
+
+def test_without_its_addresses_it_cannot_be_built() -> None:
+    with pytest.raises(RuntimeError, match=r"See \.env\.example") as refused:
+        build(**dict.fromkeys(PLANNED, ""))
+    assert all(f"{name} is not set" in str(refused.value) for name in PLANNED)
+
+
+def test_the_example_settings_name_every_address_and_one_host() -> None:
+    lines = (stack.FRONTEND / ".env.example").read_text().splitlines()
+    settings = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    assert settings == PLANNED
+    assert {urlsplit(address).hostname for address in settings.values()} == {"localhost"}
+
+
+@pytest.mark.needs("chromium")
+def test_a_visitors_story_in_a_browser(services: Services, tmp_path: Path) -> None:
+    node.install(HERE)
+    stack.build_frontend(tmp_path, auth_url=services.auth_url, api_url=services.api_url)
+    port = urlsplit(services.page_url).port
+    assert port
+    with stack.frontend(port, tmp_path) as frontend:
+        frontend.wait_for_url(f"{services.page_url}/")
+        story = subprocess.run(
+            [node.node(), HERE / "browser.mjs", services.page_url, services.auth_url, services.api_url],
+            env={**os.environ, "HOME": str(tmp_path)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+    assert story.returncode == 0, story.stdout
+    assert story.stdout.endswith("the story went as it should\n")

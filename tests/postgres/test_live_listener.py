@@ -1,0 +1,117 @@
+"""Where the listener's connection leads, and how little its role may."""
+
+import asyncio
+from collections.abc import Callable, Generator
+
+import pytest
+
+from dev.postgres import EmbeddedPostgres
+from tests.postgres.conftest import Role
+from tests.support.databases import Database
+from tests.support.live import QUICK, MakeLive, migrate_live, told
+from tests.support.wire import counting_proxy
+
+
+@pytest.fixture(params=["another database", "another server"])
+def elsewhere(request: pytest.FixtureRequest) -> str:
+    """A DSN where `LISTEN` succeeds and nobody notifies."""
+    if request.param == "another database":
+        return request.getfixturevalue("empty_database").dsn
+    return request.getfixturevalue("other_server").dsn()
+
+
+@pytest.fixture
+def other_server() -> Generator[EmbeddedPostgres]:
+    with EmbeddedPostgres() as postgres:
+        yield postgres
+
+
+async def test_a_listener_elsewhere_is_told_of_once_and_the_store_is_asked(
+    database: Database, elsewhere: str, make_live: MakeLive, caplog: pytest.LogCaptureFixture
+) -> None:
+    await migrate_live(database.dsn)
+    who = database.sign_in()
+    live = make_live(listen_database_url=elsewhere, **QUICK)
+    await live.auth.open()
+    await live.asks_the_store(who)
+    [warning] = told(caplog)
+    assert "another server or database" in warning
+    assert "AUTH_MIDDLEWARE_LISTEN_DATABASE_URL" in warning
+    database.execute("DELETE FROM session")
+    assert await live.ask(who) is None
+
+
+async def test_a_heartbeat_that_comes_late_counts_from_when_it_was_sent(
+    database: Database, make_live: MakeLive
+) -> None:
+    await migrate_live(database.dsn)
+    who = database.sign_in()
+    heartbeat = 3
+    with counting_proxy(database.dsn) as look_ups, counting_proxy(database.dsn) as listener:
+        live = make_live(look_ups.dsn, listen_database_url=listener.dsn, heartbeat_seconds=heartbeat)
+        await live.keeps(who)
+        with look_ups.frozen():
+            # One is sent in here and heard at once, but answered only afterwards.
+            await asyncio.sleep(0.9 * heartbeat)
+            listener.freeze()
+            database.execute("DELETE FROM session")
+        await asyncio.sleep(0.8 * heartbeat)
+        assert await live.ask(who) is None
+        await live.auth.close()
+
+
+async def test_tables_that_are_found_elsewhere_are_followed_there(database: Database, make_live: MakeLive) -> None:
+    dsn = f"{database.dsn}?options=-csearch_path%3Dpublic,other"
+    await migrate_live(dsn)
+    who = database.sign_in()
+    live = make_live(dsn, **QUICK)
+    await live.keeps(who)
+    database.execute("""
+        CREATE SCHEMA other;
+        ALTER TABLE "user" SET SCHEMA other;
+        ALTER TABLE session SET SCHEMA other;
+        DO $$ DECLARE t record; BEGIN
+            FOR t IN SELECT tgname, tgrelid FROM pg_trigger WHERE NOT tgisinternal
+            LOOP EXECUTE format('DROP TRIGGER %I ON %s', t.tgname, t.tgrelid::regclass); END LOOP;
+        END $$""")
+    await live.forgets(who)
+    await migrate_live(dsn)
+    await live.keeps(who)
+    database.execute("DELETE FROM other.session")
+    await live.refuses(who)
+
+
+async def test_the_least_rights_are_enough(
+    database: Database, make_live: MakeLive, make_role: Callable[..., Role], caplog: pytest.LogCaptureFixture
+) -> None:
+    await migrate_live(database.dsn)
+    who = database.sign_in()
+    reader, listener = make_role(), make_role()
+    database.execute(f"""
+        REVOKE ALL ON DATABASE "{database.name}" FROM PUBLIC;
+        REVOKE ALL ON SCHEMA public FROM PUBLIC;
+        GRANT CONNECT ON DATABASE "{database.name}" TO {reader.name}, {listener.name};
+        GRANT USAGE ON SCHEMA public TO {reader.name};
+        GRANT SELECT ON "user", session TO {reader.name};
+        ALTER ROLE {reader.name} SET default_transaction_read_only = on;
+        ALTER ROLE {listener.name} SET default_transaction_read_only = on;
+    """)
+    live = make_live(reader.dsn(database), listen_database_url=listener.dsn(database), **QUICK)
+    await live.keeps(who)
+    database.execute("DELETE FROM session")
+    await live.refuses(who)
+    assert told(caplog) == []
+
+
+async def test_a_listener_that_may_not_connect_is_told_of_once_without_its_password(
+    database: Database, make_live: MakeLive, make_role: Callable[..., Role], caplog: pytest.LogCaptureFixture
+) -> None:
+    await migrate_live(database.dsn)
+    who = database.sign_in()
+    listener = make_role("CONNECTION LIMIT 0")
+    live = make_live(listen_database_url=listener.dsn(database), **QUICK)
+    await live.auth.open()
+    await live.asks_the_store(who)
+    [warning] = told(caplog)
+    assert "the listener has no connection" in warning
+    assert listener.password not in caplog.text

@@ -1,0 +1,130 @@
+"""An answer counts only with our marker and for a token that we asked: else it is an error, never "nobody"."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from auth_middleware import Identity, StoreUnavailable
+from tests.postgres.conftest import MakeAuthFor
+from tests.support.databases import Database
+from tests.support.polling import until
+from tests.support.tables import NAMED_BY_ITS_SERVER
+from tests.support.wire import Row, TamperingProxy, tampering_proxy
+
+# Of each row: what statement it is of, and for which asked token.
+MARKER, ASKED = 0, 1
+OURS = b"auth_middleware "
+
+Change = Callable[[Row, bytes], list[Row]]
+
+
+def left_out(_row: Row, _other: bytes) -> list[Row]:
+    return []
+
+
+def of_another_statement(row: Row, _other: bytes) -> list[Row]:
+    return [[b"another client's", *row[1:]]]
+
+
+def of_another_process(row: Row, _other: bytes) -> list[Row]:
+    return [[OURS + b"0" * 16, *row[1:]]]
+
+
+def without_a_marker(row: Row, _other: bytes) -> list[Row]:
+    return [[None, *row[1:]]]
+
+
+def for_another_token(row: Row, other: bytes) -> list[Row]:
+    return [[row[MARKER], other, *row[2:]]]
+
+
+def for_no_token(row: Row, _other: bytes) -> list[Row]:
+    return [[row[MARKER], None, *row[2:]]]
+
+
+def for_a_token_that_nobody_asked(row: Row, _other: bytes) -> list[Row]:
+    return [row, [row[MARKER], b"somebody else's", *row[2:]]]
+
+
+CHANGES: list[Change] = [
+    left_out,
+    of_another_statement,
+    of_another_process,
+    without_a_marker,
+    for_another_token,
+    for_no_token,
+    for_a_token_that_nobody_asked,
+]
+
+
+class Tampering:
+    """Changes the rows for one token; it counts how often."""
+
+    def __init__(self, proxy: TamperingProxy, change: Change, token: str, other: str, times: int) -> None:
+        self._change, self._token, self._other, self._times = change, token.encode(), other.encode(), times
+        self.done = 0
+        proxy.change = self
+
+    def __call__(self, row: Row) -> list[Row]:
+        is_ours = (row[MARKER] or b"").startswith(OURS) and row[ASKED] == self._token
+        if not is_ours or self.done == self._times:
+            return [row]
+        self.done += 1
+        return self._change(row, self._other)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_a_wrong_answer_for_one_token_is_an_error(
+    database: Database, auth_for: MakeAuthFor, change: Change
+) -> None:
+    who, other = database.sign_in(), database.sign_in()
+    with tampering_proxy(database.dsn) as proxy:
+        auth = auth_for(proxy.dsn, pool_size=1)
+        assert await auth.validate_session(who.cookie_value)
+        tampering = Tampering(proxy, change, who.token, other.token, times=1000)
+        with pytest.raises(StoreUnavailable):
+            await auth.validate_session(who.cookie_value)
+        assert tampering.done == 2  # once, and once more on a fresh connection
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_a_wrong_answer_in_a_batch_is_an_error_for_all_who_were_asked_for_together(
+    database: Database, auth_for: MakeAuthFor, change: Change
+) -> None:
+    everybody = [database.sign_in() for _ in range(8)]
+    with tampering_proxy(database.dsn) as proxy:
+        auth = auth_for(proxy.dsn, pool_size=1, lookup_timeout_seconds=30)
+        assert await auth.validate_session(everybody[0].cookie_value)
+        tampering = Tampering(proxy, change, everybody[3].token, everybody[5].token, times=1000)
+        with database.locked() as blocked:
+            asked = [asyncio.create_task(auth.validate_session(everybody[0].cookie_value))]
+            await until(lambda: blocked() == 1)
+            asked += [asyncio.create_task(auth.validate_session(who.cookie_value)) for who in everybody[1:]]
+            await asyncio.sleep(0)
+        alone, *together = await asyncio.gather(*asked, return_exceptions=True)
+        assert tampering.done == 2
+    assert isinstance(alone, Identity)
+    assert alone.user.id == everybody[0].user_id
+    assert all(isinstance(each, StoreUnavailable) for each in together)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_the_connection_that_gave_a_wrong_answer_is_not_asked_again(
+    database: Database, auth_for: MakeAuthFor, change: Change
+) -> None:
+    who, other = database.sign_in(), database.sign_in()
+    database.execute(NAMED_BY_ITS_SERVER)
+    with tampering_proxy(database.dsn) as proxy:
+        auth = auth_for(proxy.dsn, pool_size=1)
+        first = await auth.validate_session(who.cookie_value)
+        tampering = Tampering(proxy, change, who.token, other.token, times=1)
+        second = await auth.validate_session(who.cookie_value)
+        third = await auth.validate_session(who.cookie_value)
+    assert tampering.done == 1
+    assert first
+    assert second
+    assert third
+    assert second.user.id == who.user_id
+    assert first.user.name != second.user.name
+    assert second.user.name == third.user.name

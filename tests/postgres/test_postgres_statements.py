@@ -1,0 +1,62 @@
+"""Statements have names only where nobody stands between us and the server who could mix them up."""
+
+import pytest
+
+from dev.postgres import EmbeddedPostgres
+from tests.postgres.conftest import MakeAuthFor
+from tests.support.databases import Database
+from tests.support.wire import counting_proxy
+
+# Tells, in the very session that looks up, which of its statements are named.
+TELLTALE = """
+ALTER TABLE "user" RENAME TO stored_user;
+CREATE VIEW "user" AS
+    SELECT id, (SELECT count(*)::text FROM pg_prepared_statements WHERE NOT from_sql) AS name,
+           email, email_verified, image, created_at, updated_at
+    FROM stored_user
+"""
+
+
+async def named_statements(database: Database, auth_for: MakeAuthFor, dsn: str, **settings: str) -> int:
+    """How many statements the connection has named when it looks up the second time."""
+    who = database.sign_in()
+    database.execute(TELLTALE)
+    auth = auth_for(dsn, pool_size=1, **settings)
+    await auth.validate_session(who.cookie_value)
+    identity = await auth.validate_session(who.cookie_value)
+    assert identity
+    assert identity.user.email == who.email
+    return int(identity.user.name)
+
+
+async def test_a_direct_connection_names_its_statement_and_uses_it_again(
+    database: Database, auth_for: MakeAuthFor
+) -> None:
+    assert await named_statements(database, auth_for, database.dsn) == 1
+
+
+async def test_a_unix_socket_could_be_a_poolers(
+    postgres: EmbeddedPostgres, database: Database, auth_for: MakeAuthFor
+) -> None:
+    dsn = postgres.socket_dsn(database.name)
+    assert await named_statements(database, auth_for, dsn) == 0
+
+
+async def test_a_connection_through_another_process_names_nothing(database: Database, auth_for: MakeAuthFor) -> None:
+    with counting_proxy(database.dsn) as proxy:
+        assert await named_statements(database, auth_for, proxy.dsn) == 0
+        assert proxy.statements
+
+
+async def test_the_operator_may_know_the_way_to_be_direct(database: Database, auth_for: MakeAuthFor) -> None:
+    with counting_proxy(database.dsn) as proxy:
+        assert await named_statements(database, auth_for, proxy.dsn, prepared_statements="on") == 1
+
+
+@pytest.mark.parametrize("word", ["pgbouncer=true", "statement_cache_size=0", "prepared_statement_cache_size=0"])
+async def test_a_dsn_that_tells_of_a_pooler_names_nothing(database: Database, auth_for: MakeAuthFor, word: str) -> None:
+    assert await named_statements(database, auth_for, f"{database.dsn}?{word}") == 0
+
+
+async def test_statements_have_no_names_when_the_setting_is_off(database: Database, auth_for: MakeAuthFor) -> None:
+    assert await named_statements(database, auth_for, database.dsn, prepared_statements="off") == 0
