@@ -19,14 +19,27 @@ if auth_base_url := os.environ.get("AUTH_BASE_URL"):
 # The pages that may use a visitor's cookie here, for CORS and for WebSocket handshakes alike.
 os.environ.setdefault("FRONTEND_URL", "http://localhost:5175")
 
-from auth_middleware import AuthUser, get_current_user, get_optional_user, lifespan, validate_websocket
+from auth_middleware import (
+    AuthSession,
+    AuthUser,
+    SchemaError,
+    StoreUnavailable,
+    get_current_session,
+    get_current_user,
+    get_optional_user,
+    lifespan,
+    validate_websocket,
+)
 
 FRONTENDS = [url.strip() for url in os.environ["FRONTEND_URL"].split(",")]
 # Off by default: the stream is for those who are signed in.
 ALLOW_ANONYMOUS_WS = os.environ.get("ALLOW_ANONYMOUS_WS") == "1"
 PUSH_SECONDS = 1.0
+# 4000 to 4999 are for applications (RFC 6455, section 7.4.2); 4001 resembles HTTP 401.
+SESSION_ENDED = 4001
 
 CurrentUser = Annotated[AuthUser, Depends(get_current_user)]
+CurrentSession = Annotated[AuthSession, Depends(get_current_session)]
 OptionalUser = Annotated[AuthUser | None, Depends(get_optional_user)]
 
 
@@ -55,8 +68,13 @@ async def health() -> dict[str, str]:
 
 
 @app.get("/api/me")
-async def me(user: CurrentUser) -> dict[str, object]:
-    return {"user": user.model_dump()}
+async def me(user: CurrentUser, session: CurrentSession) -> dict[str, object]:
+    """Who the request's cookie belongs to, and how long it is valid. Both dependencies share one lookup."""
+    return {
+        "user": user.model_dump(),
+        "session": session.model_dump(include={"id", "created_at", "updated_at", "expires_at"}),
+        "credential": "cookie",
+    }
 
 
 @app.get("/get_orchestrator")
@@ -76,6 +94,9 @@ async def stream(websocket: WebSocket) -> None:
                 await websocket.send_json({"for": user.name if user else None, **measurements()})
                 counters.pushes += 1
                 await asyncio.sleep(PUSH_SECONDS)
+                if user and not await has_session(websocket):
+                    await websocket.close(SESSION_ENDED, "session ended")
+                    break
     finally:
         counters.open_sockets -= 1
 
@@ -93,6 +114,18 @@ async def listener(websocket: WebSocket) -> AuthUser | None:
     if websocket.headers.get("origin", FRONTENDS[0]) not in FRONTENDS:
         raise HTTPException(status_code=403)
     return None
+
+
+async def has_session(websocket: WebSocket) -> bool:
+    """Whether the session that opened the socket is still valid.
+
+    The cookie is checked once, at the handshake; without this, a socket would outlive a sign-out, a ban or an expiry.
+    A database that does not respond closes no socket.
+    """
+    try:
+        return await validate_websocket(websocket) is not None
+    except (StoreUnavailable, SchemaError):
+        return True
 
 
 def measurements() -> dict[str, object]:

@@ -3,14 +3,14 @@
 export const PASSWORD_LENGTH = { min: 8, max: 128 };
 
 const SENTENCES = {
-  "wrong-password": "This email address and password do not belong together. Check both and try again.",
-  "address-taken": "There is already an account with this email address.",
-  "bad-address": "This does not look like an email address.",
-  "bad-password": `A password has ${PASSWORD_LENGTH.min} to ${PASSWORD_LENGTH.max} characters.`,
+  "wrong-password": "The email address or the password is incorrect.",
+  "address-taken": "An account with this email address already exists.",
+  "bad-address": "Enter a valid email address.",
+  "bad-password": `Use ${PASSWORD_LENGTH.min} to ${PASSWORD_LENGTH.max} characters.`,
   "too-many": "Too many attempts. Wait a minute, then try again.",
   "no-cookie":
-    "You were recognised, but your browser did not keep the sign-in cookie. Allow cookies for this site and try again.",
-  unreachable: "The sign-in service does not answer. Check your connection, or try again in a moment.",
+    "You signed in, but your browser did not store the session cookie. Allow cookies for this site and try again.",
+  unreachable: "The sign-in service is not responding. Check your connection, or try again in a moment.",
   broken: "Something went wrong at the sign-in service. Try again in a moment.",
 };
 

@@ -1,7 +1,13 @@
 import { defineStore } from "pinia";
 import { computed, ref, watch } from "vue";
 
-import { signIn as signInAt, signOut as signOutAt, signUp as signUpAt, useSession } from "../services/authClient";
+import {
+  revokeSession,
+  signIn as signInAt,
+  signOut as signOutAt,
+  signUp as signUpAt,
+  useSession,
+} from "../services/authClient";
 import { AuthProblem, problemOf, type Refusal } from "../services/problems";
 
 // Better Auth's client would ask for the session by itself, a little later; we ask at once, and wait for the answer.
@@ -16,20 +22,28 @@ export const useAuthStore = defineStore("auth", () => {
   const state = useSession();
   const isBusy = ref(false);
   const departure = ref<"signed-out" | "ended" | null>(null);
+  /** Revoked from this page, which stays open to show what happens next. */
+  const isRevoked = ref(false);
 
   const session = computed(() => state.value.data?.session ?? null);
   const user = computed(() => state.value.data?.user ?? null);
   const isAuthenticated = computed(() => session.value !== null);
   const isLoading = computed(() => isBusy.value || state.value.isPending);
-  /** Nobody could tell: which is not the same as signed out. */
-  const isUnknown = computed(() => {
-    const { data, isPending, error } = state.value;
-    return data === null && !isPending && error !== null && error.status !== 401;
-  });
+  /** The auth service did not respond, which is not the same as signed out. Stays so until it does. */
+  const isUnknown = ref(false);
+
+  watch(
+    state,
+    ({ data, isPending, error }) => {
+      if (!isPending) isUnknown.value = data === null && error !== null && error.status !== 401;
+    },
+    { immediate: true, flush: "sync" },
+  );
 
   watch(
     isAuthenticated,
     (isIn) => {
+      isRevoked.value = false;
       if (isIn) departure.value = null;
       // Not by ourselves. (An error alone does not take the session away.)
       else if (!isBusy.value) departure.value = "ended";
@@ -55,7 +69,18 @@ export const useAuthStore = defineStore("auth", () => {
     });
   }
 
-  /** Asks the database, not the session's five-minute copy in a cookie. */
+  /**
+   * Deletes the session's row. The browser keeps its cookies, and the page stays: what they are worth now is what
+   * there is to see. `recheck` ends it.
+   */
+  async function revoke(): Promise<void> {
+    const token = session.value?.token;
+    if (!token) return;
+    await accepted(() => revokeSession({ token, fetchOptions: ASK_OURSELVES }));
+    isRevoked.value = true;
+  }
+
+  /** Queries the database, not the session's five-minute copy in a cookie. */
   async function recheck(): Promise<void> {
     await state.value.refetch(PAST_THE_CACHE);
     await whenKnown();
@@ -90,10 +115,12 @@ export const useAuthStore = defineStore("auth", () => {
     isAuthenticated,
     isLoading,
     isUnknown,
+    isRevoked,
     departure,
     signIn,
     signUp,
     signOut,
+    revoke,
     recheck,
     whenKnown,
   };
