@@ -18,6 +18,10 @@ PRODUCTION = {
     "AUTH_BASE_URL": "https://auth.example.com",
     "FRONTEND_URL": "https://example.com",
     "TRUSTED_PROXIES": "1",
+    # Nobody listens there: test_accounts.py is about mail.
+    "SMTP_URL": "smtp://127.0.0.1:9",
+    "MAIL_FROM": "no-reply@example.com",
+    "REQUIRE_EMAIL_VERIFICATION": "false",
 }
 
 # Between clientAddress.ts and Better Auth.
@@ -94,12 +98,6 @@ def forwarded(*addresses: str) -> list[tuple[str, str]]:
     return [("X-Forwarded-For", address) for address in addresses]
 
 
-def test_the_switch_counts_attempts_in_the_rate_limit_table(services: Services, start_service: StartService) -> None:
-    url = start_service(**PRODUCTION, RATE_LIMIT_TABLE="rate_limit")
-    assert limited_after(url, *forwarded(*["192.0.2.7"] * 4)) == 3
-    assert ("192.0.2.7", 3) in fetch(services.dsn, "SELECT substr(key, 1, 9), count FROM rate_limit")
-
-
 TRUSTED_PROXIES = {
     "1": [
         # Made up in front of what the proxy appended.
@@ -141,9 +139,14 @@ CLIENT_ADDRESS_HEADER = {
     ],
 )
 def test_a_made_up_address_gets_no_fresh_limit_and_nobody_shares_one(
-    start_service: StartService, name: str, value: str, series: list[tuple[int, list[tuple[str, str]]]]
+    services: Services,
+    start_service: StartService,
+    name: str,
+    value: str,
+    series: list[tuple[int, list[tuple[str, str]]]],
 ) -> None:
     url = start_service(**{**PRODUCTION, "TRUSTED_PROXIES": "", name: value})
+    execute(services.dsn, "TRUNCATE rate_limit")
     for passed, attempts in series:
         assert limited_after(url, *attempts) == passed, attempts
 
@@ -180,7 +183,9 @@ def test_production_says_whose_attempts_are_counted_together(
 
 def test_in_development_the_connection_says_whose_attempts_they_are(services: Services) -> None:
     assert "TRUSTED_PROXIES" not in services.settings
-    response = post(services, "/sign-up/email", {"name": "Ada", "email": "here@example.com", "password": "p" * 12})
+    response = post(
+        services, "/sign-up/email", {"name": "Ada", "email": "here@example.com", "password": "a good password"}
+    )
     query = "SELECT ip_address FROM session WHERE token = %s"
     assert fetch(services.dsn, query, response.json()["token"]) == [("127.0.0.1",)]
 
@@ -222,7 +227,38 @@ def test_the_example_settings_are_placeholders_for_every_setting(services: Servi
     # Copied and not filled in, it says what is missing.
     with stack.auth_service(free_port(), settings, package_dir=services.package_dir) as service:
         assert service.wait(30) == 1
-        assert "BETTER_AUTH_SECRET has fewer than 32 characters" in service.last_output()
+        assert "BETTER_AUTH_SECRET is not set" in service.last_output()
+
+
+SOUND = "0123456789abcdefghijklmnopqrstuv"
+
+
+@pytest.mark.parametrize(
+    ("settings", "mistake"),
+    [
+        ({"BETTER_AUTH_SECRET": SOUND[1:]}, "fewer than 32 characters"),
+        ({"BETTER_AUTH_SECRET": "better-auth-secret-12345678901234567890"}, "public default"),
+        *(
+            ({"BETTER_AUTH_SECRET": form}, "in quotes")
+            for form in (f'"{SOUND}"', f"'{SOUND}'", f" {SOUND}", f"{SOUND}\n")
+        ),
+        ({"FRONTEND_URL": "https://example.com,http://www.example.com"}, "not https://, in production"),
+        ({"SMTP_URL": ""}, "SMTP_URL is not set, in production"),
+        ({"SMTP_URL": "mail.example.com:hunter2"}, "SMTP_URL is not an smtp:// or smtps:// URL"),
+        ({"MAIL_FROM": ""}, "MAIL_FROM is not set"),
+        ({"REQUIRE_EMAIL_VERIFICATION": "no"}, "neither true nor false: no"),
+        ({"RATE_LIMIT_TABLE": "nowhere"}, 'relation "nowhere" does not exist'),
+    ],
+)
+def test_in_production_it_does_not_start_with_a_mistake(
+    services: Services, settings: dict[str, str], mistake: str
+) -> None:
+    environment = {**services.settings, **PRODUCTION, **settings}
+    with stack.auth_service(free_port(), environment, package_dir=services.package_dir) as service:
+        assert service.wait(30) == 1
+        assert mistake in service.last_output()
+        assert SOUND not in service.last_output()
+        assert "hunter2" not in service.last_output()
 
 
 def test_its_scripts_are_the_plans() -> None:

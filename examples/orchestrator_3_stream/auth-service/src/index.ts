@@ -5,6 +5,8 @@ import { cors } from "hono/cors";
 
 import { auth } from "./auth.js";
 import { ADDRESS_HEADER, clientAddress } from "./clientAddress.js";
+import { checkTables } from "./db.js";
+import { withRetryTime } from "./rateLimits.js";
 import { settings } from "./settings.js";
 
 const app = new Hono();
@@ -20,15 +22,19 @@ app.use(
   }),
 );
 
-app.on(["GET", "POST"], "/api/auth/*", (context) => {
+app.on(["GET", "POST"], "/api/auth/*", async (context) => {
+  const request = context.req.raw;
+  // Another spelling of a path would be counted for itself, and so have a rate limit of its own.
+  if (/\/\/|\/$|%/.test(new URL(request.url).pathname)) return context.notFound();
   const { remote } = getConnInfo(context);
-  const headers = new Headers(context.req.raw.headers);
+  const headers = new Headers(request.headers);
   headers.set(ADDRESS_HEADER, clientAddress(settings.addressSource, headers, remote.address ?? ""));
-  return auth.handler(new Request(context.req.raw, { headers }));
+  return withRetryTime(await auth.handler(new Request(request, { headers })));
 });
 
 app.get("/health", (context) => context.json({ status: "ok" }));
 
+await checkTables();
 serve({ fetch: app.fetch, hostname: settings.host, port: settings.port }, () =>
   console.log(`auth-service for ${settings.baseUrl} listens on ${settings.host}:${settings.port}`),
 );

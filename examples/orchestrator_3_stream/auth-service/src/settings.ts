@@ -19,7 +19,11 @@ export const settings = {
   secret: secret("BETTER_AUTH_SECRET"),
   frontends: origins("FRONTEND_URL"),
   cookieDomain: process.env.COOKIE_DOMAIN || undefined,
-  rateLimitTable: process.env.RATE_LIMIT_TABLE || undefined,
+  // In production always: counters in memory start again with each restart, and each process has its own.
+  rateLimitTable: process.env.RATE_LIMIT_TABLE || (inProduction ? "rate_limit" : undefined),
+  requireEmailVerification: flag("REQUIRE_EMAIL_VERIFICATION", inProduction),
+  smtp: smtp("SMTP_URL"),
+  mailFrom: mailFrom("MAIL_FROM"),
 };
 
 if (mistakes.length > 0) {
@@ -35,8 +39,36 @@ function required(name: string): string {
 
 function secret(name: string): string {
   const value = required(name);
-  if (value && value.length < 32) mistakes.push(`${name} has fewer than 32 characters (try: openssl rand -hex 32)`);
+  // What Better Auth uses where no secret is set: everybody knows it.
+  if (value.includes("better-auth-secret")) mistakes.push(`${name} is Better Auth's public default`);
+  // Some readers of .env files take these off and others keep them: the Python API would have another secret.
+  else if (value.trim() !== value || /^(["'`]).*\1$/s.test(value))
+    mistakes.push(`${name} begins or ends with white space or is in quotes`);
+  else if (value && value.length < 32)
+    mistakes.push(`${name} has fewer than 32 characters (try: openssl rand -hex 32)`);
   return value;
+}
+
+function flag(name: string, otherwise: boolean): boolean {
+  const value = process.env[name];
+  if (value && !["true", "false"].includes(value)) mistakes.push(`${name} is neither true nor false: ${value}`);
+  return value ? value === "true" : otherwise;
+}
+
+// Without a mail server links are written to the log, which is for a developer's machine only.
+function smtp(name: string): URL | undefined {
+  const value = process.env[name];
+  if (!value && inProduction) mistakes.push(`${name} is not set, in production (smtp://USER:PASSWORD@HOST:587)`);
+  if (!value) return undefined;
+  if (URL.canParse(value) && /^smtps?:$/.test(new URL(value).protocol)) return new URL(value);
+  mistakes.push(`${name} is not an smtp:// or smtps:// URL`); // without its value, which has a password
+  return undefined;
+}
+
+function mailFrom(name: string): string {
+  const value = process.env[name];
+  if (!value && process.env.SMTP_URL) mistakes.push(`${name} is not set: the sender's address`);
+  return value || "auth-service@localhost";
 }
 
 function port(name: string, otherwise: number): number {
@@ -80,7 +112,10 @@ function baseUrl(name: string): string {
 
 function origins(name: string): string[] {
   const urls = required(name).split(",").map((url) => url.trim());
-  return urls.filter((url) => url !== "").map((url) => origin(name, url));
+  const given = urls.filter((url) => url !== "").map((url) => origin(name, url));
+  if (inProduction && given.some((url) => url.startsWith("http://")))
+    mistakes.push(`${name} has an address that is not https://, in production`);
+  return given;
 }
 
 function origin(name: string, url: string): string {
