@@ -50,7 +50,7 @@ export class FakeServices {
           ? Response.json({ user: ME, session: { created_at: NOW, expires_at: SESSION.expiresAt }, credential: "cookie" })
           : Response.json({ detail: "Invalid or expired session" }, { status: 401 });
       case "/api/auth/revoke-session":
-        // It deletes the row and no cookie: Better Auth's copy of the session stays valid until it expires.
+        // 1.4.6 keeps the cookies, and with them its copy of the session; 1.7 deletes them.
         if (!isRecord(body) || body.token !== SESSION.token) return refusal(400, "INVALID_TOKEN");
         this.isSignedIn = false;
         this.hasCookieCache = true;

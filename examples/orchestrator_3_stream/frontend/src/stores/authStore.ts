@@ -70,8 +70,8 @@ export const useAuthStore = defineStore("auth", () => {
   }
 
   /**
-   * Deletes the session's row. The browser keeps its cookies, and the page stays: what they are worth now is what
-   * there is to see. `recheck` ends it.
+   * Deletes the session in the database without signing out here: the page stays open to show how the backend
+   * responds, until `recheck`.
    */
   async function revoke(): Promise<void> {
     const token = session.value?.token;
