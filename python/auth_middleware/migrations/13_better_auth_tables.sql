@@ -31,6 +31,8 @@ CREATE TABLE IF NOT EXISTS "user" (
     created_at     TIMESTAMPTZ DEFAULT NOW(),
     updated_at     TIMESTAMPTZ DEFAULT NOW()
 );
+-- Redundant, as is idx_session_token below: UNIQUE has made an index on that column. Both are in the schema that this
+-- file reproduces, so they stay.
 CREATE INDEX IF NOT EXISTS idx_user_email ON "user" (email);
 
 CREATE TABLE IF NOT EXISTS session (

@@ -1,7 +1,9 @@
 -- The users of Stack Auth (Neon Auth), as Neon keeps them in neon_auth.users_sync, become users of Better Auth.
 -- Nothing in neon_auth is changed, and no user that is here already. Passwords are not in that table: people set a new one
 -- ("forgot password"), or sign in with a provider that vouches for the same address.
--- The last statement tells what was not migrated, row by row.
+-- email_verified is raw_json's primary_email_verified. Where raw_json has no such value, the address counts as verified,
+-- unless the setting auth_middleware.assume_verified is 'off' (migrate stack_auth --unverified).
+-- The last statement reports each row that was not migrated, and how many addresses were verified, unverified or unknown.
 
 DO $$
 BEGIN
@@ -19,12 +21,20 @@ $$;
 -- Nobody signs up between our look and our insert.
 LOCK TABLE "user" IN SHARE ROW EXCLUSIVE MODE;
 
-WITH stack AS (
+WITH assumed AS (
+    SELECT COALESCE(pg_catalog.current_setting('auth_middleware.assume_verified', true), 'on')
+               OPERATOR(pg_catalog.<>) 'off' AS assume_verified
+), stack AS (
     SELECT id::text AS id,
            NULLIF(btrim(name), '') AS name,
            -- Better Auth looks for addresses in lower case: it would never find another spelling.
            lower(NULLIF(btrim(email), '')) AS email,
-           created_at, updated_at, deleted_at
+           created_at, updated_at, deleted_at,
+           -- From the row as JSON: a users_sync without the column raw_json can be migrated too. NULL: unknown.
+           pg_catalog.lower(
+               (pg_catalog.to_jsonb(users_sync) OPERATOR(pg_catalog.->) 'raw_json')
+                   OPERATOR(pg_catalog.->>) 'primary_email_verified'
+           ) OPERATOR(pg_catalog.=) 'true' AS verified
     FROM neon_auth.users_sync
 ), judged AS (
     SELECT *,
@@ -37,23 +47,43 @@ WITH stack AS (
            END AS reason
     FROM stack
 ), ranked AS (
-    -- Of several that share an address in any spelling, the oldest has it.
-    SELECT *, first_value(id) OVER (PARTITION BY email, reason IS NULL ORDER BY created_at NULLS LAST, id) AS owner
+    -- Of several that share an address in any spelling, the oldest gets it. Verified ones come first: otherwise whoever
+    -- signed up earlier with an address that is not theirs would keep it from its owner.
+    SELECT *, first_value(id) OVER (
+        PARTITION BY email, reason IS NULL
+        ORDER BY CASE WHEN verified THEN 1 WHEN verified IS NULL THEN 2 ELSE 3 END, created_at NULLS LAST, id
+    ) AS owner
     FROM judged
 ), settled AS (
-    SELECT id, name, email, created_at, updated_at,
+    SELECT id, name, email, created_at, updated_at, verified,
            CASE WHEN reason IS NULL AND owner <> id THEN 'its address belongs to the user ' || owner
                 ELSE reason
            END AS reason
     FROM ranked
 ), migrated AS (
     INSERT INTO "user" (id, name, email, email_verified, created_at, updated_at)
-    SELECT id, COALESCE(name, email), email, TRUE, COALESCE(created_at, now()), COALESCE(updated_at, now())
-    FROM settled
+    SELECT id, COALESCE(name, email), email, COALESCE(verified, assume_verified),
+           COALESCE(created_at, now()), COALESCE(updated_at, now())
+    FROM settled, assumed
     WHERE reason IS NULL
     RETURNING id
+), counted AS (
+    SELECT pg_catalog.count(*) AS migrated,
+           pg_catalog.count(*) FILTER (WHERE verified) AS verified,
+           pg_catalog.count(*) FILTER (WHERE NOT verified) AS unverified,
+           pg_catalog.count(*) FILTER (WHERE verified IS NULL) AS unknown
+    FROM settled
+    WHERE reason IS NULL
 )
 SELECT id, 'not migrated: ' || reason AS outcome
 FROM (SELECT id, reason FROM settled WHERE reason IS NOT NULL ORDER BY id) AS left_out
 UNION ALL
-SELECT NULL, format('%s of %s users migrated', (SELECT count(*) FROM migrated), (SELECT count(*) FROM settled));
+SELECT NULL, pg_catalog.format('%s of %s users migrated', migrated, (SELECT count(*) FROM settled)) FROM counted
+UNION ALL
+SELECT NULL, pg_catalog.format('address verified at Stack Auth: %s', verified) FROM counted
+UNION ALL
+SELECT NULL, pg_catalog.format('address not verified at Stack Auth: %s', unverified) FROM counted
+UNION ALL
+SELECT NULL, pg_catalog.format('not stated in raw_json, marked as %s: %s',
+                               CASE WHEN assume_verified THEN 'verified' ELSE 'not verified' END, unknown)
+FROM counted, assumed;

@@ -31,6 +31,30 @@ export const routes = [
     meta: { requiresGuest: true, title: "Create an account" },
   },
   {
+    path: "/forgot-password",
+    name: "ForgotPassword",
+    component: () => import("../views/ForgotPasswordView.vue"),
+    meta: { title: "Reset your password" },
+  },
+  {
+    path: "/reset-password",
+    name: "ResetPassword",
+    component: () => import("../views/ResetPasswordView.vue"),
+    meta: { title: "Set a new password" },
+  },
+  {
+    path: "/verify-email",
+    name: "VerifyEmail",
+    component: () => import("../views/VerifyEmailView.vue"),
+    meta: { title: "Confirm your email address" },
+  },
+  {
+    path: "/account/password",
+    name: "ChangePassword",
+    component: () => import("../views/ChangePasswordView.vue"),
+    meta: { requiresAuth: true, title: "Change your password" },
+  },
+  {
     path: HOME,
     name: "Home",
     component: () => import("../views/HomeView.vue"),

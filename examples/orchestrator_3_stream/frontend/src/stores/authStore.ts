@@ -8,7 +8,8 @@ import {
   signUp as signUpAt,
   useSession,
 } from "../services/authClient";
-import { AuthProblem, problemOf, type Refusal } from "../services/problems";
+import { accepted } from "../services/accepted";
+import { AuthProblem } from "../services/problems";
 
 // Better Auth's client would ask for the session by itself, a little later; we ask at once, and wait for the answer.
 const ASK_OURSELVES = { disableSignal: true };
@@ -52,11 +53,19 @@ export const useAuthStore = defineStore("auth", () => {
   );
 
   async function signIn(email: string, password: string): Promise<void> {
-    await enter(() => signInAt.email({ email, password, fetchOptions: ASK_OURSELVES }));
+    await busily(async () => {
+      await accepted(() => signInAt.email({ email, password, fetchOptions: ASK_OURSELVES }));
+      await entered();
+    });
   }
 
-  async function signUp(name: string, email: string, password: string): Promise<void> {
-    await enter(() => signUpAt.email({ name, email, password, fetchOptions: ASK_OURSELVES }));
+  /** Whether the visitor is signed in now; if not, they have to confirm their address first. */
+  async function signUp(name: string, email: string, password: string): Promise<boolean> {
+    return busily(async () => {
+      const { token } = await accepted(() => signUpAt.email({ name, email, password, fetchOptions: ASK_OURSELVES }));
+      if (token) await entered();
+      return token !== null;
+    });
   }
 
   async function signOut(): Promise<void> {
@@ -91,19 +100,16 @@ export const useAuthStore = defineStore("auth", () => {
     await until(() => !state.value.isPending);
   }
 
-  async function enter(ask: () => Promise<Answer>): Promise<void> {
-    await busily(async () => {
-      await accepted(ask);
-      await state.value.refetch();
-      await whenKnown();
-      if (!isAuthenticated.value) throw new AuthProblem(isUnknown.value ? "unreachable" : "no-cookie");
-    });
+  async function entered(): Promise<void> {
+    await state.value.refetch();
+    await whenKnown();
+    if (!isAuthenticated.value) throw new AuthProblem(isUnknown.value ? "unreachable" : "no-cookie");
   }
 
-  async function busily(work: () => Promise<void>): Promise<void> {
+  async function busily<Result>(work: () => Promise<Result>): Promise<Result> {
     isBusy.value = true;
     try {
-      await work();
+      return await work();
     } finally {
       isBusy.value = false;
     }
@@ -125,17 +131,6 @@ export const useAuthStore = defineStore("auth", () => {
     whenKnown,
   };
 });
-
-interface Answer {
-  error: Refusal | null;
-}
-
-async function accepted(ask: () => Promise<Answer>): Promise<void> {
-  const { error } = await ask().catch((cause: unknown) => {
-    throw new AuthProblem("unreachable", { cause });
-  });
-  if (error) throw problemOf(error);
-}
 
 async function until(condition: () => boolean): Promise<void> {
   if (condition()) return;
