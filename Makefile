@@ -28,7 +28,8 @@ help: ## what there is
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 
 .PHONY: demo
-demo: $(MODULE) ## database, Better Auth, API and page; a visitor's real story; on a terminal it then stays up
+demo: | machine ## database, Better Auth, API and page; a visitor's real story; on a terminal it then stays up
+	@"$$($(MACHINE))" -m dev.demo_build http://localhost:5175
 	@$(BIN)/python -m dev.demo
 
 .PHONY: demo-production
@@ -117,8 +118,11 @@ AS_MATURIN = PYO3_BUILD_EXTENSION_MODULE=1 PYO3_CONFIG_FILE="$$(ls $(CURDIR)/tar
 
 # --- what the rest stands on
 
+# The profile that the module is built with. The demo's is the one that compiles fastest.
+PROFILE := dev
+
 $(MODULE): $(INSTALLED) $(MODULE_SOURCES) | machine
-	$(BIN)/maturin develop --locked
+	$(BIN)/maturin develop --locked --profile $(PROFILE)
 	@touch $@
 
 $(INSTALLED): requirements-dev.txt | machine

@@ -4,6 +4,7 @@ Every status is checked; the first wrong one ends the story with exit status 1.
 """
 
 import json
+import os
 import re
 import secrets
 import sys
@@ -18,6 +19,8 @@ from websockets.sync.client import connect
 NAME = "Ada Lovelace"
 HOSTILE_ORIGIN = "https://evil.example"
 UPDATES = 2
+COLOURS = {"bold": "1", "dim": "2", "green": "32", "yellow": "33", "cyan": "36"}
+HAS_COLOURS = sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
 
 
 class UnexpectedAnswer(Exception):
@@ -157,16 +160,28 @@ def is_readable(response: httpx.Response, origin: str) -> bool:
 
 
 def title(text: str) -> None:
-    print(f"\n{text}")
+    print(f"\n{colour(text, 'bold')}")
 
 
 def ask(method: str, url: str, cookie: str | None = None, origin: str | None = None, body: str = "") -> None:
     sent = headers(shortened(cookie) if cookie else None, origin)
-    print(f"  {method} {url} {body}".rstrip(), *(f"{name}: {value}" for name, value in sent.items()), sep="\n    ")
+    lines = [f"  {colour(f'{method} {url}', 'cyan')} {body}".rstrip()]
+    lines += [colour(f"{name}: {value}", "dim") for name, value in sent.items()]
+    print(*lines, sep="\n    ")
 
 
 def answer(text: str) -> None:
-    print(f"  → {text}", flush=True)
+    """A status first, or what a socket pushed: a refusal, wanted as it is, stands out in another colour."""
+    first, _, rest = text.partition(" ")
+    if first.isdecimal():
+        first = colour(first, "bold", "yellow" if first.startswith("4") else "green")
+    print(f"  → {first} {rest}".rstrip(), flush=True)
+
+
+def colour(text: str, *names: str) -> str:
+    if not HAS_COLOURS:
+        return text
+    return f"\x1b[{';'.join(COLOURS[name] for name in names)}m{text}\x1b[0m"
 
 
 def check(expected: int, status: int, body: str) -> None:
@@ -199,4 +214,4 @@ if __name__ == "__main__":
         sys.exit(f"\nThe story went wrong: {problem}")
     except KeyboardInterrupt:
         sys.exit(130)
-    print("\nThe story went as it should.")
+    print(f"\n{colour('The story went as it should.', 'green')}")

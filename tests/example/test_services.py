@@ -176,6 +176,16 @@ async def test_a_socket_is_refused_with_a_real_status(services: Services) -> Non
         assert await refusal(services, Origin=origin, **who.headers) == 403, origin
 
 
+async def test_a_refused_socket_leaves_no_error_in_the_log(
+    services: Services, start_backend: Callable[..., Services]
+) -> None:
+    backend = start_backend()
+    assert await refusal(backend, Origin=backend.page_url) == 401
+    assert await refusal(backend, Origin=HOSTILE, **sign_up(services).headers) == 403
+    backend.backend.stop()
+    assert "handshake" not in backend.backend.last_output()
+
+
 async def test_a_sign_out_ends_it_everywhere_at_once(services: Services) -> None:
     who = sign_up(services)
     assert me(services, **who.headers).status_code == 200

@@ -4,6 +4,7 @@ Run: python -m uvicorn main:app --port 9403
 """
 
 import asyncio
+import logging
 import os
 import time
 from contextlib import suppress
@@ -49,6 +50,12 @@ class Counters:
     open_sockets: int = 0
     pushes: int = 0
 
+
+# Uvicorn (0.54, with `websockets`) logs this error for each handshake that was refused with an HTTP response, although
+# the client got that response. The stream's route always accepts or refuses, so here the message is never true.
+logging.getLogger("uvicorn.error").addFilter(
+    lambda record: record.getMessage() != "ASGI callable returned without completing handshake."
+)
 
 app = FastAPI(title="Orchestrator", lifespan=lifespan)
 app.add_middleware(

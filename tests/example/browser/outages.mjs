@@ -35,7 +35,7 @@ async function databaseDown(stage) {
   const ada = newPerson();
   const visitor = await stage.arrive();
   await visitor.signUp(ada);
-  visitor.expectErrors(/status of 503.*\/api\/me/, /WebSocket connection to .* failed.*503/);
+  visitor.expectErrors(/status of 503.*\/api\/me/, LOST_SOCKET);
   await stage.ask("stop database of backend");
   await visitor.button("Send again").click();
   await visitor.sees("Nobody is signed out");
