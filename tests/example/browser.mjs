@@ -2,7 +2,7 @@
 //
 // A group is a file in browser/: accounts, sessions, outages, conditions. The first step that goes wrong ends it all with
 // exit status 1. A story that needs something of whoever runs it prints `> stop backend`, say, and waits for a line on
-// standard input; see browser.py.
+// standard input, which may carry a value; see browser.py.
 //
 // CHROMIUM is the browser's program. SCREENSHOTS is a folder for a picture of every page, in each look.
 import assert from "node:assert/strict";
@@ -35,7 +35,9 @@ const stage = {
   step: (text) => console.log(`  ${text}`),
   ask: async (what) => {
     console.log(`> ${what}`);
-    assert(!(await answers.next()).done, `nobody did: ${what}`);
+    const { done, value } = await answers.next();
+    assert(!done, `nobody did: ${what}`);
+    return value;
   },
 };
 

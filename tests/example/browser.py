@@ -17,12 +17,19 @@ GROUPS = ("accounts", "sessions", "outages", "conditions")
 
 @dataclass(frozen=True)
 class Stack:
-    """Where a stack is, and what a story may ask for: "stop backend", "start auth-service" and so on."""
+    """Where a stack is, and what a story may ask for: "stop backend", "start auth-service" and so on.
+
+    Words after an action's name are its arguments; what it returns is the story's to use.
+    """
 
     page_url: str
     auth_url: str
     api_url: str
-    actions: Mapping[str, Callable[[], object]] = field(default_factory=dict[str, Callable[[], object]])
+    actions: Mapping[str, Callable[..., object]] = field(default_factory=dict[str, Callable[..., object]])
+
+    def act(self, what: str) -> object:
+        [name] = [name for name in self.actions if what == name or what.startswith(f"{name} ")]
+        return self.actions[name](*what.removeprefix(name).split())
 
 
 def run(stack: Stack, group: str, *, home: Path, screenshots: Path | None = None) -> None:
@@ -46,8 +53,7 @@ def run(stack: Stack, group: str, *, home: Path, screenshots: Path | None = None
             for line in stories.stdout:
                 said.append(line)
                 if line.startswith("> "):
-                    stack.actions[line.removeprefix("> ").rstrip()]()
-                    print("done", file=stories.stdin, flush=True)
+                    print(stack.act(line.removeprefix("> ").rstrip()) or "done", file=stories.stdin, flush=True)
         except BaseException:
             stories.terminate()
             raise
