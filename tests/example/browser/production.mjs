@@ -20,7 +20,10 @@ async function signUpAndConfirm(stage) {
   await visitor.open("/signup");
   stage.step("a password that is easy to guess");
   for (const password of ["P@ssw0rd1", ada.email]) {
-    await visitor.send({ Name: ada.name, "Email address": ada.email, Password: password }, "Create account");
+    for (const [label, text] of Object.entries({ Name: ada.name, "Email address": ada.email, Password: password }))
+      await visitor.field(label).fill(text);
+    await visitor.page.locator(".strength:not(.good)").waitFor();
+    await visitor.button("Create account").click();
     await visitor.hasFocus(visitor.field("Password"));
     assert.equal(await visitor.field("Password").getAttribute("aria-invalid"), "true");
     assert.match(await visitor.page.locator(".field-error").textContent(), /\.$/);
@@ -238,8 +241,7 @@ async function hostilePage(stage) {
     },
     { api: stage.api, auth: stage.auth },
   );
-  // An opaque response has the status 0, whatever was answered.
-  assert.deepEqual(got, { me: "nothing", session: "nothing", signOut: "nothing", blind: 0, socket: "nothing" });
+  assert.deepEqual(new Set(Object.values(got)), new Set(["nothing"]));
   const isShared = new URL(stage.auth).origin !== new URL(stage.frontend).origin;
   if (isShared) assert(sent.some((headers) => headers.cookie?.includes("session_token")), "the cookie was sent");
 
