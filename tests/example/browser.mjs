@@ -1,6 +1,6 @@
 // Stories of visitors in a real browser: node browser.mjs FRONTEND_URL AUTH_URL API_URL GROUP…
 //
-// A group is a file in browser/: accounts, sessions, outages, conditions. The first step that goes wrong ends it all with
+// A group is a file in browser/, such as accounts or production. The first step that goes wrong ends it all with
 // exit status 1. A story that needs something of whoever runs it prints `> stop backend`, say, and waits for a line on
 // standard input, which may carry a value; see browser.py.
 //

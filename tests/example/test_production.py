@@ -324,6 +324,10 @@ def as_stack(at: Production, mail: MailServer, home: Path) -> browser.Stack:
 
 
 @pytest.mark.needs("caddy", "certutil", "chromium")
-@pytest.mark.parametrize("at", [name for name in SHAPES if NEWEST in name], indirect=True)
-def test_visitors_stories_in_a_browser(at: Production, mail: MailServer, tmp_path: Path) -> None:
-    browser.run(as_stack(at, mail, tmp_path), "production", home=tmp_path)
+@pytest.mark.parametrize(
+    ("at", "group"),
+    [(f"one origin, {NEWEST}", "production"), (f"subdomains, {NEWEST}", "subdomains")],
+    indirect=["at"],
+)
+def test_visitors_stories_in_a_browser(at: Production, mail: MailServer, tmp_path: Path, group: str) -> None:
+    browser.run(as_stack(at, mail, tmp_path), group, home=tmp_path)

@@ -13,7 +13,7 @@ export const stories = {
   "A page of a sibling host gets no response to read and no socket": hostilePage,
 };
 
-async function signUpAndConfirm(stage) {
+export async function signUpAndConfirm(stage) {
   const ada = newPerson();
   const visitor = await stage.arrive();
   await stage.ask("forget attempts");
@@ -204,7 +204,7 @@ async function mailDown(stage) {
   await visitor.leave();
 }
 
-async function hostilePage(stage) {
+export async function hostilePage(stage) {
   const ada = newPerson();
   const visitor = await signedIn(stage, ada);
   // Of the same site, so that the browser sends the SameSite=Lax cookie with its requests.
