@@ -12,23 +12,33 @@ from pathlib import Path
 from dev import node
 
 HERE = Path(__file__).parent
+# "mail" needs a stack that confirms addresses.
 GROUPS = ("accounts", "sessions", "outages", "conditions")
 
 
 @dataclass(frozen=True)
 class Stack:
-    """Where a stack is, and what a story may ask for: "stop backend", "start auth-service" and so on."""
+    """Where a stack is, how it differs, and what a story may ask for: "stop backend", "link for ADDRESS" and so on.
+
+    An action gets what stands after its name, and may return a line of text.
+    """
 
     page_url: str
     auth_url: str
     api_url: str
-    actions: Mapping[str, Callable[[], object]] = field(default_factory=dict[str, Callable[[], object]])
+    actions: Mapping[str, Callable[..., object]] = field(default_factory=dict[str, Callable[..., object]])
+    traits: frozenset[str] = frozenset()
+
+    def do(self, request: str) -> object:
+        name = next(name for name in self.actions if request.startswith(name))
+        rest = request.removeprefix(name).strip()
+        return self.actions[name](rest) if rest else self.actions[name]()
 
 
 def run(stack: Stack, group: str, *, home: Path, screenshots: Path | None = None) -> None:
     """Raises AssertionError, with all that was printed, when a story goes wrong. `home` is the browser's."""
     node.install(HERE)
-    environment = {**os.environ, "HOME": str(home)}
+    environment = {**os.environ, "HOME": str(home), "TRAITS": ",".join(stack.traits)}
     if screenshots:
         environment["SCREENSHOTS"] = str(screenshots)
     said: list[str] = []
@@ -46,8 +56,7 @@ def run(stack: Stack, group: str, *, home: Path, screenshots: Path | None = None
             for line in stories.stdout:
                 said.append(line)
                 if line.startswith("> "):
-                    stack.actions[line.removeprefix("> ").rstrip()]()
-                    print("done", file=stories.stdin, flush=True)
+                    print(stack.do(line.removeprefix("> ").rstrip()) or "done", file=stories.stdin, flush=True)
         except BaseException:
             stories.terminate()
             raise

@@ -67,15 +67,20 @@ async function reloadAndBack(stage) {
   const ada = newPerson();
   const visitor = await stage.arrive();
   const { page } = visitor;
-  await visitor.open("/login");
   await visitor.signUp(ada);
+  await visitor.button("Sign out").click();
+  await visitor.sees("You have signed out.");
+  await visitor.open("/signup");
+  await visitor.open("/login");
+  await visitor.signIn(ada);
+  await visitor.isAtHome(ada.name);
   const visited = [];
   page.on("framenavigated", (frame) => visited.push(new URL(frame.url()).pathname));
   await page.reload();
   await visitor.isAtHome(ada.name);
   assert.deepEqual([...new Set(visited)], ["/"], "a reload shows no sign-in page in between");
 
-  stage.step("back: signed in, not to the sign-in form");
+  stage.step("back: signed in, not to a form for those who are not");
   await page.goBack();
   await visitor.isAt("/");
   await visitor.isAtHome(ada.name);

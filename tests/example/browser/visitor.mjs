@@ -69,13 +69,36 @@ export class Visitor {
   }
 
   /** Until Home shows the new user. */
-  async signUp({ name, email, password }) {
+  async signUp(person) {
     await this.open("/signup");
+    await this.sendSignUp(person);
+    await this.arrivesAtHome(person);
+  }
+
+  async sendSignUp({ name, email, password }) {
+    await this.forgetAttempts();
     await this.send({ Name: name, "Email address": email, Password: password }, "Create account");
-    await this.isAtHome(name);
+  }
+
+  /** After a sign-up, by the link in the mail where the stack confirms addresses. */
+  async arrivesAtHome(person) {
+    if (this.stage.confirmsAddresses) {
+      await this.seesHeading("Check your mail");
+      await this.page.goto(await this.stage.ask(`link for ${person.email}`));
+      await this.seesHeading("Email address confirmed");
+      await this.page.getByRole("link", { name: "Sign in", exact: true }).click();
+      await this.signIn(person);
+    }
+    await this.isAtHome(person.name);
+  }
+
+  /** The stories are about other things than rate limits. */
+  async forgetAttempts() {
+    if (this.stage.limitsRates) await this.stage.ask("forget attempts");
   }
 
   async signIn({ email, password }) {
+    await this.forgetAttempts();
     await this.send({ "Email address": email, Password: password }, "Sign in");
   }
 
