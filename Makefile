@@ -25,12 +25,16 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .PHONY: help
 help: ## what there is
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 
 .PHONY: demo
 demo: | machine ## database, Better Auth, API and page; a visitor's real story; on a terminal it then stays up
 	@"$$($(MACHINE))" -m dev.demo_build http://localhost:5175
 	@$(BIN)/python -m dev.demo
+
+.PHONY: demo-production
+demo-production: $(MODULE) ## the same behind Caddy: HTTPS, confirmed addresses, one origin; needs caddy
+	@$(BIN)/python -m dev.demo_production
 
 .PHONY: test
 test: $(MODULE) ## every test; REQUIRE_ALL=1: those that need a system program too

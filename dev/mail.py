@@ -8,6 +8,7 @@ with MailServer() as mail:
 import re
 import threading
 import time
+from collections.abc import Callable
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from types import TracebackType
@@ -41,6 +42,8 @@ class MailServer:
         self.port = free_port()
         self._arrived = threading.Condition()
         self._mails: list[Mail] = []
+        # Called with each mail, in the server's thread.
+        self.on_arrival: Callable[[Mail], object] | None = None
 
     @property
     def url(self) -> str:
@@ -86,6 +89,9 @@ class MailServer:
         text = body.get_content() if body else ""
         with self._arrived:
             for address in envelope.rcpt_tos:
-                self._mails.append(Mail(address, str(message["From"]), str(message["Subject"]), text))
+                mail = Mail(address, str(message["From"]), str(message["Subject"]), text)
+                self._mails.append(mail)
+                if self.on_arrival:
+                    self.on_arrival(mail)
             self._arrived.notify_all()
         return "250 kept"

@@ -52,17 +52,22 @@ def migrate(dsn: str, *names: str) -> str:
     return done.stdout.rstrip()
 
 
-def auth_service(
-    port: int, settings: Mapping[str, str], *, package_dir: Path = AUTH_SERVICE, log: TextIO | None = None
-) -> ChildProcess:
-    """Better Auth on Hono, compiled where that is needed; `package_dir` must have been installed."""
+def build_auth_service(package_dir: Path = AUTH_SERVICE) -> None:
+    """`npm run build`, unless it was run since anything changed."""
     built = package_dir / "dist" / "index.js"
     sources = [*package_dir.glob("src/*.ts"), package_dir / "tsconfig.json", package_dir / "package.json"]
     if not built.exists() or built.stat().st_mtime < max(source.stat().st_mtime for source in sources):
         node.npm("run", "build", package_dir=package_dir)
+
+
+def auth_service(
+    port: int, settings: Mapping[str, str], *, package_dir: Path = AUTH_SERVICE, log: TextIO | None = None
+) -> ChildProcess:
+    """Better Auth on Hono, compiled where that is needed; `package_dir` must have been installed."""
+    build_auth_service(package_dir)
     return ChildProcess(
         "auth-service",
-        [node.node(), built],
+        [node.node(), package_dir / "dist" / "index.js"],
         cwd=package_dir,
         env={**clean(node.environment()), "NODE_ENV": "development", **settings, "AUTH_PORT": str(port)},
         log=log,
