@@ -46,6 +46,8 @@ async function revoke(stage) {
   const ada = newPerson();
   const visitor = await stage.arrive();
   await visitor.signUp(ada);
+  await visitor.page.locator(".chart-line").first().waitFor();
+  if (stage.folder) await visitor.page.waitForTimeout(15_000);
   visitor.expectErrors(/status of 401.*\/api\/me/);
   await visitor.button("Revoke this session").click();
   await visitor.sees("401 Unauthorized");
