@@ -17,7 +17,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
@@ -40,7 +40,8 @@ PROGRAMS = {"node": str(node.node()), "python": sys.executable}
 class Production:
     """Everything at https://orchestrator.localhost:PORT, or at its subdomains app, auth and api.
 
-    `settings` are added to those that compose.yaml gives the services. `version_dir` is another auth service's folder.
+    `settings` are added to those that compose.yaml gives the services, `trusted_pages` to FRONTEND_URL.
+    `package_dir` is another auth service's folder.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Production:
         *,
         subdomains: bool = False,
         settings: Mapping[str, str] | None = None,
+        trusted_pages: Sequence[str] = (),
         package_dir: Path = stack.AUTH_SERVICE,
         https_port: int | None = None,
         log: TextIO | None = None,
@@ -58,6 +60,7 @@ class Production:
         self._smtp_url = smtp_url
         self._subdomains = subdomains
         self._given_settings = settings or {}
+        self._trusted_pages = trusted_pages
         self._package_dir = package_dir
         self._log = log
         self.https_port, self.http_port = https_port or free_port(), free_port()
@@ -96,6 +99,10 @@ class Production:
         """As deploy/.env: with the secret that create-secret.sh made."""
         return self._folder / ".env"
 
+    @property
+    def page_folder(self) -> Path:
+        return self._folder / "page"
+
     @cached_property
     def ssl(self) -> ssl.SSLContext:
         """Trusts Caddy's authority and nobody else."""
@@ -130,7 +137,7 @@ class Production:
             "DATABASE_URL": self.dsn,
             "BETTER_AUTH_SECRET": secret or "",
             "AUTH_BASE_URL": self.auth_url,
-            "FRONTEND_URL": self.page_url,
+            "FRONTEND_URL": ",".join((self.page_url, *self._trusted_pages)),
             "TRUSTED_PROXIES": "1",
             "SMTP_URL": self._smtp_url,
             "MAIL_FROM": "Orchestrator <no-reply@example.com>",
@@ -139,20 +146,26 @@ class Production:
         }
         self.migrated = self._migrate(settings)
         stack.build_auth_service(self._package_dir)
-        self.auth_service = self._run(
-            "auth-service", self._package_dir, settings, NODE_ENV="production", AUTH_PORT=str(self._auth_port)
-        )
-        self.backend = self._run(
-            "backend", stack.BACKEND, settings, UVICORN_PORT=str(self._backend_port), UVICORN_LOG_LEVEL="warning"
-        )
-        page = self._folder / "page"
-        stack.build_frontend(page, auth_url=self.auth_url, api_url=self.api_url)
+        self._settings = settings
+        self.start_auth_service()
+        self.start_backend()
+        stack.build_frontend(self.page_folder, auth_url=self.auth_url, api_url=self.api_url)
         folders = {"XDG_DATA_HOME": str(self._folder / "data"), "XDG_CONFIG_HOME": str(self._folder / "config")}
-        self.caddy = self._run("caddy", DEPLOY / "caddy", self._caddy_settings, PAGE=str(page), **folders)
-        self.auth_service.wait_for_url(f"http://127.0.0.1:{self._auth_port}/health")
-        self.backend.wait_for_url(f"http://127.0.0.1:{self._backend_port}/health")
+        self.caddy = self._run("caddy", DEPLOY / "caddy", self._caddy_settings, PAGE=str(self.page_folder), **folders)
         self.caddy.wait_for_url(f"http://127.0.0.1:{self._caddy_settings['HEALTH_PORT']}/health")
         self.caddy.wait_until(self._answers)
+
+    def start_auth_service(self) -> None:
+        """Also again, after `auth_service.stop()`."""
+        settings = {"NODE_ENV": "production", "AUTH_PORT": str(self._auth_port)}
+        self.auth_service = self._run("auth-service", self._package_dir, self._settings, **settings)
+        self.auth_service.wait_for_url(f"http://127.0.0.1:{self._auth_port}/health")
+
+    def start_backend(self) -> None:
+        """Also again, after `backend.stop()`."""
+        settings = {"UVICORN_PORT": str(self._backend_port), "UVICORN_LOG_LEVEL": "warning"}
+        self.backend = self._run("backend", stack.BACKEND, self._settings, **settings)
+        self.backend.wait_for_url(f"http://127.0.0.1:{self._backend_port}/health")
 
     def _migrate(self, settings: Mapping[str, str]) -> str:
         done = subprocess.run(

@@ -1,7 +1,8 @@
 // Stories of visitors in a real browser: node browser.mjs FRONTEND_URL AUTH_URL API_URL GROUP…
 //
 // A group is a file in browser/. The first step that goes wrong ends it all with exit status 1. A story that needs
-// something of whoever runs it prints `> stop backend`, say, and waits for a line on standard input; see browser.py.
+// something of whoever runs it prints `> stop backend`, say, and waits for a line on standard input, which may carry a
+// value; see browser.py.
 //
 // CHROMIUM is the browser's program. SCREENSHOTS is a folder for a picture of every page, in each look. TRAITS are how
 // this stack differs: "confirms-addresses" before a first sign-in, and "limits-rates" of attempts.

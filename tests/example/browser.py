@@ -5,22 +5,25 @@ run(Stack(page_url, auth_url, api_url, actions={"stop backend": backend.stop, â€
 
 import os
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dev import node
+from dev.mail import MailServer
 
 HERE = Path(__file__).parent
-# "mail" needs a stack that confirms addresses.
+# Those of every shape. "mail" needs one that confirms addresses, "production" is for that shape.
 GROUPS = ("accounts", "sessions", "outages", "conditions")
 
 
 @dataclass(frozen=True)
 class Stack:
-    """Where a stack is, how it differs, and what a story may ask for: "stop backend", "link for ADDRESS" and so on.
+    """Where a stack is, how it differs, and what a story may ask for: "stop backend", "start auth-service" and so on.
 
-    An action gets what stands after its name, and may return a line of text.
+    Words after an action's name are its arguments; what it returns is the story's to use. `traits` are named in
+    browser.mjs.
     """
 
     page_url: str
@@ -29,10 +32,24 @@ class Stack:
     actions: Mapping[str, Callable[..., object]] = field(default_factory=dict[str, Callable[..., object]])
     traits: frozenset[str] = frozenset()
 
-    def do(self, request: str) -> object:
-        name = next(name for name in self.actions if request.startswith(name))
-        rest = request.removeprefix(name).strip()
-        return self.actions[name](rest) if rest else self.actions[name]()
+    def act(self, what: str) -> object:
+        [name] = [name for name in self.actions if what == name or what.startswith(f"{name} ")]
+        return self.actions[name](*what.removeprefix(name).split())
+
+
+class Links:
+    """Those in mails, each given once."""
+
+    def __init__(self, mail: MailServer) -> None:
+        self._mail = mail
+        self._read: Counter[str] = Counter()
+
+    def next(self, address: str) -> str:
+        while True:
+            self._read[address] += 1
+            mail = self._mail.wait_for(address, self._read[address])
+            if mail.token:
+                return mail.link
 
 
 def run(stack: Stack, group: str, *, home: Path, screenshots: Path | None = None) -> None:
@@ -56,7 +73,7 @@ def run(stack: Stack, group: str, *, home: Path, screenshots: Path | None = None
             for line in stories.stdout:
                 said.append(line)
                 if line.startswith("> "):
-                    print(stack.do(line.removeprefix("> ").rstrip()) or "done", file=stories.stdin, flush=True)
+                    print(stack.act(line.removeprefix("> ").rstrip()) or "done", file=stories.stdin, flush=True)
         except BaseException:
             stories.terminate()
             raise

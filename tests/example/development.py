@@ -1,7 +1,6 @@
 """The stack in its development shape: three ports of localhost, plain HTTP, each part stopped and started at will."""
 
 import secrets
-from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ from dev import stack
 from dev.mail import MailServer
 from dev.postgres import EmbeddedPostgres, execute
 from dev.processes import ChildProcess, free_port
-from tests.example.browser import Stack
+from tests.example.browser import Links, Stack
 
 
 class Development:
@@ -22,7 +21,6 @@ class Development:
 
     def __init__(self, postgres: EmbeddedPostgres, package_dir: Path, mail: MailServer | None) -> None:
         self._mail = mail
-        self._read: Counter[str] = Counter()
         self._package_dir = package_dir
         name = f"development_{secrets.token_hex(4)}"
         self._dsn = postgres.create_database(name)
@@ -74,15 +72,6 @@ class Development:
     def start_database(self) -> None:
         execute(self._dsn, f"ALTER ROLE {self._role} LOGIN")
 
-    def next_link(self, address: str) -> str:
-        """In the next mail with a link in it to that address; each is returned once."""
-        assert self._mail
-        while True:
-            self._read[address] += 1
-            mail = self._mail.wait_for(address, self._read[address])
-            if mail.token:
-                return mail.link
-
     def as_stack(self) -> Stack:
         actions: dict[str, Callable[..., object]] = {
             "stop backend": self.stop_backend,
@@ -94,7 +83,7 @@ class Development:
         }
         if self._mail is None:
             return Stack(self.page_url, self.auth_url, self.api_url, actions)
-        actions |= {"link for": self.next_link, "stop mail": self._mail.stop, "start mail": self._mail.start}
+        actions |= {"link": Links(self._mail).next, "stop mail": self._mail.stop, "start mail": self._mail.start}
         return Stack(self.page_url, self.auth_url, self.api_url, actions, frozenset({"confirms-addresses"}))
 
 

@@ -161,7 +161,10 @@ def test_no_response_reveals_who_has_an_account(production: Production) -> None:
         responses = [production.post(path, {"email": email}) for email in (known, unknown)]
         assert [response.status_code for response in responses] == [200, 200]
         assert responses[0].text == responses[1].text
-    signed_up = [production.sign_up(email).json() for email in (known, known.upper(), new_address())]
+    responses = [production.sign_up(email) for email in (known, known.upper(), new_address())]
+    assert [response.status_code for response in responses] == [200, 200, 200]
+    assert responses[0].headers.keys() == responses[-1].headers.keys()
+    signed_up = [response.json() for response in responses]
     for response in signed_up:
         assert response["token"] is None
         assert response["user"].keys() == signed_up[-1]["user"].keys()

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
-from dev import certificates, oldest, pgbouncer, postgres
+from dev import certificates, oldest, pgbouncer, postgres, production
 
 # The environment's comes first: it clears the shell's settings before anything imports auth_middleware.
 pytest_plugins = ("tests.support.environment", "tests.support.databases", "tests.support.instances")
@@ -31,6 +31,9 @@ GROUPS = {
         lambda: postgres.DEBIAN_15.exists() and certificates.openssl() is not None, APT, ("postgresql-15", "openssl")
     ),
     "chromium": Group(lambda: shutil.which("chromium") is not None, APT, ("chromium",)),
+    "caddy": Group(lambda: production.caddy() is not None, APT, ("caddy",)),
+    # With it, the tests' browser is told to trust Caddy's authority.
+    "certutil": Group(lambda: shutil.which("certutil") is not None, APT, ("libnss3-tools",)),
     "pgbouncer": Group(lambda: pgbouncer.program() is not None, APT, ("pgbouncer",)),
     "oldest": Group(lambda: oldest.is_installed() or oldest.can_install(), "let pip reach a package index"),
 }

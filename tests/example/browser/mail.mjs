@@ -22,7 +22,7 @@ async function confirmation(stage) {
   await visitor.signIn(ada);
   await visitor.sees("Confirm your email address before you sign in.");
 
-  const link = await stage.ask(`link for ${ada.email}`);
+  const link = await stage.ask(`link ${ada.email}`);
   await visitor.page.goto(link);
   await visitor.seesHeading("Email address confirmed");
   await visitor.picture("confirmed");
@@ -36,6 +36,9 @@ async function confirmation(stage) {
   await stranger.page.goto(`${link.slice(0, -4)}AAAA`);
   await stranger.seesHeading("This link has expired");
   await stranger.picture("link expired");
+  await stranger.forgetAttempts();
+  await stranger.send({ "Email address": newPerson().email }, "Send another link");
+  await stranger.seesHeading("Check your mail");
   await stranger.leave();
   await visitor.leave();
 }
@@ -52,8 +55,9 @@ async function forgottenPassword(stage) {
   await visitor.forgetAttempts();
   await visitor.send({ "Email address": ada.email }, "Send link");
   await visitor.sees("we have sent a link to it");
+  await visitor.picture("link sent");
 
-  const link = await stage.ask(`link for ${ada.email}`);
+  const link = await stage.ask(`link ${ada.email}`);
   await visitor.page.goto(link);
   await visitor.seesHeading("Set a new password");
   await visitor.picture("new password");
@@ -85,7 +89,15 @@ async function changedPassword(stage) {
   await visitor.open("/login");
   await visitor.signIn(ada);
   await visitor.isAtHome(ada.name);
-  await visitor.open("/account/password");
+  await visitor.page.getByRole("link", { name: "Change password" }).click();
+  await visitor.seesHeading("Change your password");
+
+  stage.step("not without the current one");
+  visitor.expectErrors(/status of 400.*change-password/);
+  await visitor.forgetAttempts();
+  await visitor.send({ "Current password": newPassword(), "New password": newPassword() }, "Change password");
+  await visitor.sees("Your current password is not correct.");
+  await visitor.hasFocus(visitor.field("Current password"));
   await visitor.picture("change password");
   elsewhere.expectErrors(/status of 401.*\/api\/me/);
   await visitor.forgetAttempts();
@@ -93,7 +105,7 @@ async function changedPassword(stage) {
   await visitor.send({ "Current password": ada.password, "New password": password }, "Change password");
   await visitor.sees("Your password is changed.");
   await elsewhere.sees("Your session has ended.");
-  await visitor.open("/");
+  await visitor.page.getByRole("link", { name: "Back" }).click();
   await visitor.isAtHome(ada.name);
   await elsewhere.leave();
   await visitor.leave();

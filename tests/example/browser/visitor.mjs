@@ -84,7 +84,7 @@ export class Visitor {
   async arrivesAtHome(person) {
     if (this.stage.confirmsAddresses) {
       await this.seesHeading("Check your mail");
-      await this.page.goto(await this.stage.ask(`link for ${person.email}`));
+      await this.page.goto(await this.stage.ask(`link ${person.email}`));
       await this.seesHeading("Email address confirmed");
       await this.page.getByRole("link", { name: "Sign in", exact: true }).click();
       await this.signIn(person);

@@ -46,7 +46,8 @@ export const after = createAuthMiddleware(async (ctx) => {
   if (ctx.path === "/sign-up/email" && refusal?.startsWith("USER_ALREADY_EXISTS") && settings.requireEmailVerification) {
     await ctx.context.password.hash(ctx.body.password);
     mail.send(messages.alreadyRegistered(ctx.body.email.toLowerCase()));
-    return ctx.json({ token: null, user: asIfNew(ctx.body) });
+    // A whole response: with ctx.json the status would stay 422.
+    return Response.json({ token: null, user: asIfNew(ctx.body) });
   }
   return undefined;
 });

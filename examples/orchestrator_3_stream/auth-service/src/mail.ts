@@ -8,7 +8,7 @@ const TIMEOUT_MS = 10_000;
 const ATTEMPTS = 5;
 const FIRST_WAIT_MS = 2_000;
 // A verdict on the mail server is used for so long.
-const CHECKED_FOR_MS = 5_000;
+const CHECKED_FOR_MS = 1_000;
 
 export interface Mail {
   to: string;
