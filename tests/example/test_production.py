@@ -313,14 +313,20 @@ def as_stack(at: Production, postgres: EmbeddedPostgres, mail: MailServer, home:
         execute(postgres.dsn(), f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
         execute(postgres.dsn(), f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")
 
+    def stop_backend() -> None:
+        at.backend.stop()  # the one that runs now
+
+    def stop_auth_service() -> None:
+        at.auth_service.stop()
+
     actions: dict[str, Callable[..., object]] = {
         "forget attempts": lambda: forget_attempts(at),
         "link": browser.Links(mail).next,
         "stop mail": stop_mail,
         "start mail": start_mail,
-        "stop backend": lambda: at.backend.stop(),
+        "stop backend": stop_backend,
         "start backend": at.start_backend,
-        "stop auth-service": lambda: at.auth_service.stop(),
+        "stop auth-service": stop_auth_service,
         "start auth-service": at.start_auth_service,
         "stop database of backend": stop_database,
         "start database of backend": lambda: execute(
@@ -335,18 +341,8 @@ def as_stack(at: Production, postgres: EmbeddedPostgres, mail: MailServer, home:
 @pytest.mark.parametrize("group", ["production", "mail", *browser.GROUPS])
 @pytest.mark.parametrize("shape", ["one_origin", "subdomains"])
 def test_visitors_stories_in_a_browser(
-    request: pytest.FixtureRequest,
-    postgres: EmbeddedPostgres,
-    mail: MailServer,
-    shape: str,
-    group: str,
-    tmp_path: Path,
+    request: pytest.FixtureRequest, mail: MailServer, shape: str, group: str, tmp_path: Path
 ) -> None:
-    at: Production = request.getfixturevalue(shape)
+    running = as_stack(request.getfixturevalue(shape), request.getfixturevalue("postgres"), mail, tmp_path)
     screenshots = os.environ.get("SCREENSHOTS")
-    browser.run(
-        as_stack(at, postgres, mail, tmp_path),
-        group,
-        home=tmp_path,
-        screenshots=Path(screenshots) if screenshots else None,
-    )
+    browser.run(running, group, home=tmp_path, screenshots=Path(screenshots) if screenshots else None)

@@ -31,7 +31,7 @@ async function guardAndSignUp(stage) {
   await visitor.arrivesAtHome(ada);
 
   stage.step("the same by signing in");
-  await visitor.button("Sign out").click();
+  await visitor.signOut();
   await visitor.open("/?from=mail");
   await visitor.isAt("/login?redirect=/?from=mail");
   await visitor.signIn(ada);
@@ -49,8 +49,7 @@ async function wrongPassword(stage) {
   const ada = newPerson();
   const visitor = await stage.arrive();
   await visitor.signUp(ada);
-  await visitor.button("Sign out").click();
-  await visitor.sees("You have signed out.");
+  await visitor.signOut();
 
   await visitor.open("/login?redirect=//evil.example/");
   visitor.expectErrors(/status of 401.*sign-in\/email/);

@@ -70,8 +70,7 @@ async function reloadAndBack(stage) {
   const visitor = await stage.arrive();
   const { page } = visitor;
   await visitor.signUp(ada);
-  await visitor.button("Sign out").click();
-  await visitor.sees("You have signed out.");
+  await visitor.signOut();
   await visitor.open("/signup");
   await visitor.open("/login");
   await visitor.signIn(ada);

@@ -6,7 +6,8 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 
 const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
-const WAIT_MS = 20_000;
+// Long enough for a machine that has much else to do.
+const WAIT_MS = 60_000;
 
 export const LOOKS = {
   light: { colorScheme: "light", viewport: { width: 1200, height: 860 } },
@@ -104,6 +105,11 @@ export class Visitor {
 
   field(label) {
     return this.page.getByLabel(label, { exact: true });
+  }
+
+  async signOut() {
+    await this.button("Sign out").click();
+    await this.sees("You have signed out.");
   }
 
   button(name, page = this.page) {
