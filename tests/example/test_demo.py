@@ -93,11 +93,11 @@ class Terminal:
     `shown` is what it wrote; `said` is the same without colours and moving lines.
     """
 
-    def __init__(self, mark: str, ports: Mapping[str, int]) -> None:
+    def __init__(self, mark: str, ports: Mapping[str, int], program: str = "") -> None:
         node.install(stack.AUTH_SERVICE)
         node.install(stack.FRONTEND)
         self.shown = self.said = ""
-        program = f"import sys; from dev import demo; demo.PORTS = {dict(ports)}; sys.exit(demo.main())"
+        program = program or f"import sys; from dev import demo; demo.PORTS = {dict(ports)}; sys.exit(demo.main())"
         self._screen, theirs = pty.openpty()
         self.demo = subprocess.Popen(
             [sys.executable, "-c", program],

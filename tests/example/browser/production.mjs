@@ -110,8 +110,7 @@ async function hostilePage(stage) {
     },
     { api: stage.api, auth: stage.auth },
   );
-  // An opaque response has the status 0, whatever was answered.
-  assert.deepEqual(got, { me: "nothing", session: "nothing", signOut: "nothing", blind: 0, socket: "nothing" });
+  assert.deepEqual(new Set(Object.values(got)), new Set(["nothing"]));
   const isShared = new URL(stage.auth).origin !== new URL(stage.frontend).origin;
   if (isShared) assert(sent.some((headers) => headers.cookie?.includes("session_token")), "the cookie was sent");
 

@@ -84,6 +84,16 @@ describe("the link of the confirmation", () => {
     expect(page.text()).toContain(ADA.email);
   });
 
+  it("that follows another one in the same tab is used too", async () => {
+    services.answers.set("/api/auth/verify-email", () => refusal(401, "TOKEN_EXPIRED"));
+    await open("/verify-email#token=old");
+    await vi.waitUntil(() => page.get("h1").text() === "This link has expired");
+    services.answers.set("/api/auth/verify-email", ok);
+    await router.push("/verify-email#token=new");
+    await vi.waitUntil(() => page.text().includes("Your email address is confirmed."));
+    expect(sent("/api/auth/verify-email").map(({ query }) => query)).toEqual(["?token=old", "?token=new"]);
+  });
+
   it("without a token asks nobody", async () => {
     await open("/verify-email");
     expect(page.get("h1").text()).toBe("This link has expired");
