@@ -118,7 +118,7 @@ def failure(name: str) -> str:
 
 def count_crates() -> str:
     crates = len(re.findall(r"^ *Compiling ", log_text(), re.MULTILINE))
-    return f"{crates} crates" if crates else ""
+    return f"crates compiled: {crates}" if crates else ""
 
 
 def log_text() -> str:

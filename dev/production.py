@@ -158,12 +158,9 @@ class Production:
         stack.build_auth_service(self._package_dir)
         stack.build_frontend(self.page_folder, auth_url=self.auth_url, api_url=self.api_url)
         self._reserved.close()
-        self.auth_service = self._run(
-            "auth-service", self._package_dir, settings, NODE_ENV="production", AUTH_PORT=str(self._auth_port)
-        )
-        self.backend = self._run(
-            "backend", stack.BACKEND, settings, UVICORN_PORT=str(self._backend_port), UVICORN_LOG_LEVEL="warning"
-        )
+        self._settings = settings
+        self.start_auth_service()
+        self.start_backend()
         # Caddy keeps its authority and its configuration there.
         home = {
             "HOME": self._folder,
@@ -172,10 +169,20 @@ class Production:
         }
         folders = {name: str(path) for name, path in home.items()}
         self.caddy = self._run("caddy", DEPLOY / "caddy", self._caddy_settings, PAGE=str(self.page_folder), **folders)
-        self.auth_service.wait_for_url(f"http://127.0.0.1:{self._auth_port}/health")
-        self.backend.wait_for_url(f"http://127.0.0.1:{self._backend_port}/health")
         self.caddy.wait_for_url(f"http://127.0.0.1:{self._caddy_settings['HEALTH_PORT']}/health")
         self.caddy.wait_until(self._answers)
+
+    def start_auth_service(self) -> None:
+        """Also again, after `auth_service.stop()`."""
+        settings = {"NODE_ENV": "production", "AUTH_PORT": str(self._auth_port)}
+        self.auth_service = self._run("auth-service", self._package_dir, self._settings, **settings)
+        self.auth_service.wait_for_url(f"http://127.0.0.1:{self._auth_port}/health")
+
+    def start_backend(self) -> None:
+        """Also again, after `backend.stop()`."""
+        settings = {"UVICORN_PORT": str(self._backend_port), "UVICORN_LOG_LEVEL": "warning"}
+        self.backend = self._run("backend", stack.BACKEND, self._settings, **settings)
+        self.backend.wait_for_url(f"http://127.0.0.1:{self._backend_port}/health")
 
     def _migrate(self, settings: Mapping[str, str]) -> str:
         done = subprocess.run(

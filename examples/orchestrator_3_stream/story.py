@@ -19,6 +19,7 @@ from websockets.sync.client import connect
 NAME = "Ada Lovelace"
 HOSTILE_ORIGIN = "https://evil.example"
 UPDATES = 2
+LONGEST = 200  # characters of a body
 COLOURS = {"bold": "1", "dim": "2", "green": "32", "yellow": "33", "cyan": "36"}
 HAS_COLOURS = sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
 
@@ -47,27 +48,27 @@ class Story:
         self.expect(200, "/api/me", cookie, contains=credentials["email"])
         title("… without the cookie")
         self.expect(401, "/api/me")
-        title("… with a cookie that somebody made up")
+        title("… with a forged cookie")
         self.expect(401, "/api/me", forged)
 
-        title("A page of somebody else may send the request, and gets nothing to read")
+        title("A page of another site may send the request, but cannot read the response")
         self.expect_unreadable("/api/me", cookie, HOSTILE_ORIGIN)
 
-        title("A route for everybody knows her")
+        title("A route for everyone recognises her")
         self.expect(200, "/get_orchestrator", cookie, contains=NAME)
         title("… and greets strangers too")
         self.expect(200, "/get_orchestrator", contains="stranger")
 
-        title("A WebSocket that pushes what the machine does")
+        title("A WebSocket that pushes the load of the machine")
         self.listen(cookie)
         title("… without the cookie")
         self.expect_refused_handshake(401)
-        title("… with her cookie, but opened by a page of somebody else")
+        title("… with her cookie, but opened by a page of another site")
         self.expect_refused_handshake(403, cookie, HOSTILE_ORIGIN)
 
         title("She signs out")
         self.auth_request("/api/auth/sign-out", {}, cookie)
-        title("The same cookie is worth nothing from now on")
+        title("The same cookie is no longer valid")
         self.expect(401, "/api/me", cookie)
 
     def open_page(self, path: str) -> None:
@@ -188,7 +189,7 @@ def check(expected: int, status: int, body: str) -> None:
     came = re.sub(r'("token":"\w{6})\w+', r"\1…", f"{status} {body}".rstrip())
     if status != expected:
         fail(str(expected), came)
-    answer(came if len(came) < 300 else came[:300] + "…")
+    answer(came if len(came) < LONGEST else came[:LONGEST] + "…")
 
 
 def text_of(refusal: InvalidStatus) -> str:

@@ -1,10 +1,11 @@
 // Stories of visitors in a real browser: node browser.mjs FRONTEND_URL AUTH_URL API_URL GROUP…
 //
-// A group is a file in browser/, such as accounts or production. The first step that goes wrong ends it all with
-// exit status 1. A story that needs something of whoever runs it prints `> stop backend`, say, and waits for a line on
-// standard input, which may carry a value; see browser.py.
+// A group is a file in browser/. The first step that goes wrong ends it all with exit status 1. A story that needs
+// something of whoever runs it prints `> stop backend`, say, and waits for a line on standard input, which may carry a
+// value; see browser.py.
 //
-// CHROMIUM is the browser's program. SCREENSHOTS is a folder for a picture of every page, in each look.
+// CHROMIUM is the browser's program. SCREENSHOTS is a folder for a picture of every page, in each look. TRAITS are how
+// this stack differs: "confirms-addresses" before a first sign-in, and "limits-rates" of attempts.
 import assert from "node:assert/strict";
 import { createInterface } from "node:readline/promises";
 
@@ -25,7 +26,10 @@ const browser = await chromium.launch({
 const input = createInterface({ input: process.stdin });
 const answers = input[Symbol.asyncIterator]();
 
+const traits = (process.env.TRAITS ?? "").split(",");
 const stage = {
+  confirmsAddresses: traits.includes("confirms-addresses"),
+  limitsRates: traits.includes("limits-rates"),
   browser,
   frontend,
   auth,

@@ -1,21 +1,26 @@
 """The stack in its development shape: three ports of localhost, plain HTTP, each part stopped and started at will."""
 
 import secrets
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from dev import stack
+from dev.mail import MailServer
 from dev.postgres import EmbeddedPostgres, execute
 from dev.processes import ChildProcess, free_port
-from tests.example.browser import Stack
+from tests.example.browser import Links, Stack
 
 
 class Development:
-    """The auth service in `package_dir`, the backend with a database role of its own, and the page."""
+    """The auth service in `package_dir`, the backend with a database role of its own, and the page.
 
-    def __init__(self, postgres: EmbeddedPostgres, package_dir: Path) -> None:
+    With a mail server, addresses have to be confirmed.
+    """
+
+    def __init__(self, postgres: EmbeddedPostgres, package_dir: Path, mail: MailServer | None) -> None:
+        self._mail = mail
         self._package_dir = package_dir
         name = f"development_{secrets.token_hex(4)}"
         self._dsn = postgres.create_database(name)
@@ -34,6 +39,12 @@ class Development:
             "AUTH_BASE_URL": self.auth_url,
             "FRONTEND_URL": self.page_url,
         }
+        if mail:
+            self._settings |= {
+                "SMTP_URL": mail.url,
+                "MAIL_FROM": "orchestrator@example.com",
+                "REQUIRE_EMAIL_VERIFICATION": "true",
+            }
         self._auth_service: ChildProcess | None = None
         self._backend: ChildProcess | None = None
 
@@ -62,7 +73,7 @@ class Development:
         execute(self._dsn, f"ALTER ROLE {self._role} LOGIN")
 
     def as_stack(self) -> Stack:
-        actions = {
+        actions: dict[str, Callable[..., object]] = {
             "stop backend": self.stop_backend,
             "start backend": self.start_backend,
             "stop database of backend": self.stop_database,
@@ -70,13 +81,18 @@ class Development:
             "stop auth-service": self.stop_auth_service,
             "start auth-service": self.start_auth_service,
         }
-        return Stack(self.page_url, self.auth_url, self.api_url, actions)
+        if self._mail is None:
+            return Stack(self.page_url, self.auth_url, self.api_url, actions)
+        actions |= {"link": Links(self._mail).next, "stop mail": self._mail.stop, "start mail": self._mail.start}
+        return Stack(self.page_url, self.auth_url, self.api_url, actions, frozenset({"confirms-addresses"}))
 
 
 @contextmanager
-def development(postgres: EmbeddedPostgres, package_dir: Path, built: Path) -> Generator[Stack]:
+def development(
+    postgres: EmbeddedPostgres, package_dir: Path, built: Path, mail: MailServer | None = None
+) -> Generator[Stack]:
     """A running one; the page is built into `built`."""
-    services = Development(postgres, package_dir)
+    services = Development(postgres, package_dir, mail)
     try:
         services.start_auth_service()
         services.start_backend()

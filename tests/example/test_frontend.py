@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from dev import node, stack
+from dev.mail import MailServer
 from dev.postgres import EmbeddedPostgres
 from dev.processes import free_port
 from tests.example.browser import GROUPS, Stack, run
@@ -115,3 +116,10 @@ def running(
 @pytest.mark.parametrize("group", GROUPS)
 def test_visitors_stories_in_a_browser(running: Stack, group: str, tmp_path: Path) -> None:
     run(running, group, home=tmp_path)
+
+
+@pytest.mark.needs("chromium")
+@pytest.mark.parametrize("version", [OLDEST, NEWEST])
+def test_visitors_stories_with_mail_in_a_browser(postgres: EmbeddedPostgres, version: str, tmp_path: Path) -> None:
+    with MailServer() as mail, development(postgres, service_at(version), tmp_path / "page", mail) as running:
+        run(running, "mail", home=tmp_path)

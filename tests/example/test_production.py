@@ -6,10 +6,11 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from websockets.exceptions import InvalidStatus
@@ -291,13 +292,14 @@ def test_every_setting_of_a_container_is_one_that_its_program_knows() -> None:
 # --- in a browser
 
 
-def as_stack(at: Production, mail: MailServer, home: Path) -> browser.Stack:
+def as_stack(at: Production, postgres: EmbeddedPostgres, mail: MailServer, home: Path) -> browser.Stack:
     """The browser whose HOME is `home` trusts Caddy's authority."""
-    database = home / ".pki" / "nssdb"
-    database.mkdir(parents=True)
-    options = ["-d", f"sql:{database}"]
+    nss = home / ".pki" / "nssdb"
+    nss.mkdir(parents=True)
+    options = ["-d", f"sql:{nss}"]
     subprocess.run(["certutil", *options, "-N", "--empty-password"], check=True)
     subprocess.run(["certutil", *options, "-A", "-n", "Caddy", "-t", "C,,", "-i", at.authority], check=True)
+    database = urlsplit(at.dsn).path.removeprefix("/")
 
     def stop_mail() -> None:
         mail.stop()
@@ -307,27 +309,46 @@ def as_stack(at: Production, mail: MailServer, home: Path) -> browser.Stack:
         mail.start()
         time.sleep(1.1)
 
-    def link(address: str, count: str = "1") -> str:
-        return mail.wait_for(address, int(count)).link
+    def stop_database() -> None:
+        execute(postgres.dsn(), f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
+        execute(postgres.dsn(), f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")
 
-    return browser.Stack(
-        at.page_url,
-        at.auth_url,
-        at.api_url,
-        {
-            "forget attempts": lambda: forget_attempts(at),
-            "link": link,
-            "stop mail": stop_mail,
-            "start mail": start_mail,
-        },
-    )
+    def stop_backend() -> None:
+        at.backend.stop()  # the one that runs now
+
+    def stop_auth_service() -> None:
+        at.auth_service.stop()
+
+    actions: dict[str, Callable[..., object]] = {
+        "forget attempts": lambda: forget_attempts(at),
+        "link": browser.Links(mail).next,
+        "stop mail": stop_mail,
+        "start mail": start_mail,
+        "stop backend": stop_backend,
+        "start backend": at.start_backend,
+        "stop auth-service": stop_auth_service,
+        "start auth-service": at.start_auth_service,
+        "stop database of backend": stop_database,
+        "start database of backend": lambda: execute(
+            postgres.dsn(), f"ALTER DATABASE {database} ALLOW_CONNECTIONS true"
+        ),
+    }
+    traits = frozenset({"confirms-addresses", "limits-rates"})
+    return browser.Stack(at.page_url, at.auth_url, at.api_url, actions, traits)
 
 
 @pytest.mark.needs("caddy", "certutil", "chromium")
 @pytest.mark.parametrize(
     ("at", "group"),
-    [(f"one origin, {NEWEST}", "production"), (f"subdomains, {NEWEST}", "subdomains")],
+    [
+        *((f"one origin, {NEWEST}", group) for group in ("production", "mail", *browser.GROUPS)),
+        (f"subdomains, {NEWEST}", "subdomains"),
+    ],
     indirect=["at"],
 )
-def test_visitors_stories_in_a_browser(at: Production, mail: MailServer, tmp_path: Path, group: str) -> None:
-    browser.run(as_stack(at, mail, tmp_path), group, home=tmp_path)
+def test_visitors_stories_in_a_browser(
+    at: Production, postgres: EmbeddedPostgres, mail: MailServer, group: str, tmp_path: Path
+) -> None:
+    screenshots = os.environ.get("SCREENSHOTS")
+    running = as_stack(at, postgres, mail, tmp_path)
+    browser.run(running, group, home=tmp_path, screenshots=Path(screenshots) if screenshots else None)

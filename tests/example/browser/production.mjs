@@ -1,27 +1,24 @@
-// What the page shows in production: confirmed addresses, forgotten and changed passwords, and strangers' pages.
+// What is so in production alone: secure cookies, rate limits, and a page of a sibling host.
 import assert from "node:assert/strict";
 
-import { newPassword, newPerson } from "./visitor.mjs";
+import { newPerson } from "./visitor.mjs";
 
 export const stories = {
   "A new visitor chooses a better password, confirms the address, and signs in": signUpAndConfirm,
-  "A link that has ended is replaced": endedLink,
-  "A forgotten password is replaced, and the sessions in other browsers end": forgottenPassword,
-  "A changed password signs the other browsers out": changedPassword,
   "Too many attempts: the page says when to try again": tooManyAttempts,
-  "Mail cannot be sent": mailDown,
   "A page of a sibling host gets no response to read and no socket": hostilePage,
 };
 
 export async function signUpAndConfirm(stage) {
   const ada = newPerson();
   const visitor = await stage.arrive();
-  await stage.ask("forget attempts");
+  await visitor.forgetAttempts();
   await visitor.open("/signup");
   stage.step("a password that is easy to guess");
+  await visitor.field("Name").fill(ada.name);
+  await visitor.field("Email address").fill(ada.email);
   for (const password of ["P@ssw0rd1", ada.email]) {
-    for (const [label, text] of Object.entries({ Name: ada.name, "Email address": ada.email, Password: password }))
-      await visitor.field(label).fill(text);
+    await visitor.field("Password").fill(password);
     await visitor.page.locator(".strength:not(.good)").waitFor();
     await visitor.button("Create account").click();
     await visitor.hasFocus(visitor.field("Password"));
@@ -32,24 +29,7 @@ export async function signUpAndConfirm(stage) {
   await visitor.field("Password").fill(ada.password);
   await visitor.page.locator(".strength.good").waitFor();
   await visitor.button("Create account").click();
-  await visitor.seesHeading("Check your mail");
-  await visitor.sees(ada.email);
-  await visitor.picture("check your mail");
-
-  stage.step("signing in without having followed the link");
-  visitor.expectErrors(/status of 403.*sign-in\/email/);
-  await visitor.open("/login");
-  await visitor.signIn(ada);
-  await visitor.sees("Confirm your email address before you sign in.");
-
-  stage.step("following the link");
-  await visitor.page.goto(await stage.ask(`link ${ada.email}`));
-  await visitor.sees("Your email address is confirmed.");
-  await visitor.picture("confirmed");
-  await visitor.page.getByRole("link", { name: "Sign in", exact: true }).click();
-  await stage.ask("forget attempts");
-  await visitor.signIn(ada);
-  await visitor.isAtHome(ada.name);
+  await visitor.arrivesAtHome(ada);
   await visitor.picture("home in production");
   await hasSecureCookies(visitor);
   await visitor.button("Sign out").click();
@@ -73,140 +53,29 @@ async function hasSecureCookies(visitor) {
   assert.equal(await visitor.page.evaluate(() => document.cookie), "");
 }
 
-async function endedLink(stage) {
-  const ada = newPerson();
-  const visitor = await stage.arrive();
-  await stage.ask("forget attempts");
-  await visitor.open("/signup");
-  await visitor.send({ Name: ada.name, "Email address": ada.email, Password: ada.password }, "Create account");
-  await visitor.seesHeading("Check your mail");
-  const link = await stage.ask(`link ${ada.email}`);
-  visitor.expectErrors(/status of 40[01].*verify-email/);
-  await visitor.page.goto(`${link}x`);
-  await visitor.sees("it has expired or was used already");
-  await visitor.picture("ended link");
-  await visitor.send({ "Email address": ada.email }, "Send another link");
-  await visitor.sees("Follow the link in it");
-  await visitor.page.goto(await stage.ask(`link ${ada.email} 2`));
-  await visitor.sees("Your email address is confirmed.");
-  await visitor.leave();
-}
-
-async function forgottenPassword(stage) {
-  const ada = newPerson();
-  const other = await signedIn(stage, ada);
-  const visitor = await stage.arrive();
-  await stage.ask("forget attempts");
-  await visitor.open("/login");
-  await visitor.page.getByRole("link", { name: "Forgot your password?" }).click();
-  await visitor.picture("forgot password");
-  await visitor.send({ "Email address": ada.email }, "Send link");
-  await visitor.sees("If there is an account with the address");
-  await visitor.picture("link sent");
-  const link = await stage.ask(`link ${ada.email} 2`);
-  await visitor.page.goto(link);
-  await visitor.seesHeading("Set a new password");
-  const password = newPassword();
-  await visitor.send({ "New password": password }, "Set password");
-  await visitor.sees("every session has been signed out");
-
-  stage.step("the other browser");
-  other.expectErrors(/status of 401/, /WebSocket/);
-  await other.sees("Your session has ended.");
-  await other.leave();
-
-  stage.step("the link again, and the new password");
-  visitor.expectErrors(/status of 400.*reset-password/);
-  // A new tab: in this one only the fragment would change.
-  const tab = await visitor.openTab();
-  await tab.goto(link);
-  await tab.getByLabel("New password", { exact: true }).fill(newPassword());
-  await visitor.button("Set password", tab).click();
-  await visitor.sees("This link has expired or was used already.", tab);
-  await visitor.page.getByRole("link", { name: "Sign in", exact: true }).click();
-  await visitor.signIn({ ...ada, password });
-  await visitor.isAtHome(ada.name);
-  await visitor.leave();
-}
-
-async function changedPassword(stage) {
-  const ada = newPerson();
-  const other = await signedIn(stage, ada);
-  const visitor = await stage.arrive();
-  await stage.ask("forget attempts");
-  await visitor.open("/login");
-  await visitor.signIn(ada);
-  await visitor.isAtHome(ada.name);
-  await visitor.page.getByRole("link", { name: "Change password" }).click();
-  await visitor.seesHeading("Change your password");
-  visitor.expectErrors(/status of 400.*change-password/);
-  const password = newPassword();
-  await visitor.send({ "Current password": newPassword(), "New password": password }, "Change password");
-  await visitor.sees("Your current password is not correct.");
-  await visitor.hasFocus(visitor.field("Current password"));
-  await visitor.picture("change password");
-  await visitor.send({ "Current password": ada.password }, "Change password");
-  await visitor.sees("Your sessions in other browsers have been signed out.");
-  await visitor.page.getByRole("link", { name: "Back" }).click();
-  await visitor.isAtHome(ada.name);
-
-  other.expectErrors(/status of 401/, /WebSocket/);
-  await other.sees("Your session has ended.");
-  await other.leave();
-  await visitor.leave();
-}
-
-/** In a browser of their own, at Home. */
-async function signedIn(stage, person) {
-  const visitor = await stage.arrive();
-  await stage.ask("forget attempts");
-  await visitor.open("/signup");
-  await visitor.send({ Name: person.name, "Email address": person.email, Password: person.password }, "Create account");
-  await visitor.seesHeading("Check your mail");
-  await visitor.page.goto(await stage.ask(`link ${person.email}`));
-  await visitor.page.getByRole("link", { name: "Sign in", exact: true }).click();
-  await visitor.signIn(person);
-  await visitor.isAtHome(person.name);
-  return visitor;
-}
-
 async function tooManyAttempts(stage) {
   const ada = newPerson();
   const visitor = await stage.arrive();
   visitor.expectErrors(/status of (401|429).*sign-in\/email/);
-  await stage.ask("forget attempts");
+  await visitor.forgetAttempts();
   await visitor.open("/login");
   for (let attempt = 1; attempt <= 3; attempt++) {
     const response = visitor.page.waitForResponse(/sign-in\/email/);
-    await visitor.signIn(ada);
+    await visitor.send({ "Email address": ada.email, Password: ada.password }, "Sign in");
     assert.equal((await response).status(), 401);
     await visitor.sees("The email address or the password is incorrect.");
   }
-  await visitor.signIn(ada);
+  await visitor.button("Sign in").click();
   await visitor.page.getByText(/Too many attempts\. Try again in \d+ seconds?\./).waitFor();
   await visitor.picture("too many attempts");
   await visitor.leave();
-  await stage.ask("forget attempts");
-}
-
-async function mailDown(stage) {
-  const visitor = await stage.arrive();
-  visitor.expectErrors(/status of 503/);
-  await stage.ask("forget attempts");
-  await stage.ask("stop mail");
-  await visitor.open("/forgot-password");
-  await visitor.send({ "Email address": newPerson().email }, "Send link");
-  await visitor.sees("We cannot send mail at the moment.");
-  await visitor.picture("mail down");
-  await stage.ask("start mail");
-  await visitor.button("Send link").click();
-  await visitor.sees("If there is an account with the address");
-  await visitor.leave();
+  await visitor.forgetAttempts();
 }
 
 export async function hostilePage(stage) {
   const ada = newPerson();
-  const visitor = await signedIn(stage, ada);
+  const visitor = await stage.arrive();
+  await visitor.signUp(ada);
   // Of the same site, so that the browser sends the SameSite=Lax cookie with its requests.
   const { port } = new URL(stage.frontend);
   const hostile = `https://evil.orchestrator.localhost:${port}`;

@@ -46,6 +46,8 @@ async function revoke(stage) {
   const ada = newPerson();
   const visitor = await stage.arrive();
   await visitor.signUp(ada);
+  await visitor.page.locator(".chart-line").first().waitFor();
+  if (stage.folder) await visitor.page.waitForTimeout(15_000);
   visitor.expectErrors(/status of 401.*\/api\/me/);
   await visitor.button("Revoke this session").click();
   await visitor.sees("401 Unauthorized");
@@ -67,15 +69,19 @@ async function reloadAndBack(stage) {
   const ada = newPerson();
   const visitor = await stage.arrive();
   const { page } = visitor;
-  await visitor.open("/login");
   await visitor.signUp(ada);
+  await visitor.signOut();
+  await visitor.open("/signup");
+  await visitor.open("/login");
+  await visitor.signIn(ada);
+  await visitor.isAtHome(ada.name);
   const visited = [];
   page.on("framenavigated", (frame) => visited.push(new URL(frame.url()).pathname));
   await page.reload();
   await visitor.isAtHome(ada.name);
   assert.deepEqual([...new Set(visited)], ["/"], "a reload shows no sign-in page in between");
 
-  stage.step("back: signed in, not to the sign-in form");
+  stage.step("back: signed in, not to a form for those who are not");
   await page.goBack();
   await visitor.isAt("/");
   await visitor.isAtHome(ada.name);

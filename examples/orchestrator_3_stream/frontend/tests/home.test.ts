@@ -163,7 +163,7 @@ it.each([
 it("is an error page while the auth service does not respond, and continues when it is back", async () => {
   services.answers.set("/api/auth/get-session", unreachable);
   await openHome();
-  expect(page.get("h1").text()).toBe("The sign-in service is not responding");
+  expect(page.get("h1").text()).toBe("The sign-in service is unavailable");
   expect(sockets).toHaveLength(0);
   services.answers.clear();
   await page.get(".problem button").trigger("click");
