@@ -4,8 +4,11 @@
 mod cookie_names;
 mod database_url;
 mod freshness;
+mod origin_pattern;
 mod secret;
+mod strangers;
 mod trusted_origins;
+mod unescaped;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,8 +16,10 @@ use std::time::Duration;
 pub use cookie_names::{CookieNames, CookieOptions};
 pub use database_url::{ChannelBinding, DatabaseUrl, Host, RootCertificates, SslMode};
 pub use freshness::{CookieCacheSettings, FeedSettings, Freshness, LiveCacheSettings, Strategy};
+pub use origin_pattern::OriginPattern;
 pub use secret::{Secret, Secrets};
-pub use trusted_origins::{OriginPattern, TrustedOrigins, is_https};
+pub(crate) use trusted_origins::is_this_machine;
+pub use trusted_origins::{TrustedOrigins, is_https};
 
 use crate::error::Error;
 
@@ -169,7 +174,8 @@ impl Settings {
             name: raw.cookie_name.as_deref(),
             cache_name: raw.cache_cookie_name.as_deref(),
         })?;
-        let (trusted_origins, mut warnings) = TrustedOrigins::check(base_url.as_ref(), &raw.trusted_origins)?;
+        let (trusted_origins, mut warnings) =
+            TrustedOrigins::check(base_url.as_ref(), &raw.trusted_origins, &cookie_names)?;
         let database = DatabaseUrl::check(raw.database_url.as_deref())?;
         let (freshness, warning) = Freshness::check(&raw, &database, base_url.is_some())?;
         warnings.extend(warning);

@@ -144,17 +144,39 @@ async def test_an_ip_address_must_be_in_the_certificate(server: Server, certific
     assert await server.outcome(dsn) == outcome_of_libpq(dsn) == expected
 
 
-@pytest.mark.parametrize("mode", ["require", "verify-full"])
+@pytest.mark.parametrize("mode", ["sslmode=verify-full&", ""])
 async def test_sslrootcert_system_trusts_the_machines_cas_and_checks_the_name(
     server: Server, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
-    query = f"sslmode={mode}&sslrootcert=system"
+    query = f"{mode}sslrootcert=system"
     server.use_certificate("good")
     assert await server.outcome(server.dsn(query)) == REFUSED
     monkeypatch.setenv("SSL_CERT_FILE", str(server.authority.certificate))
     assert await server.outcome(server.dsn(query)) == TLS
     server.use_certificate("other_name")
     assert await server.outcome(server.dsn(query)) == REFUSED
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "sslmode=verify-ca",
+        "sslmode=verify-ca&sslrootcert=system",
+        "sslmode=require&sslrootcert=system",
+        "sslmode=prefer&sslrootcert=system",
+        "sslmode=disable&sslrootcert=system",
+    ],
+)
+def test_a_mode_that_would_accept_any_public_certificate_is_refused_as_by_libpq(
+    server: Server, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    server.use_certificate("good")
+    monkeypatch.setenv("SSL_CERT_FILE", str(server.authority.certificate))
+    settings = AuthSettings(database_url=server.dsn(query), secret=SECRET, base_url="http://auth.test")
+    with pytest.raises(ConfigurationError, match="write sslmode=verify-full") as raised:
+        Auth(settings)
+    assert server.postgres.password not in str(raised.value)
+    assert outcome_of_libpq(server.dsn(query)) == REFUSED
 
 
 async def test_every_ca_in_sslrootcert_is_trusted(server: Server, tmp_path: Path) -> None:

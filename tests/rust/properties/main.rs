@@ -5,6 +5,8 @@
 mod inputs;
 #[path = "mod.rs"]
 mod properties;
+#[path = "properties/strangers.rs"]
+mod strangers;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -77,6 +79,17 @@ proptest! {
             pattern.replace_range(from..(from + length).min(pattern.len()), wildcard);
         }
         origin_pattern::trusts_what_better_auth_trusts(&pattern, &url);
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(40))]
+
+    #[test]
+    fn a_pattern_that_is_accepted_trusts_no_stranger(
+        pattern in vec(strangers::pattern_piece(), 1..7), fills in vec(strangers::fill(), 1..4),
+    ) {
+        strangers::trusts_no_stranger(&pattern.concat(), &fills);
     }
 }
 

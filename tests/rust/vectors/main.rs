@@ -5,6 +5,8 @@
 
 mod entry;
 mod judge;
+#[path = "vectors/rows.rs"]
+mod rows;
 
 use std::collections::BTreeMap;
 use std::error::Error;
