@@ -20,7 +20,7 @@ from auth_middleware._core import Migrations
 from auth_middleware.cli import main
 from auth_middleware.cli.migrate import MIGRATIONS, PURPOSES
 from dev.postgres import EmbeddedPostgres, execute, fetch
-from tests.support.instances import nowhere
+from tests.support.instances import unreachable_dsn
 from tests.support.tables import CAMEL_CASE as BETTER_AUTHS_OWN
 
 BETTER_AUTH = ["account", "session", "user", "verification"]
@@ -504,7 +504,7 @@ class TestARoleThatMayOnlyRead:
 
 @pytest.mark.parametrize("name", MIGRATIONS)
 def test_a_dry_run_of_a_file_needs_no_database(migrate: Callable[..., Ran], name: str) -> None:
-    for url in ("", nowhere()):
+    for url in ("", unreachable_dsn()):
         ran = migrate(name, "--dry-run", DATABASE_URL=url)
         assert (ran.status, ran.err) == (0, "")
         assert MIGRATIONS[name].sql in ran.out
