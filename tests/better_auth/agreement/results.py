@@ -7,9 +7,10 @@ from typing import Any, NamedTuple, TypeAlias
 from pydantic import BaseModel
 from starlette.requests import HTTPConnection
 
-from auth_middleware import Auth, AuthError, AuthSession, AuthUser, Identity
+from auth_middleware import Auth, AuthError, AuthSession, AuthUser
 from dev.better_auth.strategies import Strategy, StrategyServers
 from tests.better_auth.agreement.users import UserSession
+from tests.support.outcomes import outcome
 
 # Values by field, such as `user.email`; null fields are left out. None is no session, a str is an error.
 Result: TypeAlias = Mapping[str, Any] | str | None
@@ -47,13 +48,13 @@ async def ours(auth: Auth[MemberSession, Member], headers: Sequence[bytes]) -> R
     """Our result."""
     scope = {"type": "http", "method": "GET", "headers": [(b"cookie", value) for value in headers]}
     try:
-        outcome = await auth.identify(HTTPConnection(scope))
+        answer = await outcome(auth, HTTPConnection(scope))
     except AuthError as error:
         return f"{type(error).__name__}: {error}"
-    if not isinstance(outcome, Identity):
+    if isinstance(answer, str):
         return None
     # `model_dump` leaves out the token.
-    return _flat("session", outcome.session) | {"session.token": outcome.session.token} | _flat("user", outcome.user)
+    return _flat("session", answer.session) | {"session.token": answer.session.token} | _flat("user", answer.user)
 
 
 def theirs(servers: StrategyServers, strategy: Strategy, headers: Sequence[bytes], query: str = "") -> Result:

@@ -5,7 +5,6 @@
 mod inputs;
 #[path = "mod.rs"]
 mod properties;
-#[path = "properties/strangers.rs"]
 mod strangers;
 
 use proptest::collection::vec;

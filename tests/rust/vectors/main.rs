@@ -5,7 +5,6 @@
 
 mod entry;
 mod judge;
-#[path = "vectors/rows.rs"]
 mod rows;
 
 use std::collections::BTreeMap;
