@@ -28,11 +28,16 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .PHONY: help
 help: ## list the commands
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 
 .PHONY: demo
-demo: $(MODULE) ## start database, Better Auth, API and page, and visit them; on a terminal, keep them running
+demo: | machine ## start database, Better Auth, API and page, and visit them; on a terminal, keep them running
+	@"$$($(MACHINE))" -m dev.demo_build http://localhost:5175
 	@$(BIN)/python -m dev.demo
+
+.PHONY: demo-production
+demo-production: $(MODULE) ## the same behind Caddy: HTTPS, confirmed addresses, one origin; needs caddy
+	@$(BIN)/python -m dev.demo_production
 
 .PHONY: test
 test: $(MODULE) ## run all tests; with REQUIRE_ALL=1, fail if one cannot run because a system program is missing
@@ -124,8 +129,11 @@ AS_MATURIN = PYO3_BUILD_EXTENSION_MODULE=1 PYO3_CONFIG_FILE="$$(ls $(CURDIR)/tar
 
 # --- prerequisites
 
+# The profile that the module is built with. The demo's is the one that compiles fastest.
+PROFILE := dev
+
 $(MODULE): $(INSTALLED) $(MODULE_SOURCES) | machine
-	$(BIN)/maturin develop --locked
+	$(BIN)/maturin develop --locked --profile $(PROFILE)
 	@touch $@
 
 $(INSTALLED): requirements-dev.txt | machine

@@ -27,7 +27,8 @@ STORY = EXAMPLE / "story.py"
 
 OUR_SETTINGS = (
     *("AUTH_", "BETTER_AUTH_", "VITE_", "FRONTEND_URL", "COOKIE_DOMAIN", "RATE_LIMIT_TABLE", "ALLOW_ANONYMOUS_WS"),
-    *("DATABASE_URL", "NODE_ENV"),
+    *("DATABASE_URL", "NODE_ENV", "HOST", "TRUSTED_PROXIES", "CLIENT_ADDRESS_HEADER"),
+    *("REQUIRE_EMAIL_VERIFICATION", "SMTP_URL", "MAIL_FROM"),
 )
 
 
@@ -51,17 +52,22 @@ def migrate(dsn: str, *names: str) -> str:
     return done.stdout.rstrip()
 
 
-def auth_service(
-    port: int, settings: Mapping[str, str], *, package_dir: Path = AUTH_SERVICE, log: TextIO | None = None
-) -> ChildProcess:
-    """Better Auth on Hono, compiled if necessary. The dependencies of `package_dir` must be installed."""
+def build_auth_service(package_dir: Path = AUTH_SERVICE) -> None:
+    """`npm run build`, unless it was run since anything changed."""
     built = package_dir / "dist" / "index.js"
     sources = [*package_dir.glob("src/*.ts"), package_dir / "tsconfig.json", package_dir / "package.json"]
     if not built.exists() or built.stat().st_mtime < max(source.stat().st_mtime for source in sources):
         node.npm("run", "build", package_dir=package_dir)
+
+
+def auth_service(
+    port: int, settings: Mapping[str, str], *, package_dir: Path = AUTH_SERVICE, log: TextIO | None = None
+) -> ChildProcess:
+    """Better Auth on Hono, compiled if necessary. The dependencies of `package_dir` must be installed."""
+    build_auth_service(package_dir)
     return ChildProcess(
         "auth-service",
-        [node.node(), built],
+        [node.node(), package_dir / "dist" / "index.js"],
         cwd=package_dir,
         env={**clean(node.environment()), "NODE_ENV": "development", **settings, "AUTH_PORT": str(port)},
         log=log,

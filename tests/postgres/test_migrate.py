@@ -5,7 +5,7 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -64,6 +64,7 @@ class StackUser(NamedTuple):
     signed_up: datetime | None = SIGNED_UP
     updated: datetime | None = UPDATED
     deleted: datetime | None = None
+    raw: Mapping[str, object] = {}  # what raw_json has besides
 
 
 @pytest.fixture(scope="module")
@@ -310,6 +311,7 @@ def stack_database(dsn: str, *users: StackUser) -> None:
                 "display_name": user.name,
                 "primary_email": user.email,
                 "signed_up_at_millis": user.signed_up and int(user.signed_up.timestamp() * 1000),
+                **user.raw,
             }
             connection.execute(
                 "INSERT INTO neon_auth.users_sync (raw_json, updated_at, deleted_at) VALUES (%s, %s, %s)",
@@ -321,7 +323,7 @@ def test_stack_auths_users_become_users_with_their_times(migrate: Callable[..., 
     stack_database(dsn, StackUser("s1", "Ada@Example.com", "Ada"), StackUser("s2", "bob@example.com"))
     ran = migrate("tables", "stack_auth")
     assert ran.status == 0
-    assert ran.out.splitlines()[1:] == ["stack_auth: applied", "  2 of 2 users migrated"]
+    assert ran.out.splitlines()[1:] == ["stack_auth: applied", "  2 of 2 users migrated", *counts(unknown=2)]
     assert fetch(dsn, 'SELECT * FROM "user" ORDER BY id') == [
         # In lower case: Better Auth looks for it so, whatever is typed.
         ("s1", "Ada", "ada@example.com", True, None, SIGNED_UP, UPDATED),
@@ -377,11 +379,114 @@ def test_what_cannot_be_migrated_from_stack_auth_is_told_row_by_row(migrate: Cal
         "  taken-otherwise: not migrated: its address belongs to the user grace",
         "  younger: not migrated: its address belongs to the user older",
         "  1 of 11 users migrated",
+        *counts(unknown=1),
     ]
     assert fetch(dsn, """SELECT id, name, email FROM "user" WHERE id NOT IN ('known', 'grace', 'odd')""") == [
         ("older", "Ada", "ada@example.com")
     ]
     assert fetch(dsn, """SELECT * FROM "user" WHERE id <> 'older' ORDER BY id""") == existing
+
+
+def counts(*, verified: int = 0, unverified: int = 0, unknown: int = 0, marked: str = "verified") -> list[str]:
+    return [
+        f"  address verified at Stack Auth: {verified}",
+        f"  address not verified at Stack Auth: {unverified}",
+        f"  not stated in raw_json, marked as {marked}: {unknown}",
+    ]
+
+
+@pytest.mark.parametrize(("options", "assumed"), [([], True), (["--unverified"], False)])
+def test_an_address_is_verified_where_stack_auth_says_so(
+    migrate: Callable[..., Ran], dsn: str, options: list[str], assumed: bool
+) -> None:
+    said: dict[str, tuple[Mapping[str, object], bool]] = {
+        "a-true": ({"primary_email_verified": True}, True),
+        "b-text": ({"primary_email_verified": "True"}, True),
+        "c-false": ({"primary_email_verified": False}, False),
+        "d-text": ({"primary_email_verified": "false"}, False),
+        "e-number": ({"primary_email_verified": 1}, False),
+        "f-object": ({"primary_email_verified": {"at": "2024-05-01"}}, False),
+        "g-null": ({"primary_email_verified": None}, assumed),
+        "h-absent": ({}, assumed),
+        "i-elsewhere": ({"client_metadata": {"primary_email_verified": True}}, assumed),
+    }
+    stack_database(dsn, *(StackUser(name, f"{name}@example.com", raw=raw) for name, (raw, _) in said.items()))
+    ran = migrate("tables", "stack_auth", *options)
+    assert ran.status == 0
+    assert fetch(dsn, 'SELECT id, email_verified FROM "user" ORDER BY id') == [
+        (name, verified) for name, (_, verified) in said.items()
+    ]
+    marked = "verified" if assumed else "not verified"
+    assert ran.out.splitlines()[2:] == [
+        "  9 of 9 users migrated",
+        *counts(verified=2, unverified=4, unknown=3, marked=marked),
+    ]
+
+
+def test_only_migrated_rows_are_counted(migrate: Callable[..., Ran], dsn: str) -> None:
+    verified, unverified = {"primary_email_verified": True}, {"primary_email_verified": False}
+    stack_database(
+        dsn,
+        StackUser("s1", "ada@example.com", raw=verified),
+        StackUser("s2", "ada@example.com", raw=verified),
+        StackUser("s3", "bob@example.com", raw=unverified, deleted=UPDATED),
+        StackUser("s4", None),
+    )
+    assert migrate("tables", "stack_auth").out.splitlines()[-4:] == ["  1 of 4 users migrated", *counts(verified=1)]
+
+
+def test_an_address_goes_to_who_verified_it_before_who_signed_up_first(migrate: Callable[..., Ran], dsn: str) -> None:
+    early, late = SIGNED_UP.replace(year=2020), SIGNED_UP.replace(year=2025)
+    verified, unverified = {"primary_email_verified": True}, {"primary_email_verified": False}
+    stack_database(
+        dsn,
+        StackUser("a-squatter", "ada@example.com", signed_up=early, raw=unverified),
+        StackUser("a-owner", "Ada@example.com", signed_up=late, raw=verified),
+        StackUser("b-squatter", "bob@example.com", signed_up=early, raw=unverified),
+        StackUser("b-unknown", "bob@example.com", signed_up=late),
+        StackUser("c-older", "cyd@example.com", signed_up=early, raw=verified),
+        StackUser("c-younger", "cyd@example.com", signed_up=late, raw=verified),
+    )
+    ran = migrate("tables", "stack_auth")
+    assert fetch(dsn, 'SELECT id FROM "user" ORDER BY id') == [("a-owner",), ("b-unknown",), ("c-older",)]
+    assert "  a-squatter: not migrated: its address belongs to the user a-owner" in ran.out.splitlines()
+
+
+@pytest.mark.parametrize("column", ["ADD COLUMN raw_json json", "ADD COLUMN raw_json jsonb", "ADD COLUMN other text"])
+def test_users_sync_without_anything_in_raw_json_is_migrated_too(
+    migrate: Callable[..., Ran], dsn: str, column: str
+) -> None:
+    execute(dsn, "CREATE SCHEMA neon_auth; CREATE TABLE neon_auth.users_sync (id text, name text, email text)")
+    execute(dsn, "ALTER TABLE neon_auth.users_sync ADD created_at timestamptz, ADD updated_at timestamptz")
+    execute(dsn, f"ALTER TABLE neon_auth.users_sync ADD deleted_at timestamptz, {column}")
+    execute(dsn, "INSERT INTO neon_auth.users_sync (id, email) VALUES ('s1', 'ada@example.com')")
+    ran = migrate("tables", "stack_auth", "--unverified")
+    assert ran.out.splitlines()[-1:] == counts(unknown=1, marked="not verified")[-1:]
+    assert fetch(dsn, 'SELECT email_verified FROM "user"') == [(False,)]
+
+
+def test_a_databases_own_setting_does_not_decide_what_is_assumed(migrate: Callable[..., Ran], dsn: str) -> None:
+    stack_database(dsn, StackUser("s1", "ada@example.com"))
+    [(name,)] = fetch(dsn, "SELECT current_database()::text")
+    execute(dsn, f"ALTER DATABASE {name} SET auth_middleware.assume_verified = 'off'")
+    assert migrate("tables", "stack_auth").status == 0
+    assert fetch(dsn, 'SELECT email_verified FROM "user"') == [(True,)]
+
+
+def test_a_dry_run_shows_what_unverified_changes(migrate: Callable[..., Ran], dsn: str) -> None:
+    stack_database(dsn, StackUser("s1", "ada@example.com"))
+    migrate("tables")
+    for options, setting in (([], "on"), (["--unverified"], "off")):
+        printed = migrate("stack_auth", "--dry-run", *options).out
+        assert f"SET LOCAL auth_middleware.assume_verified = '{setting}';" in printed
+        assert MIGRATIONS["stack_auth"].sql in printed
+
+
+@pytest.mark.parametrize("names", [[], ["tables"], ["live", "--down"]])
+def test_unverified_without_stack_auth_is_refused(migrate: Callable[..., Ran], dsn: str, names: list[str]) -> None:
+    ran = migrate(*names, "--unverified")
+    assert (ran.status, tables(dsn)) == (1, [])
+    assert "--unverified applies to stack_auth only" in ran.err
 
 
 def test_stack_auth_waits_for_a_sign_up_that_is_under_way(migrate: Callable[..., Ran], dsn: str) -> None:

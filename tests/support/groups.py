@@ -31,6 +31,9 @@ GROUPS = {
         lambda: postgres.DEBIAN_15.exists() and certificates.openssl() is not None, APT, ("postgresql-15", "openssl")
     ),
     "chromium": Group(lambda: shutil.which("chromium") is not None, APT, ("chromium",)),
+    "caddy": Group(lambda: shutil.which("caddy") is not None, APT, ("caddy",)),
+    # With it, the tests' browser is told to trust Caddy's authority.
+    "certutil": Group(lambda: shutil.which("certutil") is not None, APT, ("libnss3-tools",)),
     "pgbouncer": Group(lambda: pgbouncer.program() is not None, APT, ("pgbouncer",)),
     "oldest": Group(lambda: oldest.is_installed() or oldest.can_install(), "let pip reach a package index"),
 }

@@ -33,6 +33,8 @@ CREATE TABLE IF NOT EXISTS "user" (
     created_at     pg_catalog.timestamptz DEFAULT pg_catalog.now(),
     updated_at     pg_catalog.timestamptz DEFAULT pg_catalog.now()
 );
+-- Redundant, as is idx_session_token below: UNIQUE has made an index on that column. Both are in the schema that this
+-- file reproduces, so they stay.
 CREATE INDEX IF NOT EXISTS idx_user_email ON "user" (email);
 
 CREATE TABLE IF NOT EXISTS session (

@@ -151,6 +151,31 @@ fn nothing_secret_is_in_any_debug() {
 }
 
 #[test]
+fn a_secret_in_quotes_or_with_white_space_at_an_end_is_refused() {
+    let sound = "0123456789abcdefghijklmnopqrstuv";
+    for secret in [" {}", "{} ", "{}\n", "\t{}", "\u{a0}{}", "\"{}\"", "'{}'", "`{}`", "\"{}\" "]
+        .map(|form| form.replace("{}", sound))
+    {
+        let settings = RawSettings { secret: Some(secret.clone()), ..raw() };
+        let message = Settings::check(settings).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(
+            message.contains("BETTER_AUTH_SECRET begins or ends with white space or is in quotes"),
+            "{secret:?}"
+        );
+        assert!(!message.contains(sound), "{message}");
+    }
+    for listed in [format!("2:'{sound}'"), format!("2:\"{sound}\",1:{sound}")] {
+        assert!(Settings::check(RawSettings { secrets: Some(listed), ..raw() }).is_err());
+    }
+    // Inside, they are characters like others; and what was signed with a quoted one can still be read.
+    for secret in [format!("{sound} {sound}"), format!("{sound}'"), format!("\"{sound}")] {
+        assert!(Settings::check(RawSettings { secret: Some(secret), ..raw() }).is_ok());
+    }
+    let previous = vec![format!("\"{sound}\"")];
+    assert!(Settings::check(RawSettings { previous_secrets: previous, ..raw() }).is_ok());
+}
+
+#[test]
 fn an_old_secret_that_anybody_could_know_decrypts_nothing() {
     let current = "0123456789abcdefghijklmnopqrstuv";
     let secrets = format!("3:{current},2:better-auth-secret-12345678901234567890,1:short");

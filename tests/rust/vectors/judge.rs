@@ -56,9 +56,9 @@ pub(crate) fn judge(entry: &Entry) -> Result<Outcome, String> {
             Authenticator::decide(answer, now).ok()
         }
     };
-    let asked = store.asked() > 0;
+    let asked = store.lookups() > 0;
     if asked != (entry.expected.needs_store() || lacks_declared_field(entry)) {
-        return Err(format!("asked the store: {asked}; Better Auth: {}", !asked));
+        return Err(format!("asked the store: {asked}; Better Auth: {}", entry.expected.needs_store()));
     }
     let ours = identity.map(|identity| show(&entry.config, &identity));
     let theirs = expected(entry)?;
