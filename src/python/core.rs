@@ -91,9 +91,9 @@ impl Core {
             return Ok(state.get().identity(py).unwrap_or_else(|| state.into_any().unbind()));
         }
         let verdict = self.engine.inspect(request.as_request());
-        let state = Py::new(py, self.begin(py, verdict, Some(request.remember()))?)?;
+        let state = Bound::new(py, self.begin(py, verdict, Some(request.remember()))?)?;
         scope.set_item(&self.scope_key, &state)?;
-        Ok(state.get().identity(py).unwrap_or_else(|| state.into_any()))
+        Ok(state.get().identity(py).unwrap_or_else(|| state.into_any().unbind()))
     }
 
     fn identify_by_store(&self, py: Python<'_>, scope: &Bound<'_, PyAny>) -> PyResult<Py<RequestState>> {

@@ -23,9 +23,10 @@ impl<'py> ScopeRequest<'py> {
     }
 
     /// The same without what does not matter to who sent it, to compare another request with.
-    pub(super) fn remember(&self) -> Remembered {
-        let relevant = self.relevant().map(|(name, value)| (name.clone().unbind(), value.clone().unbind()));
-        Remembered { kind: self.kind, headers: relevant.collect() }
+    pub(super) fn remember(self) -> Remembered {
+        let relevant = self.headers.into_iter().filter(|(name, _)| Credentials::depend_on(name.as_bytes()));
+        let headers = relevant.map(|(name, value)| (name.unbind(), value.unbind())).collect();
+        Remembered { kind: self.kind, headers }
     }
 
     /// Whether it has the same sender as another request that was remembered.
