@@ -13,7 +13,7 @@ use super::errors::{AuthError, exception};
 use super::object_cache::ObjectCache;
 use super::request_state::{Progress, PythonLookup, RequestState};
 use super::runtime;
-use super::scope::{self, Remembered, ScopeRequest};
+use super::scope::{self, Headers, Remembered, ScopeRequest};
 use super::verdict::Refused;
 use crate::authenticator::Verdict;
 use crate::engine::{Engine, PendingLookup};
@@ -122,8 +122,8 @@ impl Core {
     }
 
     fn session_cookie(&self, scope: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
-        let headers = scope::headers(scope)?;
-        Ok(self.engine.session_cookie(scope::bytes(&headers)).map(Into::into))
+        let headers = Headers::of(scope)?;
+        Ok(self.engine.session_cookie(headers.iter()).map(Into::into))
     }
 
     fn open<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
