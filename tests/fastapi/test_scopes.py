@@ -13,18 +13,11 @@ from fastapi import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket
 
-<<<<<<< HEAD
-from auth_middleware import Auth, OriginRefused, StoreUnavailable
-from dev.cookies import COOKIE_NAME, new_token, signed
-from tests.support.databases import Database
-from tests.support.instances import MakeAuth, unreachable_dsn
-=======
 from auth_middleware import Auth, AuthUser, OriginRefused, StoreUnavailable
 from dev.cookies import COOKIE_NAME, new_token, signed
+from dev.postgres_proxies import counting_proxy
 from tests.support.databases import Database
 from tests.support.instances import MakeAuth, unreachable_dsn
-from dev.postgres_proxies import counting_proxy
->>>>>>> face
 
 
 def scope_of(database: Database, kind: str, **more: Any) -> dict[str, Any]:

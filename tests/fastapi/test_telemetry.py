@@ -8,21 +8,12 @@ import pytest
 from fastapi import Depends, FastAPI
 from starlette.testclient import TestClient
 
-<<<<<<< HEAD
-from auth_middleware import Auth
-from dev.cookies import COOKIE_NAME, SECRET, SECURE_COOKIE_NAME, cookie, new_token
-=======
 from auth_middleware import Auth, AuthUser
->>>>>>> face
 from dev.postgres import EmbeddedPostgres
 from tests.support.applications import guarded
 from tests.support.databases import Database, outage
-<<<<<<< HEAD
-from tests.support.instances import MakeAuth, unreachable_dsn
-=======
 from tests.support.instances import MakeAuth, unreachable_dsn
 from tests.support.polling import wait_until
->>>>>>> face
 
 Lines = list[tuple[int, str]]
 
