@@ -9,6 +9,7 @@ from fastapi import Depends, FastAPI
 from starlette.testclient import TestClient
 
 from auth_middleware import Auth, AuthUser
+from dev.cookies import COOKIE_NAME, SECRET, SECURE_COOKIE_NAME, cookie, new_token
 from dev.postgres import EmbeddedPostgres
 from tests.support.applications import guarded
 from tests.support.databases import Database, outage
