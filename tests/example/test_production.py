@@ -339,7 +339,7 @@ def as_stack(at: Production, postgres: EmbeddedPostgres, mail: MailServer, home:
 
 @pytest.mark.needs("caddy", "certutil", "chromium")
 @pytest.mark.parametrize("group", ["production", "mail", *browser.GROUPS])
-@pytest.mark.parametrize("at", [name for name in SHAPES if NEWEST in name], indirect=True)
+@pytest.mark.parametrize("at", [f"one origin, {NEWEST}", f"subdomains, {NEWEST}"], indirect=True)
 def test_visitors_stories_in_a_browser(
     at: Production, postgres: EmbeddedPostgres, mail: MailServer, group: str, tmp_path: Path
 ) -> None:
