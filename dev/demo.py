@@ -1,8 +1,8 @@
-"""make demo: PostgreSQL, migrations, a real Better Auth server, a FastAPI application, a page, and a visitor's story.
+"""make demo: runs PostgreSQL, the migrations, Better Auth, the FastAPI application and the page, and then visits them.
 
-With DATABASE_URL set, that database is used, in a schema that is made here and dropped at the end.
-On a terminal everything stays up on the plan's ports until Ctrl-C; else, on free ones, the exit status is the story's.
-`make demo` runs dev.demo_build first, which builds what is missing.
+If DATABASE_URL is set, the demo uses that database, in a new schema that it drops at the end.
+On a terminal, everything uses the example's ports and keeps running until Ctrl-C. Otherwise it uses free ports, and the
+exit status is that of the visit (story.py). `make demo` runs dev.demo_build first, which builds what is missing.
 """
 
 import os
@@ -26,24 +26,24 @@ from dev.postgres import EmbeddedPostgres, execute
 from dev.processes import ChildProcess, ProcessFailed, free_port, is_free
 from dev.progress import Progress
 
-# The ports of the integration plan.
+# The ports in the example's documentation.
 PORTS = {"auth-service": 9404, "backend": 9403, "frontend": 5175}
 
 
 class DemoError(Exception):
-    """Something that the person at the terminal can fix; the message says what."""
+    """A problem that the user can fix. The message says how."""
 
 
 class Database(NamedTuple):
     description: str
     dsn: str
-    schema: str  # where the tables are
-    scoped_dsn: str  # sees only that schema
+    schema: str  # of the tables
+    scoped_dsn: str  # with that schema as its search path
 
 
 def main() -> int:
     progress = Progress()
-    # Like Ctrl-C, so that a plain `kill` and a closed terminal take everything down as well.
+    # So that `kill` and closing the terminal stop everything too, like Ctrl-C.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda received, _frame: sys.exit(128 + received))
     try:
@@ -61,7 +61,7 @@ def main() -> int:
 
 def run(down: ExitStack, progress: Progress) -> int:
     on_terminal = progress.on_terminal
-    ports = {name: planned_port(port, name) if on_terminal else free_port() for name, port in PORTS.items()}
+    ports = {name: documented_port(port, name) if on_terminal else free_port() for name, port in PORTS.items()}
     auth_url, api_url, page_url = (f"http://localhost:{port}" for port in ports.values())
     link = progress.colour(page_url, "bold", "cyan")
     progress.say(f"The page will be at {link}")
@@ -107,7 +107,7 @@ def stay_up(children: Sequence[ChildProcess]) -> NoReturn:
     while True:
         for child in children:
             if child.has_exited():
-                raise DemoError(f"{child.name} has ended; its last output:\n{child.last_output()}")
+                raise DemoError(f"{child.name} exited; its last output:\n{child.last_output()}")
         time.sleep(0.2)
 
 
@@ -119,9 +119,9 @@ def database_of_environment() -> Generator[Database, None, None]:
             dsn = postgres.create_database("demo")
             yield Database(f"PostgreSQL 18 on 127.0.0.1:{postgres.port}", dsn, "public", dsn)
         return
-    # Checked here, because a driver's error about a URL that it cannot read quotes the password in it.
+    # Checked here, because drivers quote an invalid URL, with its password, in their error messages.
     if not dsn.startswith(("postgres://", "postgresql://")):
-        raise DemoError("DATABASE_URL: the demo needs a plain postgresql:// URL")
+        raise DemoError("Set DATABASE_URL to a postgresql:// URL, or unset it")
     schema = f"auth_middleware_demo_{secrets.token_hex(4)}"
     try:
         execute(dsn, sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
@@ -138,13 +138,13 @@ def with_search_path(dsn: str, schema: str) -> str:
     parts = urlsplit(dsn)
     query = dict(parse_qsl(parts.query))
     query["options"] = f"{query.get('options', '')} -c search_path={schema}".strip()
-    # %20, not +: libpq does not read a plus as a space.
+    # %20, not +: libpq does not decode a plus as a space.
     return urlunsplit(parts._replace(query=urlencode(query, quote_via=quote)))
 
 
-def planned_port(port: int, what: str) -> int:
+def documented_port(port: int, what: str) -> int:
     if not is_free(port):
-        raise DemoError(f"port {port}, wanted for the {what}, is taken: stop the program that listens there")
+        raise DemoError(f"port {port} for the {what} is in use: stop the program that listens on it")
     return port
 
 

@@ -63,8 +63,10 @@ class Production:
         self._trusted_pages = trusted_pages
         self._package_dir = package_dir
         self._log = log
-        self.https_port, self.http_port = https_port or free_port(), free_port()
-        self._auth_port, self._backend_port, health_port = free_port(), free_port(), free_port()
+        self._reserved = ExitStack()
+        self.https_port = https_port or self._reserve()
+        self.http_port, health_port = self._reserve(), self._reserve()
+        self._auth_port, self._backend_port = self._reserve(), self._reserve()
         self.page_url = self._url("app")
         self.auth_url = self._url("auth")
         self.api_url = self._url("api")
@@ -119,9 +121,17 @@ class Production:
         try:
             self._start()
         except BaseException:
+            self._reserved.close()
             self._down.close()
             raise
         return self
+
+    def _reserve(self) -> int:
+        """A free port that nobody else finds free until the services start: building takes a while."""
+        port = free_port()
+        # Without SO_REUSEADDR, so that a probe by `is_free` fails.
+        self._reserved.enter_context(socket.socket()).bind(("127.0.0.1", port))
+        return port
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -146,11 +156,18 @@ class Production:
         }
         self.migrated = self._migrate(settings)
         stack.build_auth_service(self._package_dir)
+        stack.build_frontend(self.page_folder, auth_url=self.auth_url, api_url=self.api_url)
+        self._reserved.close()
         self._settings = settings
         self.start_auth_service()
         self.start_backend()
-        stack.build_frontend(self.page_folder, auth_url=self.auth_url, api_url=self.api_url)
-        folders = {"XDG_DATA_HOME": str(self._folder / "data"), "XDG_CONFIG_HOME": str(self._folder / "config")}
+        # Caddy keeps its authority and its configuration there.
+        home = {
+            "HOME": self._folder,
+            "XDG_DATA_HOME": self._folder / "data",
+            "XDG_CONFIG_HOME": self._folder / "config",
+        }
+        folders = {name: str(path) for name, path in home.items()}
         self.caddy = self._run("caddy", DEPLOY / "caddy", self._caddy_settings, PAGE=str(self.page_folder), **folders)
         self.caddy.wait_for_url(f"http://127.0.0.1:{self._caddy_settings['HEALTH_PORT']}/health")
         self.caddy.wait_until(self._answers)

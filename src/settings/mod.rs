@@ -1,11 +1,15 @@
-//! What the operator configured. Every rule is checked once, here; what comes out is typed,
-//! and a wrong value is one [`Error::Configuration`] that names the setting and the mend.
+//! What the operator configured. Every rule and every default is here; what comes out is typed, and a wrong value is
+//! one [`Error::Configuration`] that names the setting and says how to fix it.
 
 mod cookie_names;
 mod database_url;
 mod freshness;
+mod origin_pattern;
+mod raw;
 mod secret;
+mod strangers;
 mod trusted_origins;
+mod unescaped;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,45 +17,13 @@ use std::time::Duration;
 pub use cookie_names::{CookieNames, CookieOptions};
 pub use database_url::{ChannelBinding, DatabaseUrl, Host, RootCertificates, SslMode};
 pub use freshness::{CookieCacheSettings, FeedSettings, Freshness, LiveCacheSettings, Strategy};
+pub use origin_pattern::OriginPattern;
+pub use raw::RawSettings;
 pub use secret::{Secret, Secrets};
-pub use trusted_origins::{OriginPattern, TrustedOrigins, is_https};
+pub(crate) use trusted_origins::is_this_machine;
+pub use trusted_origins::{TrustedOrigins, is_https};
 
 use crate::error::Error;
-
-/// The settings as they were read, unchecked. None and empty mean "not set".
-#[derive(Clone, Default)]
-#[expect(missing_docs, reason = "named and explained in the table of settings in README")]
-pub struct RawSettings {
-    pub database_url: Option<String>,
-    pub secret: Option<String>,
-    pub secrets: Option<String>,
-    pub previous_secrets: Vec<String>,
-    pub base_url: Option<String>,
-    pub trusted_origins: Vec<String>,
-    pub cookie_prefix: Option<String>,
-    pub cookie_name: Option<String>,
-    pub cache_cookie_name: Option<String>,
-    pub secure_cookies: Option<bool>,
-    pub schema: Option<String>,
-    pub user_table: Option<String>,
-    pub session_table: Option<String>,
-    pub user_columns: BTreeMap<String, String>,
-    pub session_columns: BTreeMap<String, String>,
-    pub user_fields: Vec<OwnField>,
-    pub session_fields: Vec<OwnField>,
-    pub freshness: Option<String>,
-    pub listen_database_url: Option<String>,
-    pub max_cached_sessions: Option<i64>,
-    pub max_age_seconds: Option<f64>,
-    pub heartbeat_seconds: Option<f64>,
-    pub cache_strategy: Option<String>,
-    pub cache_version: Option<String>,
-    pub pool_size: Option<i64>,
-    pub lookup_timeout_seconds: Option<f64>,
-    pub max_waiting: Option<i64>,
-    pub retry_after_seconds: Option<i64>,
-    pub prepared_statements: Option<String>,
-}
 
 /// The settings, checked.
 #[derive(Clone, Debug)]
@@ -101,8 +73,6 @@ pub struct Table {
 pub struct OwnField {
     /// Its name, in `snake_case`.
     pub name: String,
-    /// The model has no default for it.
-    pub is_required: bool,
 }
 
 impl OwnField {
@@ -160,6 +130,7 @@ impl Settings {
     /// [`Error::Configuration`] for the first setting that is missing or wrong. No message holds
     /// a secret or a password.
     pub fn check(raw: RawSettings) -> Result<Self, Error> {
+        let raw = raw.or_defaults();
         let secrets = secret::check(raw.secret.as_deref(), raw.secrets.as_deref(), &raw.previous_secrets)?;
         let base_url = trusted_origins::check_base_url(raw.base_url.as_deref())?;
         let cookie_names = CookieNames::check(CookieOptions {
@@ -169,19 +140,19 @@ impl Settings {
             name: raw.cookie_name.as_deref(),
             cache_name: raw.cache_cookie_name.as_deref(),
         })?;
-        let (trusted_origins, mut warnings) = TrustedOrigins::check(base_url.as_ref(), &raw.trusted_origins)?;
+        let (trusted_origins, mut warnings) =
+            TrustedOrigins::check(base_url.as_ref(), &raw.trusted_origins, &cookie_names)?;
         let database = DatabaseUrl::check(raw.database_url.as_deref())?;
         let (freshness, warning) = Freshness::check(&raw, &database, base_url.is_some())?;
         warnings.extend(warning);
         let prepared_statements = check_prepared(raw.prepared_statements.as_deref(), &database)?;
         let limits = Limits {
-            pool_size: count("pool_size", raw.pool_size, 2, 1..=1000)?,
-            lookup_timeout: seconds("lookup_timeout_seconds", raw.lookup_timeout_seconds, 5.0)?,
-            max_waiting: count("max_waiting", raw.max_waiting, 10_000, 1..=10_000_000)?,
+            pool_size: count("pool_size", raw.pool_size, 1..=1000)?,
+            lookup_timeout: seconds("lookup_timeout_seconds", raw.lookup_timeout_seconds)?,
+            max_waiting: count("max_waiting", raw.max_waiting, 1..=10_000_000)?,
             retry_after: Duration::from_secs(count(
                 "retry_after_seconds",
                 raw.retry_after_seconds,
-                1,
                 0..=86_400,
             )?),
             prepared_statements,
@@ -201,7 +172,7 @@ fn given(value: Option<&str>) -> Option<&str> {
 }
 
 fn check_prepared(word: Option<&str>, database: &DatabaseUrl) -> Result<PreparedStatements, Error> {
-    match given(word).unwrap_or("auto") {
+    match given(word).unwrap_or_default() {
         // The DSN's own word (pgbouncer=true, statement_cache_size=0) decides where ours does not.
         "auto" if database.behind_pooler => Ok(PreparedStatements::Off),
         "auto" => Ok(PreparedStatements::Auto),
@@ -240,10 +211,9 @@ fn name(setting: &str, value: Option<String>) -> Result<Option<String>, Error> {
 fn count<T: TryFrom<i64>>(
     setting: &str,
     value: Option<i64>,
-    default: i64,
     range: std::ops::RangeInclusive<i64>,
 ) -> Result<T, Error> {
-    let value = value.unwrap_or(default);
+    let value = value.unwrap_or_default();
     T::try_from(value).ok().filter(|_| range.contains(&value)).ok_or_else(|| {
         Error::configuration(format!(
             "{setting} (AUTH_MIDDLEWARE_{}) is {value}: use a number from {} to {}",
@@ -254,8 +224,8 @@ fn count<T: TryFrom<i64>>(
     })
 }
 
-fn seconds(setting: &str, value: Option<f64>, default: f64) -> Result<Duration, Error> {
-    let value = value.unwrap_or(default);
+fn seconds(setting: &str, value: Option<f64>) -> Result<Duration, Error> {
+    let value = value.unwrap_or_default();
     if !(0.001..=3600.0).contains(&value) {
         return Err(Error::configuration(format!(
             "{setting} (AUTH_MIDDLEWARE_{}) is {value}: use seconds from 0.001 to 3600",

@@ -4,11 +4,14 @@
 pub mod memory;
 pub mod postgres;
 
+mod any;
 mod change;
 mod follower;
 
 use std::sync::Arc;
 
+pub(crate) use self::any::AnyStore;
+pub use self::any::Source;
 pub use self::change::{Change, Key, SessionKey, UserKey};
 pub use self::follower::{FeedId, Follower};
 use crate::error::Error;

@@ -181,7 +181,7 @@ def test_on_a_terminal_a_taken_port_is_named_before_anything_starts(mark: str, n
     with closing(socket.create_server(("127.0.0.1", ports[name]))), Terminal(mark, ports) as terminal:
         assert terminal.read_to_the_end() == 1
         assert terminal.said == (
-            f"demo: port {ports[name]}, wanted for the {name}, is taken: stop the program that listens there\r\n"
+            f"demo: port {ports[name]} for the {name} is in use: stop the program that listens on it\r\n"
         )
     assert left_over(mark) == []
 
@@ -190,6 +190,6 @@ def test_a_mistake_in_database_url_is_said_without_the_password(mark: str) -> No
     began = time.monotonic()
     with start(mark, DATABASE_URL="mysql://me:geheim-wort@127.0.0.1/none") as running:
         assert running.wait(60) == 1
-    assert "needs a plain postgresql:// URL" in running.last_output()
+    assert "Set DATABASE_URL to a postgresql:// URL" in running.last_output()
     assert "geheim" not in running.last_output()
     assert time.monotonic() - began < 30

@@ -330,6 +330,29 @@ def test_the_backends_log_explains_it_once_when_somebody_uses_another_host_name(
     assert "127.0.0.1 instead of localhost" in line
 
 
+async def test_a_slash_after_the_pages_address_changes_nothing(
+    services: Services, start_backend: Callable[..., Services]
+) -> None:
+    who = sign_up(services)
+    backend = start_backend(FRONTEND_URL=f"{services.page_url}/ , https://example.com/")
+    response = me(backend, Origin=services.page_url, **who.headers)
+    assert response.headers["access-control-allow-origin"] == services.page_url
+    async with socket(backend, Origin=services.page_url, **who.headers) as connection:
+        assert (await event(connection))["for"] == "Ada"
+    assert await refusal(backend, Origin=HOSTILE, **who.headers) == 403
+
+
+@pytest.mark.parametrize(
+    "secret",
+    ["short", "better-auth-secret-12345678901234567890", f'"{"0123456789abcdef" * 2}"', f"{'0123456789abcdef' * 2}\n"],
+)
+def test_the_backend_refuses_the_secrets_that_the_auth_service_refuses(services: Services, secret: str) -> None:
+    with stack.backend(free_port(), {**services.settings, "BETTER_AUTH_SECRET": secret}) as backend:
+        assert backend.wait(30) == 3
+        assert "ConfigurationError: BETTER_AUTH_SECRET" in backend.last_output()
+        assert secret not in backend.last_output()
+
+
 def test_the_auth_service_names_every_setting_that_is_missing(services: Services) -> None:
     settings = {"BETTER_AUTH_SECRET": "short", "FRONTEND_URL": "localhost:5175"}
     with stack.auth_service(free_port(), settings, package_dir=services.package_dir) as process:

@@ -12,10 +12,10 @@ from pydantic import ValidationError
 from starlette.testclient import TestClient
 
 from auth_middleware import Auth, AuthError, AuthSession, AuthSettings, AuthUser, ConfigurationError, get_auth
-from tests.support.applications import asking_in_process, guarded
-from tests.support.cookies import SECRET, SECURE_COOKIE_NAME, cookie, signed
+from dev.cookies import SECRET, SECURE_COOKIE_NAME, cookie, signed
+from tests.support.applications import guarded, send_in_process
 from tests.support.databases import Database
-from tests.support.instances import BASE_URL, MakeAuth, nowhere
+from tests.support.instances import BASE_URL, MakeAuth, unreachable_dsn
 
 PASSWORD = secrets.token_hex(16)
 TOKEN = secrets.token_hex(16)
@@ -55,10 +55,10 @@ def test_a_requests_life_tells_no_credential(make_auth: MakeAuth, database: Data
         who.headers | {"Origin": "https://evil.example"},
     ]
     text = ""
-    for dsn in (database.dsn, wrong_password, nowhere()):
+    for dsn in (database.dsn, wrong_password, unreachable_dsn()):
         with TestClient(guarded(make_auth(database_url=dsn))) as client:
-            ask = asking_in_process(client)
-            answers = [ask(method, "/optional", headers) for headers in requests for method in ("POST", "WS")]
+            send = send_in_process(client)
+            answers = [send(method, "/optional", headers) for headers in requests for method in ("POST", "WS")]
             text += "".join(f"{answer.body} {dict(answer.headers or {})}" for answer in answers)
     text += told()
     for reason in ("bad_signature", "expired", "wrong_cookie_name", "origin", "no answer", "503 from now on"):
@@ -75,6 +75,9 @@ WRONG: dict[str, dict[str, Any]] = {
     "another database": {"database_url": URL.replace("postgresql", "mysql")},
     "a host that is none": {"database_url": URL.replace("host", "[::1")},
     "a port that is none": {"database_url": URL.replace("host", "host:port")},
+    "a password that is not escaped": {"database_url": URL.replace(PASSWORD, f"{PASSWORD}@{PASSWORD}/{PASSWORD}")},
+    "a password with a question mark": {"database_url": URL.replace(PASSWORD, f"1?{PASSWORD}")},
+    "a password with a hash": {"database_url": f"postgresql://host/app?user=app&password={PASSWORD}#{PASSWORD}"},
     "several hosts": {"database_url": URL.replace("host", "one,two")},
     "a parameter that nobody knows": {"database_url": f"{URL}?sslkey=x"},
     "a value that nobody knows": {"database_url": f"{URL}?sslmode=perhaps"},
@@ -89,7 +92,7 @@ WRONG: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("what", WRONG)
 def test_a_configuration_error_shows_no_value(what: str, told: Callable[[], str]) -> None:
-    good = {"database_url": nowhere(), "secret": SECRET, "base_url": BASE_URL}
+    good: dict[str, Any] = {"database_url": unreachable_dsn(), "secret": SECRET, "base_url": BASE_URL}
     with pytest.raises(ConfigurationError) as raised:
         Auth(AuthSettings(**good | WRONG[what]))
     for credential in (PASSWORD, TOKEN, TOKEN[:31], SECRET):

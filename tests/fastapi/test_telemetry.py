@@ -7,11 +7,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from auth_middleware import Auth
+from dev.cookies import COOKIE_NAME, SECRET, SECURE_COOKIE_NAME, cookie, new_token
 from dev.postgres import EmbeddedPostgres
 from tests.support.applications import guarded
-from tests.support.cookies import COOKIE_NAME, SECRET, SECURE_COOKIE_NAME, cookie, new_token
 from tests.support.databases import Database, outage
-from tests.support.instances import MakeAuth, nowhere
+from tests.support.instances import MakeAuth, unreachable_dsn
 
 Lines = list[tuple[int, str]]
 
@@ -170,7 +170,7 @@ def test_a_store_is_a_warning_when_it_goes_and_when_it_comes_back(
 def test_what_can_be_decided_without_it_says_nothing_about_the_store(
     make_auth: MakeAuth, caplog: pytest.LogCaptureFixture
 ) -> None:
-    auth = make_auth(database_url=nowhere())
+    auth = make_auth(database_url=unreachable_dsn())
     client = TestClient(guarded(auth))
     client.get("/required", headers=cookie(new_token()))
     lines(caplog)

@@ -13,7 +13,7 @@ from dev.postgres import EmbeddedPostgres
 from tests.postgres.conftest import Role
 from tests.support import tables
 from tests.support.databases import TABLES, Database
-from tests.support.notifications import EVERYTHING, Watched, channel, token_item, user_item
+from tests.support.notifications import EVERYTHING, Listener, channel, token_item, user_item
 from tests.support.polling import wait_until
 
 NAME = channel()
@@ -51,14 +51,14 @@ def migrate(empty_database: Database, monkeypatch: pytest.MonkeyPatch, capsys: p
 
 
 @pytest.fixture
-def served(empty_database: Database) -> Generator[Watched]:
+def served(empty_database: Database) -> Generator[Listener]:
     """Better Auth's tables with the triggers on them, and a session t1 of a user u1."""
     empty_database.execute(
         TABLES.read_text()
         + """INSERT INTO "user" (id, name, email) VALUES ('u1', 'Ada', 'ada');
              INSERT INTO session (id, user_id, token, expires_at) VALUES ('s1', 'u1', 't1', now())"""
     )
-    with closing(Watched(empty_database)) as watched:
+    with closing(Listener(empty_database)) as watched:
         yield watched
 
 
@@ -85,13 +85,13 @@ def test_it_makes_the_triggers_and_records_it(migrate: Migrate, empty_database: 
     assert recorded(empty_database) == ["live", "tables"]
 
 
-def test_a_second_run_does_nothing_and_says_so(migrate: Migrate, served: Watched) -> None:
+def test_a_second_run_does_nothing_and_says_so(migrate: Migrate, served: Listener) -> None:
     before = served.state(), served.database.fetch("SELECT * FROM auth_middleware_migration")
     assert migrate("live") == Ran(0, "live: applied already, nothing was done\n", "")
     assert (served.state(), served.database.fetch("SELECT * FROM auth_middleware_migration")) == before
 
 
-def test_without_a_name_it_tells_whether_it_is_in_force(migrate: Migrate, served: Watched) -> None:
+def test_without_a_name_it_tells_whether_it_is_in_force(migrate: Migrate, served: Listener) -> None:
     served.database.execute("DELETE FROM auth_middleware_migration")
     assert migrate().out.splitlines()[3].split()[:2] == ["live", "open"]
     migrate("live")
@@ -163,7 +163,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_what_was_damaged_is_found_and_mended(migrate: Migrate, served: Watched, role: Role, damage: str) -> None:
+def test_what_was_damaged_is_found_and_mended(migrate: Migrate, served: Listener, role: Role, damage: str) -> None:
     command = DAMAGES[damage]
     served.database.execute(command.format(role=role.name, name=NAME) if "{role}" in command else command)
     problem, _ = served.state()
@@ -183,7 +183,7 @@ def quoted(name: str) -> str:
     return f'"{name.strip(chr(34))}"'
 
 
-def test_tables_made_anew_need_it_anew(migrate: Migrate, served: Watched) -> None:
+def test_tables_made_anew_need_it_anew(migrate: Migrate, served: Listener) -> None:
     _, before = served.state()
     served.database.execute(f'DROP TABLE session, "user" CASCADE; {tables.CAMEL_CASE}')
     assert served.state()[0] == f"there are no triggers that tell of changes {MENDS}"
@@ -192,7 +192,7 @@ def test_tables_made_anew_need_it_anew(migrate: Migrate, served: Watched) -> Non
     assert problem is None
     assert after != before
     served.database.execute("""INSERT INTO "user" VALUES ('u1', 'Ada', 'ada', true)""")
-    assert served.told('UPDATE "user" SET "emailVerified" = false') == [user_item("u1")]
+    assert served.notified('UPDATE "user" SET "emailVerified" = false') == [user_item("u1")]
 
 
 def test_functions_that_somebody_else_made_before_do_not_stay_theirs(
@@ -250,7 +250,7 @@ UNSEEN = {
 
 @pytest.mark.parametrize("change", UNSEEN)
 def test_the_fingerprint_is_another_after_what_could_not_be_told(
-    migrate: Migrate, served: Watched, change: str
+    migrate: Migrate, served: Listener, change: str
 ) -> None:
     problem, before = served.state()
     assert problem is None
@@ -262,7 +262,7 @@ def test_the_fingerprint_is_another_after_what_could_not_be_told(
     assert before != after
 
 
-def test_the_fingerprint_stays_the_same_through_everyday_life(served: Watched, role: Role) -> None:
+def test_the_fingerprint_stays_the_same_through_everyday_life(served: Listener, role: Role) -> None:
     before = served.state()
     served.database.execute("""
         INSERT INTO "user" (id, name, email) SELECT n, 'Ada', n FROM generate_series(1, 1000) AS n;
@@ -276,7 +276,7 @@ def test_the_fingerprint_stays_the_same_through_everyday_life(served: Watched, r
     assert served.state() == before
 
 
-def test_whoever_may_read_the_two_tables_may_ask_and_sees_the_same(served: Watched, role: Role) -> None:
+def test_whoever_may_read_the_two_tables_may_ask_and_sees_the_same(served: Listener, role: Role) -> None:
     served.database.execute(f'GRANT SELECT ON session, "user" TO {role.name}')
     assert served.state(role.dsn(served.database)) == served.state()
     served.database.execute(f"DROP TRIGGER {NAME}_update ON session")
@@ -337,7 +337,7 @@ def test_a_subscriber_is_refused_and_rightly_so(logical: EmbeddedPostgres, migra
         database.execute(TABLES.read_text())
     publisher.execute('CREATE PUBLICATION ours FOR TABLE session, "user"')
     publisher.execute("SELECT pg_create_logical_replication_slot('ours', 'pgoutput')")
-    with closing(Watched(subscriber)) as watched:
+    with closing(Listener(subscriber)) as watched:
         subscriber.execute(
             f"CREATE SUBSCRIPTION ours CONNECTION '{publisher.dsn}' PUBLICATION ours WITH (create_slot = false)"
         )
@@ -347,7 +347,7 @@ def test_a_subscriber_is_refused_and_rightly_so(logical: EmbeddedPostgres, migra
         publisher.execute("""INSERT INTO "user" (id, name, email) VALUES ('u1', 'Ada', 'ada')""")
         publisher.execute("""UPDATE "user" SET name = 'Eve'""")
         wait_until(lambda: subscriber.fetch('SELECT name FROM "user"') == [("Eve",)])
-        assert watched.heard() == []
+        assert watched.received() == []
         subscriber.execute("DROP SUBSCRIPTION ours")
         assert watched.state()[0] is None
     assert problem
@@ -359,14 +359,14 @@ def test_a_subscriber_is_refused_and_rightly_so(logical: EmbeddedPostgres, migra
 
 
 class TestDown:
-    def test_takes_back_all_of_it(self, migrate: Migrate, served: Watched) -> None:
+    def test_takes_back_all_of_it(self, migrate: Migrate, served: Listener) -> None:
         assert migrate("--down", "live") == Ran(0, "live: taken back\n", "")
         assert triggers(served.database) == []
         assert functions(served.database) == []
         assert recorded(served.database) == []
-        assert served.told("DELETE FROM session") == []
+        assert served.notified("DELETE FROM session") == []
         assert migrate("live").out == "live: applied\n"
-        assert served.told("TRUNCATE session") == [EVERYTHING]
+        assert served.notified("TRUNCATE session") == [EVERYTHING]
 
     def test_leaves_other_records(self, migrate: Migrate, empty_database: Database) -> None:
         migrate("tables", "live")
@@ -374,24 +374,24 @@ class TestDown:
         assert recorded(empty_database) == ["tables"]
 
     @pytest.mark.parametrize("names", [["tables"], ["live", "rate_limit"], ["stack_auth"], []])
-    def test_of_anything_else_is_refused(self, migrate: Migrate, served: Watched, names: list[str]) -> None:
+    def test_of_anything_else_is_refused(self, migrate: Migrate, served: Listener, names: list[str]) -> None:
         ran = migrate("--down", *names)
         assert (ran.status, ran.out) == (1, "")
         assert "only live can be taken back" in ran.err
         assert served.state()[0] is None
 
-    def test_takes_away_what_was_made_by_hand(self, migrate: Migrate, served: Watched) -> None:
+    def test_takes_away_what_was_made_by_hand(self, migrate: Migrate, served: Listener) -> None:
         served.database.execute("DROP TABLE auth_middleware_migration")
         assert migrate("--down", "live").out == "live: was not recorded; if its triggers were there, they are gone\n"
         assert triggers(served.database) == []
         assert served.database.fetch("SELECT to_regclass('auth_middleware_migration')") == [(None,)]
 
-    def test_serves_tables_that_can_no_longer_be_served(self, migrate: Migrate, served: Watched) -> None:
+    def test_serves_tables_that_can_no_longer_be_served(self, migrate: Migrate, served: Listener) -> None:
         served.database.execute("CREATE TABLE heir () INHERITS (session)")
         assert migrate("--down", "live").out == "live: taken back\n"
         assert functions(served.database) == []
 
-    def test_dry_run_prints_what_would_run(self, migrate: Migrate, served: Watched) -> None:
+    def test_dry_run_prints_what_would_run(self, migrate: Migrate, served: Listener) -> None:
         ran = migrate("--down", "--dry-run", "live")
         assert ran.status == 0
         assert served.state()[0] is None
@@ -412,7 +412,7 @@ class TestDryRun:
         assert migrate("live").out == "live: applied\n"
         assert "-- live: applied already, nothing would run" in migrate("--dry-run", "live").out
 
-    def test_prints_it_too_where_it_is_recorded_and_not_in_force(self, migrate: Migrate, served: Watched) -> None:
+    def test_prints_it_too_where_it_is_recorded_and_not_in_force(self, migrate: Migrate, served: Listener) -> None:
         served.database.execute(f"DROP TRIGGER {NAME}_update ON session")
         assert f'CREATE TRIGGER "{NAME}_update"' in migrate("--dry-run").out
 
@@ -506,14 +506,14 @@ class TestWhichTables:
         assert migrate("live", SESSION_TABLE="staff").out == "live: applied\n"
         empty_database.execute(tables.person("u1", "t1"))
         with (
-            closing(Watched(empty_database, '"public"."staff"', {"session_table": "staff"}, apply=False)) as staff,
-            closing(Watched(empty_database, apply=False)) as everybody,
+            closing(Listener(empty_database, '"public"."staff"', {"session_table": "staff"}, apply=False)) as staff,
+            closing(Listener(empty_database, apply=False)) as everybody,
         ):
             assert (staff.state()[0], everybody.state()[0]) == (None, None)
             empty_database.execute("DELETE FROM session")
-            assert (staff.heard(), everybody.heard()) == ([], [token_item("t1")])
+            assert (staff.received(), everybody.received()) == ([], [token_item("t1")])
             empty_database.execute("""UPDATE "user" SET name = 'Eve'""")
-            assert staff.heard() == everybody.heard() == [user_item("u1")]
+            assert staff.received() == everybody.received() == [user_item("u1")]
 
     def test_none_is_said(self, migrate: Migrate) -> None:
         ran = migrate("live")

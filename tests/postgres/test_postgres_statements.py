@@ -3,9 +3,9 @@
 import pytest
 
 from dev.postgres import EmbeddedPostgres
+from dev.postgres_proxies import counting_proxy
 from tests.postgres.conftest import MakeAuthFor
 from tests.support.databases import Database
-from tests.support.wire import counting_proxy
 
 # Tells, in the very session that looks up, which of its statements are named.
 TELLTALE = """

@@ -18,7 +18,10 @@ from fastapi.middleware.cors import CORSMiddleware
 if auth_base_url := os.environ.get("AUTH_BASE_URL"):
     os.environ["BETTER_AUTH_URL"] = auth_base_url
 # The pages that may use a visitor's cookie here, for CORS and for WebSocket handshakes alike.
-os.environ.setdefault("FRONTEND_URL", "http://localhost:5175")
+# Without a slash at the end, which the auth service accepts and no Origin header has.
+os.environ["FRONTEND_URL"] = ",".join(
+    url.strip().rstrip("/") for url in os.environ.get("FRONTEND_URL", "http://localhost:5175").split(",")
+)
 
 from auth_middleware import (
     AuthSession,
@@ -32,7 +35,7 @@ from auth_middleware import (
     validate_websocket,
 )
 
-FRONTENDS = [url.strip() for url in os.environ["FRONTEND_URL"].split(",")]
+FRONTENDS = os.environ["FRONTEND_URL"].split(",")
 # Off by default: the stream is for those who are signed in.
 ALLOW_ANONYMOUS_WS = os.environ.get("ALLOW_ANONYMOUS_WS") == "1"
 PUSH_SECONDS = 1.0

@@ -9,7 +9,7 @@ export const stories = {
   "A page of a sibling host gets no response to read and no socket": hostilePage,
 };
 
-async function signUpAndConfirm(stage) {
+export async function signUpAndConfirm(stage) {
   const ada = newPerson();
   const visitor = await stage.arrive();
   await visitor.forgetAttempts();
@@ -72,7 +72,7 @@ async function tooManyAttempts(stage) {
   await visitor.forgetAttempts();
 }
 
-async function hostilePage(stage) {
+export async function hostilePage(stage) {
   const ada = newPerson();
   const visitor = await stage.arrive();
   await visitor.signUp(ada);
