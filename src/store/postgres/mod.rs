@@ -68,6 +68,12 @@ impl PostgresStore {
         Ok(Self { pool, connector, timeout: settings.limits.lookup_timeout, current })
     }
 
+    /// The same with another time for which the catalog stays valid, instead of a minute.
+    #[must_use]
+    pub fn with_catalog_recheck(self, recheck: Duration) -> Self {
+        Self { current: self.current.with_recheck(recheck), ..self }
+    }
+
     /// Connects and reads the catalog, so that an error shows at start. Returns what an operator
     /// should know.
     ///

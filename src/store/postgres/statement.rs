@@ -1,5 +1,6 @@
 //! The one statement of a look-up, and how it is sent.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use bytes::BytesMut;
@@ -144,8 +145,9 @@ impl ToSql for TextArray<'_> {
         ty: &Type,
         out: &mut BytesMut,
     ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
-        let texts: Vec<&str> = self.0.iter().map(SessionToken::as_str).collect();
-        texts.to_sql(ty, out)
+        // Two rows with one token are taken for two sessions.
+        let texts: BTreeSet<&str> = self.0.iter().map(SessionToken::as_str).collect();
+        texts.into_iter().collect::<Vec<_>>().to_sql(ty, out)
     }
 
     fn accepts(ty: &Type) -> bool {
