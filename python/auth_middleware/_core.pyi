@@ -123,7 +123,9 @@ class Core:
     def object_cache_hits(self) -> int:
         """How often `inspect` gave what was kept ready."""
     def operator_messages(self) -> list[str]:
-        """What an operator should hear of the feed of changes, each sentence once."""
+        """What an operator should know of the feed of changes and of the store, each sentence once."""
+    def store_note(self) -> str | None:
+        """How look-ups are sent, and why: once it is known, and again when it changes."""
     def cache_size(self) -> tuple[int, int]:
         """How many answers are kept in this process, and how many bytes they take in Rust."""
     def close(self) -> None:

@@ -91,9 +91,14 @@ class Authenticator(Generic[SessionT_co, UserT_co]):
         self._telemetry.opening(self._core.secret_fingerprint)
         try:
             self._telemetry.warn(await self._core.open())
-            self._telemetry.warn(self._core.operator_messages())
+            self._tell()
         except StoreUnavailable as error:
             self._telemetry.store_failed(error)
+
+    def _tell(self) -> None:
+        self._telemetry.warn(self._core.operator_messages())
+        if note := self._core.store_note():
+            self._telemetry.note(note)
 
     async def close(self) -> None:
         """Close the connections. The next use opens them anew."""
@@ -242,7 +247,7 @@ class Authenticator(Generic[SessionT_co, UserT_co]):
             self._telemetry.store_failed(found)
             return found
         self._telemetry.store_answered()
-        self._telemetry.warn(self._core.operator_messages())
+        self._tell()
         if isinstance(found, Refused):
             self._telemetry.refused(found)
             return found

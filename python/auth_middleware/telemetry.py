@@ -46,6 +46,10 @@ class Telemetry:
         for message in messages:
             logger.warning("%s", message)
 
+    def note(self, message: str) -> None:
+        """Log what is as it should be, for somebody who wonders."""
+        logger.info("%s", message)
+
     def opening(self, secret_fingerprint: str) -> None:
         """Somebody compares this line with another deployment's when signatures are bad."""
         logger.info("opening; the secret's fingerprint is %s", secret_fingerprint)

@@ -183,7 +183,13 @@ impl Core {
     }
 
     fn operator_messages(&self) -> Vec<String> {
-        self.live_cache().map(|cache| cache.take_messages()).unwrap_or_default()
+        let of_feed = self.live_cache().map(|cache| cache.take_messages()).unwrap_or_default();
+        let of_store = self.store().map(|store| store.take_warnings()).unwrap_or_default();
+        of_feed.into_iter().chain(of_store).collect()
+    }
+
+    fn store_note(&self) -> Option<String> {
+        self.store()?.take_note()
     }
 
     #[getter]
@@ -226,6 +232,12 @@ impl Core {
                 }
             }
         })
+    }
+
+    /// The store, as far as it is open, and this process's.
+    fn store(&self) -> Option<Arc<PostgresStore>> {
+        let opened = lock(&self.opened);
+        opened.as_ref().filter(|opened| opened.is_ours()).map(|opened| Arc::clone(&opened.store))
     }
 
     /// What is kept, as far as it is open, and this process's.
