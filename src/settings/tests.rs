@@ -97,13 +97,13 @@ fn quotes_that_an_env_file_keeps_are_named() {
         ("DATABASE_URL", |raw| raw.database_url = Some("\"postgresql://u:hunter2@h/d\"".into())),
         ("DATABASE_URL", |raw| raw.database_url = Some(" 'postgresql://u:hunter2@h/d' ".into())),
         ("BETTER_AUTH_SECRET", |raw| {
-            raw.secret = Some("\"hunter2-0123456789abcdefghijklmnopqrstuv\"".into())
+            raw.secret = Some("\"hunter2-0123456789abcdefghijklmnopqrstuv\"".into());
         }),
         ("BETTER_AUTH_SECRET", |raw| raw.secret = Some("'hunter2'".into())),
         ("BETTER_AUTH_SECRETS", |raw| raw.secrets = Some("'2:hunter2,1:hunter2'".into())),
         ("BETTER_AUTH_SECRETS", |raw| raw.secrets = Some("2:\"hunter2\",1:\"hunter2\"".into())),
         ("AUTH_MIDDLEWARE_PREVIOUS_SECRETS", |raw| {
-            raw.previous_secrets = vec!["\"hunter2".into(), "x\"".into()]
+            raw.previous_secrets = vec!["\"hunter2".into(), "x\"".into()];
         }),
         ("BETTER_AUTH_URL", |raw| raw.base_url = Some("\"https://auth.example.com\"".into())),
         ("BETTER_AUTH_TRUSTED_ORIGINS", |raw| raw.trusted_origins = vec!["\"https://a.example.com\"".into()]),
@@ -111,7 +111,7 @@ fn quotes_that_an_env_file_keeps_are_named() {
             raw.trusted_origins = vec!["'https://a.example.com".into(), "https://b.example.com'".into()];
         }),
         ("BETTER_AUTH_TRUSTED_ORIGINS", |raw| {
-            raw.trusted_origins = vec!["'[\"https://a.example.com\"]'".into()]
+            raw.trusted_origins = vec!["'[\"https://a.example.com\"]'".into()];
         }),
         ("AUTH_MIDDLEWARE_FRESHNESS", |raw| raw.freshness = Some("\"30\"".into())),
         ("AUTH_MIDDLEWARE_PREPARED_STATEMENTS", |raw| raw.prepared_statements = Some("'on'".into())),

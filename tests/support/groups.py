@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import pytest
 
-from dev import certificates, oldest, pgbouncer, postgres
+from dev import certificates, oldest, pgbouncer, pgbouncer_trixie, postgres
+from tests.support import namespaces
 
 # The environment's comes first: it clears the shell's settings before anything imports auth_middleware.
 pytest_plugins = ("tests.support.environment", "tests.support.databases", "tests.support.instances")
@@ -32,6 +33,8 @@ GROUPS = {
     ),
     "chromium": Group(lambda: shutil.which("chromium") is not None, APT, ("chromium",)),
     "pgbouncer": Group(lambda: pgbouncer.program() is not None, APT, ("pgbouncer",)),
+    "pgbouncer-1.24": Group(pgbouncer_trixie.can_install, "let apt reach deb.debian.org"),
+    "network-namespace": Group(namespaces.can_make, "as root: apt-get install", ("iproute2", "iptables")),
     "oldest": Group(lambda: oldest.is_installed() or oldest.can_install(), "let pip reach a package index"),
 }
 

@@ -137,7 +137,8 @@ def test_no_name_is_used_where_names_are_taken(
             assert shop.start_asking(site.cookie_values).result() == site.answers("shop")
     with site.both_servers(pooler) as servers:
         for connection in servers.values():
-            assert prepared_on(connection).keys() <= set(taken), "a statement of ours has a name"
+            names = {name for name in prepared_on(connection) if not name.startswith("PGBOUNCER_")}
+            assert names <= set(taken), "a statement has the name that our driver gave it"
 
 
 def test_names_are_used_where_nothing_stands_between() -> None:
@@ -152,7 +153,7 @@ def test_names_are_used_where_nothing_stands_between() -> None:
                 database_url=dsn, schema="shop", secret=SECRET, base_url="http://auth.test", **settings
             ) as shop:
                 assert shop.ask(site.cookie_values[0]) == Answer("0 of shop")
-            lines = [line for line in log.getvalue().splitlines() if "asked.token" in line]
+            lines = [line for line in log.getvalue().splitlines() if "requested.token" in line]
             return {line.partition("execute ")[2].partition(":")[0] for line in lines}
 
         direct, pooled = postgres.dsn(site.database), pooler.dsn(site.database)

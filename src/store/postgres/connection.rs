@@ -101,8 +101,10 @@ impl Connector {
     pub(super) async fn open(&self) -> Result<(Client, JoinHandle<()>), PgError> {
         let started = Instant::now();
         let (client, task) = self.listen(|_unexpected| {}).await?;
-        self.names.examine(&client, &self.database, started).await?;
-        Ok((client, task))
+        if self.names.examine(&client, &self.database, started).await? {
+            return Ok((client, task));
+        }
+        self.listen(|_unexpected| {}).await
     }
 
     /// A connection whose notifications are heard, in order, as long as its task lives.
@@ -144,18 +146,14 @@ impl Connector {
     async fn start(&self) -> Result<(Client, BoxConnection), PgError> {
         let config = self.config();
         let socket = Socket::connect(&self.database).await;
-        match (&self.tls, &self.database.host) {
-            (Some(tls), Host::Tcp(name)) => {
-                let mut tls = tls.clone();
-                let Ok(connect) = MakeTlsConnect::<Socket>::make_tls_connect(&mut tls, name);
-                let (client, connection) = config.connect_raw(socket, connect).await?;
-                Ok((client, Box::new(connection)))
-            }
-            _ => {
-                let (client, connection) = config.connect_raw(socket, NoTls).await?;
-                Ok((client, Box::new(connection)))
-            }
+        if let (Some(tls), Host::Tcp(name)) = (&self.tls, &self.database.host) {
+            let mut tls = tls.clone();
+            let Ok(connect) = MakeTlsConnect::<Socket>::make_tls_connect(&mut tls, name);
+            let (client, connection) = config.connect_raw(socket, connect).await?;
+            return Ok((client, Box::new(connection)));
         }
+        let (client, connection) = config.connect_raw(socket, NoTls).await?;
+        Ok((client, Box::new(connection)))
     }
 
     /// Ends what the server does for a connection that we gave up. It would go on, and hold one of

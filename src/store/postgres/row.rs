@@ -44,15 +44,15 @@ impl Reading {
         &self.user[USER_FIELDS.len() + usize::from(self.has_banned) + usize::from(self.has_ban_expires)..]
     }
 
-    /// The server's process that ran the statement.
-    pub(super) fn process(&self, rows: &[Row]) -> Option<i32> {
-        rows.first().and_then(|row| row.try_get(1).ok())
-    }
-
     /// Whether a row is of the statement that carries our marker.
     fn wrote(&self, row: &Row) -> bool {
         row.try_get::<_, &str>(0).is_ok_and(|marker| marker == self.marker)
     }
+}
+
+/// The server's process that ran the statement.
+pub(super) fn process(rows: &[Row]) -> Option<i32> {
+    rows.first().and_then(|row| row.try_get(1).ok())
 }
 
 /// Before it are the marker, the server's process, the requested token, and whether a row may be hidden.

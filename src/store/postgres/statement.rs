@@ -95,7 +95,7 @@ impl Statement {
         if !self.reading.fits(&rows) {
             return Err(Failure::Tables(Error::unavailable("the tables have changed")));
         }
-        if is_named && !names.is_of_connection(client, self.reading.process(&rows)).await {
+        if is_named && !names.is_of_connection(client, row::process(&rows)).await {
             names.forbid("a look-up was answered by another process of the server than the connection's");
         }
         row::results(&self.reading, tokens, &rows).map_err(|wrong| {

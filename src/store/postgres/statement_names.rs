@@ -31,16 +31,6 @@ const RENAMING: &str =
     "look-ups name their statements: a pooler stands between, and gives them names of its own";
 const SETTING: &str = "AUTH_MIDDLEWARE_PREPARED_STATEMENTS";
 
-/// What stands between us and the server, and the line for the log about it.
-enum Path {
-    /// Nothing that changes the protocol: the process that answers is the connection's own.
-    Direct,
-    /// A pooler that gives statements names of its own.
-    RenamingPooler,
-    /// Something that may hand our statements to any server process, and how that shows.
-    Pooler { shows: String },
-}
-
 /// The rule for one pool of connections, and what is known of their path to the server.
 #[derive(Debug)]
 pub(super) struct StatementNames {
@@ -75,42 +65,45 @@ impl StatementNames {
         }
     }
 
-    /// Finds out what a new connection leads through. `started` is before its socket was opened.
+    /// Finds out what a new connection leads through, and whether it is still usable: a pooler may have closed it. Then
+    /// another one, which is not examined any more, can be used. `started` is before its socket was opened.
     pub(super) async fn examine(
         &self,
         client: &Client,
         database: &DatabaseUrl,
         started: Instant,
-    ) -> Result<(), PgError> {
-        let path = match self.rule {
-            PreparedStatements::On => {
-                self.note(format!("look-ups name their statements, by {SETTING}=on"));
-                return Ok(());
-            }
-            PreparedStatements::Off => {
-                self.note(off_by_setting(database));
-                return Ok(());
-            }
-            PreparedStatements::Auto => path(client, started).await?,
-        };
-        match path {
-            Path::Direct => {
-                client.simple_query(PLAN_ONCE).await?;
-                if self.is_direct.load(Ordering::Relaxed) {
-                    self.note(DIRECT.to_owned());
-                }
-            }
-            Path::RenamingPooler => {
-                self.is_direct.store(false, Ordering::Relaxed);
-                self.note(RENAMING.to_owned());
-            }
-            Path::Pooler { shows } => {
-                self.is_direct.store(false, Ordering::Relaxed);
-                self.is_safe.store(false, Ordering::Relaxed);
-                self.note(pooler(&shows, database));
-            }
+    ) -> Result<bool, PgError> {
+        match self.rule {
+            PreparedStatements::On => self.note(format!("look-ups name their statements, by {SETTING}=on")),
+            PreparedStatements::Off => self.note(off_by_setting(database)),
+            PreparedStatements::Auto if !self.are_allowed() => {}
+            PreparedStatements::Auto => return self.examine_path(client, database, started).await,
         }
-        Ok(())
+        Ok(true)
+    }
+
+    async fn examine_path(
+        &self,
+        client: &Client,
+        database: &DatabaseUrl,
+        started: Instant,
+    ) -> Result<bool, PgError> {
+        let Some(indirect) = indirection(client, started).await? else {
+            client.simple_query(PLAN_ONCE).await?;
+            if self.is_direct.load(Ordering::Relaxed) {
+                self.note(DIRECT.to_owned());
+            }
+            return Ok(true);
+        };
+        self.is_direct.store(false, Ordering::Relaxed);
+        let renames = renames_statements(client).await;
+        if matches!(renames, Ok(true)) {
+            self.note(RENAMING.to_owned());
+            return Ok(true);
+        }
+        self.is_safe.store(false, Ordering::Relaxed);
+        self.note(pooler(&indirect, database));
+        Ok(renames.is_ok())
     }
 
     /// Whether the process that ran a named statement is the connection's own, where that has to be so. Some poolers
@@ -161,26 +154,25 @@ impl StatementNames {
     }
 }
 
-/// What a new connection leads through. `started` is before its socket was opened.
-async fn path(client: &Client, started: Instant) -> Result<Path, PgError> {
+/// How it shows that a connection is not direct; None where it is. `started` is before its socket was opened.
+async fn indirection(client: &Client, started: Instant) -> Result<Option<String>, PgError> {
     let promised = process_id(&client.cancel_token()).await;
-    let shows = match (promised, answering_process(client).await?) {
+    let answering = match answering_process(client).await {
+        // Not every server that speaks PostgreSQL's protocol has that view, or lets everybody read it.
+        Err(error) if error.as_db_error().is_some() => None,
+        answering => answering?,
+    };
+    Ok(match (promised, answering) {
         (Some(promised), Some((process, age))) if promised == process => {
             // Both are durations, so the two clocks need not agree.
-            if age <= started.elapsed().as_secs_f64() {
-                return Ok(Path::Direct);
-            }
-            "the server's process is older than the connection".to_owned()
+            let is_older = age > started.elapsed().as_secs_f64();
+            is_older.then(|| "the server's process is older than the connection".to_owned())
         }
         (Some(promised), Some((process, _))) => {
-            format!("the connection's process id is {promised}, and the server's process is {process}")
+            Some(format!("the connection's process id is {promised}, and the server's process is {process}"))
         }
-        _ => "the server does not say which of its processes answers".to_owned(),
-    };
-    if renames_statements(client).await? {
-        return Ok(Path::RenamingPooler);
-    }
-    Ok(Path::Pooler { shows })
+        _ => Some("the server does not say which of its processes answers".to_owned()),
+    })
 }
 
 /// The server's process that answers, and its age in seconds.
@@ -196,23 +188,23 @@ async fn answering_process(client: &Client) -> Result<Option<(i32, f64)>, PgErro
 /// uses one server process for all of it; the statement is closed before another client can get that process.
 async fn renames_statements(client: &Client) -> Result<bool, PgError> {
     client.batch_execute("BEGIN READ ONLY").await?;
-    let renamed = is_renamed(client).await;
-    client.batch_execute(if renamed.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
-    match renamed {
+    let result = is_renamed(client).await;
+    client.batch_execute(if result.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
+    match result {
         // Another client's statement has that name, so our name arrived there as it is.
         Err(error) if error.code() == Some(&SqlState::DUPLICATE_PSTATEMENT) => Ok(false),
-        renamed => renamed,
+        result => result,
     }
 }
 
 async fn is_renamed(client: &Client) -> Result<bool, PgError> {
     let marker = format!("auth_middleware probe {:016x}", nonce());
     let statement = client.prepare(&format!("SELECT '{marker}'::pg_catalog.text")).await?;
-    let named = format!(
+    let query = format!(
         "SELECT name FROM pg_catalog.pg_prepared_statements \
          WHERE pg_catalog.strpos(statement, '{marker}'::pg_catalog.text) OPERATOR(pg_catalog.>) 0"
     );
-    let seen = client.simple_query(&named).await;
+    let seen = client.simple_query(&query).await;
     // Closes it on the server, before what the caller sends next.
     drop(statement);
     let names: Vec<String> = seen?
