@@ -156,6 +156,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
         try:
             self._telemetry.warn(await self._core.open())
             self._telemetry.warn(self._core.operator_messages())
+            self._telemetry.note(self._core.store_note())
         except StoreUnavailable as error:
             self._telemetry.store_failed(error)
 
@@ -287,6 +288,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
         except AuthError as error:
             return error
         self._telemetry.store_answered()
+        self._telemetry.note(self._core.store_note())
         return found
 
     def _conclude(self, state: RequestState, found: Found | Refused | AuthError) -> _Outcome[SessionT_co, UserT_co]:

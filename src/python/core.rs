@@ -140,6 +140,10 @@ impl Core {
         self.engine.operator_messages()
     }
 
+    fn store_note(&self) -> Option<String> {
+        self.engine.store_note()
+    }
+
     fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let counters = PyDict::new(py);
         for (name, count) in self.engine.counters().by_name(self.engine.settings().freshness.cache_name()) {
