@@ -43,7 +43,7 @@ canary: $(MODULE) ## VERSION=1.7.25: does that release of better-auth do what we
 	AGREEMENT_PACKAGE=target/canary/$(VERSION) $(BIN)/python -m pytest tests/better_auth/test_live_agreement.py
 
 .PHONY: lint
-lint: lint-rust lint-python lint-types lint-imports lint-licences lint-hygiene ## formats, lints, types, who imports whom, licences
+lint: lint-rust lint-python lint-types lint-imports lint-sql lint-licences lint-hygiene ## formats, lints, types, who imports whom, names in SQL, licences
 
 .PHONY: bench
 bench: wrk $(RIVALS) ## beside the others, in docs/benchmarks.md: look-ups, requests, delays, costs, steps, growth; half an hour, quiet
@@ -99,6 +99,10 @@ lint-types: $(MODULE)
 lint-imports: $(MODULE)
 	$(BIN)/python -m dev.lint.rust_imports
 	$(BIN)/lint-imports --no-logo --no-cache
+
+.PHONY: lint-sql
+lint-sql: $(INSTALLED)
+	$(BIN)/python -m dev.lint.sql_names
 
 .PHONY: lint-licences
 lint-licences: $(MODULE)

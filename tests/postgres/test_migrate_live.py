@@ -421,7 +421,7 @@ class TestDryRun:
     ) -> None:
         ran = migrate("--dry-run")
         assert ran.status == 0
-        assert "-- live: the tables cannot be served: Better Auth's tables cannot be read" in ran.out
+        assert "-- live: changes of the tables cannot be followed: Better Auth's tables cannot be read" in ran.out
         assert migrate("--dry-run", "live").status == 1
         assert functions(empty_database) == []
 
@@ -527,7 +527,7 @@ def test_one_who_holds_a_lock_is_waited_for_but_not_for_long(migrate: Migrate, e
         reader.execute("SELECT FROM session")
         ran = migrate("live")
     assert ran.status == 1
-    assert "canceling statement due to lock timeout. Somebody holds a lock on a table: try again." in ran.err
+    assert "canceling statement due to lock timeout. Another transaction holds a lock on a table: try again." in ran.err
     assert functions(empty_database) == []
     assert migrate("live").status == 0
 
