@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error as PgError, Row};
 
-use super::Failure;
+use super::failure::Failure;
+use super::table::quote;
 
 /// The tables with one of the names that we look for, in every schema.
 #[derive(Debug)]
@@ -13,6 +14,8 @@ pub(super) struct Catalog {
     pub(super) tables: Vec<CatalogTable>,
     /// The server is a standby: it may lag behind the primary.
     pub(super) is_standby: bool,
+    /// Our role.
+    pub(super) role: String,
 }
 
 /// One of those tables, and what keeps us from reading it.
@@ -20,7 +23,9 @@ pub(super) struct Catalog {
 pub(super) struct CatalogTable {
     pub(super) schema: String,
     pub(super) name: String,
-    /// Its schema's place in the search path; None when it is not on it.
+    /// Whose it is: a role.
+    pub(super) owner: String,
+    /// Its schema's position in the search path; None when it is not on it.
     pub(super) rank: Option<i32>,
     pub(super) may_use_schema: bool,
     pub(super) hides_rows: bool,
@@ -36,8 +41,11 @@ pub(super) struct CatalogColumn {
     pub(super) type_name: String,
     /// The same for SQL: with its schema, without a length.
     pub(super) qualified_type: String,
+    /// It is a domain that has a length, such as one over `varchar(3)`.
+    pub(super) has_domain_length: bool,
     /// Its text is what it is, as citext's is.
     pub(super) is_text: bool,
+    pub(super) is_enum: bool,
     /// What its domain stands for, or its type: with a schema where it is not PostgreSQL's own.
     pub(super) base_type: String,
     /// That one is PostgreSQL's own.
@@ -64,6 +72,7 @@ impl Catalog {
                 tables.push(CatalogTable {
                     schema,
                     name,
+                    owner: row.try_get("owner")?,
                     rank: row.try_get("rank")?,
                     may_use_schema: row.try_get("may_use_schema")?,
                     hides_rows: row.try_get("hides_rows")?,
@@ -78,6 +87,8 @@ impl Catalog {
                 is_builtin: !base_type.contains('.'),
                 equality: row.try_get("equality")?,
                 is_text: category == "S",
+                is_enum: category == "E",
+                has_domain_length: row.try_get("has_domain_length")?,
                 type_name: row.try_get("type_name")?,
                 qualified_type: row.try_get("qualified_type")?,
                 may_select: row.try_get("may_select")?,
@@ -87,7 +98,19 @@ impl Catalog {
             }
         }
         let is_standby = rows.first().map(|row| row.try_get("is_standby")).transpose()?.unwrap_or(false);
-        Ok(Self { tables, is_standby })
+        let role = rows.first().map(|row| row.try_get("role")).transpose()?.unwrap_or_default();
+        Ok(Self { tables, is_standby, role })
+    }
+}
+
+impl CatalogTable {
+    pub(super) fn quoted_name(&self) -> String {
+        format!("{}.{}", quote(&self.schema), quote(&self.name))
+    }
+
+    /// Whether our role may read anything of it.
+    pub(super) fn is_readable(&self) -> bool {
+        self.may_use_schema && self.columns.values().any(|column| column.may_select)
     }
 }
 

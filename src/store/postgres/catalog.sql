@@ -12,6 +12,8 @@ WITH ours AS (
 )
 SELECT n.nspname::pg_catalog.text AS schema_name,
        c.relname::pg_catalog.text AS table_name,
+       pg_catalog.pg_get_userbyid(c.relowner)::pg_catalog.text AS owner,
+       CURRENT_USER::pg_catalog.text AS role,
        pg_catalog.array_position(pg_catalog.current_schemas(false), n.nspname)::pg_catalog.int4 AS rank,
        pg_catalog.has_schema_privilege(n.oid, 'USAGE') AS may_use_schema,
        -- Row-level security is harmless where some policy shows us every row and none takes any away.
@@ -26,7 +28,7 @@ SELECT n.nspname::pg_catalog.text AS schema_name,
        pg_catalog.pg_is_in_recovery() AS is_standby,
        a.attname::pg_catalog.text AS column_name,
        -- For people to read. It leaves out a schema that is on the search path, so it never goes into a statement.
-       pg_catalog.format_type(a.atttypid, NULL)::pg_catalog.text AS type_name,
+       pg_catalog.format_type(a.atttypid, a.atttypmod)::pg_catalog.text AS type_name,
        -- For statements. A type without its length: `character` as a cast would be `character(1)`.
        pg_catalog.format('%I.%I', tn.nspname, t.typname) AS qualified_type,
        CASE WHEN bn.nspname OPERATOR(pg_catalog.=) 'pg_catalog'::pg_catalog.name THEN base.typname::pg_catalog.text
@@ -47,6 +49,7 @@ SELECT n.nspname::pg_catalog.text AS schema_name,
         WHERE oc.opcintype OPERATOR(pg_catalog.=) base.oid AND oc.opcdefault
           AND bn.nspname OPERATOR(pg_catalog.<>) 'pg_catalog'::pg_catalog.name) AS equality,
        base.typcategory::pg_catalog.text AS category,
+       base.has_domain_length,
        pg_catalog.has_column_privilege(c.oid, a.attnum, 'SELECT') AS may_select
 FROM pg_catalog.pg_class AS c
 JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
@@ -56,16 +59,18 @@ JOIN pg_catalog.pg_attribute AS a
     AND NOT a.attisdropped
 JOIN pg_catalog.pg_type AS t ON t.oid OPERATOR(pg_catalog.=) a.atttypid
 JOIN pg_catalog.pg_namespace AS tn ON tn.oid OPERATOR(pg_catalog.=) t.typnamespace
--- A domain may stand for a domain.
+-- A domain may stand for a domain. A cast to one that has a length cuts off what is longer.
 CROSS JOIN LATERAL (
     WITH RECURSIVE stands_for AS (
-        SELECT t.oid, t.typname, t.typnamespace, t.typcategory, t.typbasetype
+        SELECT t.oid, t.typname, t.typnamespace, t.typcategory, t.typbasetype,
+               t.typtypmod OPERATOR(pg_catalog.<>) (-1)::pg_catalog.int4 AS has_domain_length
         UNION ALL
-        SELECT b.oid, b.typname, b.typnamespace, b.typcategory, b.typbasetype
+        SELECT b.oid, b.typname, b.typnamespace, b.typcategory, b.typbasetype,
+               stands_for.has_domain_length OR b.typtypmod OPERATOR(pg_catalog.<>) (-1)::pg_catalog.int4
         FROM stands_for
         JOIN pg_catalog.pg_type AS b ON b.oid OPERATOR(pg_catalog.=) stands_for.typbasetype
     )
-    SELECT oid, typname, typnamespace, typcategory
+    SELECT oid, typname, typnamespace, typcategory, has_domain_length
     FROM stands_for
     WHERE typbasetype OPERATOR(pg_catalog.=) 0::pg_catalog.oid
 ) AS base

@@ -3,16 +3,18 @@
 use super::catalog::Kind;
 
 /// A table and the columns that are read of it, Better Auth's fields first.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct FoundTable {
     pub(super) schema: String,
     pub(super) name: String,
+    pub(super) owner: String,
+    /// Row-level security applies to our role.
     pub(super) is_guarded: bool,
     pub(super) columns: Vec<FoundColumn>,
 }
 
 /// A column, by the field that it holds.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct FoundColumn {
     pub(super) field: String,
     pub(super) name: String,
@@ -37,7 +39,11 @@ impl FoundTable {
     }
 
     pub(super) fn quoted(&self, field: &str) -> String {
-        quote(self.column(field).map_or(field, |column| column.name.as_str()))
+        quote(self.column_name(field))
+    }
+
+    pub(super) fn column_name<'a>(&'a self, field: &'a str) -> &'a str {
+        self.column(field).map_or(field, |column| column.name.as_str())
     }
 
     /// The table in a FROM clause, with its columns renamed to `c0`, `c1`, …

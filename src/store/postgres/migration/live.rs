@@ -131,7 +131,7 @@ impl Migrator {
         let mut catalog = catalog.map_err(|failure| Trouble::Found(failure.into_error()))?;
         // Triggers see every row, whatever rows our role may see.
         catalog.tables.iter_mut().for_each(|table| table.hides_rows = false);
-        Schema::resolve(&self.tables, &catalog).map_err(Trouble::Found)
+        Schema::resolve(&self.tables, &catalog).map_err(|problems| Trouble::Found(problems.into()))
     }
 }
 

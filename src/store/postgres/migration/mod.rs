@@ -96,9 +96,10 @@ impl Migrator {
     async fn connect(&self) -> Result<Client, Error> {
         let config = self.connector.config();
         let connecting = timeout(CONNECT_TIMEOUT, self.connector.connect(&config)).await;
-        let connected = connecting.map_err(|late| Error::unavailable_because("no connection", late))?;
-        let (client, _ends_with_the_client) =
-            connected.map_err(|error| Error::unavailable_because("no connection", error))?;
+        let late =
+            |_elapsed| Error::unavailable(format!("no connection to {} in time", self.connector.address()));
+        let connected = connecting.map_err(late)?;
+        let (client, _ends_with_the_client) = connected.map_err(|error| self.connector.explain(&error))?;
         Ok(client)
     }
 
