@@ -9,7 +9,7 @@
 //! | 2 | [`origin`] | may a page from there speak for this user? |
 //! | 3 | [`signature`] | did Better Auth sign this token? |
 //! | 4 | [`cookie_cache`] | does a signed snapshot tell, and may it be believed? |
-//! | 5 | [`live_cache`] | who was it, and has the database told of no change since? |
+//! | 5 | [`live_cache`] | who was it, and has the database notified no change since? |
 //! | 6 | [`lookup`] | gathers what waits, asks once, answers each |
 //! | | [`store`] | what does the database say of the token? |
 //! | | [`identity`] | the session and its user |
@@ -51,6 +51,7 @@ pub mod settings;
 pub mod signature;
 pub mod store;
 
+mod bounded_cache;
 mod signature_cache;
 mod uri_component;
 

@@ -172,7 +172,11 @@ class Code:
                 continue
             if instead := BANNED.get(word):
                 yield token.line, f"{word}: its operators cannot be qualified: {instead}"
-            elif word == "IN" and (after.text == "(" or after.kind == "placeholder") and not self._is_lock(index):
+            elif (
+                word == "IN"
+                and (after.text == "(" or (token.text == "IN" and after.kind == "placeholder"))
+                and not self._is_lock(index)
+            ):
                 yield token.line, "IN: its operator cannot be qualified: OPERATOR(pg_catalog.=) ANY (…), or EXISTS"
             elif word == "LIKE" and self.upper(index - 1) not in ("(", ","):
                 yield token.line, "LIKE: its operator cannot be qualified: OPERATOR(pg_catalog.~~)"

@@ -229,7 +229,7 @@ impl Core {
     }
 
     /// What is kept, as far as it is open, and this process's.
-    fn live_cache(&self) -> Option<Arc<LiveCache>> {
+    fn live_cache(&self) -> Option<LiveCache> {
         let opened = lock(&self.opened);
         opened.as_ref().filter(|opened| opened.is_ours())?.live_cache.clone()
     }

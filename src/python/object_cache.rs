@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, Mutex};
 
-use lru::LruCache;
 use pyo3::prelude::*;
 
 use super::convert::OwnFields;
 use super::lock;
 use super::outcome::Found;
+use crate::bounded_cache::{BoundedCache, Eviction};
 use crate::identity::Identity;
 use crate::settings::{Freshness, Settings, Strategy};
 
@@ -24,7 +24,7 @@ const MAX_BYTES: usize = 4096;
 /// Each is known by where its identity lies in memory. It holds that, so the place is nobody else's.
 pub(super) struct ObjectCache {
     max: usize,
-    found: Mutex<LruCache<usize, Py<Found>>>,
+    found: Mutex<BoundedCache<usize, Py<Found>>>,
 }
 
 impl ObjectCache {
@@ -36,7 +36,7 @@ impl ObjectCache {
             Freshness::CookieCache(_) => COOKIES,
             Freshness::LiveCache(cache) => cache.max_sessions.div_ceil(ONE_IN),
         };
-        Self { max, found: Mutex::new(LruCache::unbounded()) }
+        Self { max, found: Mutex::new(BoundedCache::new(max, Eviction::OldestInserted)) }
     }
 
     /// The same object as last time, where the answer is the same.
@@ -50,22 +50,19 @@ impl ObjectCache {
             return Py::new(py, Found::new(identity, own_fields));
         }
         let place = Arc::as_ptr(&identity).addr();
-        if let Some(ready) = lock(&self.found).peek(&place) {
+        if let Some(ready) = lock(&self.found).get(&place) {
             return Ok(ready.clone_ref(py));
         }
         let made = Py::new(py, Found::new(identity, own_fields))?;
-        let mut found = lock(&self.found);
-        let replaced = found.put(place, made.clone_ref(py));
-        let oldest = if found.len() > self.max { found.pop_lru() } else { None };
-        drop(found);
+        let evicted = lock(&self.found).insert(place, made.clone_ref(py));
         // Outside of the lock: what an application's model does at its end is not ours to know.
-        drop((replaced, oldest));
+        drop(evicted);
         Ok(made)
     }
 
     /// Forgets them all: nothing of a closed instance is answered again.
     pub(super) fn clear(&self) {
-        let found = std::mem::replace(&mut *lock(&self.found), LruCache::unbounded());
+        let found = lock(&self.found).take();
         drop(found);
     }
 }

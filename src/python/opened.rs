@@ -25,7 +25,7 @@ pub(super) struct Opened {
     pub(super) store: Arc<PostgresStore>,
     pub(super) lookup: Arc<Lookup>,
     authenticator: Authenticator,
-    pub(super) live_cache: Option<Arc<LiveCache>>,
+    pub(super) live_cache: Option<LiveCache>,
     _tasks: Vec<AbortOnDropHandle<()>>,
 }
 
@@ -45,9 +45,10 @@ impl Opened {
             spawn(Box::pin(keys.clone().keep(Arc::clone(&store))));
         }
         let live_cache = settings.freshness.live_cache().map(|chosen| {
-            let cache = Arc::new(LiveCache::new(chosen));
+            let (cache, writer) = LiveCache::new(chosen);
             if let Some(feed) = chosen.feed.clone() {
-                spawn(Box::pin(Arc::clone(&store).feed(Arc::clone(&cache), feed)));
+                let (log, demand) = (cache.operator_log(), cache.demand());
+                spawn(Box::pin(Arc::clone(&store).feed(writer, log, demand, feed)));
             }
             cache
         });
@@ -94,7 +95,7 @@ impl Opened {
         if let Some(cache) = self.live_cache.as_ref().filter(|cache| cache.needs_feed()) {
             cache.want();
             // A feed that takes longer is no reason not to start: until it works, requests ask the store.
-            let _late = timeout(deadline, cache.spoke()).await;
+            let _late = timeout(deadline, cache.reported()).await;
         }
         Ok(warnings)
     }

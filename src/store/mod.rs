@@ -10,7 +10,7 @@ mod follower;
 use std::sync::Arc;
 
 pub use self::change::{Change, Key, SessionKey, UserKey};
-pub use self::follower::{FeedId, Follower};
+pub use self::follower::{Demand, Feed, Follower, OperatorLog};
 use crate::error::Error;
 use crate::identity::Identity;
 use crate::signature::SessionToken;

@@ -366,6 +366,7 @@ def test_row_level_security_hides_nothing_from_the_triggers(
             """)
         for function in ("session", "user"):
             empty.execute(f"ALTER FUNCTION {people.channel}_{function}() OWNER TO {role.name}")
+        empty.execute(f"ALTER TABLE {people.channel}_suppressed OWNER TO {role.name}")
     assert people.state()[0] is None
     assert people.told("DELETE FROM session WHERE token = 't11'") == tokens("t11")
     assert people.told("""DELETE FROM "user" WHERE id = 'u1'""") == sorted(items("u1") + tokens("t12"))
@@ -400,7 +401,7 @@ def test_where_nothing_can_be_told_the_statement_goes_on_with_a_warning(people: 
         connection.add_notice_handler(lambda notice: said.append(notice.message_primary))
         connection.execute("DELETE FROM session WHERE token = 't11'")
     people.database.execute("ALTER FUNCTION pg_catalog.pg_silent(text, text) RENAME TO pg_notify")
-    assert said == ["auth_middleware was not told of a change: SQLSTATE 42883"]
+    assert said == ["auth_middleware was not notified of a change: SQLSTATE 42883"]
     assert people.database.fetch("SELECT count(*) FROM session") == [(5,)]
     assert people.heard() == []
 
