@@ -51,11 +51,6 @@ impl<K: Hash + Eq, V> BoundedCache<K, V> {
         self.entries.pop(key)
     }
 
-    /// All entries; none is left.
-    pub(crate) fn take(&mut self) -> Self {
-        std::mem::replace(self, Self::new(self.max_entries, self.eviction))
-    }
-
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
@@ -99,17 +94,8 @@ mod tests {
         assert_eq!(cache.insert("a", 1), [None, None]);
         assert!(cache.is_full());
         assert_eq!(cache.insert("a", 2), [Some(1), None]);
-        assert_eq!((cache.get(&"a"), cache.len()), (Some(&2), 1));
-    }
-
-    #[test]
-    fn taking_leaves_an_empty_cache_with_the_same_bound() {
-        let mut cache = BoundedCache::new(1, Eviction::OldestInserted);
-        assert_eq!(cache.insert("a", 1), [None, None]);
-        assert_eq!(cache.take().len(), 1);
-        assert_eq!(cache.len(), 0);
-        assert_eq!(cache.insert("b", 2), [None, None]);
-        assert_eq!(cache.insert("c", 3), [None, Some(2)]);
+        assert_eq!(cache.get(&"a"), Some(&2));
+        assert_eq!(cache.len(), 1);
     }
 
     #[test]

@@ -62,7 +62,8 @@ impl ObjectCache {
 
     /// Forgets them all: nothing of a closed instance is answered again.
     pub(super) fn clear(&self) {
-        let found = lock(&self.found).take();
+        let found =
+            std::mem::replace(&mut *lock(&self.found), BoundedCache::new(self.max, Eviction::OldestInserted));
         drop(found);
     }
 }

@@ -48,7 +48,9 @@ async def test_without_its_triggers_every_request_asks_the_store_and_an_operator
     await live.forgets(who)
     database.execute("DELETE FROM session")
     await live.refuses(who)
-    told = [record.getMessage() for record in caplog.records if "every request queries the store" in record.getMessage()]
+    told = [
+        record.getMessage() for record in caplog.records if "every request queries the store" in record.getMessage()
+    ]
     assert len(told) == 1
     assert all(record.levelno == logging.WARNING for record in caplog.records if record.getMessage() in told)
     if how != "inherited":

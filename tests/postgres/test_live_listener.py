@@ -113,5 +113,5 @@ async def test_a_listener_that_may_not_connect_is_told_of_once_without_its_passw
     await live.auth.open()
     await live.asks_the_store(who)
     [warning] = told(caplog)
-    assert "AUTH_MIDDLEWARE_LISTEN_DATABASE_URL" in warning
+    assert "no connection to database" in warning
     assert listener.password not in caplog.text

@@ -152,8 +152,8 @@ DAMAGES = {
     "id of another type": """
         ALTER TABLE session DROP CONSTRAINT session_user_id_fkey;
         ALTER TABLE account DROP CONSTRAINT account_user_id_fkey;
-        ALTER TABLE session ALTER user_id TYPE bigint USING 1;
-        ALTER TABLE "user" ALTER id TYPE bigint USING 1
+        ALTER TABLE session ALTER user_id TYPE double precision USING 1;
+        ALTER TABLE "user" ALTER id TYPE double precision USING 1
     """,
     "tables of another owner": """
         ALTER TABLE session OWNER TO {role}; ALTER TABLE "user" OWNER TO {role}

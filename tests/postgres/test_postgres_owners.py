@@ -42,7 +42,9 @@ async def refusal(auth_for: MakeAuthFor, dsn: str, **settings: str) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("planted", [{"session": "sessions"}, {"user": "users"}, {"user": "users", "session": "sessions"}])
+@pytest.mark.parametrize(
+    "planted", [{"session": "sessions"}, {"user": "users"}, {"user": "users", "session": "sessions"}]
+)
 async def test_tables_of_another_owner_in_the_same_schema_need_the_setting(
     database: Database, auth_for: MakeAuthFor, role: Role, who: SignedIn, planted: dict[str, str]
 ) -> None:
@@ -135,4 +137,6 @@ async def test_tables_of_one_owner_in_two_schemas_are_taken_from_one(
     assert await auth_for(dsn).validate_session(signed(token))
     empty_database.execute("DROP TABLE second.session")
     said = await refusal(auth_for, dsn)
-    assert '"first"."session" (owner "postgres") and "second"."user" (owner "postgres") are in different schemas' in said
+    assert (
+        '"first"."session" (owner "postgres") and "second"."user" (owner "postgres") are in different schemas' in said
+    )

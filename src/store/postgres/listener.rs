@@ -49,7 +49,7 @@ pub(super) struct Listener<F: Feed> {
     /// The nonce of the heartbeat that is under way.
     expected: watch::Sender<String>,
     /// The nonce of the last heartbeat that came back.
-    received: watch::Receiver<String>,
+    returns: watch::Receiver<String>,
     _client: Client,
 }
 
@@ -62,12 +62,12 @@ impl<F: Feed> Listener<F> {
     ) -> Result<Self, Error> {
         let connector = Connector::new(&settings.database, PreparedStatements::Off)?.from_setting(SETTING);
         let (expected, expects) = watch::channel(String::new());
-        let (returned, received) = watch::channel(String::new());
+        let (returned, returns) = watch::channel(String::new());
         // Until the first heartbeat nothing is cached: it does not matter when exactly the server starts to notify.
         let feed = follower.begin();
         let (channel, own_channel) = (channel.to_owned(), heartbeats.channel.clone());
         let listen = format!("LISTEN {}; LISTEN {}", quote(&channel), quote(&own_channel));
-        let receiver =
+        let incoming =
             Receiver { feed: feed.clone(), channel: channel.clone(), own_channel, expects, returned };
         let no_connection = |error: tokio_postgres::Error| match error.code() {
             Some(&SqlState::READ_ONLY_SQL_TRANSACTION) => Error::unavailable(STANDBY),
@@ -76,11 +76,11 @@ impl<F: Feed> Listener<F> {
         // The task ends with the client, and says goodbye to the server: where a forked child has the socket too, nothing
         // else ends the server's side, which would wait for a child that never reads.
         let (client, _task) = connector
-            .listen(move |notification| receiver.receive(notification))
+            .listen(move |notification| incoming.receive(notification))
             .await
             .map_err(|error| connector.explain(&error))?;
         client.batch_execute(&listen).await.map_err(no_connection)?;
-        Ok(Self { feed, channel, expected, received, _client: client })
+        Ok(Self { feed, channel, expected, returns, _client: client })
     }
 
     pub(super) fn feed(&self) -> &F {
@@ -94,13 +94,13 @@ impl<F: Feed> Listener<F> {
 
     /// Waits until this heartbeat has come back.
     pub(super) async fn wait_for(&mut self, nonce: &str) -> Result<(), Error> {
-        let received = self.received.wait_for(|received| received == nonce).await;
+        let received = self.returns.wait_for(|received| received == nonce).await;
         received.map(drop).map_err(|gone| Error::unavailable_because("the listener's connection ended", gone))
     }
 
     /// Waits until the connection ends.
     pub(super) async fn end(&mut self) {
-        while self.received.changed().await.is_ok() {}
+        while self.returns.changed().await.is_ok() {}
     }
 }
 

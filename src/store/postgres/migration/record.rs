@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use tokio_postgres::Transaction;
 use tokio_postgres::types::Type;
+use tokio_postgres::{Row, Transaction};
 
 use super::Trouble;
 use super::acceptance::{Access, accept};
@@ -57,11 +57,8 @@ impl<'a> Record<'a> {
     pub(super) async fn all(&self) -> Result<BTreeMap<String, DateTime<Utc>>, Trouble> {
         let sql = format!("SELECT name, applied_at FROM {}", self.table);
         let rows = self.transaction.query_typed(&sql, &[]).await?;
-        Ok(rows
-            .iter()
-            .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
-            .collect::<Result<_, _>>()
-            .map_err(Trouble::Postgres)?)
+        let read = |row: &Row| Ok((row.try_get(0)?, row.try_get(1)?));
+        rows.iter().map(read).collect::<Result<_, _>>().map_err(Trouble::Postgres)
     }
 
     pub(super) async fn contains(&self, name: &str) -> Result<bool, Trouble> {
