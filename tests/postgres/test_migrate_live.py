@@ -166,7 +166,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_what_was_damaged_is_found_and_mended(migrate: Migrate, served: Watched, role: Role, damage: str) -> None:
+def test_damage_is_found_and_fixed(migrate: Migrate, served: Watched, role: Role, damage: str) -> None:
     command = DAMAGES[damage]
     served.database.execute(command.format(role=role.name, name=NAME) if "{role}" in command else command)
     problem, _ = served.state()
@@ -354,7 +354,7 @@ def test_the_fingerprint_stays_the_same_through_everyday_life(served: Watched, r
     assert served.state() == before
 
 
-def test_whoever_may_read_the_two_tables_may_ask_and_sees_the_same(served: Watched, role: Role) -> None:
+def test_a_role_that_may_read_the_two_tables_sees_the_same_state(served: Watched, role: Role) -> None:
     served.database.execute(f'GRANT SELECT ON session, "user" TO {role.name}')
     assert served.state(role.dsn(served.database)) == served.state()
     served.database.execute(f"DROP TRIGGER {NAME}_update ON session")
@@ -386,7 +386,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("kind", REFUSED)
 @pytest.mark.parametrize("was_applied", [False, True])
-def test_tables_whose_changes_no_trigger_tells_are_refused_by_name(
+def test_tables_whose_changes_no_trigger_can_notify_are_refused_by_name(
     migrate: Migrate, empty_database: Database, kind: str, was_applied: bool
 ) -> None:
     change, what, mend = REFUSED[kind]
@@ -409,7 +409,9 @@ def logical() -> Generator[EmbeddedPostgres]:
         yield postgres
 
 
-def test_a_subscriber_is_refused_and_rightly_so(logical: EmbeddedPostgres, migrate: Migrate) -> None:
+def test_a_subscriber_is_refused_because_its_changes_fire_no_triggers(
+    logical: EmbeddedPostgres, migrate: Migrate
+) -> None:
     publisher, subscriber = (Database(logical.create_database(name)) for name in ("publisher", "subscriber"))
     for database in (publisher, subscriber):
         database.execute(TABLES.read_text())
@@ -494,7 +496,7 @@ class TestDryRun:
         served.database.execute(f"DROP TRIGGER {NAME}_update ON session")
         assert f'CREATE TRIGGER "{NAME}_update"' in migrate("--dry-run").out
 
-    def test_of_all_tells_in_a_comment_that_there_are_no_tables_yet(
+    def test_of_all_says_in_a_comment_that_there_are_no_tables_yet(
         self, migrate: Migrate, empty_database: Database
     ) -> None:
         ran = migrate("--dry-run")
@@ -599,7 +601,7 @@ class TestWhichTables:
         assert "no table session or sessions in the search path; has Better Auth's migration run" in ran.err
 
 
-def test_one_who_holds_a_lock_is_waited_for_but_not_for_long(migrate: Migrate, empty_database: Database) -> None:
+def test_a_lock_is_waited_for_but_not_for_long(migrate: Migrate, empty_database: Database) -> None:
     migrate("tables")
     with psycopg.connect(empty_database.dsn) as reader:
         reader.execute("SELECT FROM session")
@@ -610,7 +612,7 @@ def test_one_who_holds_a_lock_is_waited_for_but_not_for_long(migrate: Migrate, e
     assert migrate("live").status == 0
 
 
-def test_what_an_event_trigger_undoes_is_not_recorded(migrate: Migrate, empty_database: Database) -> None:
+def test_a_migration_that_an_event_trigger_undoes_is_not_recorded(migrate: Migrate, empty_database: Database) -> None:
     migrate("tables")
     empty_database.execute(f"""
         CREATE FUNCTION meddle() RETURNS event_trigger LANGUAGE plpgsql AS $$
