@@ -51,7 +51,7 @@ canary: $(MODULE) ## check a better-auth release against our recorded cases and 
 	AGREEMENT_PACKAGE=target/canary/$(VERSION) $(BIN)/python -m pytest tests/better_auth/test_live_agreement.py
 
 .PHONY: lint
-lint: lint-rust lint-python lint-types lint-imports lint-dependencies lint-hygiene ## check format, lints, types, imports, licences, dependencies
+lint: lint-rust lint-python lint-types lint-imports lint-sql lint-dependencies lint-hygiene ## check format, lints, types, imports, names in SQL, licences, dependencies
 
 .PHONY: bench
 bench: wrk $(BENCH_INSTALLED) ## compare with the alternatives and write docs/benchmarks.md; takes half an hour on an idle machine
@@ -109,6 +109,10 @@ lint-types: $(MODULE)
 lint-imports: $(MODULE)
 	$(BIN)/python -m dev.lint.rust_imports
 	$(BIN)/lint-imports --no-logo --no-cache
+
+.PHONY: lint-sql
+lint-sql: $(INSTALLED)
+	$(BIN)/python -m dev.lint.sql_names
 
 .PHONY: lint-dependencies
 lint-dependencies: $(MODULE)

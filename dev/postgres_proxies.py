@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import IO, Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
-EXECUTE, SIMPLE_QUERY, DATA_ROW = b"E", b"Q", b"D"
+PARSE, EXECUTE, SIMPLE_QUERY, DATA_ROW = b"P", b"E", b"Q", b"D"
 
 Row = list[bytes | None]
 
@@ -24,11 +24,13 @@ class Number:
 class CountingProxy:
     """`statements` counts the statements that clients execute, prepared or not.
 
+    `texts` is their SQL.
     While it is `frozen`, connections stay open but clients receive nothing, as when a network fails silently.
     """
 
     def __init__(self, dsn: str, counter: Counter | None = None) -> None:
         self._parts = urlsplit(dsn)
+        self.texts: list[str] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._sockets: list[socket.socket] = []
         self._counter = Number() if counter is None else counter  # `or` would discard a RawValue of 0
@@ -91,7 +93,10 @@ class CountingProxy:
             has_started = False
             while message := _message(stream, 5 if has_started else 4):
                 header, content = message
-                # Counted before it is sent, so that the count is correct once the client has the result.
+                # Counted before it is sent: whoever has the answer finds the number right.
+                if has_started and header[:1] in (PARSE, SIMPLE_QUERY):
+                    # What a statement is called comes before it.
+                    self.texts.append(content.split(b"\0")[header[:1] == PARSE].decode())
                 self._counter.value += has_started and header[:1] in (EXECUTE, SIMPLE_QUERY)
                 server.sendall(header + content)
                 has_started = has_started or content[:2] == b"\0\3"

@@ -100,7 +100,7 @@ impl Engine {
     ) -> Result<Verdict, Error> {
         let now = Moment::now();
         let (authenticator, cache) = self.inspector()?;
-        Ok(recall(authenticator.inspect(request, now.wall), cache.as_deref(), now))
+        Ok(recall(authenticator.inspect(request, now.wall), cache.as_ref(), now))
     }
 
     /// Decides from a cookie's value, percent-encoded or not, and the caches. There are no headers, so the origin is
@@ -110,7 +110,7 @@ impl Engine {
     /// [`Error::Unavailable`] if a cache that is needed for it cannot be opened.
     pub fn inspect_value(&self, value: &str) -> Result<Verdict, Error> {
         let (authenticator, cache) = self.inspector()?;
-        Ok(recall(authenticator.inspect_value(value), cache.as_deref(), Moment::now()))
+        Ok(recall(authenticator.inspect_value(value), cache.as_ref(), Moment::now()))
     }
 
     /// Decides from the headers alone: never [`Verdict::Known`].
@@ -200,7 +200,7 @@ impl Engine {
     }
 
     /// What decides about headers. Opens what that needs.
-    fn inspector(&self) -> Result<(Arc<Authenticator>, Option<Arc<LiveCache>>), Error> {
+    fn inspector(&self) -> Result<(Arc<Authenticator>, Option<LiveCache>), Error> {
         let needs_open =
             self.settings.freshness.live_cache().is_some() || self.settings.freshness.uses_public_keys();
         if !needs_open {
@@ -276,7 +276,7 @@ fn recall(verdict: Verdict, cache: Option<&LiveCache>, now: Moment) -> Verdict {
 struct Open {
     store: AnyStore,
     lookup: Arc<Lookup>,
-    live_cache: Option<Arc<LiveCache>>,
+    live_cache: Option<LiveCache>,
     _tasks: Vec<AbortOnDropHandle<()>>,
 }
 
@@ -298,9 +298,10 @@ impl Open {
             spawn(Box::pin(keys.clone().keep(Arc::clone(&shared))));
         }
         let live_cache = settings.freshness.live_cache().map(|chosen| {
-            let cache = Arc::new(LiveCache::new(chosen));
+            let (cache, writer) = LiveCache::new(chosen);
             if let (AnyStore::Postgres(store), Some(feed)) = (&store, chosen.feed.clone()) {
-                spawn(Box::pin(Arc::clone(store).feed(Arc::clone(&cache), feed)));
+                let (log, demand) = (cache.operator_log(), cache.demand());
+                spawn(Box::pin(Arc::clone(store).feed(writer, log, demand, feed)));
             }
             cache
         });
@@ -318,7 +319,7 @@ impl Open {
         if let Some(cache) = self.live_cache.as_ref().filter(|cache| cache.needs_feed()) {
             cache.want();
             // A feed that takes longer does not delay the start: until it works, requests query the store.
-            let _late = timeout(deadline, cache.spoke()).await;
+            let _late = timeout(deadline, cache.reported()).await;
         }
         Ok(warnings)
     }

@@ -127,12 +127,12 @@ fn read_live_cache(
     known: Option<Arc<Identity>>,
 ) -> Result<(), Error> {
     let settings = settings(Some("60"), None)?;
-    let cache = settings.freshness.live_cache().map(LiveCache::new);
+    let cache = settings.freshness.live_cache().map(|chosen| LiveCache::new(chosen).0);
     if let (Some(cache), Some(token), Some(identity)) = (&cache, token, known) {
         let keys = Keys::new(&settings.secrets.signing);
         let insert = |token: &SessionToken| {
             let result = LookupResult::Found(identity.clone());
-            cache.keep(cache.sent(Moment::now().uptime), slice::from_ref(token), &[result]);
+            cache.insert(cache.sent(Moment::now().uptime), slice::from_ref(token), &[result]);
         };
         (0..SESSIONS)
             .filter_map(|at| keys.verify(&session_token(&format!("{at:032}"))))

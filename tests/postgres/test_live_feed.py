@@ -37,7 +37,7 @@ def listeners(database: Database) -> int:
 
 
 @pytest.mark.parametrize("how", SWITCHED_OFF)
-async def test_without_its_triggers_every_request_asks_the_store_and_an_operator_hears_why(
+async def test_without_its_triggers_every_request_queries_the_store_and_the_reason_is_logged(
     database: Database, make_live: MakeLive, caplog: pytest.LogCaptureFixture, how: str
 ) -> None:
     await migrate_live(database.dsn)
@@ -48,14 +48,16 @@ async def test_without_its_triggers_every_request_asks_the_store_and_an_operator
     await live.wait_until_evicted(who)
     database.execute("DELETE FROM session")
     await live.wait_until_refused(who)
-    told = [record.getMessage() for record in caplog.records if "every request asks the store" in record.getMessage()]
+    told = [
+        record.getMessage() for record in caplog.records if "every request queries the store" in record.getMessage()
+    ]
     assert len(told) == 1
     assert all(record.levelno == logging.WARNING for record in caplog.records if record.getMessage() in told)
     if how != "inherited":
         assert "python -m auth_middleware migrate live" in told[0]
 
 
-async def test_triggers_that_were_never_made_are_told_of_at_start(
+async def test_missing_triggers_are_logged_at_start(
     database: Database, make_live: MakeLive, caplog: pytest.LogCaptureFixture
 ) -> None:
     who = database.sign_in()
@@ -70,7 +72,7 @@ async def test_triggers_that_were_never_made_are_told_of_at_start(
     await live.wait_until_refused(who)
 
 
-async def test_a_sign_out_while_triggers_slept_between_two_heartbeats_is_not_missed(
+async def test_a_sign_out_while_triggers_were_disabled_between_two_heartbeats_is_not_missed(
     database: Database, make_live: MakeLive
 ) -> None:
     await migrate_live(database.dsn)
@@ -88,7 +90,7 @@ async def test_a_sign_out_while_triggers_slept_between_two_heartbeats_is_not_mis
     await live.wait_until_refused(who)
 
 
-async def test_a_connection_that_dies_silently_is_believed_for_a_heartbeat_at_most(
+async def test_a_connection_that_dies_silently_is_trusted_for_a_heartbeat_at_most(
     database: Database, make_live: MakeLive
 ) -> None:
     await migrate_live(database.dsn)
@@ -102,7 +104,7 @@ async def test_a_connection_that_dies_silently_is_believed_for_a_heartbeat_at_mo
         await live.wait_until_refused(who)
 
 
-async def test_a_listener_that_is_ended_comes_back_and_what_it_missed_is_not_believed(
+async def test_a_listener_that_is_terminated_reconnects_and_what_it_missed_is_evicted(
     database: Database, make_live: MakeLive
 ) -> None:
     await migrate_live(database.dsn)
@@ -119,7 +121,7 @@ async def test_a_listener_that_is_ended_comes_back_and_what_it_missed_is_not_bel
     await live.wait_until_refused(other)
 
 
-async def test_an_outage_is_unavailable_and_its_end_is_noticed(
+async def test_an_outage_is_503_and_its_end_is_noticed(
     postgres: EmbeddedPostgres, database: Database, make_live: MakeLive
 ) -> None:
     await migrate_live(database.dsn)
@@ -142,7 +144,9 @@ async def answer_or_trouble(live: Live, who: SignedIn) -> str | None:
         return "unavailable"
 
 
-async def test_a_look_up_that_crosses_a_revocation_is_not_kept(database: Database, make_live: MakeLive) -> None:
+async def test_the_result_of_a_look_up_that_crosses_a_revocation_is_not_cached(
+    database: Database, make_live: MakeLive
+) -> None:
     # The cast runs after the statement's snapshot was taken, and waits for the gate.
     database.execute("""
         CREATE TYPE gated AS ENUM ('passed');
@@ -166,7 +170,7 @@ async def test_a_look_up_that_crosses_a_revocation_is_not_kept(database: Databas
     assert await live.user_id(who) is None
 
 
-async def test_a_storm_of_notifications_costs_nobody_their_sign_out(database: Database, make_live: MakeLive) -> None:
+async def test_no_sign_out_is_lost_among_many_notifications(database: Database, make_live: MakeLive) -> None:
     await migrate_live(database.dsn)
     everybody = [database.sign_in() for _ in range(30)]
     live = make_live(**QUICK)
@@ -189,7 +193,7 @@ async def test_a_storm_of_notifications_costs_nobody_their_sign_out(database: Da
         await live.wait_until_cached(who)
 
 
-async def test_a_feed_that_nobody_uses_is_given_up_and_comes_back(database: Database, make_live: MakeLive) -> None:
+async def test_an_unused_feed_is_closed_and_reopened_on_demand(database: Database, make_live: MakeLive) -> None:
     await migrate_live(database.dsn)
     who = database.sign_in()
     live = make_live(max_age_seconds=3600, heartbeat_seconds=0.1)

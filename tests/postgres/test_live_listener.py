@@ -26,7 +26,7 @@ def other_server() -> Generator[EmbeddedPostgres]:
         yield postgres
 
 
-async def test_a_listener_elsewhere_is_told_of_once_and_the_store_is_asked(
+async def test_a_listener_on_another_server_is_logged_once_and_the_store_is_queried(
     database: Database, elsewhere: str, make_live: MakeLive, caplog: pytest.LogCaptureFixture
 ) -> None:
     await migrate_live(database.dsn)
@@ -41,9 +41,7 @@ async def test_a_listener_elsewhere_is_told_of_once_and_the_store_is_asked(
     assert await live.user_id(who) is None
 
 
-async def test_a_heartbeat_that_comes_late_counts_from_when_it_was_sent(
-    database: Database, make_live: MakeLive
-) -> None:
+async def test_a_late_heartbeat_counts_from_when_it_was_sent(database: Database, make_live: MakeLive) -> None:
     await migrate_live(database.dsn)
     who = database.sign_in()
     heartbeat = 3
@@ -60,7 +58,7 @@ async def test_a_heartbeat_that_comes_late_counts_from_when_it_was_sent(
         await live.auth.close()
 
 
-async def test_tables_that_are_found_elsewhere_are_followed_there(database: Database, make_live: MakeLive) -> None:
+async def test_tables_that_move_to_another_schema_are_followed(database: Database, make_live: MakeLive) -> None:
     dsn = f"{database.dsn}?options=-csearch_path%3Dpublic,other"
     await migrate_live(dsn)
     who = database.sign_in()
@@ -103,7 +101,7 @@ async def test_the_least_rights_are_enough(
     assert cache_warnings(caplog) == []
 
 
-async def test_a_listener_that_may_not_connect_is_told_of_once_without_its_password(
+async def test_a_listener_that_may_not_connect_is_logged_once_without_its_password(
     database: Database, make_live: MakeLive, make_role: Callable[..., Role], caplog: pytest.LogCaptureFixture
 ) -> None:
     await migrate_live(database.dsn)
@@ -113,5 +111,5 @@ async def test_a_listener_that_may_not_connect_is_told_of_once_without_its_passw
     await live.auth.open()
     await live.assert_queries_store(who)
     [warning] = cache_warnings(caplog)
-    assert "the listener has no connection" in warning
+    assert "no connection to database" in warning
     assert listener.password not in caplog.text

@@ -63,7 +63,7 @@ async def test_a_queue_that_fills_up_is_told_of_before_changes_are_not(
         await live.auth.close()
 
 
-async def test_neons_pooled_host_is_told_of_once_and_the_store_is_asked(caplog: pytest.LogCaptureFixture) -> None:
+async def test_neons_pooled_host_is_logged_once_and_the_store_is_queried(caplog: pytest.LogCaptureFixture) -> None:
     pooled = "postgresql://app:hunter2@ep-x-pooler.eu-1.aws.neon.tech/app?sslmode=require"
     auth = Auth(AuthSettings(database_url=pooled, freshness="live", **DEFAULTS))
     [warning] = cache_warnings(caplog)

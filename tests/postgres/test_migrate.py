@@ -114,7 +114,7 @@ def with_search_path(dsn: str, path: str) -> str:
     return f"{dsn}?options=-c%20search_path%3D{path}"
 
 
-def test_without_a_name_it_tells_what_is_open_and_writes_nothing(migrate: Callable[..., Ran], dsn: str) -> None:
+def test_without_a_name_it_lists_what_is_open_and_writes_nothing(migrate: Callable[..., Ran], dsn: str) -> None:
     ran = migrate()
     assert ran.status == 0
     assert [line.split()[:2] for line in ran.out.splitlines()] == [[name, "open"] for name in PURPOSES]
@@ -138,7 +138,7 @@ def test_a_second_run_does_nothing_and_says_so(migrate: Callable[..., Ran], dsn:
     assert fetch(dsn, "SELECT * FROM auth_middleware_migration") == [before]
 
 
-def test_tables_made_by_hand_before_are_kept_with_their_rows(migrate: Callable[..., Ran], dsn: str) -> None:
+def test_tables_that_were_made_by_hand_stay_with_their_rows(migrate: Callable[..., Ran], dsn: str) -> None:
     execute(dsn, MIGRATIONS["tables"].sql)
     execute(dsn, """INSERT INTO "user" (id, name, email) VALUES ('u1', 'Ada', 'ada@example.com')""")
     assert migrate("tables").status == 0
@@ -191,7 +191,7 @@ def test_of_two_processes_at_once_one_applies_and_the_other_finds_it_done(dsn: s
     assert recorded(dsn) == ["rate_limit", "tables"]
 
 
-async def test_one_that_fails_half_way_leaves_nothing_behind(dsn: str) -> None:
+async def test_a_migration_that_fails_half_way_changes_nothing(dsn: str) -> None:
     half_way = "CREATE TABLE half (id int); INSERT INTO half VALUES (1); SELECT 1 / (id - 1) FROM half;"
     migrations = Migrations(dsn, None)
     with pytest.raises(SchemaError, match=r'"half" was not applied, and nothing was changed: division by zero'):
@@ -203,9 +203,7 @@ async def test_one_that_fails_half_way_leaves_nothing_behind(dsn: str) -> None:
     assert list(await migrations.applied()) == ["half"]
 
 
-def test_somebody_elses_table_of_the_same_name_is_not_taken_for_better_auths(
-    migrate: Callable[..., Ran], dsn: str
-) -> None:
+def test_another_applications_table_of_the_same_name_is_refused(migrate: Callable[..., Ran], dsn: str) -> None:
     execute(dsn, "CREATE TABLE verification (id text, identifier text, value text, checked boolean)")
     ran = migrate("tables")
     assert ran.status == 1
@@ -263,7 +261,7 @@ def test_the_schema_that_the_application_reads_from_is_the_one_that_is_written_t
     assert tables(dsn) == []
 
 
-def test_a_schema_that_does_not_exist_is_said(migrate: Callable[..., Ran], dsn: str) -> None:
+def test_a_schema_that_does_not_exist_is_reported(migrate: Callable[..., Ran], dsn: str) -> None:
     ran = migrate("tables", "--database-url", with_search_path(dsn, "nowhere"))
     assert ran.status == 1
     assert "create it first" in ran.err
@@ -339,7 +337,9 @@ def test_times_that_stack_auth_does_not_know_are_now(migrate: Callable[..., Ran]
     assert before <= created_at == updated_at <= datetime.now(UTC)
 
 
-def test_what_cannot_be_migrated_from_stack_auth_is_told_row_by_row(migrate: Callable[..., Ran], dsn: str) -> None:
+def test_users_that_cannot_be_migrated_from_stack_auth_are_listed_row_by_row(
+    migrate: Callable[..., Ran], dsn: str
+) -> None:
     later = SIGNED_UP.replace(year=2025)
     stack_database(
         dsn,

@@ -18,7 +18,7 @@ from tests.support.polling import wait_until
 
 NAME = channel()
 TRIGGERS = [(table, f"{NAME}_{event}") for table in ("session", '"user"') for event in ("update", "delete", "truncate")]
-MENDS = "(python -m auth_middleware migrate live mends it)"
+FIXES = "(python -m auth_middleware migrate live fixes it)"
 SETTINGS = ["SCHEMA", "USER_TABLE", "SESSION_TABLE", "USER_COLUMNS", "SESSION_COLUMNS"]
 
 
@@ -100,7 +100,7 @@ def test_without_a_name_it_tells_whether_it_is_in_force(migrate: Migrate, served
     served.database.execute(f"ALTER TABLE session DISABLE TRIGGER {NAME}_delete")
     [line, problem] = migrate().out.splitlines()[3:]
     assert line.split()[:2] == ["live", "applied"]
-    assert problem.strip() == (f'but not in force: the trigger {NAME}_delete on "public"."session" is disabled {MENDS}')
+    assert problem.strip() == (f'but not in force: the trigger {NAME}_delete on "public"."session" is disabled {FIXES}')
     served.database.execute("DROP TABLE session")
     assert "but not in force: Better Auth's tables cannot be read: no table session" in migrate().out
 
@@ -152,23 +152,26 @@ DAMAGES = {
     "id of another type": """
         ALTER TABLE session DROP CONSTRAINT session_user_id_fkey;
         ALTER TABLE account DROP CONSTRAINT account_user_id_fkey;
+        ALTER TABLE session ALTER user_id TYPE double precision USING 1;
         ALTER TABLE "user" ALTER id TYPE double precision USING 1
     """,
-    "no pg_notify for the owner": """
-        ALTER TABLE session OWNER TO {role}; ALTER TABLE "user" OWNER TO {role};
-        ALTER FUNCTION {name}_session() OWNER TO {role};
-        REVOKE EXECUTE ON FUNCTION pg_notify FROM PUBLIC
+    "tables of another owner": """
+        ALTER TABLE session OWNER TO {role}; ALTER TABLE "user" OWNER TO {role}
+    """,
+    "functions of another owner": """
+        GRANT CREATE ON SCHEMA public TO {role};
+        ALTER FUNCTION {name}_session() OWNER TO {role}; ALTER FUNCTION {name}_user() OWNER TO {role}
     """,
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_what_was_damaged_is_found_and_mended(migrate: Migrate, served: Listener, role: Role, damage: str) -> None:
+def test_damage_is_found_and_fixed(migrate: Migrate, served: Listener, role: Role, damage: str) -> None:
     command = DAMAGES[damage]
     served.database.execute(command.format(role=role.name, name=NAME) if "{role}" in command else command)
     problem, _ = served.state()
     assert problem
-    assert problem.endswith(MENDS)
+    assert problem.endswith(FIXES)
     assert f"trigger {NAME}_" in problem
     for table, trigger in TRIGGERS:
         if damage.endswith(f" {trigger} on {table}"):
@@ -179,6 +182,81 @@ def test_what_was_damaged_is_found_and_mended(migrate: Migrate, served: Listener
     assert triggers(served.database) == sorted(TRIGGERS)
 
 
+TRACE_DAMAGES = {
+    "dropped": "DROP TABLE {name}_suppressed",
+    "unlogged": "ALTER TABLE {name}_suppressed SET UNLOGGED",
+    "a view": "DROP TABLE {name}_suppressed; CREATE VIEW {name}_suppressed AS SELECT 1::int8 AS transaction_id",
+    "with a rule": "CREATE RULE nothing AS ON INSERT TO {name}_suppressed DO INSTEAD NOTHING",
+    "with row-level security": "ALTER TABLE {name}_suppressed ENABLE ROW LEVEL SECURITY",
+    "of another owner": "GRANT CREATE ON SCHEMA public TO {role}; ALTER TABLE {name}_suppressed OWNER TO {role}",
+}
+
+
+@pytest.mark.parametrize("damage", TRACE_DAMAGES)
+def test_a_damaged_table_of_suppressed_notifications_is_found_and_fixed(
+    migrate: Migrate, served: Listener, role: Role, damage: str
+) -> None:
+    served.database.execute(TRACE_DAMAGES[damage].format(name=NAME, role=role.name))
+    problem, _ = served.state()
+    assert problem
+    assert f'"public"."{NAME}_suppressed"' in problem
+    if damage == "a view":
+        # Whoever made it has to remove it.
+        assert migrate("live").status == 1
+        served.database.execute(f"DROP VIEW {NAME}_suppressed")
+    assert migrate("live").out == "live: applied\n"
+    assert served.state()[0] is None
+
+
+def test_everybody_may_read_the_suppressed_notifications_and_only_the_owner_may_change_them(
+    served: Listener, role: Role
+) -> None:
+    with closing(psycopg.connect(role.dsn(served.database), autocommit=True)) as connection:
+        assert connection.execute(f"SELECT count(*) FROM {NAME}_suppressed".encode()).fetchall() == [(0,)]
+        for change in (f"DELETE FROM {NAME}_suppressed", f"INSERT INTO {NAME}_suppressed VALUES (1, now())"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(change.encode())
+
+
+def test_an_owner_who_may_not_notify_is_told_which_right_is_missing(
+    migrate: Migrate, served: Listener, role: Role
+) -> None:
+    served.database.execute(f"""
+        ALTER TABLE session OWNER TO {role.name}; ALTER TABLE "user" OWNER TO {role.name};
+        REVOKE EXECUTE ON FUNCTION pg_notify FROM PUBLIC
+    """)
+    ran = migrate("live")
+    assert ran.status == 1
+    assert f"GRANT EXECUTE ON FUNCTION pg_catalog.pg_notify TO {role.name}" in ran.err
+    served.database.execute(f"GRANT EXECUTE ON FUNCTION pg_notify TO {role.name}")
+    assert migrate("live").out == "live: applied\n"
+
+
+def test_functions_belong_to_the_owner_of_the_tables_and_not_to_the_role_that_migrates(
+    migrate: Migrate, empty_database: Database, role: Role
+) -> None:
+    migrate("tables")
+    empty_database.execute(f'ALTER TABLE session OWNER TO {role.name}; ALTER TABLE "user" OWNER TO {role.name}')
+    assert migrate("live").out == "live: applied\n"
+    owners = "SELECT DISTINCT pg_get_userbyid(proowner)::text FROM pg_proc WHERE proname LIKE 'auth_middleware_%%'"
+    assert empty_database.fetch(owners) == [(role.name,)]
+    # The attack: a cast of the table's owner's, which the function runs.
+    with closing(psycopg.connect(role.dsn(empty_database), autocommit=True)) as connection:
+        empty_database.execute(f"GRANT CREATE ON SCHEMA public TO {role.name}")
+        connection.execute("""
+            CREATE TABLE caught (name text);
+            CREATE TYPE odd AS ENUM ('a');
+            CREATE FUNCTION catch(odd) RETURNS text LANGUAGE plpgsql AS
+                'BEGIN INSERT INTO public.caught VALUES (current_user); RETURN NULL; END';
+            CREATE CAST (odd AS text) WITH FUNCTION catch(odd);
+            INSERT INTO "user" (id, name, email) VALUES ('u1', 'Ada', 'ada');
+            INSERT INTO session (id, user_id, token, expires_at) VALUES ('s1', 'u1', 't1', now());
+            ALTER TABLE session ALTER token TYPE odd USING 'a';
+        """)
+    empty_database.execute("DELETE FROM session")
+    assert empty_database.fetch("SELECT DISTINCT name FROM caught") == [(role.name,)]
+
+
 def quoted(name: str) -> str:
     return f'"{name.strip(chr(34))}"'
 
@@ -186,7 +264,7 @@ def quoted(name: str) -> str:
 def test_tables_made_anew_need_it_anew(migrate: Migrate, served: Listener) -> None:
     _, before = served.state()
     served.database.execute(f'DROP TABLE session, "user" CASCADE; {tables.CAMEL_CASE}')
-    assert served.state()[0] == f"there are no triggers that tell of changes {MENDS}"
+    assert served.state()[0] == f"there are no triggers that notify changes {FIXES}"
     assert migrate("live").out == "live: applied\n"
     problem, after = served.state()
     assert problem is None
@@ -276,7 +354,7 @@ def test_the_fingerprint_stays_the_same_through_everyday_life(served: Listener, 
     assert served.state() == before
 
 
-def test_whoever_may_read_the_two_tables_may_ask_and_sees_the_same(served: Listener, role: Role) -> None:
+def test_a_role_that_may_read_the_two_tables_sees_the_same_state(served: Listener, role: Role) -> None:
     served.database.execute(f'GRANT SELECT ON session, "user" TO {role.name}')
     assert served.state(role.dsn(served.database)) == served.state()
     served.database.execute(f"DROP TRIGGER {NAME}_update ON session")
@@ -286,10 +364,10 @@ def test_whoever_may_read_the_two_tables_may_ask_and_sees_the_same(served: Liste
 
 REFUSED = {
     "view": ("ALTER TABLE session RENAME TO stored; CREATE VIEW session AS SELECT * FROM stored",
-             '"public"."session" is a view', "name the table below it (AUTH_MIDDLEWARE_SESSION_TABLE)"),
+             '"public"."session" is a view', "set AUTH_MIDDLEWARE_SESSION_TABLE to the table below it"),
     "materialized view": ('ALTER TABLE "user" RENAME TO stored; '
                           'CREATE MATERIALIZED VIEW "user" AS SELECT * FROM stored',
-                          '"public"."user" is a view', "name the table below it (AUTH_MIDDLEWARE_USER_TABLE)"),
+                          '"public"."user" is a view', "set AUTH_MIDDLEWARE_USER_TABLE to the table below it"),
     "partitioned": ("ALTER TABLE session RENAME TO old; CREATE TABLE session (LIKE old) PARTITION BY LIST (id)",
                     '"public"."session" is partitioned', "use another freshness"),
     "partition": ("CREATE TABLE parent (LIKE session) PARTITION BY LIST (id); "
@@ -308,7 +386,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("kind", REFUSED)
 @pytest.mark.parametrize("was_applied", [False, True])
-def test_tables_whose_changes_no_trigger_tells_are_refused_by_name(
+def test_tables_whose_changes_no_trigger_can_notify_are_refused_by_name(
     migrate: Migrate, empty_database: Database, kind: str, was_applied: bool
 ) -> None:
     change, what, mend = REFUSED[kind]
@@ -319,7 +397,7 @@ def test_tables_whose_changes_no_trigger_tells_are_refused_by_name(
     assert '"live" was not applied, and nothing was changed: ' in ran.err
     assert what in ran.err
     assert mend in ran.err
-    assert "migrate live mends" not in ran.err
+    assert "migrate live fixes" not in ran.err
     assert migrate("--dry-run", "live").status == 1
     assert recorded(empty_database) == (["live", "tables"] if was_applied else ["tables"])
     assert (f"but not in force: {what}" in migrate().out) == was_applied or kind == "parent"
@@ -331,7 +409,9 @@ def logical() -> Generator[EmbeddedPostgres]:
         yield postgres
 
 
-def test_a_subscriber_is_refused_and_rightly_so(logical: EmbeddedPostgres, migrate: Migrate) -> None:
+def test_a_subscriber_is_refused_because_its_changes_fire_no_triggers(
+    logical: EmbeddedPostgres, migrate: Migrate
+) -> None:
     publisher, subscriber = (Database(logical.create_database(name)) for name in ("publisher", "subscriber"))
     for database in (publisher, subscriber):
         database.execute(TABLES.read_text())
@@ -416,12 +496,12 @@ class TestDryRun:
         served.database.execute(f"DROP TRIGGER {NAME}_update ON session")
         assert f'CREATE TRIGGER "{NAME}_update"' in migrate("--dry-run").out
 
-    def test_of_all_tells_in_a_comment_that_there_are_no_tables_yet(
+    def test_of_all_says_in_a_comment_that_there_are_no_tables_yet(
         self, migrate: Migrate, empty_database: Database
     ) -> None:
         ran = migrate("--dry-run")
         assert ran.status == 0
-        assert "-- live: the tables cannot be served: Better Auth's tables cannot be read" in ran.out
+        assert "-- live: changes of the tables cannot be followed: Better Auth's tables cannot be read" in ran.out
         assert migrate("--dry-run", "live").status == 1
         assert functions(empty_database) == []
 
@@ -521,18 +601,18 @@ class TestWhichTables:
         assert "no table session or sessions in the search path; has Better Auth's migration run" in ran.err
 
 
-def test_one_who_holds_a_lock_is_waited_for_but_not_for_long(migrate: Migrate, empty_database: Database) -> None:
+def test_a_lock_is_waited_for_but_not_for_long(migrate: Migrate, empty_database: Database) -> None:
     migrate("tables")
     with psycopg.connect(empty_database.dsn) as reader:
         reader.execute("SELECT FROM session")
         ran = migrate("live")
     assert ran.status == 1
-    assert "canceling statement due to lock timeout. Somebody holds a lock on a table: try again." in ran.err
+    assert "canceling statement due to lock timeout. Another transaction holds a lock on a table: try again." in ran.err
     assert functions(empty_database) == []
     assert migrate("live").status == 0
 
 
-def test_what_an_event_trigger_undoes_is_not_recorded(migrate: Migrate, empty_database: Database) -> None:
+def test_a_migration_that_an_event_trigger_undoes_is_not_recorded(migrate: Migrate, empty_database: Database) -> None:
     migrate("tables")
     empty_database.execute(f"""
         CREATE FUNCTION meddle() RETURNS event_trigger LANGUAGE plpgsql AS $$

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benches.proxy import delayed
 
 from auth_middleware import ConfigurationError
 from dev.certificates import Authority
 from dev.cookies import SECRET
 from dev.pgbouncer import PgBouncer
 from dev.postgres import DEBIAN_15, EmbeddedPostgres, execute, fetch
-from dev.postgres_proxies import Row, counting_proxy, tampering_proxy
+from dev.postgres_proxies import Row, counting_proxy, delayed, tampering_proxy
 from tests.postgres.conftest import MakeAuthFor, Role
 from tests.support import namespaces
 from tests.support.databases import TABLES, Database

@@ -32,6 +32,8 @@ pub(super) struct Statement {
     pub(super) channel: String,
     /// The SELECT that tells whether they would be.
     pub(super) check: String,
+    /// The SELECT that differs after a change whose notification was suppressed.
+    pub(super) trace: String,
     /// What an operator should know of these tables.
     pub(super) warnings: Vec<String>,
 }
@@ -71,6 +73,7 @@ impl Statement {
             },
             channel: triggers::channel(found),
             check: triggers::check(found),
+            trace: triggers::trace(found),
             warnings: found.warnings.clone(),
         }
     }
