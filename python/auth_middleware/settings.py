@@ -9,7 +9,7 @@ from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, Validation
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from auth_middleware import _core
-from auth_middleware.errors import ConfigurationError
+from auth_middleware.errors import ConfigurationError, without_values
 
 DEFAULT_COOKIE_NAME = "better-auth.session_token"
 _DEFAULTS = _core.default_settings()
@@ -173,8 +173,7 @@ class AuthSettings(BaseSettings):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            wrong = error.errors(include_input=False, include_url=False, include_context=False)
-            problem = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in wrong)
+            problem = without_values(error)
         except SettingsError:
             problem = 'user_columns and session_columns are JSON objects: {"email_verified": "verified"}'
         # Raised out here, so that not even its context has pydantic's error with the values.
