@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from types import FunctionType
-from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar, final, overload
+from typing import Any, Generic, TypeAlias, TypeVar, final, overload
 
 from fastapi.security import APIKeyCookie
 from pydantic import ValidationError
@@ -15,10 +15,11 @@ from starlette.websockets import WebSocket
 
 from auth_middleware import http_errors
 from auth_middleware._core import Core, Found, Refused, RequestState
-from auth_middleware.errors import AuthError, OriginRefused, SchemaError, StoreUnavailable
+from auth_middleware.errors import AuthError, OriginRefused, SchemaError, StoreUnavailable, without_values
 from auth_middleware.models import (
     AuthSession,
     AuthUser,
+    CacheSize,
     Identity,
     SessionT_co,
     UserT_co,
@@ -33,18 +34,9 @@ OwnUser = TypeVar("OwnUser", bound=AuthUser)
 OwnSession = TypeVar("OwnSession", bound=AuthSession)
 Dependency = TypeVar("Dependency", bound=Callable[..., Awaitable[Any]])
 
-# What Rust returns: the identity if no look-up is needed, else the state of the request.
+# What Rust returns, which is the state of the request if more is to be done; and how a request ends.
 _Found: TypeAlias = Identity[SessionT_co, UserT_co] | RequestState
-# How a request ends.
 _Outcome: TypeAlias = Identity[SessionT_co, UserT_co] | Refused | AuthError
-
-
-class CacheSize(NamedTuple):
-    """The sessions that are cached in this process."""
-
-    sessions: int
-    bytes: int
-    """What they take in Rust; cached Python objects come on top."""
 
 
 def documented(dependency: Dependency, cookie_name: str) -> Dependency:
@@ -59,10 +51,7 @@ def documented(dependency: Dependency, cookie_name: str) -> Dependency:
 
 
 def bound(method: Any, auth: "Auth[Any, Any]") -> Any:
-    """A method of this instance with a cookie name of its own in `/docs`, which a bound method cannot have.
-
-    Without a wrapper around it, which would cost each request another coroutine.
-    """
+    """A method of this instance with its own cookie name in `/docs`. A wrapper would cost each request a coroutine."""
     function = FunctionType(method.__code__, method.__globals__, method.__name__)
     function.__annotations__ = inspect.get_annotations(method)
     dependency: Any = partial(documented(function, auth.cookie_name), auth)
@@ -84,10 +73,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
     """
 
     def __init_subclass__(cls) -> None:
-        """
-        Raises:
-            TypeError: always. A dependency never calls the methods of a subclass.
-        """
+        """Refuse subclasses: a dependency would never call their methods."""
         raise TypeError("Auth has no subclasses: write a dependency that depends on current_user")
 
     @overload
@@ -299,7 +285,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
         try:
             outcome = self._identity(found) if isinstance(found, Found) else found
         except ValidationError as error:
-            outcome = SchemaError(f"a row does not fit {error.title}: {_fields(error)}")
+            outcome = SchemaError(f"a row does not fit {error.title}: {without_values(error)}")
             self._telemetry.row_misfit(outcome)
         self._telemetry.warn(state.conclude(outcome))
         if isinstance(found, Refused):
@@ -332,8 +318,3 @@ def _require_text(cookie_value: object) -> None:
             "Write validate_session(await get_session_from_cookie(request))"
         )
     raise TypeError(f"validate_session needs the cookie's value, a str or None, not {type(cookie_value).__name__}")
-
-
-def _fields(error: ValidationError) -> str:
-    wrong = error.errors(include_input=False, include_url=False, include_context=False)
-    return ", ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in wrong)

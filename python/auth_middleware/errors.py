@@ -1,5 +1,7 @@
 """What prevents us from identifying a request. A request without a valid session is not an error: it is None."""
 
+from pydantic import ValidationError
+
 
 class AuthError(Exception):
     """The root of everything this package raises."""
@@ -19,3 +21,9 @@ class StoreUnavailable(AuthError):
 
 class OriginRefused(AuthError):
     """A browser page from an origin that is not trusted sent the request with the user's cookie."""
+
+
+def without_values(error: ValidationError) -> str:
+    """The fields that are wrong, and why; never a value, which could be a secret."""
+    wrong = error.errors(include_input=False, include_url=False, include_context=False)
+    return "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in wrong)

@@ -61,6 +61,14 @@ class Identity(NamedTuple, Generic[SessionT_co, UserT_co]):
     user: UserT_co
 
 
+class CacheSize(NamedTuple):
+    """The sessions that are cached in this process."""
+
+    sessions: int
+    bytes: int
+    """What they take in Rust; cached Python objects come on top."""
+
+
 def own_fields(model: type[BaseModel], base: type[BaseModel]) -> list[str]:
     """The fields that a subclass declares beyond Better Auth's own."""
     return [name for name in model.model_fields if name not in base.model_fields]
