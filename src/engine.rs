@@ -190,7 +190,17 @@ impl Engine {
         let Some(state) = state.as_ref().filter(|state| state.is_ours()) else { return Vec::new() };
         let of_feed =
             state.open.iter().flat_map(|open| &open.live_cache).flat_map(|cache| cache.take_messages());
-        of_feed.chain(state.authenticator.take_message()).collect()
+        let of_store = state.open.iter().flat_map(|open| open.store.take_messages());
+        of_feed.chain(of_store).chain(state.authenticator.take_message()).collect()
+    }
+
+    /// The column of a field of the `user` or `session` table, with the table's name, once the tables were found: for
+    /// messages.
+    #[must_use]
+    pub fn column(&self, is_user: bool, field: &str) -> Option<String> {
+        let state = self.lock();
+        let open = state.as_ref().filter(|state| state.is_ours())?.open.as_ref()?;
+        open.store.column(is_user, field)
     }
 
     /// The number of sessions in the live cache, and the bytes that they take.

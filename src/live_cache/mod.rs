@@ -246,7 +246,10 @@ impl<'a> Hashed<'a> {
     fn of((token, answer): (&SessionToken, &'a LookupResult)) -> Self {
         let found = match answer {
             LookupResult::Found(identity) => Some((UserKey::of(&identity.user.id), identity)),
-            LookupResult::NoSession | LookupResult::NoUser | LookupResult::Unreadable => None,
+            LookupResult::NoSession
+            | LookupResult::NoUser
+            | LookupResult::Unreadable
+            | LookupResult::Misfit(_) => None,
         };
         Self { session: SessionKey::of(token), found }
     }

@@ -64,6 +64,14 @@ impl Catalog {
         Self::collect(&rows).map_err(unreadable)
     }
 
+    /// The same of tables that have columns as Better Auth's, whatever their names.
+    pub(super) async fn read_similar(client: &Client) -> Result<Self, Failure> {
+        let unreadable = |error| Failure::of("the catalog could not be read", error);
+        let rows = client.query_typed(include_str!("similar.sql"), &[]).await.map_err(unreadable)?;
+        let names: Result<Vec<String>, _> = rows.iter().map(|row| row.try_get(0)).collect();
+        Self::read(client, &names.map_err(unreadable)?).await
+    }
+
     fn collect(rows: &[Row]) -> Result<Self, PgError> {
         let mut tables: Vec<CatalogTable> = Vec::new();
         for row in rows {

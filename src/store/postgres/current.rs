@@ -104,7 +104,7 @@ impl CurrentStatement {
             Ok(Ok(schema)) if schema == *old_schema => {}
             Ok(Ok(schema)) => return Ok(self.write(known, schema, changes)),
             // Otherwise any role that may create a table could lock everybody out.
-            Ok(Err(problems)) if problems.0.iter().all(Problem::may_be_anothers_doing) => {}
+            Ok(Err(problems)) if problems.problems.iter().all(Problem::may_be_anothers_doing) => {}
             Ok(Err(problems)) => return Err(wrong(known, borrowed, problems)),
         }
         *next_read = Instant::now() + self.recheck;
@@ -112,7 +112,7 @@ impl CurrentStatement {
     }
 
     fn write(&self, known: &mut Known, schema: Schema, changes: u64) -> Arc<Statement> {
-        let statement = Arc::new(Statement::write(&schema));
+        let statement = Arc::new(Statement::write(&schema, self.tables.zone));
         let next_read = Instant::now() + self.recheck;
         *known = Known::Tables { schema, statement: Arc::clone(&statement), next_read, changes };
         statement
@@ -121,10 +121,24 @@ impl CurrentStatement {
     async fn read(&self, borrowed: &Borrowed<'_>) -> Result<Result<Schema, Problems>, Failure> {
         let names = Schema::table_names(&self.tables);
         let client = borrowed.client().map_err(Failure::Lasting)?;
-        match Catalog::read(client, &names).await {
-            Ok(catalog) => Ok(Schema::resolve(&self.tables, &catalog)),
-            Err(failure @ Failure::Connection(_)) => Err(failure),
-            Err(failure) => Err(Failure::Lasting(failure.into_error())),
+        let catalog = match Catalog::read(client, &names).await {
+            Ok(catalog) => catalog,
+            Err(failure @ Failure::Connection(_)) => return Err(failure),
+            Err(failure) => return Err(Failure::Lasting(failure.into_error())),
+        };
+        let mut resolved = Schema::resolve(&self.tables, &catalog);
+        if let Err(problems) = &mut resolved {
+            // A help, and no more: without it the problems are as true.
+            problems.hints = Schema::hints(&self.tables, problems, client).await.unwrap_or_default();
+        }
+        Ok(resolved)
+    }
+
+    /// The statement, where the catalog was read and nobody is reading it.
+    pub(super) fn known(&self) -> Option<Arc<Statement>> {
+        match &*self.known.try_lock().ok()? {
+            Known::Tables { statement, .. } => Some(Arc::clone(statement)),
+            Known::Nothing | Known::Wrong { .. } => None,
         }
     }
 

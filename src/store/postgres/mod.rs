@@ -5,6 +5,7 @@
 
 mod borrowed;
 mod catalog;
+mod column;
 mod connect_error;
 mod connection;
 mod current;
@@ -23,8 +24,11 @@ mod table;
 mod tls;
 mod triggers;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use chrono::Utc;
 use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime};
 use tokio::time::timeout;
 
@@ -33,6 +37,8 @@ use self::connection::Connector;
 use self::current::CurrentStatement;
 use self::failure::Failure;
 pub use self::migration::{Migrator, Report};
+use self::problem::Model;
+use self::statement::Statement;
 use super::{LookupResult, Store};
 use crate::error::Error;
 use crate::settings::Settings;
@@ -48,6 +54,9 @@ pub struct PostgresStore {
     connector: Connector,
     timeout: Duration,
     current: CurrentStatement,
+    /// What an operator should know of rows that were looked up.
+    messages: Mutex<Vec<String>>,
+    warned_of_zone: AtomicBool,
 }
 
 impl PostgresStore {
@@ -65,7 +74,14 @@ impl PostgresStore {
             .build()
             .map_err(|error| Error::configuration(error.to_string()))?;
         let current = CurrentStatement::new(settings.tables.clone(), CATALOG_RECHECK);
-        Ok(Self { pool, connector, timeout: settings.limits.lookup_timeout, current })
+        Ok(Self {
+            pool,
+            connector,
+            timeout: settings.limits.lookup_timeout,
+            current,
+            messages: Mutex::default(),
+            warned_of_zone: AtomicBool::new(false),
+        })
     }
 
     /// The same with another time for which the catalog stays valid, instead of a minute.
@@ -137,6 +153,9 @@ impl PostgresStore {
         let is_named = self.connector.may_name_statements();
         let client = borrowed.client().map_err(Failure::Lasting)?;
         let results = statement.query(client, tokens, is_named).await;
+        if let Ok(results) = &results {
+            self.check_zone(&statement, results);
+        }
         // Where only the statement failed, the connection is as good as before.
         if matches!(results, Ok(_) | Err(Failure::Data | Failure::Tables(_))) {
             borrowed.keep();
@@ -155,6 +174,32 @@ impl PostgresStore {
             }
         }
         Ok(results)
+    }
+
+    /// Warns once of times that were written in another zone than the setting says.
+    fn check_zone(&self, statement: &Statement, results: &[LookupResult]) {
+        if self.warned_of_zone.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Some(warning) = statement.zone_warning(results, Utc::now()) {
+            self.warned_of_zone.store(true, Ordering::Relaxed);
+            self.messages.lock().unwrap_or_else(PoisonError::into_inner).push(warning);
+        }
+    }
+
+    /// What an operator should know, since the last call.
+    pub fn take_messages(&self) -> Vec<String> {
+        std::mem::take(&mut *self.messages.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The column of a field of the `user` or `session` table, with the table's name: for messages.
+    pub fn user_column(&self, field: &str) -> Option<String> {
+        self.current.known()?.column(Model::User, field)
+    }
+
+    /// The same for the `session` table.
+    pub fn session_column(&self, field: &str) -> Option<String> {
+        self.current.known()?.column(Model::Session, field)
     }
 
     fn close_idle_connections(&self) {

@@ -6,7 +6,7 @@
 //! how well the columns fit.
 
 use super::catalog::{Catalog, CatalogTable, Kind};
-use super::problem::{Model, Problem, TableName};
+use super::problem::{Hint, Model, Problem, TableName};
 use super::schema::present;
 use super::table::FoundTable;
 use crate::settings::Table;
@@ -143,6 +143,25 @@ impl Wanted<'_> {
         }
     }
 
+    /// Tables of other names that have all fields.
+    pub(super) fn hints(&self, catalog: &Catalog, schema: Option<&str>) -> Vec<Hint> {
+        let names = self.names();
+        let fits = |table: &&CatalogTable| {
+            !names.contains(&table.name) && table.is_readable() && self.missing(table) == 0
+        };
+        let hint = |table: &CatalogTable| Hint {
+            model: self.model,
+            table: TableName::of(table, &catalog.role),
+            is_reachable: schema.map_or(table.rank.is_some(), |schema| table.schema == schema),
+        };
+        catalog.tables.iter().filter(fits).map(hint).collect()
+    }
+
+    /// How many fields a table lacks.
+    fn missing(&self, table: &CatalogTable) -> usize {
+        self.fields.iter().filter(|(field, _)| present(table, self.settings, field).is_empty()).count()
+    }
+
     /// The same for a message.
     fn shown_names(&self) -> Vec<String> {
         self.names().into_iter().take(2).collect()
@@ -152,12 +171,9 @@ impl Wanted<'_> {
     /// "users" of its own beside Better Auth's "user". What we may read does not tell them apart: a right that is
     /// missing must not lead to the other.
     fn best<'a>(&self, tables: &[&'a CatalogTable], rank: Option<i32>) -> (Vec<&'a CatalogTable>, usize) {
-        let missing = |table: &CatalogTable| {
-            self.fields.iter().filter(|(field, _)| present(table, self.settings, field).is_empty()).count()
-        };
         let in_schema = || tables.iter().copied().filter(|table| table.rank == rank);
-        let fewest = in_schema().map(missing).min().unwrap_or_default();
-        (in_schema().filter(|table| missing(table) == fewest).collect(), fewest)
+        let fewest = in_schema().map(|table| self.missing(table)).min().unwrap_or_default();
+        (in_schema().filter(|table| self.missing(table) == fewest).collect(), fewest)
     }
 }
 

@@ -119,7 +119,7 @@ fn raw_settings(config: &Config) -> RawSettings {
 }
 
 fn declared(fields: Option<&BTreeMap<String, Field>>) -> Vec<OwnField> {
-    own_fields(fields).map(|(name, _)| OwnField { name: name.clone() }).collect()
+    own_fields(fields).map(|(name, _)| OwnField::from(name.clone())).collect()
 }
 
 /// Node reads headers as Latin-1; a text beyond that can only have been sent as UTF-8.
@@ -198,7 +198,9 @@ fn expected(entry: &Entry) -> Result<Option<(Row, Row)>, String> {
 
 /// Whether the snapshot lacks a field that the application declares: we query the store then, Better Auth does not.
 fn lacks_declared_field(entry: &Entry) -> bool {
-    let Some(data) = entry.expected.data.as_ref().filter(|_| !entry.expected.db_needed) else { return false };
+    let Some(data) = entry.expected.data.as_ref().filter(|_| !entry.expected.needs_store()) else {
+        return false;
+    };
     let lacks = |row: &Row, fields| own_fields(fields).any(|(name, _)| !row.contains_key(name));
     lacks(&data.session, entry.config.session_fields.as_ref())
         || lacks(&data.user, entry.config.user_fields.as_ref())
