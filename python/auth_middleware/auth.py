@@ -14,16 +14,16 @@ from starlette.websockets import WebSocket
 
 from auth_middleware import http_errors
 from auth_middleware._core import Core, Found, Refused, RequestState
-from auth_middleware.errors import AuthError, OriginRefused, SchemaError, StoreUnavailable
+from auth_middleware.errors import AuthError, OriginRefused, RowMisfit, SchemaError, StoreUnavailable
 from auth_middleware.models import (
     AuthSession,
     AuthUser,
     Identity,
     SessionT_co,
     UserT_co,
+    accepts_none,
     is_shareable,
     is_shareable_model,
-    accepts_none,
     keys_by_field,
     model_fields,
 )
@@ -301,6 +301,8 @@ class Auth(Generic[SessionT_co, UserT_co]):
         self._telemetry.warn(state.conclude(outcome))
         if isinstance(found, Refused):
             self._telemetry.refused(found)
+        elif isinstance(found, RowMisfit):
+            self._telemetry.row_misfit(found)
         elif isinstance(found, AuthError):
             self._telemetry.store_failed(found)
         return outcome
@@ -343,7 +345,9 @@ def _misfit(model: type[BaseModel], field: str, column: str, why: str, *, is_nul
         return f"{column} does not fit {model.__name__}.{field}: {why}"
     annotation = model.model_fields[field].annotation
     declared = annotation.__name__ if isinstance(annotation, type) else str(annotation)
-    where = model.__name__ if model not in (AuthUser, AuthSession) else f"a model of your own, based on {model.__name__}"
+    where = (
+        model.__name__ if model not in (AuthUser, AuthSession) else f"a model of your own, based on {model.__name__}"
+    )
     return f"{column} is NULL: write `{field}: {declared} | None` in {where}"
 
 

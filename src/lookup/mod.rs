@@ -134,7 +134,7 @@ async fn work(queue: Arc<Queue>, store: Arc<impl Store>, deadline: Duration) {
 /// A session that Better Auth may accept is not refused for a value that we cannot read.
 fn outcome(result: LookupResult) -> Outcome {
     match result {
-        LookupResult::Misfit(problem) => Err(Arc::new(Error::Schema(problem))),
+        LookupResult::Misfit(problem) => Err(Arc::new(Error::Row(problem))),
         result => Ok(result),
     }
 }

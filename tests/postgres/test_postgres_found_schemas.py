@@ -49,7 +49,7 @@ class TestNull:
     async def test_an_email_is_503_with_one_warning_that_says_what_to_write(
         self, database: Database, auth_for: MakeAuthFor, who: SignedIn, caplog: pytest.LogCaptureFixture
     ) -> None:
-        database.execute("UPDATE \"user\" SET email = NULL")
+        database.execute('UPDATE "user" SET email = NULL')
         auth = auth_for(database.dsn)
         for _ in range(3):
             with pytest.raises(SchemaError) as caught:
@@ -225,7 +225,7 @@ class TestTimesWithoutZone:
         assert warnings(caplog) == []
 
     def test_a_zone_that_is_none_is_an_error(self, auth_for: MakeAuthFor) -> None:
-        with pytest.raises(ConfigurationError, match='"Mars/Olympus".*"Europe/Berlin"'):
+        with pytest.raises(ConfigurationError, match=r'"Mars/Olympus".*"Europe/Berlin"'):
             auth_for("postgresql://app@localhost/app", database_time_zone="Mars/Olympus")
 
 
@@ -298,7 +298,9 @@ class TestNames:
         with pytest.raises(ConfigurationError, match="email_verified twice"):
             auth_for("postgresql://app@localhost/app", user_columns=columns)
 
-    async def test_prismas_tables_without_a_map_are_found(self, camel_database: Database, auth_for: MakeAuthFor) -> None:
+    async def test_prismas_tables_without_a_map_are_found(
+        self, camel_database: Database, auth_for: MakeAuthFor
+    ) -> None:
         token = new_token()
         camel_database.execute(f"""
             INSERT INTO "user" (id, name, email, "emailVerified") VALUES ('u1', 'Ada', 'ada@example.com', true);
@@ -332,8 +334,8 @@ class TestNames:
         """)
         with pytest.raises(SchemaError) as caught:
             await auth_for(database.dsn).open()
-        fix = '"auth"."logins" fits the session table: set AUTH_MIDDLEWARE_SESSION_TABLE=logins and AUTH_MIDDLEWARE_SCHEMA=auth'
-        assert fix in str(caught.value)
+        settings = "AUTH_MIDDLEWARE_SESSION_TABLE=logins and AUTH_MIDDLEWARE_SCHEMA=auth"
+        assert f'"auth"."logins" fits the session table: set {settings}' in str(caught.value)
         assert "AUTH_MIDDLEWARE_USER_TABLE" not in str(caught.value)
 
 

@@ -9,5 +9,7 @@
 mod catalog;
 #[path = "store/contract.rs"]
 mod contract;
+#[path = "store/keys.rs"]
+mod keys;
 #[path = "store/rows.rs"]
 mod rows;

@@ -81,7 +81,7 @@ def _open(database_url: str | None) -> Migrations:
     Raises:
         ConfigurationError: no database is named, or a setting is wrong.
     """
-    settings = AuthSettings(**({"database_url": database_url} if database_url else {}))
+    settings = AuthSettings(database_url=database_url) if database_url else AuthSettings()
     return Migrations(
         settings.database_url.get_secret_value() if settings.database_url else None,
         settings.schema_,
@@ -133,7 +133,8 @@ async def _print_state(migrations: Migrations) -> None:
         print(f"{state:<44}{purpose}")
     if recorded is None:
         print(
-            "our role may not read auth_middleware_migration, which says what was applied: GRANT SELECT ON it TO the role"
+            "What was applied is unknown: our role may not read the table auth_middleware_migration. "
+            "GRANT SELECT ON auth_middleware_migration TO it"
         )
     if LIVE in applied and problem:
         print(f"{'':<12}but not in force: {problem}")

@@ -35,8 +35,7 @@ pub(super) struct Columns<'a> {
 struct RawTime(i64);
 
 impl<'a> FromSql<'a> for RawTime {
-    fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
-        let _both_are_counted_alike = ty;
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
         Ok(Self(i64::from_be_bytes(raw.try_into()?)))
     }
 

@@ -49,7 +49,7 @@ impl<F: Follower> Listener<F> {
         channel: &str,
         beats: &Beats,
     ) -> Result<Self, Error> {
-        let connector = Connector::new(&settings.database, PreparedStatements::Off)?.from_setting(SETTING);
+        let connector = Connector::new(&settings.database, PreparedStatements::Off)?.with_setting(SETTING);
         let (numbers, heard) = watch::channel(0);
         // Until the first heartbeat nothing is kept: it does not matter from when on this is heard.
         let feed = follower.begin();

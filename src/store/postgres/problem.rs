@@ -52,13 +52,13 @@ pub(super) enum Problem {
     },
     /// No schema has both.
     TwoSchemas {
-        session: TableName,
-        user: TableName,
+        session: Box<TableName>,
+        user: Box<TableName>,
     },
     /// The two tables belong to two roles.
     TwoOwners {
-        one: TableName,
-        other: TableName,
+        one: Box<TableName>,
+        other: Box<TableName>,
     },
     SchemaClosed {
         schema: String,
@@ -96,8 +96,8 @@ pub(super) enum Problem {
     },
     /// The two id columns cannot be compared without loss.
     IdTypes {
-        session: TypedColumn,
-        user: TypedColumn,
+        session: Box<TypedColumn>,
+        user: Box<TypedColumn>,
     },
 }
 

@@ -151,10 +151,12 @@ fn id_join(
     let (user_id, id) = (session.column_name("user_id"), user.column_name("id"));
     let (named, own) = (&session_catalog.columns[user_id], &user_catalog.columns[id]);
     IdJoin::between(named, own).ok_or_else(|| {
-        let typed = |table: &FoundTable, column: &str, type_name: &str| TypedColumn {
-            table: table.quoted_name(),
-            column: column.to_owned(),
-            type_name: type_name.to_owned(),
+        let typed = |table: &FoundTable, column: &str, type_name: &str| {
+            Box::new(TypedColumn {
+                table: table.quoted_name(),
+                column: column.to_owned(),
+                type_name: type_name.to_owned(),
+            })
         };
         vec![Problem::IdTypes {
             session: typed(session, user_id, &named.type_name),
@@ -313,7 +315,7 @@ impl Fields<'_> {
             Some(Kind::Time) => matches!(found.kind, Kind::Time | Kind::LocalTime),
             Some(Kind::Bool) => found.kind == Kind::Bool,
             // It is searched for by its value; all other text is only shown.
-            Some(Kind::Text) if field == "token" => found.is_text,
+            Some(Kind::Text) if field == "token" => found.is_text(),
             _ => true,
         };
         if !fits {
@@ -328,7 +330,7 @@ impl Fields<'_> {
             kind,
             qualified_type: found.qualified_type.clone(),
             base_type: found.base_type.clone(),
-            is_builtin: found.is_builtin,
+            is_builtin: found.is_builtin(),
             equality: found.equality.clone(),
         })
     }
@@ -340,7 +342,7 @@ fn is_plugins(field: &str, column: &CatalogColumn) -> bool {
         "banned" => column.kind == Kind::Bool,
         "ban_expires" => match column.kind {
             Kind::Time | Kind::LocalTime | Kind::Int | Kind::Float => true,
-            Kind::Text => column.is_text || matches!(column.base_type.as_str(), "numeric" | "date"),
+            Kind::Text => column.is_text() || matches!(column.base_type.as_str(), "numeric" | "date"),
             Kind::Bool | Kind::Json | Kind::Array => false,
         },
         _ => true,
