@@ -29,7 +29,7 @@ use crate::live_cache::{CachingStore, LiveCache};
 use crate::lookup::{Gathered, Lookup, Waiter};
 use crate::process;
 use crate::refusal::Refusal;
-use crate::settings::{Freshness, Settings, Strategy};
+use crate::settings::Settings;
 use crate::signature::SessionToken;
 use crate::store::{AnyStore, LookupResult, Source};
 
@@ -90,16 +90,6 @@ impl Engine {
         &self.counters
     }
 
-    /// The name of the cache that may identify a request, if there is one.
-    #[must_use]
-    pub fn cache(&self) -> Option<&'static str> {
-        match self.settings.freshness {
-            Freshness::Always => None,
-            Freshness::CookieCache(_) => Some("cookie_cache"),
-            Freshness::LiveCache(_) => Some("live_cache"),
-        }
-    }
-
     /// Decides from the headers and the caches as far as possible.
     ///
     /// # Errors
@@ -110,7 +100,7 @@ impl Engine {
     ) -> Result<Verdict, Error> {
         let now = Moment::now();
         let (authenticator, cache) = self.inspector()?;
-        Ok(recall(authenticator.inspect(request, now.wall), cache.as_deref(), now))
+        Ok(recall(authenticator.inspect(request, now.wall), cache.as_ref(), now))
     }
 
     /// Decides from a cookie's value, percent-encoded or not, and the caches. There are no headers, so the origin is
@@ -120,7 +110,7 @@ impl Engine {
     /// [`Error::Unavailable`] if a cache that is needed for it cannot be opened.
     pub fn inspect_value(&self, value: &str) -> Result<Verdict, Error> {
         let (authenticator, cache) = self.inspector()?;
-        Ok(recall(authenticator.inspect_value(value), cache.as_deref(), Moment::now()))
+        Ok(recall(authenticator.inspect_value(value), cache.as_ref(), Moment::now()))
     }
 
     /// Decides from the headers alone: never [`Verdict::Known`].
@@ -190,8 +180,15 @@ impl Engine {
         let Some(state) = state.as_ref().filter(|state| state.is_ours()) else { return Vec::new() };
         let of_feed =
             state.open.iter().flat_map(|open| &open.live_cache).flat_map(|cache| cache.take_messages());
-        let of_store = state.open.iter().flat_map(|open| open.store.take_messages());
+        let of_store = state.open.iter().flat_map(|open| open.store.take_warnings());
         of_feed.chain(of_store).chain(state.authenticator.take_message()).collect()
+    }
+
+    /// How look-ups are sent, and why: once it is known, and again when it changes.
+    #[must_use]
+    pub fn store_note(&self) -> Option<String> {
+        let state = self.lock();
+        state.as_ref().filter(|state| state.is_ours())?.open.as_ref()?.store.take_note()
     }
 
     /// The column of a field of the `user` or `session` table, with the table's name, once the tables were found: for
@@ -212,8 +209,9 @@ impl Engine {
     }
 
     /// What decides about headers. Opens what that needs.
-    fn inspector(&self) -> Result<(Arc<Authenticator>, Option<Arc<LiveCache>>), Error> {
-        let needs_open = self.settings.freshness.live_cache().is_some() || uses_public_keys(&self.settings);
+    fn inspector(&self) -> Result<(Arc<Authenticator>, Option<LiveCache>), Error> {
+        let needs_open =
+            self.settings.freshness.live_cache().is_some() || self.settings.freshness.uses_public_keys();
         if !needs_open {
             return Ok((self.authenticator(), None));
         }
@@ -283,15 +281,11 @@ fn recall(verdict: Verdict, cache: Option<&LiveCache>, now: Moment) -> Verdict {
     }
 }
 
-fn uses_public_keys(settings: &Settings) -> bool {
-    settings.freshness.cookie_cache().is_some_and(|cache| cache.strategy == Strategy::Jwks)
-}
-
 /// Connections, caches and tasks.
 struct Open {
     store: AnyStore,
     lookup: Arc<Lookup>,
-    live_cache: Option<Arc<LiveCache>>,
+    live_cache: Option<LiveCache>,
     _tasks: Vec<AbortOnDropHandle<()>>,
 }
 
@@ -309,13 +303,14 @@ impl Open {
         let shared = Arc::new(store.clone());
         let mut tasks = Vec::new();
         let mut spawn = |task: Task| tasks.push(AbortOnDropHandle::new(runtime.spawn(task)));
-        if uses_public_keys(settings) {
+        if settings.freshness.uses_public_keys() {
             spawn(Box::pin(keys.clone().keep(Arc::clone(&shared))));
         }
         let live_cache = settings.freshness.live_cache().map(|chosen| {
-            let cache = Arc::new(LiveCache::new(chosen));
+            let (cache, writer) = LiveCache::new(chosen);
             if let (AnyStore::Postgres(store), Some(feed)) = (&store, chosen.feed.clone()) {
-                spawn(Box::pin(Arc::clone(store).feed(Arc::clone(&cache), feed)));
+                let (log, demand) = (cache.operator_log(), cache.demand());
+                spawn(Box::pin(Arc::clone(store).feed(writer, log, demand, feed)));
             }
             cache
         });
@@ -333,7 +328,7 @@ impl Open {
         if let Some(cache) = self.live_cache.as_ref().filter(|cache| cache.needs_feed()) {
             cache.want();
             // A feed that takes longer does not delay the start: until it works, requests query the store.
-            let _late = timeout(deadline, cache.spoke()).await;
+            let _late = timeout(deadline, cache.reported()).await;
         }
         Ok(warnings)
     }

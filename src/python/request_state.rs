@@ -136,9 +136,9 @@ impl RequestState {
             self.set(Progress::Failed(outcome.unbind()));
         } else {
             if by_cache {
-                counters.identified_by_cache()
+                counters.identified_by_cache();
             } else {
-                counters.identified()
+                counters.identified();
             }
             self.set(Progress::Identified(outcome.unbind()));
         }

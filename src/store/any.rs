@@ -42,11 +42,19 @@ impl AnyStore {
         }
     }
 
-    /// What an operator should know, since the last call.
-    pub(crate) fn take_messages(&self) -> Vec<String> {
+    /// Warnings for an operator that came up since the last call.
+    pub(crate) fn take_warnings(&self) -> Vec<String> {
         match self {
-            Self::Postgres(store) => store.take_messages(),
+            Self::Postgres(store) => store.take_warnings(),
             Self::Memory(_) => Vec::new(),
+        }
+    }
+
+    /// How look-ups are sent, and why: once it is known, and again when it changes.
+    pub(crate) fn take_note(&self) -> Option<String> {
+        match self {
+            Self::Postgres(store) => store.take_note(),
+            Self::Memory(_) => None,
         }
     }
 

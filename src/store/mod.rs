@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub(crate) use self::any::AnyStore;
 pub use self::any::Source;
 pub use self::change::{Change, Key, SessionKey, UserKey};
-pub use self::follower::{FeedId, Follower};
+pub use self::follower::{Demand, Feed, Follower, OperatorLog};
 use crate::error::Error;
 use crate::identity::Identity;
 use crate::signature::SessionToken;

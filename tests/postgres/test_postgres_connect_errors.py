@@ -8,10 +8,10 @@ from fastapi import Depends, FastAPI
 from fastapi.testclient import TestClient
 
 from auth_middleware import Auth, ConfigurationError, StoreUnavailable, get_auth, get_current_user
+from dev.cookies import cookie, new_token, signed
 from tests.postgres.conftest import MakeAuthFor, Role
-from tests.support.cookies import cookie, new_token, signed
 from tests.support.databases import Database
-from tests.support.instances import nowhere
+from tests.support.instances import unreachable_dsn
 
 WRONG = "a-wrong-password"
 
@@ -103,7 +103,7 @@ async def test_a_database_that_is_not_there_any_more_is_unavailable(database: Da
 async def test_a_server_that_is_down_is_said_with_its_address(
     auth_for: MakeAuthFor, caplog: pytest.LogCaptureFixture
 ) -> None:
-    dsn = nowhere()
+    dsn = unreachable_dsn()
     await auth_for(dsn).open()
     assert f'database "app" at 127.0.0.1:{urlsplit(dsn).port} as role "app": Connection refused' in caplog.text
     assert "host, port and sslmode in DATABASE_URL" in caplog.text

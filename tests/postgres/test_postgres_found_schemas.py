@@ -9,9 +9,9 @@ from pydantic import AliasChoices, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from auth_middleware import Auth, AuthSession, AuthUser, ConfigurationError, SchemaError
+from dev.cookies import new_token, signed
 from tests.postgres.conftest import MakeAuthFor, Role
 from tests.support import tables
-from tests.support.cookies import new_token, signed
 from tests.support.databases import Database, SignedIn
 
 

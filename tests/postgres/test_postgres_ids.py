@@ -5,9 +5,9 @@ import itertools
 import pytest
 
 from auth_middleware import SchemaError
+from dev.cookies import new_token, signed
 from tests.postgres.conftest import MakeAuthFor
 from tests.support import tables
-from tests.support.cookies import new_token, signed
 from tests.support.databases import Database
 
 UUIDS = ["10000000-0000-0000-0000-000000000001", "10000000-0000-0000-0000-000000000012"]
@@ -130,7 +130,8 @@ SPELLINGS = [
 async def test_an_id_that_is_only_nearly_a_users_is_nobodys(
     empty_database: Database, auth_for: MakeAuthFor, spelling: tuple[str, str, str, str | None]
 ) -> None:
-    (user_type, session_type, named, user_id), token = spelling, new_token()
+    user_type, session_type, named, user_id = spelling
+    token = new_token()
     empty_database.execute(tables.plain(id_type="text"))
     empty_database.execute(tables.person("1", new_token()) + tables.person("12", token, session_user_id=named))
     empty_database.execute(f"""

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from auth_middleware import Auth, SchemaError
+from dev.cookies import new_token, signed
 from tests.postgres.conftest import MakeAuthFor
 from tests.support import tables
-from tests.support.cookies import new_token, signed
 from tests.support.databases import Database, SignedIn
 
 

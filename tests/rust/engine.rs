@@ -70,7 +70,7 @@ fn engine(freshness: &str, runtime: fn() -> Result<Handle, Error>) -> (Engine, A
 }
 
 fn ours() -> Result<Handle, Error> {
-    Ok(Handle::current())
+    Handle::try_current().map_err(|error| Error::unavailable_because("there is no runtime", error))
 }
 
 fn none() -> Result<Handle, Error> {

@@ -16,16 +16,18 @@ mod jwks;
 mod listener;
 mod migration;
 mod problem;
+mod process_id;
 mod row;
 mod schema;
 mod selection;
+mod socket;
 mod statement;
+mod statement_names;
 mod table;
 mod tls;
 mod triggers;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::Utc;
@@ -54,8 +56,6 @@ pub struct PostgresStore {
     connector: Connector,
     timeout: Duration,
     current: CurrentStatement,
-    /// What an operator should know of rows that were looked up.
-    messages: Mutex<Vec<String>>,
     warned_of_zone: AtomicBool,
 }
 
@@ -79,7 +79,6 @@ impl PostgresStore {
             connector,
             timeout: settings.limits.lookup_timeout,
             current,
-            messages: Mutex::default(),
             warned_of_zone: AtomicBool::new(false),
         })
     }
@@ -102,7 +101,7 @@ impl PostgresStore {
             let mut borrowed = self.borrow().await?;
             let statement = self.current.get(&mut borrowed).await.map_err(Failure::into_error)?;
             borrowed.keep();
-            Ok(statement.warnings.clone())
+            Ok(statement.warnings.iter().cloned().chain(self.take_warnings()).collect())
         })
         .await
     }
@@ -118,6 +117,17 @@ impl PostgresStore {
             )))
         };
         timeout(self.timeout, result).await.unwrap_or_else(late)
+    }
+
+    /// Whether look-ups name their statements on the server, and why: a line for the log, once it is known, and again
+    /// when it changes.
+    pub fn take_note(&self) -> Option<String> {
+        self.connector.statement_names().take_note()
+    }
+
+    /// What an operator should know of connections and rows, once.
+    pub fn take_warnings(&self) -> Vec<String> {
+        self.connector.statement_names().take_warnings()
     }
 
     /// Closes the connections; what is under way ends as unavailable.
@@ -150,9 +160,8 @@ impl PostgresStore {
             _ => Failure::Connection(error),
         })?;
         let statement = self.current.get(&mut borrowed).await?;
-        let is_named = self.connector.may_name_statements();
         let client = borrowed.client().map_err(Failure::Lasting)?;
-        let results = statement.query(client, tokens, is_named).await;
+        let results = statement.query(client, tokens, self.connector.statement_names()).await;
         if let Ok(results) = &results {
             self.check_zone(&statement, results);
         }
@@ -183,13 +192,8 @@ impl PostgresStore {
         }
         if let Some(warning) = statement.zone_warning(results, Utc::now()) {
             self.warned_of_zone.store(true, Ordering::Relaxed);
-            self.messages.lock().unwrap_or_else(PoisonError::into_inner).push(warning);
+            self.connector.statement_names().warn(warning);
         }
-    }
-
-    /// What an operator should know, since the last call.
-    pub fn take_messages(&self) -> Vec<String> {
-        std::mem::take(&mut *self.messages.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The column of a field of the `user` or `session` table, with the table's name: for messages.

@@ -8,7 +8,7 @@ use auth_middleware::signature::{Keys, SessionToken};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use super::better_auth::SECRET;
+use super::better_auth_cookies::SECRET;
 
 /// The time of every request here.
 pub(crate) const NOW: DateTime<Utc> = match DateTime::from_timestamp_millis(1_768_478_400_123) {

@@ -13,7 +13,7 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
-use super::better_auth::{
+use super::better_auth_cookies::{
     DATA_COOKIE, Form, SECRET, TOKEN_COOKIE, chunks, encode_uri_component, header, join, session_data,
     session_token,
 };
