@@ -190,6 +190,15 @@ impl Engine {
         state.as_ref().filter(|state| state.is_ours())?.open.as_ref()?.store.take_note()
     }
 
+    /// The column of a field of the `user` or `session` table, with the table's name, once the tables were found: for
+    /// messages.
+    #[must_use]
+    pub fn column(&self, is_user: bool, field: &str) -> Option<String> {
+        let state = self.lock();
+        let open = state.as_ref().filter(|state| state.is_ours())?.open.as_ref()?;
+        open.store.column(is_user, field)
+    }
+
     /// The number of sessions in the live cache, and the bytes that they take.
     #[must_use]
     pub fn cache_size(&self) -> (usize, usize) {

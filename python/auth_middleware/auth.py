@@ -9,13 +9,13 @@ from types import FunctionType
 from typing import Any, Generic, TypeAlias, TypeVar, final, overload
 
 from fastapi.security import APIKeyCookie
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket
 
 from auth_middleware import http_errors
 from auth_middleware._core import Core, Found, Refused, RequestState
-from auth_middleware.errors import AuthError, OriginRefused, SchemaError, StoreUnavailable, without_values
+from auth_middleware.errors import AuthError, OriginRefused, RowMisfit, SchemaError, StoreUnavailable
 from auth_middleware.models import (
     AuthSession,
     AuthUser,
@@ -23,9 +23,11 @@ from auth_middleware.models import (
     Identity,
     SessionT_co,
     UserT_co,
+    accepts_none,
     is_shareable,
     is_shareable_model,
-    own_fields,
+    keys_by_field,
+    model_fields,
 )
 from auth_middleware.settings import AuthSettings
 from auth_middleware.telemetry import Telemetry
@@ -98,9 +100,12 @@ class Auth(Generic[SessionT_co, UserT_co]):
         session_model: type[Any] = AuthSession,
     ) -> None:
         values = (settings or AuthSettings()).for_core()
-        self._core = Core(values, own_fields(user_model, AuthUser), own_fields(session_model, AuthSession))
+        self._core = Core(values, model_fields(user_model), model_fields(session_model))
         self._user_model = user_model
         self._session_model = session_model
+        self._user_keys = keys_by_field(user_model)
+        self._session_keys = keys_by_field(session_model)
+        self._name_may_be_none = accepts_none(user_model, "name")
         self._may_share = is_shareable_model(user_model) and is_shareable_model(session_model)
         self._telemetry = Telemetry(self._core)
         self._telemetry.warn(self._core.warnings)
@@ -285,11 +290,13 @@ class Auth(Generic[SessionT_co, UserT_co]):
         try:
             outcome = self._identity(found) if isinstance(found, Found) else found
         except ValidationError as error:
-            outcome = SchemaError(f"a row does not fit {error.title}: {without_values(error)}")
+            outcome = SchemaError(f"a row does not fit {error.title}: {self._misfits(found, error)}")
             self._telemetry.row_misfit(outcome)
         self._telemetry.warn(state.conclude(outcome))
         if isinstance(found, Refused):
             self._telemetry.refused(found)
+        elif isinstance(found, RowMisfit):
+            self._telemetry.row_misfit(found)
         elif isinstance(found, AuthError):
             self._telemetry.store_failed(found)
         return outcome
@@ -300,11 +307,42 @@ class Auth(Generic[SessionT_co, UserT_co]):
             ValidationError: the fields do not fit the models.
         """
         session, user = found.fields()
+        if user["name"] is None and not self._name_may_be_none:
+            user["name"] = ""  # as Better Auth's own pages show it
+        if self._user_keys:
+            user = {self._user_keys.get(name, name): value for name, value in user.items()}
+        if self._session_keys:
+            session = {self._session_keys.get(name, name): value for name, value in session.items()}
         # What `model_validate` calls; without its options it takes half as long.
         return Identity(
             self._session_model.__pydantic_validator__.validate_python(session),
             self._user_model.__pydantic_validator__.validate_python(user),
         )
+
+    def _misfits(self, found: object, error: ValidationError) -> str:
+        """What does not fit, by column, and how to fix it; no values."""
+        is_user = error.title == self._user_model.__name__
+        model, keys = (self._user_model, self._user_keys) if is_user else (self._session_model, self._session_keys)
+        fields = {key: name for name, key in keys.items()}
+        values: Mapping[str, object] = found.fields()[is_user] if isinstance(found, Found) else {}
+        misfits: list[str] = []
+        for item in error.errors(include_input=False, include_url=False, include_context=False):
+            field = fields.get(key := str(item["loc"][0]) if item["loc"] else "", key)
+            column = self._core.column_name(is_user, field) or field
+            is_null = field in values and values[field] is None and field in model.model_fields
+            misfits.append(_misfit(model, field, column, item["msg"], is_null=is_null))
+        return "; ".join(misfits)
+
+
+def _misfit(model: type[BaseModel], field: str, column: str, why: str, *, is_null: bool) -> str:
+    if not is_null:
+        return f"{column} does not fit {model.__name__}.{field}: {why}"
+    annotation = model.model_fields[field].annotation
+    declared = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    where = (
+        model.__name__ if model not in (AuthUser, AuthSession) else f"a model of your own, based on {model.__name__}"
+    )
+    return f"{column} is NULL: write `{field}: {declared} | None` in {where}"
 
 
 def _require_text(cookie_value: object) -> None:

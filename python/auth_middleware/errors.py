@@ -1,7 +1,5 @@
 """What prevents us from identifying a request. A request without a valid session is not an error: it is None."""
 
-from pydantic import ValidationError
-
 
 class AuthError(Exception):
     """The root of everything this package raises."""
@@ -15,15 +13,13 @@ class SchemaError(AuthError):
     """The tables are not what Better Auth writes, or our role may not read them."""
 
 
+class RowMisfit(SchemaError):
+    """A value in the rows of one session cannot be read. Other sessions are not concerned."""
+
+
 class StoreUnavailable(AuthError):
     """The session store did not answer in time. Never treated as a request without a session."""
 
 
 class OriginRefused(AuthError):
     """A browser page from an origin that is not trusted sent the request with the user's cookie."""
-
-
-def without_values(error: ValidationError) -> str:
-    """The fields that are wrong, and why; never a value, which could be a secret."""
-    wrong = error.errors(include_input=False, include_url=False, include_context=False)
-    return "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in wrong)

@@ -209,7 +209,10 @@ impl<'a> Hashed<'a> {
     fn of((token, result): (&SessionToken, &'a LookupResult)) -> Self {
         let found = match result {
             LookupResult::Found(identity) => Some((UserKey::of(&identity.user.id), identity)),
-            LookupResult::NoSession | LookupResult::NoUser | LookupResult::Unreadable => None,
+            LookupResult::NoSession
+            | LookupResult::NoUser
+            | LookupResult::Unreadable
+            | LookupResult::Misfit(_) => None,
         };
         Self { session: SessionKey::of(token), found }
     }

@@ -50,8 +50,8 @@ fn identity(name: &str, expires_at: DateTime<Utc>) -> Arc<Identity> {
     };
     let user = User {
         id: session.user_id.clone(),
-        name: "Ada Lovelace".into(),
-        email: "ada.lovelace@example.com".into(),
+        name: Some("Ada Lovelace".into()),
+        email: Some("ada.lovelace@example.com".into()),
         email_verified: true,
         image: Some("https://example.com/pictures/of/ada.png".into()),
         created_at: None,
@@ -360,7 +360,7 @@ fn small_sessions_do_not_exceed_the_maximum_number() {
     for name in ["ada", "bob", "eve", "dan"] {
         let mut small = Arc::unwrap_or_clone(identity(name, now.wall + TimeDelta::hours(1)));
         (small.session.ip_address, small.session.user_agent, small.user.image) = (None, None, None);
-        (small.session.id, small.user.email) = (String::new(), String::new());
+        (small.session.id, small.user.email) = (String::new(), None);
         cache.insert(cache.sent(now.uptime), &[token(name)], &[LookupResult::Found(Arc::new(small))]);
     }
     let (sessions, bytes) = cache.size();

@@ -118,7 +118,7 @@ async fn work(queue: Arc<Queue>, store: Arc<impl Store>, deadline: Duration) {
         match found {
             Ok(results) => {
                 for (requested, result) in batch.into_iter().zip(results) {
-                    requested.resolve(&Ok(result));
+                    requested.resolve(&outcome(result));
                 }
             }
             Err(error) => {
@@ -128,6 +128,14 @@ async fn work(queue: Arc<Queue>, store: Arc<impl Store>, deadline: Duration) {
                 }
             }
         }
+    }
+}
+
+/// A session that Better Auth may accept is not refused for a value that we cannot read.
+fn outcome(result: LookupResult) -> Outcome {
+    match result {
+        LookupResult::Misfit(problem) => Err(Arc::new(Error::Row(problem))),
+        result => Ok(result),
     }
 }
 

@@ -8,7 +8,7 @@ use pyo3::types::{PyDict, PyString};
 
 use super::awaitable::awaitable;
 use super::bridge::Bridge;
-use super::convert::{self, OwnFields, own_fields, raw_settings};
+use super::convert::{self, OwnFields, model_fields, raw_settings};
 use super::errors::{AuthError, exception};
 use super::object_cache::ObjectCache;
 use super::request_state::{Progress, PythonLookup, RequestState};
@@ -39,15 +39,17 @@ impl Core {
     fn new(
         py: Python<'_>,
         settings: &Bound<'_, PyDict>,
-        user_fields: Vec<String>,
-        session_fields: Vec<String>,
+        user_fields: Vec<(String, Vec<String>)>,
+        session_fields: Vec<(String, Vec<String>)>,
     ) -> PyResult<Self> {
         static INSTANCES: AtomicU64 = AtomicU64::new(1);
-        let own_fields = OwnFields { user: own_fields(user_fields), session: own_fields(session_fields) };
-        let raw = raw_settings(settings, &own_fields)?;
+        let raw = raw_settings(settings, model_fields(user_fields), model_fields(session_fields))?;
         let engine = Settings::check(raw)
             .and_then(|settings| Engine::new(settings, Source::Postgres, runtime::handle));
         let engine = engine.map_err(|error| exception(&error))?;
+        let tables = &engine.settings().tables;
+        let own_fields =
+            OwnFields { user: tables.user.own_fields.clone(), session: tables.session.own_fields.clone() };
         let instance = INSTANCES.fetch_add(1, Ordering::Relaxed);
         Ok(Self {
             object_cache: ObjectCache::new(engine.settings()),
@@ -134,6 +136,10 @@ impl Core {
     fn close(&self) {
         self.object_cache.clear();
         self.engine.close();
+    }
+
+    fn column_name(&self, is_user: bool, field: &str) -> Option<String> {
+        self.engine.column(is_user, field)
     }
 
     fn operator_messages(&self) -> Vec<String> {

@@ -11,10 +11,10 @@ mod quotes;
 mod raw;
 mod secret;
 mod strangers;
+mod tables;
 mod trusted_origins;
 mod unescaped;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use cookie_names::{CookieNames, CookieOptions};
@@ -24,6 +24,7 @@ pub use freshness::{CookieCacheSettings, FeedSettings, Freshness, LiveCacheSetti
 pub use origin_pattern::OriginPattern;
 pub use raw::RawSettings;
 pub use secret::{Secret, Secrets};
+pub use tables::{OwnField, Table, Tables, spellings};
 pub(crate) use trusted_origins::is_this_machine;
 pub use trusted_origins::{TrustedOrigins, is_https};
 
@@ -48,56 +49,6 @@ pub struct Settings {
     pub limits: Limits,
     /// What an operator should know, once.
     pub warnings: Vec<String>,
-}
-
-/// Where to look for the tables; what is not named is found.
-#[derive(Clone, Debug, Default)]
-pub struct Tables {
-    /// The PostgreSQL schema; None is the connection's search path.
-    pub schema: Option<String>,
-    /// The `user` table.
-    pub user: Table,
-    /// The `session` table.
-    pub session: Table,
-}
-
-/// One table's names, and what is read of it beyond Better Auth's own fields.
-#[derive(Clone, Debug, Default)]
-pub struct Table {
-    /// The table's name, if it was renamed.
-    pub name: Option<String>,
-    /// Renamed columns: field name (`snake_case`) to column name.
-    pub columns: BTreeMap<String, String>,
-    /// The application's own fields.
-    pub own_fields: Vec<OwnField>,
-}
-
-/// A field that the application declared on its model.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OwnField {
-    /// Its name, in `snake_case`.
-    pub name: String,
-}
-
-impl OwnField {
-    /// What Better Auth may call it.
-    #[must_use]
-    pub fn spellings(&self) -> Vec<String> {
-        spellings(&self.name)
-    }
-}
-
-/// A field's names at Better Auth: camelCase, and as it stands.
-#[must_use]
-pub fn spellings(field: &str) -> Vec<String> {
-    let mut words = field.split('_');
-    let mut camel = words.next().unwrap_or_default().to_owned();
-    for word in words {
-        let mut letters = word.chars();
-        camel.extend(letters.next().map(|first| first.to_ascii_uppercase()));
-        camel.extend(letters);
-    }
-    if camel == field { vec![camel] } else { vec![camel, field.to_owned()] }
 }
 
 /// How the store is asked.
@@ -163,10 +114,13 @@ impl Settings {
             )?),
             prepared_statements,
         };
+        let zone = tables::check_time_zone(raw.database_time_zone.as_deref().unwrap_or_default())?;
         let tables = Tables {
             schema: name("schema", raw.schema)?.or_else(|| database.schema.clone()),
-            user: check_table("user", raw.user_table, raw.user_columns, raw.user_fields)?,
-            session: check_table("session", raw.session_table, raw.session_columns, raw.session_fields)?,
+            user: Table::check("user", raw.user_table, &raw.user_columns, raw.user_fields)?,
+            session: Table::check("session", raw.session_table, &raw.session_columns, raw.session_fields)?,
+            jwks: Table::check("jwks", raw.jwks_table, &raw.jwks_columns, Vec::new())?,
+            zone,
         };
         Ok(Self { database, secrets, cookie_names, freshness, trusted_origins, tables, limits, warnings })
     }
@@ -188,18 +142,6 @@ fn check_prepared(word: Option<&str>, database: &DatabaseUrl) -> Result<Prepared
             "prepared_statements (AUTH_MIDDLEWARE_PREPARED_STATEMENTS) is {other:?}: use \"auto\", \"on\" or \"off\""
         ))),
     }
-}
-
-fn check_table(
-    table: &str,
-    renamed: Option<String>,
-    columns: BTreeMap<String, String>,
-    own_fields: Vec<OwnField>,
-) -> Result<Table, Error> {
-    for column in columns.values() {
-        name(&format!("{table}_columns"), Some(column.clone()))?;
-    }
-    Ok(Table { name: name(&format!("{table}_table"), renamed)?, columns, own_fields })
 }
 
 /// A PostgreSQL name: it is always quoted, so only NUL and length matter.

@@ -58,6 +58,15 @@ impl AnyStore {
         }
     }
 
+    /// The column of a field of the `user` or `session` table, for messages.
+    pub(crate) fn column(&self, is_user: bool, field: &str) -> Option<String> {
+        match self {
+            Self::Postgres(store) if is_user => store.user_column(field),
+            Self::Postgres(store) => store.session_column(field),
+            Self::Memory(_) => None,
+        }
+    }
+
     pub(crate) fn close(&self) {
         if let Self::Postgres(store) = self {
             store.close();

@@ -29,6 +29,9 @@ pub enum LookupResult {
     NoUser,
     /// There is something, but it cannot be read as one session.
     Unreadable,
+    /// The session is there, and a value in its rows cannot be read: which one, and how to fix it. Better Auth may
+    /// accept the session, so it is not refused: the request has no result.
+    Misfit(String),
 }
 
 /// Where sessions are looked up.

@@ -200,7 +200,7 @@ async def test_a_migration_that_fails_half_way_changes_nothing(dsn: str) -> None
     assert await migrations.applied() == {}
     # Nothing of the failure stays: the mended one can be applied.
     assert await migrations.apply("half", "CREATE TABLE half (id int); SELECT 1, NULL;") == [["1", None]]
-    assert list(await migrations.applied()) == ["half"]
+    assert list(await migrations.applied() or {}) == ["half"]
 
 
 def test_another_applications_table_of_the_same_name_is_refused(migrate: Callable[..., Ran], dsn: str) -> None:

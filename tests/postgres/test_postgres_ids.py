@@ -28,8 +28,8 @@ DECIMALS = ["numeric", "numeric(12)", "numeric(12, 2)", "exact_id"]
 UUID_TYPES = ["uuid", "uuid_id"]
 # Casting to them cuts off what is too long, or rounds.
 DOMAINS_WITH_LENGTH = {"padded_id", "short_id", "exact_id"}
-PAIRS = [
-    *itertools.product(TEXTS + WHOLE_NUMBERS + DECIMALS, repeat=2),
+PAIRS: list[tuple[str, str]] = [
+    *itertools.product(TEXTS + WHOLE_NUMBERS + DECIMALS, TEXTS + WHOLE_NUMBERS + DECIMALS),
     *itertools.product([*UUID_TYPES, "text", "varchar", "text_id"], UUID_TYPES),
     *itertools.product(UUID_TYPES, ["text", "varchar", "text_id"]),
     *itertools.product(WHOLE_NUMBERS + DECIMALS, UUID_TYPES),

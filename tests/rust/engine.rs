@@ -28,8 +28,8 @@ fn session(token: &str, valid_for: TimeDelta) -> Identity {
     let Some(token) = token else { panic!("its signature is good") };
     let user = User {
         id: format!("user of {}", token.as_str()),
-        name: "Ada".into(),
-        email: "ada@example.com".into(),
+        name: Some("Ada".into()),
+        email: Some("ada@example.com".into()),
         email_verified: true,
         image: None,
         created_at: None,

@@ -91,7 +91,7 @@ def _open(database_url: str | None) -> Migrations:
     Raises:
         ConfigurationError: no database is named, or a setting is wrong.
     """
-    settings = AuthSettings(**({"database_url": database_url} if database_url else {}))
+    settings = AuthSettings(database_url=database_url) if database_url else AuthSettings()
     return Migrations(
         settings.database_url.get_secret_value() if settings.database_url else None,
         settings.schema_,

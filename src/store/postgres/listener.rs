@@ -60,7 +60,7 @@ impl<F: Feed> Listener<F> {
         channel: &str,
         heartbeats: &Heartbeats,
     ) -> Result<Self, Error> {
-        let connector = Connector::new(&settings.database, PreparedStatements::Off)?.from_setting(SETTING);
+        let connector = Connector::new(&settings.database, PreparedStatements::Off)?.with_setting(SETTING);
         let (expected, expects) = watch::channel(String::new());
         let (returned, returns) = watch::channel(String::new());
         // Until the first heartbeat nothing is cached: it does not matter when exactly the server starts to notify.

@@ -262,8 +262,8 @@ fn identity(token: &str) -> Identity {
     };
     let user = User {
         id: token.into(),
-        name: token.into(),
-        email: format!("{token}@example.com"),
+        name: Some(token.into()),
+        email: Some(format!("{token}@example.com")),
         email_verified: false,
         image: None,
         created_at: None,

@@ -116,8 +116,8 @@ impl Person {
             },
             user: User {
                 id: user_id,
-                name: self.name.clone(),
-                email: self.email.to_lowercase(),
+                name: Some(self.name.clone()),
+                email: Some(self.email.to_lowercase()),
                 email_verified: self.is_email_verified,
                 image: self.image.clone(),
                 created_at: Some(NOW - TimeDelta::days(2)),
@@ -152,7 +152,7 @@ impl Person {
 }
 
 fn declared(fields: &[(&str, &str)]) -> Vec<OwnField> {
-    fields.iter().map(|field| OwnField { name: field.0.to_owned() }).collect()
+    fields.iter().map(|field| OwnField::from(field.0.to_owned())).collect()
 }
 
 fn iso(time: DateTime<Utc>) -> String {

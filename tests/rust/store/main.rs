@@ -7,4 +7,5 @@
 
 mod catalog;
 mod contract;
+mod keys;
 mod rows;

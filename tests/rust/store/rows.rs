@@ -62,8 +62,8 @@ impl Rows {
              INSERT INTO session (id, user_id, token, expires_at, ip_address, user_agent, created_at, updated_at)
              VALUES ({}, {}, {}, {}, {}, {}, {}, {})",
             literal(&user.id),
-            literal(&user.name),
-            literal(&user.email),
+            optional(user.name.as_deref()),
+            optional(user.email.as_deref()),
             user.email_verified,
             optional(user.image.as_deref()),
             time(user.created_at),
@@ -148,8 +148,8 @@ pub(crate) fn identity(token: &str) -> Identity {
     };
     let user = User {
         id: format!("user of {token}"),
-        name: "Ada\nLovelace".into(),
-        email: format!("{token}@example.com"),
+        name: Some("Ada\nLovelace".into()),
+        email: Some(format!("{token}@example.com")),
         email_verified: true,
         image: Some("https://a.example/ada.png".into()),
         created_at: at(4),

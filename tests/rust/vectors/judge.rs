@@ -119,7 +119,7 @@ fn raw_settings(config: &Config) -> RawSettings {
 }
 
 fn declared(fields: Option<&BTreeMap<String, Field>>) -> Vec<OwnField> {
-    own_fields(fields).map(|(name, _)| OwnField { name: name.clone() }).collect()
+    own_fields(fields).map(|(name, _)| OwnField::from(name.clone())).collect()
 }
 
 /// Node reads headers as Latin-1; a text beyond that can only have been sent as UTF-8.
