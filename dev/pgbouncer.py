@@ -22,31 +22,31 @@ from dev import pgbouncer_trixie
 from dev.postgres import SUPERUSER, UNPRIVILEGED_USER, EmbeddedPostgres
 from dev.processes import ChildProcess, free_port
 
-# The first that follows prepared statements from one server connection to the next.
-FOLLOWS_STATEMENTS = (1, 21)
+# The first version that tracks prepared statements across server connections.
+TRACKS_STATEMENTS = (1, 21)
 
 
 def program() -> Path | None:
-    """Where it is; Debian has it where only root looks."""
+    """The path of the program. Debian installs it into /usr/sbin, which only root has in PATH."""
     found = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     return Path(found) if found else None
 
 
-def follows_statements() -> bool:
-    """Whether this one knows `max_prepared_statements`; Debian 12's does not."""
+def tracks_statements() -> bool:
+    """Whether the installed version has `max_prepared_statements`. Debian 12's does not."""
     command = program()
     if command is None:
         return False
     text = subprocess.run([command, "--version"], check=True, capture_output=True, text=True, timeout=10).stdout
     version = re.search(r"PgBouncer (\d+)\.(\d+)", text)
     assert version, text
-    return (int(version[1]), int(version[2])) >= FOLLOWS_STATEMENTS
+    return (int(version[1]), int(version[2])) >= TRACKS_STATEMENTS
 
 
 class PgBouncer:
-    """On a port of its own on 127.0.0.1, and a Unix socket. `settings` are pgbouncer.ini's, over ours.
+    """PgBouncer on its own port on 127.0.0.1, and a Unix socket. `settings` override ours in pgbouncer.ini.
 
-    With `tracks_statements` it is Debian 13's.
+    With `tracks_statements` it is Debian 13's PgBouncer.
     """
 
     def __init__(
@@ -88,19 +88,19 @@ class PgBouncer:
         return f"{self.dsn(database)}?host={quote(str(self._directory), safe='')}&port={self.port}"
 
     def start(self) -> None:
-        """On the same port as before."""
+        """Starts it, on the same port as before."""
         assert self._process is None, "already started"
         self._process = ChildProcess(
             "pgbouncer",
             [*self._command(), self._directory / "pgbouncer.ini"],
             user=self._user,
-            stop_signal=signal.SIGTERM,  # at once, whoever is connected
+            stop_signal=signal.SIGTERM,  # immediately, even with connected clients
             log=self._log,
         )
         self._process.wait_until(self._accepts_connections)
 
     def stop(self) -> None:
-        """An outage: ends every connection."""
+        """Stops it, which closes every connection."""
         if self._process:
             self._process.stop(grace_seconds=1)
             self._process = None

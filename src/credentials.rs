@@ -96,6 +96,13 @@ pub struct Credentials<'a> {
 }
 
 impl<'a> Credentials<'a> {
+    /// Whether a header of this name has a part in who sent a request. Two requests of one [`Kind`] whose headers of these
+    /// names are equal have one sender.
+    #[must_use]
+    pub fn depend_on(name: &[u8]) -> bool {
+        matches!(name, b"cookie" | b"origin" | b"sec-fetch-site" | b"host")
+    }
+
     /// Reads the headers once.
     pub fn read(headers: impl IntoIterator<Item = (&'a [u8], &'a [u8])>, names: &CookieNames) -> Self {
         let mut shown = Self::default();
@@ -316,6 +323,18 @@ mod tests {
     #[test]
     fn a_cookie_beyond_any_session_cookie_is_not_decoded() {
         assert_eq!(session_cookie(&[("cookie", &format!("s={}", "%41".repeat(400)))]), None);
+    }
+
+    #[test]
+    fn no_other_header_is_read() {
+        let names = CookieNames::of("s");
+        for name in
+            ["cookie", "origin", "sec-fetch-site", "host", "authorization", "x-forwarded-host", "referer", ""]
+        {
+            let with = Credentials::read([(name.as_bytes(), b"s=1".as_slice())], &names);
+            let is_read = format!("{with:?}") != format!("{:?}", Credentials::default());
+            assert_eq!(is_read, Credentials::depend_on(name.as_bytes()), "{name}");
+        }
     }
 
     #[test]

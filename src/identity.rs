@@ -18,8 +18,8 @@ impl Identity {
     #[must_use]
     pub fn bytes(&self) -> usize {
         let Self { session, user } = self;
-        let texts = [&session.id, &session.user_id, &user.id, &user.name, &user.email];
-        let optional = [&session.ip_address, &session.user_agent, &user.image];
+        let texts = [&session.id, &session.user_id, &user.id];
+        let optional = [&session.ip_address, &session.user_agent, &user.name, &user.email, &user.image];
         let texts = texts.into_iter().chain(optional.into_iter().flatten()).map(String::capacity);
         let own = session.own.iter().chain(&user.own).map(Value::bytes);
         size_of::<Self>() + session.token.as_str().len() + texts.chain(own).sum::<usize>()
@@ -54,10 +54,10 @@ pub struct Session {
 pub struct User {
     /// Text, whatever the column's type.
     pub id: String,
-    /// The display name.
-    pub name: String,
-    /// The address, as stored.
-    pub email: String,
+    /// The display name. None where a hand-written table has NULL.
+    pub name: Option<String>,
+    /// The address, as stored. None where a hand-written table has NULL.
+    pub email: Option<String>,
     /// NULL is false.
     pub email_verified: bool,
     /// A URL, usually.
@@ -82,8 +82,6 @@ pub struct Ban {
 /// The value of a field that the application declared.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
-    /// Not in the snapshot: the application's default holds. Rows have every field.
-    Absent,
     /// NULL.
     Null,
     /// Text, enums, uuids, exact numbers, dates.
@@ -105,7 +103,7 @@ impl Value {
         let held = match self {
             Self::Text(text) => text.capacity(),
             Self::Json(json) => json_bytes(json),
-            Self::Absent | Self::Null | Self::Bool(_) | Self::Int(_) | Self::Float(_) | Self::Time(_) => 0,
+            Self::Null | Self::Bool(_) | Self::Int(_) | Self::Float(_) | Self::Time(_) => 0,
         };
         size_of::<Self>() + held
     }

@@ -1,4 +1,4 @@
-//! A store whose answers are kept.
+//! A store whose results are cached.
 
 use std::sync::Arc;
 
@@ -8,25 +8,25 @@ use crate::error::Error;
 use crate::signature::SessionToken;
 use crate::store::{LookupResult, Store};
 
-/// Asks another store and keeps what it says.
+/// Queries another store and caches the results.
 #[derive(Debug)]
 pub struct CachingStore<S> {
     store: Arc<S>,
-    cache: Arc<LiveCache>,
+    cache: LiveCache,
 }
 
 impl<S> CachingStore<S> {
-    /// Keeps in `cache` what `store` says.
-    pub fn new(store: &Arc<S>, cache: &Arc<LiveCache>) -> Self {
-        Self { store: Arc::clone(store), cache: Arc::clone(cache) }
+    /// Caches the results of `store` in `cache`.
+    pub fn new(store: &Arc<S>, cache: &LiveCache) -> Self {
+        Self { store: Arc::clone(store), cache: cache.clone() }
     }
 }
 
 impl<S: Store> Store for CachingStore<S> {
     async fn find(&self, tokens: &[SessionToken]) -> Result<Vec<LookupResult>, Error> {
         let sent = self.cache.sent(Uptime::now());
-        let answers = self.store.find(tokens).await?;
-        self.cache.keep(sent, tokens, &answers);
-        Ok(answers)
+        let results = self.store.find(tokens).await?;
+        self.cache.insert(sent, tokens, &results);
+        Ok(results)
     }
 }

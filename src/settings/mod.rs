@@ -1,5 +1,5 @@
-//! What the operator configured. Every rule is checked once, here; what comes out is typed,
-//! and a wrong value is one [`Error::Configuration`] that names the setting and the mend.
+//! What the operator configured. Every rule and every default is here; what comes out is typed, and a wrong value is
+//! one [`Error::Configuration`] that names the setting and says how to fix it.
 
 mod cookie_names;
 mod database_parameters;
@@ -8,12 +8,13 @@ mod database_url;
 mod freshness;
 mod origin_pattern;
 mod quotes;
+mod raw;
 mod secret;
 mod strangers;
+mod tables;
 mod trusted_origins;
 mod unescaped;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use cookie_names::{CookieNames, CookieOptions};
@@ -21,46 +22,13 @@ pub use database_tls::{ChannelBinding, RootCertificates, SslMode};
 pub use database_url::{DatabaseUrl, Host};
 pub use freshness::{CookieCacheSettings, FeedSettings, Freshness, LiveCacheSettings, Strategy};
 pub use origin_pattern::OriginPattern;
+pub use raw::RawSettings;
 pub use secret::{Secret, Secrets};
+pub use tables::{OwnField, Table, Tables, spellings};
 pub(crate) use trusted_origins::is_this_machine;
 pub use trusted_origins::{TrustedOrigins, is_https};
 
 use crate::error::Error;
-
-/// The settings as they were read, unchecked. None and empty mean "not set".
-#[derive(Clone, Default)]
-#[expect(missing_docs, reason = "named and explained in the table of settings in README")]
-pub struct RawSettings {
-    pub database_url: Option<String>,
-    pub secret: Option<String>,
-    pub secrets: Option<String>,
-    pub previous_secrets: Vec<String>,
-    pub base_url: Option<String>,
-    pub trusted_origins: Vec<String>,
-    pub cookie_prefix: Option<String>,
-    pub cookie_name: Option<String>,
-    pub cache_cookie_name: Option<String>,
-    pub secure_cookies: Option<bool>,
-    pub schema: Option<String>,
-    pub user_table: Option<String>,
-    pub session_table: Option<String>,
-    pub user_columns: BTreeMap<String, String>,
-    pub session_columns: BTreeMap<String, String>,
-    pub user_fields: Vec<OwnField>,
-    pub session_fields: Vec<OwnField>,
-    pub freshness: Option<String>,
-    pub listen_database_url: Option<String>,
-    pub max_cached_sessions: Option<i64>,
-    pub max_age_seconds: Option<f64>,
-    pub heartbeat_seconds: Option<f64>,
-    pub cache_strategy: Option<String>,
-    pub cache_version: Option<String>,
-    pub pool_size: Option<i64>,
-    pub lookup_timeout_seconds: Option<f64>,
-    pub max_waiting: Option<i64>,
-    pub retry_after_seconds: Option<i64>,
-    pub prepared_statements: Option<String>,
-}
 
 /// The settings, checked.
 #[derive(Clone, Debug)]
@@ -81,58 +49,6 @@ pub struct Settings {
     pub limits: Limits,
     /// What an operator should know, once.
     pub warnings: Vec<String>,
-}
-
-/// Where to look for the tables; what is not named is found.
-#[derive(Clone, Debug, Default)]
-pub struct Tables {
-    /// The PostgreSQL schema; None is the connection's search path.
-    pub schema: Option<String>,
-    /// The `user` table.
-    pub user: Table,
-    /// The `session` table.
-    pub session: Table,
-}
-
-/// One table's names, and what is read of it beyond Better Auth's own fields.
-#[derive(Clone, Debug, Default)]
-pub struct Table {
-    /// The table's name, if it was renamed.
-    pub name: Option<String>,
-    /// Renamed columns: field name (`snake_case`) to column name.
-    pub columns: BTreeMap<String, String>,
-    /// The application's own fields.
-    pub own_fields: Vec<OwnField>,
-}
-
-/// A field that the application declared on its model.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OwnField {
-    /// Its name, in `snake_case`.
-    pub name: String,
-    /// The model has no default for it.
-    pub is_required: bool,
-}
-
-impl OwnField {
-    /// What Better Auth may call it.
-    #[must_use]
-    pub fn spellings(&self) -> Vec<String> {
-        spellings(&self.name)
-    }
-}
-
-/// A field's names at Better Auth: camelCase, and as it stands.
-#[must_use]
-pub fn spellings(field: &str) -> Vec<String> {
-    let mut words = field.split('_');
-    let mut camel = words.next().unwrap_or_default().to_owned();
-    for word in words {
-        let mut letters = word.chars();
-        camel.extend(letters.next().map(|first| first.to_ascii_uppercase()));
-        camel.extend(letters);
-    }
-    if camel == field { vec![camel] } else { vec![camel, field.to_owned()] }
 }
 
 /// How the store is asked.
@@ -170,6 +86,7 @@ impl Settings {
     /// a secret or a password.
     pub fn check(raw: RawSettings) -> Result<Self, Error> {
         quotes::refuse(&raw)?;
+        let raw = raw.or_defaults();
         let secrets = secret::check(raw.secret.as_deref(), raw.secrets.as_deref(), &raw.previous_secrets)?;
         let base_url = trusted_origins::check_base_url(raw.base_url.as_deref())?;
         let cookie_names = CookieNames::check(CookieOptions {
@@ -187,21 +104,23 @@ impl Settings {
         warnings.extend(of_freshness);
         let prepared_statements = check_prepared(raw.prepared_statements.as_deref(), &database)?;
         let limits = Limits {
-            pool_size: count("pool_size", raw.pool_size, 2, 1..=1000)?,
-            lookup_timeout: seconds("lookup_timeout_seconds", raw.lookup_timeout_seconds, 5.0)?,
-            max_waiting: count("max_waiting", raw.max_waiting, 10_000, 1..=10_000_000)?,
+            pool_size: count("pool_size", raw.pool_size, 1..=1000)?,
+            lookup_timeout: seconds("lookup_timeout_seconds", raw.lookup_timeout_seconds)?,
+            max_waiting: count("max_waiting", raw.max_waiting, 1..=10_000_000)?,
             retry_after: Duration::from_secs(count(
                 "retry_after_seconds",
                 raw.retry_after_seconds,
-                1,
                 0..=86_400,
             )?),
             prepared_statements,
         };
+        let zone = tables::check_time_zone(raw.database_time_zone.as_deref().unwrap_or_default())?;
         let tables = Tables {
             schema: name("schema", raw.schema)?.or_else(|| database.schema.clone()),
-            user: check_table("user", raw.user_table, raw.user_columns, raw.user_fields)?,
-            session: check_table("session", raw.session_table, raw.session_columns, raw.session_fields)?,
+            user: Table::check("user", raw.user_table, &raw.user_columns, raw.user_fields)?,
+            session: Table::check("session", raw.session_table, &raw.session_columns, raw.session_fields)?,
+            jwks: Table::check("jwks", raw.jwks_table, &raw.jwks_columns, Vec::new())?,
+            zone,
         };
         Ok(Self { database, secrets, cookie_names, freshness, trusted_origins, tables, limits, warnings })
     }
@@ -213,7 +132,7 @@ fn given(value: Option<&str>) -> Option<&str> {
 }
 
 fn check_prepared(word: Option<&str>, database: &DatabaseUrl) -> Result<PreparedStatements, Error> {
-    match given(word).unwrap_or("auto") {
+    match given(word).unwrap_or_default() {
         // The DSN's own word (pgbouncer=true, statement_cache_size=0) decides where ours does not.
         "auto" if database.behind_pooler => Ok(PreparedStatements::Off),
         "auto" => Ok(PreparedStatements::Auto),
@@ -223,18 +142,6 @@ fn check_prepared(word: Option<&str>, database: &DatabaseUrl) -> Result<Prepared
             "prepared_statements (AUTH_MIDDLEWARE_PREPARED_STATEMENTS) is {other:?}: use \"auto\", \"on\" or \"off\""
         ))),
     }
-}
-
-fn check_table(
-    table: &str,
-    renamed: Option<String>,
-    columns: BTreeMap<String, String>,
-    own_fields: Vec<OwnField>,
-) -> Result<Table, Error> {
-    for column in columns.values() {
-        name(&format!("{table}_columns"), Some(column.clone()))?;
-    }
-    Ok(Table { name: name(&format!("{table}_table"), renamed)?, columns, own_fields })
 }
 
 /// A PostgreSQL name: it is always quoted, so only NUL and length matter.
@@ -252,10 +159,9 @@ fn name(setting: &str, value: Option<String>) -> Result<Option<String>, Error> {
 fn count<T: TryFrom<i64>>(
     setting: &str,
     value: Option<i64>,
-    default: i64,
     range: std::ops::RangeInclusive<i64>,
 ) -> Result<T, Error> {
-    let value = value.unwrap_or(default);
+    let value = value.unwrap_or_default();
     T::try_from(value).ok().filter(|_| range.contains(&value)).ok_or_else(|| {
         Error::configuration(format!(
             "{setting} (AUTH_MIDDLEWARE_{}) is {value}: use a number from {} to {}",
@@ -266,8 +172,8 @@ fn count<T: TryFrom<i64>>(
     })
 }
 
-fn seconds(setting: &str, value: Option<f64>, default: f64) -> Result<Duration, Error> {
-    let value = value.unwrap_or(default);
+fn seconds(setting: &str, value: Option<f64>) -> Result<Duration, Error> {
+    let value = value.unwrap_or_default();
     if !(0.001..=3600.0).contains(&value) {
         return Err(Error::configuration(format!(
             "{setting} (AUTH_MIDDLEWARE_{}) is {value}: use seconds from 0.001 to 3600",

@@ -10,15 +10,14 @@ from typing import Any
 import pytest
 
 from auth_middleware import ConfigurationError
-from benches.proxy import delayed
 from dev.certificates import Authority
+from dev.cookies import SECRET
 from dev.pgbouncer import PgBouncer
 from dev.postgres import DEBIAN_15, EmbeddedPostgres, execute, fetch
+from dev.postgres_proxies import Row, counting_proxy, delayed, tampering_proxy
 from tests.postgres.conftest import MakeAuthFor, Role
 from tests.support import namespaces
-from tests.support.cookies import SECRET
 from tests.support.databases import TABLES, Database
-from tests.support.wire import Row, counting_proxy, tampering_proxy
 
 MARKER = b"auth_middleware "
 DIRECT = "look-ups name their statements, since connections are direct"

@@ -50,7 +50,7 @@ impl Connector {
     }
 
     /// The same for a URL that another setting holds.
-    pub(super) fn from_setting(self, setting: &'static str) -> Self {
+    pub(super) fn with_setting(self, setting: &'static str) -> Self {
         Self { setting, ..self }
     }
 

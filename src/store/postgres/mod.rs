@@ -5,6 +5,7 @@
 
 mod borrowed;
 mod catalog;
+mod column;
 mod connect_error;
 mod connection;
 mod current;
@@ -26,8 +27,10 @@ mod table;
 mod tls;
 mod triggers;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use chrono::Utc;
 use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime};
 use tokio::time::timeout;
 
@@ -36,6 +39,8 @@ use self::connection::Connector;
 use self::current::CurrentStatement;
 use self::failure::Failure;
 pub use self::migration::{Migrator, Report};
+use self::problem::Model;
+use self::statement::Statement;
 use super::{LookupResult, Store};
 use crate::error::Error;
 use crate::settings::Settings;
@@ -51,6 +56,7 @@ pub struct PostgresStore {
     connector: Connector,
     timeout: Duration,
     current: CurrentStatement,
+    warned_of_zone: AtomicBool,
 }
 
 impl PostgresStore {
@@ -68,7 +74,19 @@ impl PostgresStore {
             .build()
             .map_err(|error| Error::configuration(error.to_string()))?;
         let current = CurrentStatement::new(settings.tables.clone(), CATALOG_RECHECK);
-        Ok(Self { pool, connector, timeout: settings.limits.lookup_timeout, current })
+        Ok(Self {
+            pool,
+            connector,
+            timeout: settings.limits.lookup_timeout,
+            current,
+            warned_of_zone: AtomicBool::new(false),
+        })
+    }
+
+    /// The same with another time for which the catalog stays valid, instead of a minute.
+    #[must_use]
+    pub fn with_catalog_recheck(self, recheck: Duration) -> Self {
+        Self { current: self.current.with_recheck(recheck), ..self }
     }
 
     /// Connects and reads the catalog, so that an error shows at start. Returns what an operator
@@ -107,7 +125,7 @@ impl PostgresStore {
         self.connector.statement_names().take_note()
     }
 
-    /// What an operator should know of the connections, once.
+    /// What an operator should know of connections and rows, once.
     pub fn take_warnings(&self) -> Vec<String> {
         self.connector.statement_names().take_warnings()
     }
@@ -144,6 +162,9 @@ impl PostgresStore {
         let statement = self.current.get(&mut borrowed).await?;
         let client = borrowed.client().map_err(Failure::Lasting)?;
         let results = statement.query(client, tokens, self.connector.statement_names()).await;
+        if let Ok(results) = &results {
+            self.check_zone(&statement, results);
+        }
         // Where only the statement failed, the connection is as good as before.
         if matches!(results, Ok(_) | Err(Failure::Data | Failure::Tables(_))) {
             borrowed.keep();
@@ -162,6 +183,27 @@ impl PostgresStore {
             }
         }
         Ok(results)
+    }
+
+    /// Warns once of times that were written in another zone than the setting says.
+    fn check_zone(&self, statement: &Statement, results: &[LookupResult]) {
+        if self.warned_of_zone.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Some(warning) = statement.zone_warning(results, Utc::now()) {
+            self.warned_of_zone.store(true, Ordering::Relaxed);
+            self.connector.statement_names().warn(warning);
+        }
+    }
+
+    /// The column of a field of the `user` or `session` table, with the table's name: for messages.
+    pub fn user_column(&self, field: &str) -> Option<String> {
+        self.current.known()?.column(Model::User, field)
+    }
+
+    /// The same for the `session` table.
+    pub fn session_column(&self, field: &str) -> Option<String> {
+        self.current.known()?.column(Model::Session, field)
     }
 
     fn close_idle_connections(&self) {

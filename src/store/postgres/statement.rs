@@ -1,8 +1,11 @@
 //! The one statement of a look-up, and how it is sent.
 
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 use bytes::BytesMut;
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use deadpool_postgres::Object;
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
@@ -11,6 +14,7 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use super::failure::Failure;
 use super::id::IdJoin;
 use super::nonce;
+use super::problem::Model;
 use super::row::{self, Reading};
 use super::schema::Schema;
 use super::statement_names::StatementNames;
@@ -27,10 +31,14 @@ pub(super) struct Statement {
     single: String,
     batch: String,
     reading: Reading,
+    /// Names of columns by field, for messages.
+    columns: HashMap<(Model, String), String>,
     /// Where changes of these tables are notified.
     pub(super) channel: String,
     /// The SELECT that tells whether they would be.
     pub(super) check: String,
+    /// The SELECT that differs after a change whose notification was suppressed.
+    pub(super) trace: String,
     /// What an operator should know of these tables.
     pub(super) warnings: Vec<String>,
 }
@@ -38,7 +46,7 @@ pub(super) struct Statement {
 impl Statement {
     /// Writes the statement. Every column is of a built-in type: one of another type (an enum,
     /// citext) would make the driver look it up with named statements.
-    pub(super) fn write(found: &Schema) -> Self {
+    pub(super) fn write(found: &Schema, zone: Tz) -> Self {
         // Tells our rows from those of another client's statement, which an old pooler can run under the same name.
         let marker = format!("auth_middleware {:016x}", nonce());
         // Rows that a policy hides look like rows that are gone: only then is it worth a check.
@@ -65,13 +73,35 @@ impl Statement {
                 ids: found.id_join,
                 session: found.session.kinds(),
                 user: found.user.kinds(),
+                names: found.session.column_names().chain(found.user.column_names()).collect(),
                 has_banned: found.user.has("banned"),
-                has_ban_expires: found.user.has("ban_expires"),
+                ban_expires: found.user.ban_expiry(),
+                zone,
             },
+            columns: column_names(found),
             channel: triggers::channel(found),
             check: triggers::check(found),
+            trace: triggers::trace(found),
             warnings: found.warnings.clone(),
         }
+    }
+
+    /// A message where a row contradicts the zone of times that have none.
+    pub(super) fn zone_warning(&self, results: &[LookupResult], now: DateTime<Utc>) -> Option<String> {
+        let column = self.reading.column_in_another_zone(results, now)?;
+        let (table, name) = column.rsplit_once('.').unwrap_or(("", column));
+        Some(format!(
+            "{column} has no time zone and says that a row was created in the future, read in the zone {}: set \
+             AUTH_MIDDLEWARE_DATABASE_TIME_ZONE to the zone of the Better Auth server, such as Europe/Berlin; or give \
+             the columns a zone: ALTER TABLE {table} ALTER COLUMN {name} TYPE timestamptz USING {name} AT TIME ZONE \
+             'Europe/Berlin'",
+            self.reading.zone
+        ))
+    }
+
+    /// The column of a field, with its table, for messages.
+    pub(super) fn column(&self, model: Model, field: &str) -> Option<String> {
+        self.columns.get(&(model, field.to_owned())).cloned()
     }
 
     /// Looks these tokens up on one connection, by a named statement where that is safe.
@@ -105,6 +135,14 @@ impl Statement {
             Failure::Connection(Error::unavailable(wrong))
         })
     }
+}
+
+fn column_names(found: &Schema) -> HashMap<(Model, String), String> {
+    let of = |model, table: &FoundTable| {
+        let fields = table.columns.iter().map(|column| column.field.clone());
+        fields.zip(table.column_names()).map(|(field, name)| ((model, field), name)).collect::<Vec<_>>()
+    };
+    of(Model::Session, &found.session).into_iter().chain(of(Model::User, &found.user)).collect()
 }
 
 /// Whether a statement of this name is there already, or is not there.
@@ -166,8 +204,9 @@ impl ToSql for TextArray<'_> {
         ty: &Type,
         out: &mut BytesMut,
     ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
-        let texts: Vec<&str> = self.0.iter().map(SessionToken::as_str).collect();
-        texts.to_sql(ty, out)
+        // Two rows with one token are taken for two sessions.
+        let texts: BTreeSet<&str> = self.0.iter().map(SessionToken::as_str).collect();
+        texts.into_iter().collect::<Vec<_>>().to_sql(ty, out)
     }
 
     fn accepts(ty: &Type) -> bool {

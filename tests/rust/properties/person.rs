@@ -8,7 +8,7 @@ use auth_middleware::signature::{Keys, SessionToken};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use super::better_auth::SECRET;
+use super::better_auth_cookies::SECRET;
 
 /// The time of every request here.
 pub(crate) const NOW: DateTime<Utc> = match DateTime::from_timestamp_millis(1_768_478_400_123) {
@@ -116,8 +116,8 @@ impl Person {
             },
             user: User {
                 id: user_id,
-                name: self.name.clone(),
-                email: self.email.to_lowercase(),
+                name: Some(self.name.clone()),
+                email: Some(self.email.to_lowercase()),
                 email_verified: self.is_email_verified,
                 image: self.image.clone(),
                 created_at: Some(NOW - TimeDelta::days(2)),
@@ -126,6 +126,11 @@ impl Person {
                 own: self.user_own.iter().map(Option::as_ref).map(own).collect(),
             },
         }
+    }
+
+    /// A field that is undefined is in no JSON: the snapshot does not say what the row says.
+    pub(crate) fn lacks_a_declared_field(&self) -> bool {
+        self.user_own.iter().chain(&self.session_own).any(Option::is_none)
     }
 
     /// Better Auth itself takes a text that reads as a date for one, and then the snapshot has not its
@@ -147,7 +152,7 @@ impl Person {
 }
 
 fn declared(fields: &[(&str, &str)]) -> Vec<OwnField> {
-    fields.iter().map(|field| OwnField { name: field.0.to_owned(), is_required: false }).collect()
+    fields.iter().map(|field| OwnField::from(field.0.to_owned())).collect()
 }
 
 fn iso(time: DateTime<Utc>) -> String {
@@ -157,8 +162,7 @@ fn iso(time: DateTime<Utc>) -> String {
 /// What the application gets of an own field.
 fn own(value: Option<&Value>) -> Own {
     match value {
-        None => Own::Absent,
-        Some(Value::Null) => Own::Null,
+        None | Some(Value::Null) => Own::Null,
         Some(Value::Bool(flag)) => Own::Bool(*flag),
         Some(Value::String(text)) => Own::Text(text.clone()),
         // JavaScript has no integers: one is what is written without a point.

@@ -1,0 +1,93 @@
+//! The stores behind one type: the kind is chosen at run time.
+
+use std::sync::Arc;
+
+use super::memory::MemoryStore;
+use super::postgres::PostgresStore;
+use super::{KeyStore, LookupResult, PublicKeyRow, Store};
+use crate::error::Error;
+use crate::settings::Settings;
+use crate::signature::SessionToken;
+
+/// Where sessions are looked up.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// The database of the settings.
+    Postgres,
+    /// Sessions in memory.
+    Memory(Arc<MemoryStore>),
+}
+
+/// A store of either kind.
+#[derive(Clone)]
+pub(crate) enum AnyStore {
+    Postgres(Arc<PostgresStore>),
+    Memory(Arc<MemoryStore>),
+}
+
+impl AnyStore {
+    /// Connects to nothing yet.
+    pub(crate) fn new(source: &Source, settings: &Settings) -> Result<Self, Error> {
+        match source {
+            Source::Postgres => Ok(Self::Postgres(Arc::new(PostgresStore::new(settings)?))),
+            Source::Memory(store) => Ok(Self::Memory(Arc::clone(store))),
+        }
+    }
+
+    /// Connects. Returns what an operator should know.
+    pub(crate) async fn open(&self) -> Result<Vec<String>, Error> {
+        match self {
+            Self::Postgres(store) => store.open().await,
+            Self::Memory(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Warnings for an operator that came up since the last call.
+    pub(crate) fn take_warnings(&self) -> Vec<String> {
+        match self {
+            Self::Postgres(store) => store.take_warnings(),
+            Self::Memory(_) => Vec::new(),
+        }
+    }
+
+    /// How look-ups are sent, and why: once it is known, and again when it changes.
+    pub(crate) fn take_note(&self) -> Option<String> {
+        match self {
+            Self::Postgres(store) => store.take_note(),
+            Self::Memory(_) => None,
+        }
+    }
+
+    /// The column of a field of the `user` or `session` table, for messages.
+    pub(crate) fn column(&self, is_user: bool, field: &str) -> Option<String> {
+        match self {
+            Self::Postgres(store) if is_user => store.user_column(field),
+            Self::Postgres(store) => store.session_column(field),
+            Self::Memory(_) => None,
+        }
+    }
+
+    pub(crate) fn close(&self) {
+        if let Self::Postgres(store) = self {
+            store.close();
+        }
+    }
+}
+
+impl Store for AnyStore {
+    async fn find(&self, tokens: &[SessionToken]) -> Result<Vec<LookupResult>, Error> {
+        match self {
+            Self::Postgres(store) => store.find(tokens).await,
+            Self::Memory(store) => store.find(tokens).await,
+        }
+    }
+}
+
+impl KeyStore for AnyStore {
+    async fn public_keys(&self) -> Result<Vec<PublicKeyRow>, Error> {
+        match self {
+            Self::Postgres(store) => store.public_keys().await,
+            Self::Memory(_) => Ok(Vec::new()),
+        }
+    }
+}
