@@ -1,9 +1,9 @@
-//! 1 — What does the request show? One pass over the ASGI headers.
+//! 1 — Which credentials does the request contain? One pass over the ASGI headers.
 //!
-//! Cookies are read as Better Auth reads them (better-call's `parseCookies`), because two
-//! parsers can see two people: split at `;`, the first of two cookies with one name wins even
-//! when it is bad, a value that starts with `"` loses its first and last character, and the
-//! whole value is percent-decoded or, where that fails, kept as it is.
+//! Cookies are parsed as in Better Auth (better-call's `parseCookies`), because two parsers that differ
+//! could identify two different users. The header is split at `;`. The first of two cookies with one
+//! name wins, even if it is invalid. A value that starts with `"` loses its first and last character.
+//! The whole value is percent-decoded or, if that fails, left unchanged.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,20 +11,20 @@ use std::collections::BTreeMap;
 use crate::settings::CookieNames;
 use crate::uri_component;
 
-/// The longest session cookie we decode: a 256 byte token and its signature, percent-encoded.
+/// The longest session cookie that is decoded: a 256-byte token and its signature, percent-encoded.
 const MAX_COOKIE_BYTES: usize = 1024;
 
 /// JavaScript's `Number.MAX_SAFE_INTEGER`.
 const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 
-/// What sort of request it is, as far as a forged one could do harm.
+/// The kinds of requests that differ in the harm a forged request could do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// GET, HEAD, OPTIONS: changes nothing (RFC 9110 §9.2.1).
+    /// GET, HEAD, OPTIONS: methods that change nothing (RFC 9110 §9.2.1).
     SafeHttp,
     /// Every other method.
     UnsafeHttp,
-    /// A WebSocket handshake: a GET, but browsers let every page open one, with cookies.
+    /// A WebSocket handshake. Its method is GET, but browsers let every page open one, with cookies.
     Handshake,
 }
 
@@ -57,15 +57,15 @@ impl<'a, I: IntoIterator<Item = (&'a [u8], &'a [u8])>> Request<I> {
     }
 }
 
-/// A header that must come once.
+/// A header that may occur only once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Header<'a> {
-    /// It did not come.
+    /// It does not occur.
     #[default]
     Absent,
-    /// It came once.
+    /// It occurs once.
     Once(&'a [u8]),
-    /// It came more than once: no browser does that.
+    /// It occurs more than once, which no browser sends.
     Repeated,
 }
 
@@ -78,14 +78,14 @@ impl<'a> Header<'a> {
     }
 }
 
-/// What a request shows of its sender.
+/// The headers of a request that identify its sender.
 #[derive(Clone, Debug, Default)]
 pub struct Credentials<'a> {
-    /// The session cookie, still encoded; None when there is none or it is empty.
+    /// The session cookie, still encoded. None if it is absent or empty.
     pub session_cookie: Option<RawCookie<'a>>,
     /// The cookie cache's cookie, or its chunks.
     pub session_data: SessionData<'a>,
-    /// Whether the cookie's other spelling (`__Secure-` or not) came.
+    /// Whether there is a cookie with the other spelling (with or without `__Secure-`).
     pub other_spelling: bool,
     /// `Origin`.
     pub origin: Header<'a>,
@@ -96,8 +96,8 @@ pub struct Credentials<'a> {
 }
 
 impl<'a> Credentials<'a> {
-    /// Whether a header of this name has a part in who sent a request. Two requests of one [`Kind`] whose headers of these
-    /// names are equal have one sender.
+    /// Whether the sender of a request depends on headers of this name. Two requests of one [`Kind`] in which these
+    /// headers are equal have the same sender.
     #[must_use]
     pub fn depend_on(name: &[u8]) -> bool {
         matches!(name, b"cookie" | b"origin" | b"sec-fetch-site" | b"host")
@@ -105,56 +105,56 @@ impl<'a> Credentials<'a> {
 
     /// Reads the headers once.
     pub fn read(headers: impl IntoIterator<Item = (&'a [u8], &'a [u8])>, names: &CookieNames) -> Self {
-        let mut shown = Self::default();
+        let mut credentials = Self::default();
         let mut session_cookie = None;
         for (name, value) in headers {
             match name {
                 b"cookie" => {
                     for (name, value) in cookies(value) {
                         if name == names.session_token.as_bytes() {
-                            // First wins, also across several Cookie headers (HTTP/2 splits them).
+                            // The first cookie wins, also across several Cookie headers (HTTP/2 splits them).
                             session_cookie.get_or_insert(RawCookie(unquote(trim(value))));
                         } else if let Some(rest) = name.strip_prefix(names.session_data.as_bytes()) {
-                            shown.session_data.add(rest, value);
+                            credentials.session_data.add(rest, value);
                         } else if name == names.other_spelling.as_bytes() {
-                            shown.other_spelling = true;
+                            credentials.other_spelling = true;
                         }
                     }
                 }
-                b"origin" => shown.origin.add(value),
-                b"sec-fetch-site" => shown.sec_fetch_site.add(value),
-                b"host" => shown.host.add(value),
+                b"origin" => credentials.origin.add(value),
+                b"sec-fetch-site" => credentials.sec_fetch_site.add(value),
+                b"host" => credentials.host.add(value),
                 _ => {}
             }
         }
-        shown.session_cookie = session_cookie.filter(|cookie| !cookie.0.is_empty());
-        shown
+        credentials.session_cookie = session_cookie.filter(|cookie| !cookie.0.is_empty());
+        credentials
     }
 }
 
-/// The `session_data` cookie: whole, or in chunks `<name>.0`, `<name>.1`, … where it is large.
+/// The `session_data` cookie: a single cookie, or chunks `<name>.0`, `<name>.1`, … if it is large.
 #[derive(Clone, Debug, Default)]
 pub struct SessionData<'a> {
-    whole: Option<RawCookie<'a>>,
+    single: Option<RawCookie<'a>>,
     chunks: BTreeMap<u64, RawCookie<'a>>,
 }
 
 impl<'a> SessionData<'a> {
     fn add(&mut self, name_rest: &[u8], value: &'a [u8]) {
         if name_rest.is_empty() {
-            self.whole.get_or_insert(RawCookie(unquote(trim(value))));
+            self.single.get_or_insert(RawCookie(unquote(trim(value))));
         } else if let (Some(index), Some(value)) = (chunk_index(name_rest), chunk_value(value)) {
-            // Of chunks, Better Auth takes the last of one name.
+            // Of several chunks with one name, Better Auth uses the last.
             self.chunks.insert(index, RawCookie(value));
         }
     }
 
-    /// The value, decoded: the whole cookie where it is not empty, else the chunks in the order of
-    /// their numbers. None when there is nothing.
+    /// The decoded value: of the single cookie if it is not empty, else of the chunks in the order of
+    /// their numbers. None if there is neither.
     #[must_use]
     pub fn decode(&self) -> Option<Cow<'a, str>> {
-        if let Some(whole) = self.whole.filter(|whole| !whole.0.is_empty()) {
-            return Some(uri_component::decode(whole.as_text()));
+        if let Some(single) = self.single.filter(|single| !single.0.is_empty()) {
+            return Some(uri_component::decode(single.as_text()));
         }
         let joined: String =
             self.chunks.values().map(|chunk| uri_component::decode(chunk.as_text())).collect();
@@ -162,15 +162,15 @@ impl<'a> SessionData<'a> {
     }
 }
 
-/// `.0`, `.1`, … as Better Auth writes them: no leading noughts, no signs.
+/// `.0`, `.1`, … as Better Auth writes them: no leading zeros and no signs.
 fn chunk_index(name_rest: &[u8]) -> Option<u64> {
     let digits = std::str::from_utf8(name_rest.strip_prefix(b".")?).ok()?;
     let index: u64 = digits.parse().ok()?;
     (index <= MAX_SAFE_INTEGER && index.to_string() == digits).then_some(index)
 }
 
-/// Chunks are read by another parser there: it unquotes in pairs only, and leaves out a value that
-/// no cookie may hold (RFC 6265 §4.1.1, with spaces and commas).
+/// Better Auth reads chunks with another parser. It removes only a pair of quotes, and skips a value with
+/// characters that a cookie may not contain (RFC 6265 §4.1.1; spaces and commas are accepted).
 fn chunk_value(value: &[u8]) -> Option<&[u8]> {
     let value = match value.trim_ascii() {
         [b'"', inner @ .., b'"'] => inner,
@@ -179,12 +179,12 @@ fn chunk_value(value: &[u8]) -> Option<&[u8]> {
     value.iter().all(|byte| matches!(byte, b' '..=b'~') && !b"\";\\".contains(byte)).then_some(value)
 }
 
-/// A cookie's value as it stands in the header, without quotes, not yet percent-decoded.
+/// A cookie's value from the header, without quotes, not yet percent-decoded.
 #[derive(Clone, Copy)]
 pub struct RawCookie<'a>(&'a [u8]);
 
 impl<'a> RawCookie<'a> {
-    /// The bytes as text: a header is Latin-1 where it is not ASCII.
+    /// The bytes as text: a header that is not ASCII is read as Latin-1.
     #[must_use]
     pub fn as_text(self) -> Cow<'a, str> {
         match std::str::from_utf8(self.0) {
@@ -193,13 +193,13 @@ impl<'a> RawCookie<'a> {
         }
     }
 
-    /// The bytes as they stand.
+    /// The bytes, unchanged.
     #[must_use]
     pub fn as_bytes(self) -> &'a [u8] {
         self.0
     }
 
-    /// The value as Better Auth verifies it; None when it is longer than any session cookie.
+    /// The value that Better Auth verifies. None if it is longer than any session cookie.
     #[must_use]
     pub fn decode(self) -> Option<Cow<'a, str>> {
         if self.0.len() > MAX_COOKIE_BYTES {
@@ -209,8 +209,8 @@ impl<'a> RawCookie<'a> {
     }
 }
 
-/// A cookie's value as JavaScript's `decodeURIComponent` has it, or as it stands where that
-/// would throw; None when it is longer than any session cookie.
+/// A cookie's value decoded as by JavaScript's `decodeURIComponent`, or unchanged if that would throw.
+/// None if it is longer than any session cookie.
 #[must_use]
 pub fn decode(value: Cow<'_, str>) -> Option<Cow<'_, str>> {
     (value.len() <= MAX_COOKIE_BYTES).then(|| uri_component::decode(value))
@@ -222,7 +222,7 @@ impl std::fmt::Debug for RawCookie<'_> {
     }
 }
 
-/// Names, and values as they stand.
+/// The cookies' names and their undecoded values.
 fn cookies(header: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     header.split(|&byte| byte == b';').filter_map(|pair| {
         let equals = pair.iter().position(|&byte| byte == b'=')?;
@@ -246,7 +246,7 @@ fn trim(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
-/// A leading quote takes the last character with it, whatever that is: so does Better Auth.
+/// After a leading quote, the last character is removed whatever it is, as in Better Auth.
 fn unquote(value: &[u8]) -> &[u8] {
     match value {
         [b'"', inner @ .., _] => inner,
@@ -262,12 +262,12 @@ mod tests {
     fn session_cookie(headers: &[(&str, &str)]) -> Option<String> {
         let names = CookieNames::of("s");
         let headers = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-        let shown = Credentials::read(headers, &names);
-        shown.session_cookie.and_then(RawCookie::decode).map(Cow::into_owned)
+        let credentials = Credentials::read(headers, &names);
+        credentials.session_cookie.and_then(RawCookie::decode).map(Cow::into_owned)
     }
 
     #[test]
-    fn the_first_cookie_wins_even_when_it_is_bad_or_empty() {
+    fn the_first_cookie_wins_even_if_it_is_invalid_or_empty() {
         assert_eq!(session_cookie(&[("cookie", "s=1; s=2")]).as_deref(), Some("1"));
         assert_eq!(session_cookie(&[("cookie", "s=1"), ("cookie", "s=2")]).as_deref(), Some("1"));
         assert_eq!(session_cookie(&[("cookie", "s=; s=2")]), None);
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_beyond_any_session_cookie_is_not_decoded() {
+    fn a_cookie_longer_than_any_session_cookie_is_not_decoded() {
         assert_eq!(session_cookie(&[("cookie", &format!("s={}", "%41".repeat(400)))]), None);
     }
 
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn no_value_is_shown_in_debug() {
+    fn debug_reveals_no_value() {
         assert_eq!(format!("{:?}", RawCookie(b"secret")), "RawCookie(…)");
     }
 }

@@ -303,7 +303,7 @@ impl Open {
         let mut tasks = Vec::new();
         let mut spawn = |task: Task| tasks.push(AbortOnDropHandle::new(runtime.spawn(task)));
         if settings.freshness.uses_public_keys() {
-            spawn(Box::pin(keys.clone().keep(Arc::clone(&shared))));
+            spawn(Box::pin(keys.clone().keep_current(Arc::clone(&shared))));
         }
         let live_cache = settings.freshness.live_cache().map(|chosen| {
             let (cache, writer) = LiveCache::new(chosen);

@@ -7,19 +7,19 @@ use serde_json::{Map, Value};
 
 use super::{Snapshot, milliseconds};
 
-/// The longest header we read. Better Auth's are shorter than 200; many members cost the most of all
-/// that a cookie can hold.
+/// The longest header that is parsed, in bytes. Better Auth's have fewer than 200. A header with many members
+/// is the most expensive content of a cookie.
 const MAX_HEADER_CHARACTERS: usize = 1024;
 
-/// The protected header of a compact JOSE object. None when it asks us to understand an
-/// extension (`crit`): we understand none.
+/// The protected header of a compact JOSE object. None if it requires an extension (`crit`), since none
+/// is supported.
 pub(super) fn header(token: &str) -> Option<Map<String, Value>> {
     let encoded = token.split('.').next().filter(|encoded| encoded.len() <= MAX_HEADER_CHARACTERS)?;
     let header: Map<String, Value> = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(encoded).ok()?).ok()?;
     (!header.contains_key("crit") && !header.contains_key("b64")).then_some(header)
 }
 
-/// Checks `exp`, `nbf` and `iat`, and gives the claims as a snapshot.
+/// Checks `exp`, `nbf` and `iat`, and returns the claims as a snapshot.
 pub(super) fn check(claims: Value, now: DateTime<Utc>, tolerance_seconds: f64) -> Option<Snapshot> {
     let seconds = (milliseconds(now) / 1000.0).floor();
     let exp = number(&claims, "exp")?;
@@ -34,7 +34,7 @@ pub(super) fn check(claims: Value, now: DateTime<Utc>, tolerance_seconds: f64) -
     Some(Snapshot { payload: claims, expires_at_ms: exp.map(|exp| exp * 1000.0) })
 }
 
-/// A numeric claim, or none; None outside when it is something else.
+/// A numeric claim. `Some(None)` if it is absent, and None if it is not a number.
 #[expect(clippy::option_option, reason = "wrong, or absent, or a number")]
 fn number(claims: &Value, name: &str) -> Option<Option<f64>> {
     match claims.get(name) {
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_header_is_no_longer_than_any_that_is_written_and_asks_for_nothing() {
+    fn a_header_that_is_long_or_requires_an_extension_is_refused() {
         let is_read = |json: &str| header(&format!("{}.e30.a", URL_SAFE_NO_PAD.encode(json))).is_some();
         assert!(is_read(r#"{"alg":"HS256"}"#));
         assert!(!is_read(&format!(r#"{{"alg":"HS256","kid":"{}"}}"#, "k".repeat(1000))));

@@ -1,4 +1,4 @@
-//! The snapshot's shape, as Better Auth's own schema has it (`parseCookieCachePayload`).
+//! The shape of a snapshot, according to Better Auth's own schema (`parseCookieCachePayload`).
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -8,7 +8,7 @@ use crate::identity::{Ban, Identity, Session, User, Value as Own};
 use crate::settings::OwnField;
 use crate::signature::SessionToken;
 
-/// The identity in a payload, if it is this token's, has the right shape and contains every declared field.
+/// The identity in a payload, if it belongs to this token, has the right shape and contains every declared field.
 pub(super) fn identity(
     payload: &Value,
     token: &SessionToken,
@@ -18,7 +18,7 @@ pub(super) fn identity(
 ) -> Option<Identity> {
     payload.get("updatedAt")?.as_f64()?;
     let session = payload.get("session")?;
-    // Without this, one user's token beside another's data would be that other user.
+    // Otherwise one user's token with another user's data would authenticate as that other user.
     if text(session, "token")? != token.as_str() {
         return None;
     }
@@ -38,7 +38,7 @@ pub(super) fn identity(
         user: User {
             id: text(user, "id")?,
             name: Some(text(user, "name")?),
-            // So does Better Auth.
+            // Better Auth also converts it to lower case.
             email: Some(text(user, "email")?.to_lowercase()),
             email_verified: user.get("emailVerified").map_or(Some(false), Value::as_bool)?,
             image: optional_text(user, "image")?,
@@ -50,13 +50,13 @@ pub(super) fn identity(
     })
 }
 
-/// A string that Better Auth does not take for a date.
+/// A string that Better Auth does not read as a date.
 fn text(object: &Value, field: &str) -> Option<String> {
     let text = object.get(field)?.as_str()?;
     iso(text).is_none().then(|| text.to_owned())
 }
 
-#[expect(clippy::option_option, reason = "wrong, or null, or a text")]
+#[expect(clippy::option_option, reason = "invalid, null or a text")]
 fn optional_text(object: &Value, field: &str) -> Option<Option<String>> {
     match object.get(field) {
         None | Some(Value::Null) => Some(None),
@@ -68,7 +68,7 @@ fn time(object: &Value, field: &str) -> Option<DateTime<Utc>> {
     iso(object.get(field)?.as_str()?)
 }
 
-/// What Better Auth takes for a date: `2026-01-15T12:00:00.123Z`, the fraction optional.
+/// A text that Better Auth reads as a date: `2026-01-15T12:00:00.123Z`, with an optional fraction.
 fn iso(text: &str) -> Option<DateTime<Utc>> {
     let has_shape = text.len() >= 20 && text.as_bytes()[10] == b'T' && text.ends_with('Z');
     if !has_shape {
@@ -82,7 +82,7 @@ fn ban(user: &Value) -> Option<Ban> {
     is_banned.then(|| Ban { expires_at: time(user, "banExpires") })
 }
 
-/// The application's own fields. None if one is not in the snapshot: the row has it, and its value need not be the
+/// The application's own fields. None if the snapshot lacks one: the row has it, and its value may differ from the
 /// model's default.
 fn own(object: &Value, fields: &[OwnField], absent: impl Fn(&str)) -> Option<Vec<Own>> {
     let read = |field: &OwnField| {

@@ -1,5 +1,5 @@
-//! Quotes around a value. `docker run --env-file` keeps them as part of the value, where a shell, Compose and dotenv
-//! remove them.
+//! Quotes around a value. A shell, Compose and dotenv remove them, but `docker run --env-file` passes them on as part
+//! of the value.
 
 use super::RawSettings;
 use super::trusted_origins;
@@ -34,7 +34,7 @@ pub(super) fn refuse(raw: &RawSettings) -> Result<(), Error> {
         return Err(Error::configuration(message("BETTER_AUTH_SECRETS")));
     }
     let quoted_text = texts.into_iter().find(|(_, value)| value.as_deref().is_some_and(is_quoted));
-    // A quoted list was split at its commas, so that its quotes are in two entries.
+    // A quoted list was split at its commas, so its quotes are in two entries.
     let quoted_list = lists
         .into_iter()
         .find(|(_, values)| is_quoted(&values.join(",")) || values.iter().any(|value| is_quoted(value)));

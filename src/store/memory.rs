@@ -1,4 +1,4 @@
-//! A store in memory, for tests of what stands above the store.
+//! A store in memory, for tests of the code that uses a store.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::identity::{Identity, Session, User};
 use crate::signature::SessionToken;
 
-/// Sessions by token and users by id, and how many tokens were looked up.
+/// Sessions by token, users by id, and the number of tokens looked up.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     rows: Mutex<Rows>,
@@ -23,7 +23,7 @@ struct Rows {
 }
 
 impl MemoryStore {
-    /// A store that has these sessions and their users.
+    /// Creates a store with these sessions and their users.
     pub fn new(identities: impl IntoIterator<Item = Identity>) -> Self {
         let store = Self::default();
         identities.into_iter().for_each(|identity| store.insert(identity));
@@ -47,12 +47,12 @@ impl MemoryStore {
         self.rows().users.remove(id);
     }
 
-    /// How many tokens were looked up.
+    /// The number of tokens looked up.
     pub fn lookups(&self) -> usize {
         self.lookups.load(Ordering::Relaxed)
     }
 
-    /// Nothing panics while it holds the lock, so a poisoned one is as good as any.
+    /// No code panics while it holds the lock, so the data of a poisoned one is consistent.
     fn rows(&self) -> MutexGuard<'_, Rows> {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,5 +1,5 @@
-//! Looks sessions up by their tokens. One trait, so that one contract holds for every store:
-//! `tests/rust/store` runs it against each.
+//! Looks up sessions by their tokens. There is one trait, and one contract for every store:
+//! `tests/rust/store` tests each store against it.
 
 pub mod memory;
 pub mod postgres;
@@ -18,29 +18,29 @@ use crate::error::Error;
 use crate::identity::Identity;
 use crate::signature::SessionToken;
 
-/// What a store has for one token. It does not look at the time: an expired session is found.
+/// A store's result for one token. The store does not check the time, so it returns expired sessions too.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LookupResult {
     /// The session and its user.
     Found(Arc<Identity>),
     /// No session has this token.
     NoSession,
-    /// The session's user is gone.
+    /// The session's user does not exist.
     NoUser,
-    /// There is something, but it cannot be read as one session.
+    /// There are rows, but they are not exactly one session.
     Unreadable,
-    /// The session is there, and a value in its rows cannot be read: which one, and how to fix it. Better Auth may
-    /// accept the session, so it is not refused: the request has no result.
+    /// The session exists, but a value in its rows cannot be read. The text says which one, and how to fix it. Better
+    /// Auth may accept the session, so it is not refused: the lookup fails instead.
     Misfit(String),
 }
 
-/// Where sessions are looked up.
+/// A source of sessions.
 pub trait Store: Send + Sync + 'static {
-    /// One result for each token, in their order. A bad token or row spoils only its own result.
+    /// Returns one result for each token, in the same order. A bad token or row affects only its own result.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Schema`] when the store cannot be read; then there is no result for
-    /// any token. Dropping the future gives up the attempt and leaves nothing half-done.
+    /// [`Error::Unavailable`] or [`Error::Schema`] if the store cannot be read; then there is no result for
+    /// any token. Dropping the future cancels the lookup and leaves the store usable.
     fn find(&self, tokens: &[SessionToken]) -> impl Future<Output = Result<Vec<LookupResult>, Error>> + Send;
 }
 
@@ -51,15 +51,15 @@ pub struct PublicKeyRow {
     pub id: String,
     /// A JSON Web Key.
     pub public_key: String,
-    /// The algorithm, where the table has such a column.
+    /// The algorithm, if the table has such a column.
     pub algorithm: Option<String>,
 }
 
-/// Where public keys are read.
+/// A source of public keys.
 pub trait KeyStore: Send + Sync + 'static {
-    /// Every row of the `jwks` table.
+    /// Returns every row of the `jwks` table.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Schema`] when they cannot be read.
+    /// [`Error::Unavailable`] or [`Error::Schema`] if they cannot be read.
     fn public_keys(&self) -> impl Future<Output = Result<Vec<PublicKeyRow>, Error>> + Send;
 }
