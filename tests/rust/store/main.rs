@@ -5,9 +5,6 @@
 
 #![expect(clippy::expect_used, reason = "a test without its database has failed")]
 
-#[path = "store/catalog.rs"]
 mod catalog;
-#[path = "store/contract.rs"]
 mod contract;
-#[path = "store/rows.rs"]
 mod rows;
