@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 import psycopg
 
+from dev import pgbouncer_trixie
 from dev.postgres import SUPERUSER, UNPRIVILEGED_USER, EmbeddedPostgres
 from dev.processes import ChildProcess, free_port
 
@@ -43,11 +44,20 @@ def tracks_statements() -> bool:
 
 
 class PgBouncer:
-    """PgBouncer on its own port on 127.0.0.1. `settings` override ours in pgbouncer.ini."""
+    """PgBouncer on its own port on 127.0.0.1, and a Unix socket. `settings` override ours in pgbouncer.ini.
+
+    With `tracks_statements` it is Debian 13's PgBouncer.
+    """
 
     def __init__(
-        self, postgres: EmbeddedPostgres, *, settings: Mapping[str, str] | None = None, log: TextIO | None = None
+        self,
+        postgres: EmbeddedPostgres,
+        *,
+        settings: Mapping[str, str] | None = None,
+        tracks_statements: bool = False,
+        log: TextIO | None = None,
     ) -> None:
+        self._tracks_statements = tracks_statements
         self.port = free_port()
         self._postgres = postgres
         self._settings = {"pool_mode": "transaction", "server_login_retry": "0.2", **(settings or {})}
@@ -74,14 +84,15 @@ class PgBouncer:
         password = self._postgres.password
         return f"postgresql://{SUPERUSER}:{password}@127.0.0.1:{self.port}/{quote(database, safe='')}"
 
+    def socket_dsn(self, database: str = "postgres") -> str:
+        return f"{self.dsn(database)}?host={quote(str(self._directory), safe='')}&port={self.port}"
+
     def start(self) -> None:
         """Starts it, on the same port as before."""
         assert self._process is None, "already started"
-        command = program()
-        assert command, "pgbouncer is not installed"
         self._process = ChildProcess(
             "pgbouncer",
-            [command, self._directory / "pgbouncer.ini"],
+            [*self._command(), self._directory / "pgbouncer.ini"],
             user=self._user,
             stop_signal=signal.SIGTERM,  # immediately, even with connected clients
             log=self._log,
@@ -94,11 +105,23 @@ class PgBouncer:
             self._process.stop(grace_seconds=1)
             self._process = None
 
+    def _command(self) -> list[Path | str]:
+        if not self._tracks_statements:
+            command = program()
+            assert command, "pgbouncer is not installed"
+            return [command]
+        pgbouncer_trixie.install()
+        # The user that it runs as may not enter the folder that the checkout is in, such as /root.
+        root = self._directory / "root"
+        if not root.exists():
+            shutil.copytree(pgbouncer_trixie.DIRECTORY / "root", root, symlinks=True)
+        return pgbouncer_trixie.command(root)
+
     def _configure(self) -> None:
         settings = {
             "listen_addr": "127.0.0.1",
             "listen_port": str(self.port),
-            "unix_socket_dir": "",
+            "unix_socket_dir": str(self._directory),
             "auth_type": "scram-sha-256",
             "auth_file": str(self._directory / "users.txt"),
             **self._settings,

@@ -180,7 +180,15 @@ impl Engine {
         let Some(state) = state.as_ref().filter(|state| state.is_ours()) else { return Vec::new() };
         let of_feed =
             state.open.iter().flat_map(|open| &open.live_cache).flat_map(|cache| cache.take_messages());
-        of_feed.chain(state.authenticator.take_message()).collect()
+        let of_store = state.open.iter().flat_map(|open| open.store.take_warnings());
+        of_feed.chain(of_store).chain(state.authenticator.take_message()).collect()
+    }
+
+    /// How look-ups are sent, and why: once it is known, and again when it changes.
+    #[must_use]
+    pub fn store_note(&self) -> Option<String> {
+        let state = self.lock();
+        state.as_ref().filter(|state| state.is_ours())?.open.as_ref()?.store.take_note()
     }
 
     /// The number of sessions in the live cache, and the bytes that they take.

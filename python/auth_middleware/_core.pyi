@@ -128,6 +128,8 @@ class Core:
         """Closes the connections. The next use opens them again."""
     def operator_messages(self) -> list[str]:
         """Messages for an operator that came up since the last call."""
+    def store_note(self) -> str | None:
+        """How look-ups are sent, and why: once it is known, and again when it changes."""
     def counters(self) -> dict[str, int]:
         """How many requests ended in which way."""
     def only_bad_signatures(self) -> int | None:

@@ -4,7 +4,8 @@ import asyncio
 import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from functools import update_wrapper
+from functools import partial
+from types import FunctionType
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar, final, overload
 
 from fastapi.security import APIKeyCookie
@@ -57,6 +58,19 @@ def documented(dependency: Dependency, cookie_name: str) -> Dependency:
     return dependency
 
 
+def bound(method: Any, auth: "Auth[Any, Any]") -> Any:
+    """A method of this instance with a cookie name of its own in `/docs`, which a bound method cannot have.
+
+    Without a wrapper around it, which would cost each request another coroutine.
+    """
+    function = FunctionType(method.__code__, method.__globals__, method.__name__)
+    function.__annotations__ = inspect.get_annotations(method)
+    dependency: Any = partial(documented(function, auth.cookie_name), auth)
+    dependency.__doc__ = method.__doc__
+    dependency.__signature__ = inspect.signature(dependency)
+    return dependency
+
+
 @final
 class Auth(Generic[SessionT_co, UserT_co]):
     """Identifies who sent a request, by its own settings and into its own models.
@@ -105,7 +119,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
         self._telemetry = Telemetry(self._core)
         self._telemetry.warn(self._core.warnings)
         for method in (Auth.current_user, Auth.optional_user, Auth.fresh_user, Auth.current_session):
-            vars(self)[method.__name__] = documented(self._bound(method), self.cookie_name)
+            vars(self)[method.__name__] = bound(method, self)
 
     @property
     def cookie_name(self) -> str:
@@ -142,6 +156,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
         try:
             self._telemetry.warn(await self._core.open())
             self._telemetry.warn(self._core.operator_messages())
+            self._telemetry.note(self._core.store_note())
         except StoreUnavailable as error:
             self._telemetry.store_failed(error)
 
@@ -169,7 +184,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
                 answer.
         """
         found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
-        return (await self._required(found) if isinstance(found, RequestState) else found).user
+        return (await self._required(found) if type(found) is RequestState else found).user
 
     async def optional_user(self, request: HTTPConnection) -> UserT_co | None:
         """The same as `current_user`, but None without a valid session.
@@ -178,7 +193,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
             HTTPException: 403 from a page that is not trusted, 503 if the store cannot answer.
         """
         found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
-        identity = await self._optional(found) if isinstance(found, RequestState) else found
+        identity = await self._optional(found) if type(found) is RequestState else found
         return identity and identity.user
 
     async def fresh_user(self, request: HTTPConnection) -> UserT_co:
@@ -195,7 +210,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
     async def current_session(self, request: HTTPConnection) -> SessionT_co:
         """The session that this request presents. Identified once in a request, and raises, as `current_user`."""
         found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
-        return (await self._required(found) if isinstance(found, RequestState) else found).session
+        return (await self._required(found) if type(found) is RequestState else found).session
 
     def session_cookie(self, connection: HTTPConnection) -> str | None:
         """The session cookie as it stands in the headers; None if there is none."""
@@ -213,7 +228,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
         """
         _require_text(cookie_value)
         found: _Found[SessionT_co, UserT_co] = self._core.identify_value(cookie_value or "")
-        return await self._optional(found) if isinstance(found, RequestState) else found
+        return await self._optional(found) if type(found) is RequestState else found
 
     async def validate_websocket(self, websocket: WebSocket) -> Identity[SessionT_co, UserT_co] | None:
         """Who opens this WebSocket; None without a valid session. The origin is checked as well.
@@ -225,15 +240,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
             StoreUnavailable, SchemaError: the store cannot answer; as an HTTP response, 503.
         """
         found: _Found[SessionT_co, UserT_co] = self._core.identify_anew(websocket.scope)
-        return await self._optional(found) if isinstance(found, RequestState) else found
-
-    def _bound(self, method: Callable[..., Awaitable[Any]]) -> Callable[[HTTPConnection], Awaitable[Any]]:
-        """A function for this instance alone: a bound method cannot have a cookie name of its own in `/docs`."""
-
-        async def dependency(request: HTTPConnection) -> Any:
-            return await method(self, request)
-
-        return update_wrapper(dependency, method, assigned=("__name__", "__qualname__", "__doc__"))
+        return await self._optional(found) if type(found) is RequestState else found
 
     async def _required(self, state: RequestState) -> Identity[SessionT_co, UserT_co]:
         outcome = await self._settle(state)
@@ -281,6 +288,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
         except AuthError as error:
             return error
         self._telemetry.store_answered()
+        self._telemetry.note(self._core.store_note())
         return found
 
     def _conclude(self, state: RequestState, found: Found | Refused | AuthError) -> _Outcome[SessionT_co, UserT_co]:

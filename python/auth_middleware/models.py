@@ -109,6 +109,8 @@ def _has_code(own_class: type) -> bool:
 def _is_plain(schema: Any) -> bool:
     """Whether validation by this core schema of pydantic calls no code of the application."""
     fields: dict[str, Any]
+    if schema.__class__ is not dict:
+        return False  # not built yet: it refers to a class that is defined later
     match schema:
         case {"custom_init": True} | {"post_init": str()} | {"default_factory": _} | {"computed_fields": [_, *_]}:
             return False
@@ -119,4 +121,4 @@ def _is_plain(schema: Any) -> bool:
         case {"type": str(kind)}:
             return kind in _PLAIN_SCHEMAS
         case _:
-            return False  # not built yet
+            return False

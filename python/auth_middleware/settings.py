@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Never
 
 from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from auth_middleware import _core
@@ -32,6 +33,15 @@ def _setting(name: str, description: str, *variables: str) -> Any:
     default: Any = () if _DEFAULTS[name] == [] else _DEFAULTS[name]
     alias = AliasChoices(*variables) if variables else None
     return Field(default=default, description=description, validation_alias=alias)
+
+
+def _problem(item: ErrorDetails) -> str:
+    """What is wrong with a value that is no text; Rust looks at the texts. Shows no value."""
+    value = item["input"]
+    text = value.strip() if isinstance(value, str) else ""
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        return "it is in quotes, which are part of the value: docker run --env-file keeps them. Write it without quotes"
+    return item["msg"]
 
 
 # What Rust can be given. It checks which of these numbers make sense.
@@ -173,11 +183,14 @@ class AuthSettings(BaseSettings):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            wrong = error.errors(include_input=False, include_url=False, include_context=False)
-            problem = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in wrong)
+            wrong = error.errors(include_url=False, include_context=False)
+            problem = "; ".join(f"{'.'.join(map(str, item['loc']))}: {_problem(item)}" for item in wrong)
         except SettingsError:
-            problem = 'user_columns and session_columns are JSON objects: {"email_verified": "verified"}'
-        # Raised out here, so that not even its context has pydantic's error with the values.
+            problem = (
+                'user_columns and session_columns are JSON objects: {"email_verified": "verified"}, without quotes '
+                "around them, which docker run --env-file would keep"
+            )
+        # Raised out here, so that not even its context holds pydantic's error with the values.
         if problem is not None:
             raise ConfigurationError(f"settings cannot be read: {problem}")
 

@@ -13,7 +13,7 @@ use super::errors::{AuthError, exception};
 use super::object_cache::ObjectCache;
 use super::request_state::{Progress, PythonLookup, RequestState};
 use super::runtime;
-use super::scope::{self, Remembered, ScopeRequest};
+use super::scope::{self, Headers, Remembered, ScopeRequest};
 use super::verdict::Refused;
 use crate::authenticator::Verdict;
 use crate::engine::{Engine, PendingLookup};
@@ -91,9 +91,9 @@ impl Core {
             return Ok(state.get().identity(py).unwrap_or_else(|| state.into_any().unbind()));
         }
         let verdict = self.engine.inspect(request.as_request());
-        let state = Py::new(py, self.begin(py, verdict, Some(request.remember()))?)?;
+        let state = Bound::new(py, self.begin(py, verdict, Some(request.remember()))?)?;
         scope.set_item(&self.scope_key, &state)?;
-        Ok(state.get().identity(py).unwrap_or_else(|| state.into_any()))
+        Ok(state.get().identity(py).unwrap_or_else(|| state.into_any().unbind()))
     }
 
     fn identify_by_store(&self, py: Python<'_>, scope: &Bound<'_, PyAny>) -> PyResult<Py<RequestState>> {
@@ -122,8 +122,8 @@ impl Core {
     }
 
     fn session_cookie(&self, scope: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
-        let headers = scope::headers(scope)?;
-        Ok(self.engine.session_cookie(scope::bytes(&headers)).map(Into::into))
+        let headers = Headers::of(scope)?;
+        Ok(self.engine.session_cookie(headers.iter()).map(Into::into))
     }
 
     fn open<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -138,6 +138,10 @@ impl Core {
 
     fn operator_messages(&self) -> Vec<String> {
         self.engine.operator_messages()
+    }
+
+    fn store_note(&self) -> Option<String> {
+        self.engine.store_note()
     }
 
     fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {

@@ -2,9 +2,12 @@
 //! one [`Error::Configuration`] that names the setting and says how to fix it.
 
 mod cookie_names;
+mod database_parameters;
+mod database_tls;
 mod database_url;
 mod freshness;
 mod origin_pattern;
+mod quotes;
 mod raw;
 mod secret;
 mod strangers;
@@ -15,7 +18,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use cookie_names::{CookieNames, CookieOptions};
-pub use database_url::{ChannelBinding, DatabaseUrl, Host, RootCertificates, SslMode};
+pub use database_tls::{ChannelBinding, RootCertificates, SslMode};
+pub use database_url::{DatabaseUrl, Host};
 pub use freshness::{CookieCacheSettings, FeedSettings, Freshness, LiveCacheSettings, Strategy};
 pub use origin_pattern::OriginPattern;
 pub use raw::RawSettings;
@@ -130,6 +134,7 @@ impl Settings {
     /// [`Error::Configuration`] for the first setting that is missing or wrong. No message holds
     /// a secret or a password.
     pub fn check(raw: RawSettings) -> Result<Self, Error> {
+        quotes::refuse(&raw)?;
         let raw = raw.or_defaults();
         let secrets = secret::check(raw.secret.as_deref(), raw.secrets.as_deref(), &raw.previous_secrets)?;
         let base_url = trusted_origins::check_base_url(raw.base_url.as_deref())?;
@@ -143,8 +148,9 @@ impl Settings {
         let (trusted_origins, mut warnings) =
             TrustedOrigins::check(base_url.as_ref(), &raw.trusted_origins, &cookie_names)?;
         let database = DatabaseUrl::check(raw.database_url.as_deref())?;
-        let (freshness, warning) = Freshness::check(&raw, &database, base_url.is_some())?;
-        warnings.extend(warning);
+        warnings.extend(database.warnings.iter().cloned());
+        let (freshness, of_freshness) = Freshness::check(&raw, &database, base_url.is_some())?;
+        warnings.extend(of_freshness);
         let prepared_statements = check_prepared(raw.prepared_statements.as_deref(), &database)?;
         let limits = Limits {
             pool_size: count("pool_size", raw.pool_size, 1..=1000)?,

@@ -42,6 +42,22 @@ impl AnyStore {
         }
     }
 
+    /// Warnings for an operator that came up since the last call.
+    pub(crate) fn take_warnings(&self) -> Vec<String> {
+        match self {
+            Self::Postgres(store) => store.take_warnings(),
+            Self::Memory(_) => Vec::new(),
+        }
+    }
+
+    /// How look-ups are sent, and why: once it is known, and again when it changes.
+    pub(crate) fn take_note(&self) -> Option<String> {
+        match self {
+            Self::Postgres(store) => store.take_note(),
+            Self::Memory(_) => None,
+        }
+    }
+
     pub(crate) fn close(&self) {
         if let Self::Postgres(store) = self {
             store.close();

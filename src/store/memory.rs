@@ -1,42 +1,75 @@
 //! A store in memory, for tests of what stands above the store.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{LookupResult, Store};
 use crate::error::Error;
-use crate::identity::Identity;
+use crate::identity::{Identity, Session, User};
 use crate::signature::SessionToken;
 
-/// Sessions by token, and how often it was asked.
+/// Sessions by token and users by id, and how many tokens were looked up.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    sessions: HashMap<String, Arc<Identity>>,
-    asked: AtomicUsize,
+    rows: Mutex<Rows>,
+    lookups: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct Rows {
+    sessions: HashMap<String, Session>,
+    users: HashMap<String, User>,
 }
 
 impl MemoryStore {
-    /// A store that knows these sessions.
-    pub fn new(sessions: impl IntoIterator<Item = Identity>) -> Self {
-        let by_token = |identity: Identity| (identity.session.token.as_str().to_owned(), Arc::new(identity));
-        Self { sessions: sessions.into_iter().map(by_token).collect(), asked: AtomicUsize::new(0) }
+    /// A store that has these sessions and their users.
+    pub fn new(identities: impl IntoIterator<Item = Identity>) -> Self {
+        let store = Self::default();
+        identities.into_iter().for_each(|identity| store.insert(identity));
+        store
     }
 
-    /// How many tokens were asked for.
-    pub fn asked(&self) -> usize {
-        self.asked.load(Ordering::Relaxed)
+    /// Adds a session and its user, or replaces them.
+    pub fn insert(&self, Identity { session, user }: Identity) {
+        let mut rows = self.rows();
+        rows.sessions.insert(session.token.as_str().to_owned(), session);
+        rows.users.insert(user.id.clone(), user);
+    }
+
+    /// Ends a session.
+    pub fn remove_session(&self, token: &SessionToken) {
+        self.rows().sessions.remove(token.as_str());
+    }
+
+    /// Deletes a user, but none of their sessions.
+    pub fn remove_user(&self, id: &str) {
+        self.rows().users.remove(id);
+    }
+
+    /// How many tokens were looked up.
+    pub fn lookups(&self) -> usize {
+        self.lookups.load(Ordering::Relaxed)
+    }
+
+    /// Nothing panics while it holds the lock, so a poisoned one is as good as any.
+    fn rows(&self) -> MutexGuard<'_, Rows> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Rows {
+    fn find(&self, token: &SessionToken) -> LookupResult {
+        let Some(session) = self.sessions.get(token.as_str()) else { return LookupResult::NoSession };
+        let Some(user) = self.users.get(&session.user_id) else { return LookupResult::NoUser };
+        LookupResult::Found(Arc::new(Identity { session: session.clone(), user: user.clone() }))
     }
 }
 
 impl Store for MemoryStore {
     async fn find(&self, tokens: &[SessionToken]) -> Result<Vec<LookupResult>, Error> {
-        self.asked.fetch_add(tokens.len(), Ordering::Relaxed);
-        let find = |token: &SessionToken| {
-            self.sessions
-                .get(token.as_str())
-                .map_or(LookupResult::NoSession, |found| LookupResult::Found(Arc::clone(found)))
-        };
-        Ok(tokens.iter().map(find).collect())
+        self.lookups.fetch_add(tokens.len(), Ordering::Relaxed);
+        let rows = self.rows();
+        Ok(tokens.iter().map(|token| rows.find(token)).collect())
     }
 }

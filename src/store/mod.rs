@@ -1,5 +1,5 @@
-//! What does the database say of these tokens? One trait, so that one contract holds for
-//! every store.
+//! Looks sessions up by their tokens. One trait, so that one contract holds for every store:
+//! `tests/rust/store` runs it against each.
 
 pub mod memory;
 pub mod postgres;
@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::identity::Identity;
 use crate::signature::SessionToken;
 
-/// What a store knows of one token. Time is not its business: an expired session is found.
+/// What a store has for one token. It does not look at the time: an expired session is found.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LookupResult {
     /// The session and its user.
@@ -33,11 +33,11 @@ pub enum LookupResult {
 
 /// Where sessions are looked up.
 pub trait Store: Send + Sync + 'static {
-    /// One answer for each token, in their order. A bad token or row spoils only its own answer.
+    /// One result for each token, in their order. A bad token or row spoils only its own result.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Schema`] when the store cannot say; then it says nothing
-    /// of any token. Dropping the future gives up the attempt and leaves nothing half-done.
+    /// [`Error::Unavailable`] or [`Error::Schema`] when the store cannot be read; then there is no result for
+    /// any token. Dropping the future gives up the attempt and leaves nothing half-done.
     fn find(&self, tokens: &[SessionToken]) -> impl Future<Output = Result<Vec<LookupResult>, Error>> + Send;
 }
 

@@ -1,7 +1,7 @@
 """The stack in its development shape: three ports of localhost, plain HTTP, each part stopped and started at will."""
 
 import secrets
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,7 +19,9 @@ class Development:
     With a mail server, addresses have to be confirmed.
     """
 
-    def __init__(self, postgres: EmbeddedPostgres, package_dir: Path, mail: MailServer | None) -> None:
+    def __init__(
+        self, postgres: EmbeddedPostgres, package_dir: Path, mail: MailServer | None, ports: Sequence[int]
+    ) -> None:
         self._mail = mail
         self._package_dir = package_dir
         name = f"development_{secrets.token_hex(4)}"
@@ -29,7 +31,7 @@ class Development:
         execute(self._dsn, f"CREATE ROLE {name} LOGIN PASSWORD '{name}'; GRANT pg_read_all_data TO {name}")
         parts = urlsplit(self._dsn)
         self._backend_dsn = parts._replace(netloc=f"{name}:{name}@{parts.hostname}:{parts.port}").geturl()
-        self._auth_port, self._api_port, self.page_port = free_port(), free_port(), free_port()
+        self._auth_port, self._api_port, self.page_port = ports or (free_port(), free_port(), free_port())
         self.auth_url = f"http://localhost:{self._auth_port}"
         self.api_url = f"http://localhost:{self._api_port}"
         self.page_url = f"http://localhost:{self.page_port}"
@@ -89,10 +91,15 @@ class Development:
 
 @contextmanager
 def development(
-    postgres: EmbeddedPostgres, package_dir: Path, built: Path, mail: MailServer | None = None
+    postgres: EmbeddedPostgres,
+    package_dir: Path,
+    built: Path,
+    mail: MailServer | None = None,
+    *,
+    ports: Sequence[int] = (),
 ) -> Generator[Stack]:
-    """A running one; the page is built into `built`."""
-    services = Development(postgres, package_dir, mail)
+    """A running one; the page is built into `built`. `ports` are the auth service's, the backend's and the page's."""
+    services = Development(postgres, package_dir, mail, ports)
     try:
         services.start_auth_service()
         services.start_backend()

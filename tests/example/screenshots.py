@@ -15,14 +15,15 @@ from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
-from dev import node, stack
+from dev import demo, node, stack
 from dev.mail import MailServer
 from dev.postgres import EmbeddedPostgres
+from dev.processes import is_free
 from tests.example import browser
 from tests.example.development import development
 
 FOLDER = stack.ROOT / "target" / "screenshots"
-COLUMNS = 110
+COLUMNS = 136
 # The README's terminal picture ends before this part of the story.
 CUT = "A page of another site may send the request"
 COLOURS = [
@@ -39,8 +40,11 @@ pre {{ margin: 0; font: inherit; }}</style><pre>{code}</pre>"""
 def main(groups: list[str]) -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     node.install(stack.AUTH_SERVICE)
+    # The ports that people see, unless something listens there.
+    ports = tuple(demo.PORTS.values())
+    ports = ports if all(is_free(port) for port in ports) else ()
     with tempfile.TemporaryDirectory() as home, EmbeddedPostgres() as postgres:
-        with development(postgres, stack.AUTH_SERVICE, Path(home, "page")) as running:
+        with development(postgres, stack.AUTH_SERVICE, Path(home, "page"), ports=ports) as running:
             picture_of_terminal(story_of(running), FOLDER / "terminal.png")
             for group in groups or browser.GROUPS:
                 browser.run(running, group, home=Path(home), screenshots=FOLDER)

@@ -189,3 +189,27 @@ def test_the_base_url_is_needed_only_to_know_the_cookies_name() -> None:
         Auth(AuthSettings(**required))
     assert Auth(AuthSettings(**required, secure_cookies=True)).cookie_name == SECURE_COOKIE_NAME
     assert Auth(AuthSettings(**required, cookie_name="sid")).cookie_name == "sid"
+
+
+@pytest.mark.parametrize("quote", ["'", '"'])
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_quotes_that_an_env_file_keeps_are_named(variable: str, quote: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DATABASE_URL", "BETTER_AUTH_SECRET", "BETTER_AUTH_URL"):
+        if VARIABLES[name][0] != VARIABLES[variable][0]:
+            monkeypatch.setenv(name, VARIABLES[name][1])
+    monkeypatch.setenv(variable, f"{quote}{VARIABLES[variable][1]}{quote}")
+    with pytest.raises(ConfigurationError) as caught:
+        Auth(AuthSettings())
+    message = str(caught.value)
+    assert "quotes" in message
+    assert "--env-file" in message
+    field = VARIABLES[variable][0].rstrip("_")
+    assert {"base_url": "BETTER_AUTH_URL"}.get(field, field).lower() in message.lower()
+    assert SECRET not in message
+
+
+def test_trusted_origins_are_read_as_a_json_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BETTER_AUTH_TRUSTED_ORIGINS", '["https://app.example.com", "https://*"]')
+    settings = AuthSettings(database_url=unreachable_dsn(), secret=SECRET, base_url="https://auth.test")
+    with pytest.raises(ConfigurationError, match=r'"https://\*".*every site'):
+        Auth(settings)

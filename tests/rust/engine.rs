@@ -121,7 +121,7 @@ async fn a_token_is_looked_up_and_decided() {
         let token = token(inspect(&engine, &signed(name)));
         assert_eq!(user_id(look_up(&engine, &token).await), expected);
     }
-    assert_eq!(store.asked(), 4);
+    assert_eq!(store.lookups(), 4);
 }
 
 #[tokio::test]
@@ -134,7 +134,7 @@ async fn what_the_headers_decide_opens_nothing() {
     }
     let token = token(inspect(&engine, &signed("ada")));
     assert!(matches!(engine.look_up(&token, drop), Err(Error::Unavailable { .. })));
-    assert_eq!(store.asked(), 0);
+    assert_eq!(store.lookups(), 0);
 }
 
 #[tokio::test]
@@ -147,7 +147,7 @@ async fn a_cache_identifies_until_it_is_closed() {
     );
     assert!(matches!(engine.inspect_value(&signed("ada")), Ok(Verdict::Known(_))));
     assert!(matches!(inspect(&engine, &signed("bob")), Ok(Verdict::Lookup(_))));
-    assert_eq!((engine.cache_size().0, store.asked()), (1, 1));
+    assert_eq!((engine.cache_size().0, store.lookups()), (1, 1));
     engine.close();
     assert_eq!(engine.cache_size(), (0, 0));
     assert!(matches!(inspect(&engine, &signed("ada")), Ok(Verdict::Lookup(_))));
@@ -159,7 +159,7 @@ async fn a_route_that_needs_the_current_state_sees_no_cache() {
     let ada = token(inspect(&engine, &signed("ada")));
     for asked in 1..4 {
         assert!(look_up(&engine, &ada).await.is_ok());
-        assert_eq!(store.asked(), asked);
+        assert_eq!(store.lookups(), asked);
         let cookie = format!("better-auth.session_token={}", signed("ada"));
         let headers = [(b"cookie".as_slice(), cookie.as_bytes())];
         assert_eq!(

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import pytest
 
-from dev import certificates, oldest, pgbouncer, postgres
+from dev import certificates, oldest, pgbouncer, pgbouncer_trixie, postgres
+from tests.support import namespaces
 
 # `environment` comes first: it removes the shell's settings before anything imports auth_middleware.
 pytest_plugins = ("tests.support.environment", "tests.support.databases", "tests.support.instances")
@@ -35,6 +36,8 @@ GROUPS = {
     # With it, the tests' browser is told to trust Caddy's authority.
     "certutil": Group(lambda: shutil.which("certutil") is not None, APT, ("libnss3-tools",)),
     "pgbouncer": Group(lambda: pgbouncer.program() is not None, APT, ("pgbouncer",)),
+    "pgbouncer-1.24": Group(pgbouncer_trixie.can_install, "let apt reach deb.debian.org"),
+    "network-namespace": Group(namespaces.can_make, "as root: apt-get install", ("iproute2", "iptables")),
     "oldest": Group(lambda: oldest.is_installed() or oldest.can_install(), "let pip reach a package index"),
 }
 

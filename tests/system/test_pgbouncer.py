@@ -137,7 +137,8 @@ def test_statements_are_unnamed_behind_a_pooler(
             assert shop.start_lookups(site.cookie_values).result() == site.outcomes("shop")
     with site.both_server_connections(pooler) as servers:
         for connection in servers.values():
-            assert prepared_on(connection).keys() <= set(taken), "one of our statements has a name"
+            names = {name for name in prepared_on(connection) if not name.startswith("PGBOUNCER_")}
+            assert names <= set(taken), "a statement has the name that our driver gave it"
 
 
 def test_statements_are_named_on_a_direct_connection() -> None:
@@ -152,7 +153,7 @@ def test_statements_are_named_on_a_direct_connection() -> None:
                 database_url=dsn, schema="shop", secret=SECRET, base_url="http://auth.test", **settings
             ) as shop:
                 assert shop.look_up(site.cookie_values[0]) == Outcome("0 of shop")
-            lines = [line for line in log.getvalue().splitlines() if "asked.token" in line]
+            lines = [line for line in log.getvalue().splitlines() if "requested.token" in line]
             return {line.partition("execute ")[2].partition(":")[0] for line in lines}
 
         direct, pooled = postgres.dsn(site.database), pooler.dsn(site.database)

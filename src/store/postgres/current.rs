@@ -55,6 +55,10 @@ impl CurrentStatement {
         }
     }
 
+    pub(super) fn with_recheck(self, recheck: Duration) -> Self {
+        Self { recheck, ..self }
+    }
+
     /// The statement, from the catalog as it was read not long ago.
     pub(super) async fn get(&self, borrowed: &mut Borrowed<'_>) -> Result<Arc<Statement>, Failure> {
         let mut known = self.known.lock().await;

@@ -15,10 +15,13 @@ mod jwks;
 mod listener;
 mod migration;
 mod problem;
+mod process_id;
 mod row;
 mod schema;
 mod selection;
+mod socket;
 mod statement;
+mod statement_names;
 mod table;
 mod tls;
 mod triggers;
@@ -68,6 +71,12 @@ impl PostgresStore {
         Ok(Self { pool, connector, timeout: settings.limits.lookup_timeout, current })
     }
 
+    /// The same with another time for which the catalog stays valid, instead of a minute.
+    #[must_use]
+    pub fn with_catalog_recheck(self, recheck: Duration) -> Self {
+        Self { current: self.current.with_recheck(recheck), ..self }
+    }
+
     /// Connects and reads the catalog, so that an error shows at start. Returns what an operator
     /// should know.
     ///
@@ -80,7 +89,7 @@ impl PostgresStore {
             let mut borrowed = self.borrow().await?;
             let statement = self.current.get(&mut borrowed).await.map_err(Failure::into_error)?;
             borrowed.keep();
-            Ok(statement.warnings.clone())
+            Ok(statement.warnings.iter().cloned().chain(self.take_warnings()).collect())
         })
         .await
     }
@@ -96,6 +105,17 @@ impl PostgresStore {
             )))
         };
         timeout(self.timeout, result).await.unwrap_or_else(late)
+    }
+
+    /// Whether look-ups name their statements on the server, and why: a line for the log, once it is known, and again
+    /// when it changes.
+    pub fn take_note(&self) -> Option<String> {
+        self.connector.statement_names().take_note()
+    }
+
+    /// What an operator should know of the connections, once.
+    pub fn take_warnings(&self) -> Vec<String> {
+        self.connector.statement_names().take_warnings()
     }
 
     /// Closes the connections; what is under way ends as unavailable.
@@ -128,9 +148,8 @@ impl PostgresStore {
             _ => Failure::Connection(error),
         })?;
         let statement = self.current.get(&mut borrowed).await?;
-        let is_named = self.connector.may_name_statements();
         let client = borrowed.client().map_err(Failure::Lasting)?;
-        let results = statement.query(client, tokens, is_named).await;
+        let results = statement.query(client, tokens, self.connector.statement_names()).await;
         // Where only the statement failed, the connection is as good as before.
         if matches!(results, Ok(_) | Err(Failure::Data | Failure::Tables(_))) {
             borrowed.keep();

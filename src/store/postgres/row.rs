@@ -34,7 +34,7 @@ impl Reading {
         let kinds = self.session.iter().chain(&self.user);
         let columns = first.columns().iter().skip(FIRST_COLUMN);
         let is_hidden =
-            |row: &Row| row.try_get::<_, Option<bool>>(2).is_ok_and(|is_hidden| is_hidden == Some(true));
+            |row: &Row| row.try_get::<_, Option<bool>>(3).is_ok_and(|is_hidden| is_hidden == Some(true));
         kinds.zip(columns).all(|(kind, column)| kind.is_sent_as(column.type_()))
             && !rows.iter().any(is_hidden)
     }
@@ -50,8 +50,13 @@ impl Reading {
     }
 }
 
-/// Before it are the marker, the requested token, and whether a row may be hidden.
-const FIRST_COLUMN: usize = 3;
+/// The server's process that ran the statement.
+pub(super) fn process(rows: &[Row]) -> Option<i32> {
+    rows.first().and_then(|row| row.try_get(1).ok())
+}
+
+/// Before it are the marker, the server's process, the requested token, and whether a row may be hidden.
+const FIRST_COLUMN: usize = 4;
 
 /// One result for each token, in their order.
 ///
@@ -64,7 +69,7 @@ pub(super) fn results(
 ) -> Result<Vec<LookupResult>, &'static str> {
     let mut by_token: HashMap<&str, LookupResult> = HashMap::with_capacity(rows.len());
     for row in rows {
-        let requested = row.try_get::<_, &str>(1).ok().filter(|_| reading.wrote(row));
+        let requested = row.try_get::<_, &str>(2).ok().filter(|_| reading.wrote(row));
         let requested = requested
             .ok_or("the response is another statement's: is a pooler between? (prepared_statements=off)")?;
         let token = tokens

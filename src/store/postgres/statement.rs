@@ -1,10 +1,12 @@
 //! The one statement of a look-up, and how it is sent.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use bytes::BytesMut;
 use deadpool_postgres::Object;
 use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 use super::failure::Failure;
@@ -12,6 +14,7 @@ use super::id::IdJoin;
 use super::nonce;
 use super::row::{self, Reading};
 use super::schema::Schema;
+use super::statement_names::StatementNames;
 use super::table::FoundTable;
 use super::triggers;
 use crate::error::Error;
@@ -47,11 +50,12 @@ impl Statement {
             found.user.renamed("id"),
             found.user.newly_guarded()
         );
-        let columns: Vec<String> =
-            std::iter::once(format!("'{marker}'::pg_catalog.text, requested.token, {hidden}"))
-                .chain(found.session.select("s"))
-                .chain(found.user.select("u"))
-                .collect();
+        let columns: Vec<String> = std::iter::once(format!(
+            "'{marker}'::pg_catalog.text, pg_catalog.pg_backend_pid(), requested.token, {hidden}"
+        ))
+        .chain(found.session.select("s"))
+        .chain(found.user.select("u"))
+        .collect();
         let join = join(&found.session, &found.user, found.id_join);
         let write = |requested: &str| format!("SELECT {} FROM {requested} {join}", columns.join(", "));
         Self {
@@ -76,19 +80,38 @@ impl Statement {
         &self,
         client: &Object,
         tokens: &[SessionToken],
-        is_named: bool,
+        names: &StatementNames,
     ) -> Result<Vec<LookupResult>, Failure> {
+        let is_named = names.are_allowed();
         let rows = match tokens {
             [token] => run(client, &self.single, &Text(token), Type::TEXT, is_named).await,
             _ => run(client, &self.batch, &TextArray(tokens), Type::TEXT_ARRAY, is_named).await,
         };
-        let rows = rows.map_err(|error| Failure::of("the look-up failed", error))?;
+        let rows = rows.map_err(|error| {
+            if is_named && is_of_name(&error) {
+                names.forbid("the name of a statement is taken, or unknown, where it should be ours");
+            }
+            Failure::of("the look-up failed", error)
+        })?;
         if !self.reading.fits(&rows) {
             return Err(Failure::Tables(Error::unavailable("the tables have changed")));
         }
-        row::results(&self.reading, tokens, &rows)
-            .map_err(|wrong| Failure::Connection(Error::unavailable(wrong)))
+        if is_named && !names.is_of_connection(client, row::process(&rows)).await {
+            names.forbid("a look-up was answered by another process of the server than the connection's");
+        }
+        row::results(&self.reading, tokens, &rows).map_err(|wrong| {
+            if is_named {
+                names.forbid("another client's statement has a name that should be ours");
+            }
+            Failure::Connection(Error::unavailable(wrong))
+        })
     }
+}
+
+/// Whether a statement of this name is there already, or is not there.
+fn is_of_name(error: &tokio_postgres::Error) -> bool {
+    let code = error.code();
+    code == Some(&SqlState::DUPLICATE_PSTATEMENT) || code == Some(&SqlState::INVALID_SQL_STATEMENT_NAME)
 }
 
 async fn run(
@@ -144,8 +167,9 @@ impl ToSql for TextArray<'_> {
         ty: &Type,
         out: &mut BytesMut,
     ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
-        let texts: Vec<&str> = self.0.iter().map(SessionToken::as_str).collect();
-        texts.to_sql(ty, out)
+        // Two rows with one token are taken for two sessions.
+        let texts: BTreeSet<&str> = self.0.iter().map(SessionToken::as_str).collect();
+        texts.into_iter().collect::<Vec<_>>().to_sql(ty, out)
     }
 
     fn accepts(ty: &Type) -> bool {

@@ -20,58 +20,58 @@ proptest! {
     #![proptest_config(cases(1))]
 
     #[test]
-    fn any_bytes_are_some_input(data in vec(any::<u8>(), 0..200)) {
+    fn every_fuzz_input_is_handled(data in vec(any::<u8>(), 0..200)) {
         cookie_header::on_bytes(&data);
         session_data::on_bytes(&data);
         origin_pattern::on_bytes(&data);
     }
 
     #[test]
-    fn whatever_better_auth_writes_is_read(form in form(), person in person()) {
+    fn cookies_that_better_auth_writes_are_read(form in form(), person in person()) {
         session_data::reads_what_better_auth_writes(form, &person);
     }
 
     #[test]
-    fn whatever_is_changed_by_one_bit_is_refused(form in form(), person in person(), bit in any::<Index>()) {
+    fn a_cookie_with_one_changed_bit_is_refused(form in form(), person in person(), bit in any::<Index>()) {
         session_data::refuses_one_changed_bit(form, &person, bit.index(1 << 20));
     }
 
     #[test]
-    fn a_snapshot_that_is_not_this_sessions_or_too_old_is_not_believed(
+    fn session_data_of_another_session_or_version_or_expired_is_not_used(
         form in form(), person in person(), another in person(),
     ) {
         session_data::asks_the_store_where_anything_is_amiss(form, &person, &another);
     }
 
     #[test]
-    fn a_snapshot_of_any_shape_names_nobody_else(form in form(), payload in misshapen_payload()) {
+    fn malformed_session_data_never_returns_another_user(form in form(), payload in misshapen_payload()) {
         session_data::names_only_whom_the_snapshot_names(form, &payload);
     }
 
     #[test]
-    fn data_that_nobody_signed_is_not_believed(form in form(), data in vec(data_piece(), 0..8)) {
+    fn unsigned_session_data_is_not_used(form in form(), data in vec(data_piece(), 0..8)) {
         session_data::refuses_what_nobody_signed(form, data.concat().as_bytes());
     }
 }
 
-// These cost next to nothing.
+// These are fast.
 proptest! {
     #![proptest_config(cases(40))]
 
     #[test]
-    fn any_cookie_header_is_read_as_better_auth_reads_it(lines in vec(header(), 1..3)) {
+    fn every_cookie_header_is_parsed_as_by_better_auth(lines in vec(header(), 1..3)) {
         cookie_header::finds_what_better_auth_finds(&lines.iter().map(Vec::as_slice).collect::<Vec<_>>());
     }
 
     #[test]
-    fn a_pattern_trusts_what_better_auth_trusts(
+    fn a_pattern_trusts_the_same_urls_as_in_better_auth(
         pattern in vec(pattern_piece(), 0..7), url in vec(url_piece(), 0..7),
     ) {
         origin_pattern::trusts_what_better_auth_trusts(&pattern.concat(), &url.concat());
     }
 
     #[test]
-    fn a_pattern_made_of_a_url_trusts_what_better_auth_trusts(url in url(), holes in vec(hole(), 0..3)) {
+    fn a_pattern_made_from_a_url_trusts_the_same_urls_as_in_better_auth(url in url(), holes in vec(hole(), 0..3)) {
         let mut pattern = url.clone();
         for (at, length, wildcard) in holes {
             let from = at.index(pattern.len() + 1);
@@ -98,7 +98,7 @@ fn cases(times: u32) -> ProptestConfig {
 }
 
 #[test]
-fn every_bit_of_a_cookie_counts() {
+fn every_changed_bit_of_a_cookie_is_refused() {
     let person =
         Person::from_lines("YpzT0Yk3nW5v\nsession\nuser\nAda\nAda@example.com\n\n::1\ncurl\nadmin\n41.5\n");
     for form in Form::ALL {
@@ -109,9 +109,9 @@ fn every_bit_of_a_cookie_counts() {
     }
 }
 
-/// The last bit of the first of these is lost by a reader of numbers that is only nearly right.
+/// An imprecise number parser loses the last bit of the first number.
 #[test]
-fn a_number_is_the_one_that_was_written() {
+fn numbers_are_read_exactly() {
     for number in
         [8.203_222_676_764_815e-192, -0.0, 9_007_199_254_740_993.0, 1.234_567_890_123_456_8e18, 1e21]
     {

@@ -56,9 +56,9 @@ pub(crate) fn judge(entry: &Entry) -> Result<Outcome, String> {
             Authenticator::decide(answer, now).ok()
         }
     };
-    let asked = store.asked() > 0;
+    let asked = store.lookups() > 0;
     if asked != (entry.expected.needs_store() || lacks_declared_field(entry)) {
-        return Err(format!("asked the store: {asked}; Better Auth: {}", !asked));
+        return Err(format!("asked the store: {asked}; Better Auth: {}", entry.expected.needs_store()));
     }
     let ours = identity.map(|identity| show(&entry.config, &identity));
     let theirs = expected(entry)?;
@@ -198,7 +198,9 @@ fn expected(entry: &Entry) -> Result<Option<(Row, Row)>, String> {
 
 /// Whether the snapshot lacks a field that the application declares: we query the store then, Better Auth does not.
 fn lacks_declared_field(entry: &Entry) -> bool {
-    let Some(data) = entry.expected.data.as_ref().filter(|_| !entry.expected.db_needed) else { return false };
+    let Some(data) = entry.expected.data.as_ref().filter(|_| !entry.expected.needs_store()) else {
+        return false;
+    };
     let lacks = |row: &Row, fields| own_fields(fields).any(|(name, _)| !row.contains_key(name));
     lacks(&data.session, entry.config.session_fields.as_ref())
         || lacks(&data.user, entry.config.user_fields.as_ref())

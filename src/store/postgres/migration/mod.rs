@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use deadpool_postgres::Connect as _;
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
@@ -84,8 +83,7 @@ impl Migrator {
     }
 
     async fn connect(&self) -> Result<Client, Error> {
-        let config = self.connector.config();
-        let connecting = timeout(CONNECT_TIMEOUT, self.connector.connect(&config)).await;
+        let connecting = timeout(CONNECT_TIMEOUT, self.connector.open()).await;
         let late =
             |_elapsed| Error::unavailable(format!("no connection to {} in time", self.connector.address()));
         let connected = connecting.map_err(late)?;

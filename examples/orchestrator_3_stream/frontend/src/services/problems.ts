@@ -56,8 +56,11 @@ const KINDS: Record<string, ProblemKind> = {
   MAIL_UNAVAILABLE: "mail-down",
 };
 
+// 502 and 504 come from a proxy in front of a service that does not respond.
+const KINDS_BY_STATUS: Record<number, ProblemKind> = { 429: "too-many", 502: "unreachable", 504: "unreachable" };
+
 export function problemOf(refusal: Refusal): AuthProblem {
-  const kind = KINDS[refusal.code ?? ""] ?? (refusal.status === 429 ? "too-many" : "broken");
+  const kind = KINDS[refusal.code ?? ""] ?? KINDS_BY_STATUS[refusal.status] ?? "broken";
   return new AuthProblem(kind, { cause: refusal, sentence: sentenceOf(kind, refusal) });
 }
 

@@ -92,6 +92,54 @@ fn every_wrong_value_of_freshness_names_its_setting_and_shows_no_password() {
 }
 
 #[test]
+fn quotes_that_an_env_file_keeps_are_named() {
+    let cases: [(&str, Spoil); 14] = [
+        ("DATABASE_URL", |raw| raw.database_url = Some("\"postgresql://u:hunter2@h/d\"".into())),
+        ("DATABASE_URL", |raw| raw.database_url = Some(" 'postgresql://u:hunter2@h/d' ".into())),
+        ("BETTER_AUTH_SECRET", |raw| {
+            raw.secret = Some("\"hunter2-0123456789abcdefghijklmnopqrstuv\"".into());
+        }),
+        ("BETTER_AUTH_SECRET", |raw| raw.secret = Some("'hunter2'".into())),
+        ("BETTER_AUTH_SECRETS", |raw| raw.secrets = Some("'2:hunter2,1:hunter2'".into())),
+        ("BETTER_AUTH_SECRETS", |raw| raw.secrets = Some("2:\"hunter2\",1:\"hunter2\"".into())),
+        ("AUTH_MIDDLEWARE_PREVIOUS_SECRETS", |raw| {
+            raw.previous_secrets = vec!["\"hunter2".into(), "x\"".into()];
+        }),
+        ("BETTER_AUTH_URL", |raw| raw.base_url = Some("\"https://auth.example.com\"".into())),
+        ("BETTER_AUTH_TRUSTED_ORIGINS", |raw| raw.trusted_origins = vec!["\"https://a.example.com\"".into()]),
+        ("BETTER_AUTH_TRUSTED_ORIGINS", |raw| {
+            raw.trusted_origins = vec!["'https://a.example.com".into(), "https://b.example.com'".into()];
+        }),
+        ("BETTER_AUTH_TRUSTED_ORIGINS", |raw| {
+            raw.trusted_origins = vec!["'[\"https://a.example.com\"]'".into()];
+        }),
+        ("AUTH_MIDDLEWARE_FRESHNESS", |raw| raw.freshness = Some("\"30\"".into())),
+        ("AUTH_MIDDLEWARE_PREPARED_STATEMENTS", |raw| raw.prepared_statements = Some("'on'".into())),
+        ("AUTH_MIDDLEWARE_SCHEMA", |raw| raw.schema = Some("\"auth\"".into())),
+    ];
+    for (setting, spoil) in cases {
+        let mut raw = raw();
+        spoil(&mut raw);
+        let message = refused(raw);
+        assert!(message.contains(setting) && message.contains("is in quotes"), "{setting}: {message}");
+        assert!(message.contains("--env-file") && !message.contains("hunter2"), "{message}");
+    }
+}
+
+#[test]
+fn quotes_inside_a_value_belong_to_it() {
+    let secret = "it's \"0123456789abcdefghijklmnopqrstuv";
+    let raw = RawSettings {
+        secret: Some(secret.into()),
+        database_url: Some("postgresql://u:'p'@h/d".into()),
+        ..raw()
+    };
+    let Ok(settings) = Settings::check(raw) else { panic!("refused") };
+    assert_eq!(settings.secrets.signing, vec![Secret::new(secret)]);
+    assert_eq!(settings.database.password.as_deref(), Some("'p'"));
+}
+
+#[test]
 fn a_pooler_that_is_known_to_be_one_cannot_be_listened_through_and_every_request_asks_the_store() {
     let direct = "postgresql://u:hunter2@ep-x.eu-1.aws.neon.tech/app";
     let neons = "postgresql://u:hunter2@ep-x-pooler.eu-1.aws.neon.tech/app?sslmode=require";
