@@ -112,8 +112,10 @@ impl Connector {
         &self,
         hear: impl FnMut(&Notification) + Send + 'static,
     ) -> Result<(Client, JoinHandle<()>), PgError> {
+        // Before the attempt: another one can find out meanwhile that they are refused.
+        let has_timeouts = !self.database.timeouts.is_empty() && !self.drops_timeouts.load(Ordering::Relaxed);
         let (client, connection) = match self.start().await {
-            Err(error) if self.may_drop_timeouts() && connect_error::is_of_options(&error) => {
+            Err(error) if has_timeouts && connect_error::is_of_options(&error) => {
                 self.start_without_timeouts().await?
             }
             started => started?,
@@ -121,25 +123,20 @@ impl Connector {
         Ok((client, run(connection, hear)))
     }
 
-    fn may_drop_timeouts(&self) -> bool {
-        !self.database.timeouts.is_empty() && !self.drops_timeouts.load(Ordering::Relaxed)
-    }
-
-    /// The server keeps no limits, then, as it would without a pooler: ours remain.
+    /// Without limits that the server keeps, as behind that pooler everybody is; our own deadlines remain.
     async fn start_without_timeouts(&self) -> Result<(Client, BoxConnection), PgError> {
-        self.drops_timeouts.store(true, Ordering::Relaxed);
+        let is_known = self.drops_timeouts.swap(true, Ordering::Relaxed);
         let started = self.start().await?;
-        let timeouts: Vec<&str> = self
-            .database
-            .timeouts
-            .iter()
-            .filter_map(|option| option.trim_start_matches("-c ").split('=').next())
-            .collect();
-        self.names.warn(format!(
-            "a pooler refuses {} of {}, so it has no effect",
-            timeouts.join(" and "),
-            self.setting
-        ));
+        if !is_known {
+            let names = self
+                .database
+                .timeouts
+                .iter()
+                .filter_map(|option| option.strip_prefix("-c ")?.split('=').next());
+            let names: Vec<&str> = names.collect();
+            let (setting, names) = (self.setting, names.join(" and "));
+            self.names.warn(format!("a pooler refuses {names} of {setting}: without effect on look-ups"));
+        }
         Ok(started)
     }
 
