@@ -478,7 +478,7 @@ def test_a_dry_run_shows_what_unverified_changes(migrate: Callable[..., Ran], ds
     migrate("tables")
     for options, setting in (([], "on"), (["--unverified"], "off")):
         printed = migrate("stack_auth", "--dry-run", *options).out
-        assert f"SET LOCAL auth_middleware.assume_verified = '{setting}';" in printed
+        assert f"SET LOCAL auth_middleware.assume_verified TO '{setting}';" in printed
         assert MIGRATIONS["stack_auth"].sql in printed
 
 
