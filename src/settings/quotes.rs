@@ -18,6 +18,8 @@ pub(super) fn refuse(raw: &RawSettings) -> Result<(), Error> {
         ("AUTH_MIDDLEWARE_SCHEMA", &raw.schema),
         ("AUTH_MIDDLEWARE_USER_TABLE", &raw.user_table),
         ("AUTH_MIDDLEWARE_SESSION_TABLE", &raw.session_table),
+        ("AUTH_MIDDLEWARE_JWKS_TABLE", &raw.jwks_table),
+        ("AUTH_MIDDLEWARE_DATABASE_TIME_ZONE", &raw.database_time_zone),
         ("AUTH_MIDDLEWARE_FRESHNESS", &raw.freshness),
         ("AUTH_MIDDLEWARE_LISTEN_DATABASE_URL", &raw.listen_database_url),
         ("AUTH_MIDDLEWARE_CACHE_STRATEGY", &raw.cache_strategy),
