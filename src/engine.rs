@@ -178,8 +178,7 @@ impl Engine {
     pub fn operator_messages(&self) -> Vec<String> {
         let state = self.lock();
         let Some(state) = state.as_ref().filter(|state| state.is_ours()) else { return Vec::new() };
-        let of_feed =
-            state.open.iter().flat_map(|open| &open.live_cache).flat_map(|cache| cache.take_messages());
+        let of_feed = state.open.iter().flat_map(|open| &open.live_cache).flat_map(LiveCache::take_messages);
         let of_store = state.open.iter().flat_map(|open| open.store.take_warnings());
         of_feed.chain(of_store).chain(state.authenticator.take_message()).collect()
     }
@@ -205,7 +204,7 @@ impl Engine {
     pub fn cache_size(&self) -> (usize, usize) {
         let state = self.lock();
         let open = state.as_ref().filter(|state| state.is_ours()).and_then(|state| state.open.as_ref());
-        open.and_then(|open| open.live_cache.as_ref()).map(|cache| cache.size()).unwrap_or_default()
+        open.and_then(|open| open.live_cache.as_ref()).map(LiveCache::size).unwrap_or_default()
     }
 
     /// What decides about headers. Opens what that needs.

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from types import FunctionType
-from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar, final, overload
+from typing import Any, Generic, TypeAlias, TypeVar, final, overload
 
 from fastapi.security import APIKeyCookie
 from pydantic import BaseModel, ValidationError
@@ -19,6 +19,7 @@ from auth_middleware.errors import AuthError, OriginRefused, RowMisfit, SchemaEr
 from auth_middleware.models import (
     AuthSession,
     AuthUser,
+    CacheSize,
     Identity,
     SessionT_co,
     UserT_co,
@@ -35,18 +36,9 @@ OwnUser = TypeVar("OwnUser", bound=AuthUser)
 OwnSession = TypeVar("OwnSession", bound=AuthSession)
 Dependency = TypeVar("Dependency", bound=Callable[..., Awaitable[Any]])
 
-# What Rust returns: the identity if no look-up is needed, else the state of the request.
+# What Rust returns, which is the state of the request if more is to be done; and how a request ends.
 _Found: TypeAlias = Identity[SessionT_co, UserT_co] | RequestState
-# How a request ends.
 _Outcome: TypeAlias = Identity[SessionT_co, UserT_co] | Refused | AuthError
-
-
-class CacheSize(NamedTuple):
-    """The sessions that are cached in this process."""
-
-    sessions: int
-    bytes: int
-    """What they take in Rust; cached Python objects come on top."""
 
 
 def documented(dependency: Dependency, cookie_name: str) -> Dependency:
@@ -61,10 +53,7 @@ def documented(dependency: Dependency, cookie_name: str) -> Dependency:
 
 
 def bound(method: Any, auth: "Auth[Any, Any]") -> Any:
-    """A method of this instance with a cookie name of its own in `/docs`, which a bound method cannot have.
-
-    Without a wrapper around it, which would cost each request another coroutine.
-    """
+    """A method of this instance with its own cookie name in `/docs`. A wrapper would cost each request a coroutine."""
     function = FunctionType(method.__code__, method.__globals__, method.__name__)
     function.__annotations__ = inspect.get_annotations(method)
     dependency: Any = partial(documented(function, auth.cookie_name), auth)
@@ -86,10 +75,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
     """
 
     def __init_subclass__(cls) -> None:
-        """
-        Raises:
-            TypeError: always. A dependency never calls the methods of a subclass.
-        """
+        """Refuse subclasses: a dependency would never call their methods."""
         raise TypeError("Auth has no subclasses: write a dependency that depends on current_user")
 
     @overload

@@ -62,6 +62,14 @@ class Identity(NamedTuple, Generic[SessionT_co, UserT_co]):
     user: UserT_co
 
 
+class CacheSize(NamedTuple):
+    """The sessions that are cached in this process."""
+
+    sessions: int
+    bytes: int
+    """What they take in Rust; cached Python objects come on top."""
+
+
 def model_fields(model: type[BaseModel]) -> list[tuple[str, list[str]]]:
     """The fields that are read, each with the aliases that its column may have as a name."""
     return [(name, _aliases(field)) for name, field in model.model_fields.items()]

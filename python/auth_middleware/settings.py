@@ -199,8 +199,8 @@ class AuthSettings(BaseSettings):
             problem = "; ".join(f"{'.'.join(map(str, item['loc']))}: {_problem(item)}" for item in wrong)
         except SettingsError:
             problem = (
-                'user_columns, session_columns and jwks_columns are JSON objects: {"email_verified": "verified"}, without quotes '
-                "around them, which docker run --env-file would keep"
+                'user_columns, session_columns and jwks_columns are JSON objects: {"email_verified": "verified"}, '
+                "without quotes around them, which docker run --env-file would keep"
             )
         # Raised out here, so that not even its context holds pydantic's error with the values.
         if problem is not None:

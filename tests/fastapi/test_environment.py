@@ -1,5 +1,8 @@
 """Which variables are read, and which are not."""
 
+# So that a misspelt keyword that type checkers accept is an error here.
+# pyright: reportUnnecessaryTypeIgnoreComment=true
+
 import inspect
 from pathlib import Path
 from typing import Any

@@ -110,7 +110,7 @@ def _known(name: str) -> str:
 
 def _assuming(*, verified: bool) -> str:
     """What migrate_stack_auth.sql reads: set either way, so that no role's or database's own setting decides."""
-    return f"SET LOCAL auth_middleware.assume_verified = '{'on' if verified else 'off'}';\n\n"
+    return f"SET LOCAL auth_middleware.assume_verified TO '{'on' if verified else 'off'}';\n\n"
 
 
 async def _apply(migrations: Migrations, name: str, files_sql: Mapping[str, str]) -> None:
