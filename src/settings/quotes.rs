@@ -5,11 +5,11 @@ use super::RawSettings;
 use super::trusted_origins;
 use crate::error::Error;
 
-/// Refuses a text setting whose value is in quotes. No message shows the value.
+/// Refuses a text setting whose value is in quotes. No message contains the value. The value of a single secret is checked
+/// in `secret.rs`.
 pub(super) fn refuse(raw: &RawSettings) -> Result<(), Error> {
     let texts = [
         ("DATABASE_URL", &raw.database_url),
-        ("BETTER_AUTH_SECRET", &raw.secret),
         ("BETTER_AUTH_SECRETS", &raw.secrets),
         ("BETTER_AUTH_URL", &raw.base_url),
         ("AUTH_MIDDLEWARE_COOKIE_PREFIX", &raw.cookie_prefix),
@@ -18,27 +18,24 @@ pub(super) fn refuse(raw: &RawSettings) -> Result<(), Error> {
         ("AUTH_MIDDLEWARE_SCHEMA", &raw.schema),
         ("AUTH_MIDDLEWARE_USER_TABLE", &raw.user_table),
         ("AUTH_MIDDLEWARE_SESSION_TABLE", &raw.session_table),
+        ("AUTH_MIDDLEWARE_JWKS_TABLE", &raw.jwks_table),
+        ("AUTH_MIDDLEWARE_DATABASE_TIME_ZONE", &raw.database_time_zone),
         ("AUTH_MIDDLEWARE_FRESHNESS", &raw.freshness),
         ("AUTH_MIDDLEWARE_LISTEN_DATABASE_URL", &raw.listen_database_url),
         ("AUTH_MIDDLEWARE_CACHE_STRATEGY", &raw.cache_strategy),
         ("AUTH_MIDDLEWARE_CACHE_VERSION", &raw.cache_version),
         ("AUTH_MIDDLEWARE_PREPARED_STATEMENTS", &raw.prepared_statements),
     ];
-    let lists = [
-        ("AUTH_MIDDLEWARE_PREVIOUS_SECRETS", &raw.previous_secrets),
-        (trusted_origins::SETTING, &raw.trusted_origins),
-    ];
-    let entries =
-        raw.secrets.iter().flat_map(|list| list.split(',')).filter_map(|entry| entry.split_once(':'));
-    if entries.into_iter().any(|(_, secret)| is_quoted(secret)) {
-        return Err(Error::configuration(message("BETTER_AUTH_SECRETS")));
-    }
     let quoted_text = texts.into_iter().find(|(_, value)| value.as_deref().is_some_and(is_quoted));
     // A quoted list was split at its commas, so its quotes are in two entries.
-    let quoted_list = lists
-        .into_iter()
-        .find(|(_, values)| is_quoted(&values.join(",")) || values.iter().any(|value| is_quoted(value)));
-    match quoted_text.map(|(setting, _)| setting).or(quoted_list.map(|(setting, _)| setting)) {
+    let origins = &raw.trusted_origins;
+    let are_origins_quoted = is_quoted(&origins.join(",")) || origins.iter().any(|origin| is_quoted(origin));
+    let previous = &raw.previous_secrets;
+    let are_previous_quoted = previous.len() > 1 && is_quoted(&previous.join(","));
+    let quoted_list = are_origins_quoted
+        .then_some(trusted_origins::SETTING)
+        .or(are_previous_quoted.then_some("AUTH_MIDDLEWARE_PREVIOUS_SECRETS"));
+    match quoted_text.map(|(setting, _)| setting).or(quoted_list) {
         Some(setting) => Err(Error::configuration(message(setting))),
         None => Ok(()),
     }

@@ -97,8 +97,10 @@ async def test_a_lookup_is_retried_once(auth_for: MakeAuthFor, database: Databas
         lookups = (auth.validate_session(who.cookie_value) for who in everybody)
         found = await asyncio.gather(*lookups, return_exceptions=True)
         assert all(isinstance(each, StoreUnavailable) for each in found)
-        # One lookup was sent alone, and the others together.
-        assert hanging.calls in (4, 6)
+        # The number of batches may vary, but each batch connects twice.
+        batches, rest = divmod(hanging.calls - 2, 2)
+        assert rest == 0
+        assert 1 <= batches <= len(everybody)
         listener.shutdown(socket.SHUT_RDWR)
 
 
