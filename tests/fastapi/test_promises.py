@@ -24,8 +24,13 @@ NO_SESSIONS = ["forged", "signed with another secret", "unsigned", "expired", "r
 
 def headers_of(kind: str, database: Database) -> dict[str, str]:
     """The headers of a request with an invalid cookie of this kind."""
-    ends = {"expired": "2020-01-01T00:00:00Z", "unreadable": "infinity"}
-    who = database.sign_in(expires_at=ends.get(kind))
+    who = database.sign_in(expires_at="2020-01-01T00:00:00Z" if kind == "expired" else None)
+    if kind == "unreadable":  # two rows with one token
+        database.execute("ALTER TABLE session DROP CONSTRAINT session_token_key")
+        database.execute(
+            "INSERT INTO session (id, user_id, token, expires_at) "
+            "SELECT 'another', user_id, token, expires_at FROM session"
+        )
     if kind == "revoked":
         database.execute("DELETE FROM session")
     if kind == "deleted user":

@@ -12,8 +12,8 @@ from tests.support.databases import Database
 from tests.support.polling import until
 from tests.support.tables import NAMED_BY_BACKEND
 
-# The columns of each row that identify its statement and its token.
-MARKER, ASKED = 0, 1
+# The columns of a look-up's row that hold its marker and its token. The process id of the server is between them.
+MARKER, TOKEN = 0, 2
 OURS = b"auth_middleware "
 
 Change = Callable[[Row, bytes], list[Row]]
@@ -36,15 +36,15 @@ def without_a_marker(row: Row, _other: bytes) -> list[Row]:
 
 
 def for_another_token(row: Row, other: bytes) -> list[Row]:
-    return [[row[MARKER], other, *row[2:]]]
+    return [[*row[:TOKEN], other, *row[TOKEN + 1 :]]]
 
 
 def for_no_token(row: Row, _other: bytes) -> list[Row]:
-    return [[row[MARKER], None, *row[2:]]]
+    return [[*row[:TOKEN], None, *row[TOKEN + 1 :]]]
 
 
 def for_a_token_that_nobody_asked(row: Row, _other: bytes) -> list[Row]:
-    return [row, [row[MARKER], b"somebody else's", *row[2:]]]
+    return [row, [*row[:TOKEN], b"another token", *row[TOKEN + 1 :]]]
 
 
 CHANGES: list[Change] = [
@@ -67,7 +67,7 @@ class Tampering:
         proxy.change = self
 
     def __call__(self, row: Row) -> list[Row]:
-        is_ours = (row[MARKER] or b"").startswith(OURS) and row[ASKED] == self._token
+        is_ours = (row[MARKER] or b"").startswith(OURS) and row[TOKEN] == self._token
         if not is_ours or self.done == self._times:
             return [row]
         self.done += 1
