@@ -218,6 +218,21 @@ def test_everybody_may_read_the_suppressed_notifications_and_only_the_owner_may_
                 connection.execute(change.encode())
 
 
+@pytest.mark.parametrize("grantee", ["PUBLIC", "role"])
+def test_default_privileges_let_nobody_change_the_suppressed_notifications(
+    migrate: Migrate, empty_database: Database, role: Role, grantee: str
+) -> None:
+    migrate("tables")
+    to = role.name if grantee == "role" else grantee
+    empty_database.execute(f"ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO {to}")
+    assert migrate("live").out == "live: applied\n"
+    with closing(psycopg.connect(role.dsn(empty_database), autocommit=True)) as connection:
+        assert connection.execute(f"SELECT count(*) FROM {NAME}_suppressed".encode()).fetchall() == [(0,)]
+        for change in (f"DELETE FROM {NAME}_suppressed", f"TRUNCATE {NAME}_suppressed"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(change.encode())
+
+
 def test_an_owner_who_may_not_notify_is_told_which_right_is_missing(
     migrate: Migrate, served: Listener, role: Role
 ) -> None:

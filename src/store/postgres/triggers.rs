@@ -63,9 +63,11 @@ pub(super) fn create(schema: &Schema) -> String {
         sql,
         "
 CREATE TABLE {trace} (transaction_id pg_catalog.int8 NOT NULL, suppressed_at pg_catalog.timestamptz NOT NULL);
+{revoke}
 GRANT SELECT ON TABLE {trace} TO PUBLIC;
 ALTER TABLE {trace} OWNER TO {trace_owner};
-"
+",
+        revoke = revoke_all(&trace)
     );
     for watch in watches(schema) {
         let (name, function, tag) = (watch.table.quoted_name(), &watch.function, tag(&watch.source));
@@ -142,6 +144,30 @@ pub(super) fn trace(schema: &Schema) -> String {
          FROM {}",
         trace_name(schema)
     )
+}
+
+/// Takes every right to a new table from everybody but its owner: default privileges may have granted some to any role.
+fn revoke_all(table: &str) -> String {
+    let name = literal(table);
+    let body = format!(
+        "
+DECLARE
+    grantee pg_catalog.text;
+BEGIN
+    FOR grantee IN
+        SELECT DISTINCT CASE WHEN a.grantee OPERATOR(pg_catalog.=) 0::pg_catalog.oid THEN 'PUBLIC'
+                             ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END
+        FROM pg_catalog.pg_class AS c CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) AS a
+        WHERE c.oid OPERATOR(pg_catalog.=) {name}::pg_catalog.regclass
+          AND a.grantee OPERATOR(pg_catalog.<>) c.relowner
+    LOOP
+        EXECUTE pg_catalog.concat('REVOKE ALL ON TABLE ', {name}, ' FROM ', grantee, ' CASCADE');
+    END LOOP;
+END
+"
+    );
+    let tag = tag(&body);
+    format!("DO {tag}{body}{tag};")
 }
 
 fn trace_table(schema: &Schema) -> String {
