@@ -15,6 +15,23 @@ use super::origin_pattern::OriginPattern;
 
 /// Top-level domains in which no names can be registered: RFC 6761, and ICANN's `internal`.
 const UNREGISTRABLE: [&str; 3] = ["localhost", "test", "internal"];
+/// Shared hosts that the public suffix list lacks: everybody who has an account gets a name there.
+const SHARED: [&str; 12] = [
+    "app.github.dev",
+    "github.dev",
+    "gitpod.io",
+    "googleusercontent.com",
+    "loca.lt",
+    "loclx.io",
+    "medium.com",
+    "railway.app",
+    "serveo.net",
+    "tumblr.com",
+    "wordpress.com",
+    "amazonaws.com",
+];
+/// Domains whose names lead to any address (nip.io), or are answered by whoever is on the same network (mDNS).
+const ANYBODYS: [&str; 3] = ["nip.io", "sslip.io", "local"];
 const EXAMPLES: &str = "\"https://app.example.com\" or \"https://*.example.com\"";
 
 /// A problem of a pattern. Each text continues "… holds (the pattern)".
@@ -277,6 +294,15 @@ fn registrar(domain: &str) -> Registrar {
     }
     if UNREGISTRABLE.contains(&domain.as_str()) {
         return Registrar::Owner;
+    }
+    let is_under = |parent: &&str| {
+        domain.strip_suffix(*parent).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    };
+    if ANYBODYS.iter().any(|parent| is_under(&parent)) {
+        return Registrar::Anybody;
+    }
+    if SHARED.contains(&domain.as_str()) {
+        return Registrar::Customers;
     }
     // The list also has rules for the names under a domain (`*.kawasaki.jp`).
     let host = format!("x.{domain}");

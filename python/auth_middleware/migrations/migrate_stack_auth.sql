@@ -35,9 +35,17 @@ WITH assumed AS (
                 THEN pg_catalog.lower(pg_catalog.btrim(email)) END AS email,
            created_at, updated_at, deleted_at,
            -- From the row as JSON: a users_sync without the column raw_json can be migrated too. NULL: unknown.
+           -- raw_json may also be a column of text: then the JSON is in a JSON string.
            pg_catalog.lower(
-               (pg_catalog.to_jsonb(users_sync) OPERATOR(pg_catalog.->) 'raw_json'::pg_catalog.text)
-                   OPERATOR(pg_catalog.->>) 'primary_email_verified'::pg_catalog.text
+               CASE WHEN pg_catalog.jsonb_typeof(
+                             pg_catalog.to_jsonb(users_sync) OPERATOR(pg_catalog.->) 'raw_json'::pg_catalog.text
+                         ) OPERATOR(pg_catalog.=) 'string'::pg_catalog.text
+                    THEN CASE WHEN (pg_catalog.to_jsonb(users_sync) OPERATOR(pg_catalog.->>) 'raw_json'::pg_catalog.text)
+                                   OPERATOR(pg_catalog.~) '^\s*[{]'::pg_catalog.text
+                              THEN (pg_catalog.to_jsonb(users_sync)
+                                    OPERATOR(pg_catalog.->>) 'raw_json'::pg_catalog.text)::pg_catalog.jsonb END
+                    ELSE pg_catalog.to_jsonb(users_sync) OPERATOR(pg_catalog.->) 'raw_json'::pg_catalog.text
+               END OPERATOR(pg_catalog.->>) 'primary_email_verified'::pg_catalog.text
            ) OPERATOR(pg_catalog.=) 'true'::pg_catalog.text AS verified
     FROM neon_auth.users_sync
 ), judged AS (

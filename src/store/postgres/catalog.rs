@@ -6,7 +6,7 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error as PgError, Row};
 
 use super::failure::Failure;
-use super::table::quote;
+use super::table::{quote, text_of};
 
 /// The tables with one of the names that we look for, in every schema.
 #[derive(Debug)]
@@ -172,9 +172,17 @@ impl Kind {
     /// The column as an expression that can fail for no value and is of a built-in type, also where
     /// the column's own is a domain. No cast to a number or a time: were the column's type changed
     /// under us, it would fail for a value, or read a time in the connection's zone.
-    pub(super) fn expression(self, column: String) -> String {
+    pub(super) fn expression(self, column: String, is_builtin: bool) -> String {
         match self {
+            Self::Text if !is_builtin => text_of(&column),
             Self::Text | Self::Json => format!("{column}::pg_catalog.text"),
+            // `to_jsonb` would cast each element to json, by a cast that the type's owner may have created.
+            Self::Array if !is_builtin => format!(
+                "CASE WHEN {column} IS NULL THEN NULL ELSE COALESCE((SELECT pg_catalog.jsonb_agg({} ORDER BY item.n) \
+                 FROM pg_catalog.unnest({column}) WITH ORDINALITY AS item(e, n)), \
+                 '[]'::pg_catalog.jsonb)::pg_catalog.text END",
+                text_of("item.e")
+            ),
             Self::Array => format!("pg_catalog.to_jsonb({column})::pg_catalog.text"),
             Self::Bool | Self::Int | Self::Float | Self::Time | Self::LocalTime => column,
         }

@@ -35,6 +35,8 @@ pub(super) struct CurrentStatement {
     /// What the live feed says of the tables; empty before its first heartbeat.
     fingerprint: std::sync::Mutex<String>,
     known: Mutex<Known>,
+    /// Names and owners of the two tables that were found last.
+    accepted: std::sync::Mutex<Option<[(String, String); 2]>>,
 }
 
 /// What the catalog said last.
@@ -64,6 +66,7 @@ impl CurrentStatement {
             was_found: AtomicBool::new(false),
             fingerprint: std::sync::Mutex::default(),
             known: Mutex::new(Known::Nothing),
+            accepted: std::sync::Mutex::default(),
         }
     }
 
@@ -91,8 +94,11 @@ impl CurrentStatement {
             }
         }
         match self.read(borrowed).await? {
-            Ok(schema) => Ok(self.write(&mut known, schema, current_changes)),
-            Err(problems) => Err(wrong(&mut known, borrowed, problems)),
+            Ok(schema) => match self.moved_to_another_owner(&schema) {
+                None => Ok(self.write(&mut known, schema, current_changes)),
+                Some(problem) => Err(wrong(&mut known, borrowed, problem)),
+            },
+            Err(problems) => Err(wrong(&mut known, borrowed, problems.into())),
         }
     }
 
@@ -114,10 +120,11 @@ impl CurrentStatement {
             Err(_) => return Ok(old),
             // A statement that was written anew would have to be prepared anew on each connection.
             Ok(Ok(schema)) if schema == tables.schema => {}
+            Ok(Ok(schema)) if self.moved_to_another_owner(&schema).is_some() => {}
             Ok(Ok(schema)) => return Ok(self.write(known, schema, changes)),
             // Otherwise any role that may create a table could lock everybody out.
             Ok(Err(problems)) if problems.problems.iter().all(Problem::may_be_anothers_doing) => {}
-            Ok(Err(problems)) => return Err(wrong(known, borrowed, problems)),
+            Ok(Err(problems)) => return Err(wrong(known, borrowed, problems.into())),
         }
         tables.next_read = Instant::now() + self.recheck;
         Ok(old)
@@ -150,6 +157,30 @@ impl CurrentStatement {
         Ok(resolved)
     }
 
+    /// Why the tables that are found now are not those that were found before: ours may have become unreadable for a
+    /// moment, and another role may have created tables of the same names, with sessions of its own choice.
+    fn moved_to_another_owner(&self, schema: &Schema) -> Option<Error> {
+        let found = [&schema.session, &schema.user].map(|table| (table.quoted_name(), table.owner.clone()));
+        let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(before) = accepted.as_ref() else {
+            *accepted = Some(found);
+            return None;
+        };
+        let is_another = |((old_name, old_owner), (name, owner)): (&(String, String), &(String, String))| {
+            (old_name != name && old_owner != owner).then(|| {
+                Error::Schema(format!(
+                    "{old_name} of the role {old_owner} cannot be read any more, and {name} of the role {owner} is not \
+                     taken for it. Grant SELECT on {old_name} again, or restart to use {name}"
+                ))
+            })
+        };
+        let problem = before.iter().zip(&found).find_map(is_another);
+        if problem.is_none() {
+            *accepted = Some(found);
+        }
+        problem
+    }
+
     /// The statement, where the catalog was read and nobody is reading it.
     pub(super) fn known(&self) -> Option<Arc<Statement>> {
         match &*self.known.try_lock().ok()? {
@@ -178,9 +209,8 @@ impl CurrentStatement {
     }
 }
 
-fn wrong(known: &mut Known, borrowed: &mut Borrowed<'_>, problems: Problems) -> Failure {
+fn wrong(known: &mut Known, borrowed: &mut Borrowed<'_>, error: Error) -> Failure {
     borrowed.keep();
-    let error = Error::from(problems);
     *known = Known::Wrong { message: error.to_string(), next_read: Instant::now() + RETRY };
     Failure::Lasting(error)
 }

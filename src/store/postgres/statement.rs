@@ -172,7 +172,7 @@ fn join(session: &FoundTable, user: &FoundTable, ids: IdJoin) -> String {
         session.source("s"),
         session.equals("s", "token", "requested.token", ("", "")),
         user.source("u"),
-        user.equals("u", "id", &format!("s.{}", session.renamed("user_id")), casts),
+        user.equals("u", "id", &session.without_casts("s", "user_id"), casts),
     )
 }
 

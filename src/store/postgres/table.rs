@@ -64,9 +64,19 @@ impl FoundTable {
         format!("c{index}")
     }
 
+    /// The field's column, in [`Self::source`], as a value to which a cast runs no code of the type's owner.
+    pub(super) fn without_casts(&self, alias: &str, field: &str) -> String {
+        let value = format!("{alias}.{}", self.renamed(field));
+        match self.column(field) {
+            Some(column) if !column.is_builtin => format!("({})", text_of(&value)),
+            _ => value,
+        }
+    }
+
     pub(super) fn select(&self, alias: &str) -> impl Iterator<Item = String> {
-        let expression =
-            move |(index, column): (usize, &FoundColumn)| column.kind.expression(format!("{alias}.c{index}"));
+        let expression = move |(index, column): (usize, &FoundColumn)| {
+            column.kind.expression(format!("{alias}.c{index}"), column.is_builtin)
+        };
         self.columns.iter().enumerate().map(expression)
     }
 
@@ -110,10 +120,14 @@ impl FoundTable {
         let left = format!("{alias}.{}", self.renamed(field));
         let column = self.column(field);
         match column.map(|column| (column.is_builtin, &column.equality, &column.base_type)) {
-            Some((false, Some(own), base_type)) => format!("{left} {own} {expression}::{base_type}"),
+            // Both sides have the base type: for a domain and its base type, another role can create an operator that
+            // fits better.
+            Some((false, Some(own), base_type)) => {
+                format!("{left}::{base_type} {own} {expression}::{base_type}")
+            }
             // Without an equality that its index knows, its text is compared.
             Some((false, None, _)) => {
-                format!("{left}::pg_catalog.text OPERATOR(pg_catalog.=) {expression}::pg_catalog.text")
+                format!("{} OPERATOR(pg_catalog.=) {expression}::pg_catalog.text", text_of(&left))
             }
             _ => format!("{left}{own_cast} OPERATOR(pg_catalog.=) {expression}{cast}"),
         }
@@ -122,6 +136,12 @@ impl FoundTable {
     fn column(&self, field: &str) -> Option<&FoundColumn> {
         self.columns.iter().find(|column| column.field == field)
     }
+}
+
+/// The text of a value whose type is not PostgreSQL's own, by the type's output function: a cast to text could run code
+/// of the type's owner.
+pub(super) fn text_of(value: &str) -> String {
+    format!("CASE WHEN {value} IS NULL THEN NULL ELSE pg_catalog.format('%s'::pg_catalog.text, {value}) END")
 }
 
 /// An SQL identifier: only a double quote needs care.

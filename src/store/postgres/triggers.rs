@@ -69,6 +69,14 @@ ALTER TABLE {trace} OWNER TO {trace_owner};
 ",
         revoke = revoke_all(&trace)
     );
+    if schema.user.owner != schema.session.owner {
+        // The function of the user table runs as its owner. `FOR UPDATE` needs UPDATE.
+        _ = writeln!(
+            sql,
+            "GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE {trace} TO {};",
+            quote(&schema.user.owner)
+        );
+    }
     for watch in watches(schema) {
         let (name, function, tag) = (watch.table.quoted_name(), &watch.function, tag(&watch.source));
         _ = write!(

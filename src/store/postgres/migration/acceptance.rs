@@ -15,6 +15,8 @@ use crate::store::postgres::table::quote;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
     Read,
+    /// Its rows are not used, but it becomes one of Better Auth's tables: its owner must not be a stranger.
+    Adopt,
     Write,
 }
 
@@ -24,6 +26,12 @@ type Uses = &'static [(Option<&'static str>, &'static str, Access)];
 /// The tables whose rows the migration of this name uses.
 pub(super) fn used_by(migration: &str) -> Uses {
     match migration {
+        "tables" => &[
+            (None, "user", Access::Adopt),
+            (None, "session", Access::Adopt),
+            (None, "account", Access::Adopt),
+            (None, "verification", Access::Adopt),
+        ],
         "stack_auth" => &[(None, "user", Access::Write), (Some("neon_auth"), "users_sync", Access::Read)],
         _ => &[],
     }
@@ -43,7 +51,7 @@ pub(super) async fn accept(
     if !check(transaction, schema, table, access).await? {
         return Ok(false);
     }
-    let mode = if access == Access::Read { "ACCESS SHARE" } else { "SHARE ROW EXCLUSIVE" };
+    let mode = if access == Access::Write { "SHARE ROW EXCLUSIVE" } else { "ACCESS SHARE" };
     let lock = format!("LOCK TABLE {}.{} IN {mode} MODE", quote(schema), quote(table));
     transaction.batch_execute(&lock).await?;
     check(transaction, schema, table, access).await
@@ -55,11 +63,15 @@ async fn check(
     table: &str,
     access: Access,
 ) -> Result<bool, Trouble> {
-    let is_written = access == Access::Write;
+    let access = match access {
+        Access::Read => "read",
+        Access::Adopt => "adopt",
+        Access::Write => "write",
+    };
     let rows = transaction
         .query_typed(
             include_str!("acceptance.sql"),
-            &[(&schema, Type::TEXT), (&table, Type::TEXT), (&is_written, Type::BOOL)],
+            &[(&schema, Type::TEXT), (&table, Type::TEXT), (&access, Type::TEXT)],
         )
         .await?;
     let Some(row) = rows.first() else { return Ok(false) };

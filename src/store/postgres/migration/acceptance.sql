@@ -1,4 +1,4 @@
--- Why a table may not be used by a migration ($1 schema, $2 table, $3 whether rows are written to it): NULL if it may
+-- Why a table may not be used by a migration ($1 schema, $2 table, $3 read, adopt or write): NULL if it may
 -- be used, no row if it does not exist. Reading a view, and writing to a table, run code that the owner chose, with the
 -- rights of the role that migrates.
 WITH target AS (
@@ -50,7 +50,18 @@ SELECT CASE
                THEN 'is not a plain table'
            WHEN pg_catalog.row_security_active(target.oid)
                THEN 'has row-level security that applies to this role'
-           WHEN NOT $3::pg_catalog.bool THEN NULL
+           WHEN $3::pg_catalog.text OPERATOR(pg_catalog.=) 'read'::pg_catalog.text
+               -- A cast of such a column to text or json can be a function of another role.
+               THEN (SELECT pg_catalog.format('has a column %I of a type that is not PostgreSQL''s own',
+                                              pg_catalog.min(a.attname::pg_catalog.text))
+                     FROM pg_catalog.pg_attribute AS a
+                     JOIN pg_catalog.pg_type AS t ON t.oid OPERATOR(pg_catalog.=) a.atttypid
+                     WHERE a.attrelid OPERATOR(pg_catalog.=) target.oid
+                       AND a.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2 AND NOT a.attisdropped
+                       AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_namespace AS own
+                                       WHERE own.oid OPERATOR(pg_catalog.=) t.typnamespace
+                                         AND own.nspname OPERATOR(pg_catalog.=) 'pg_catalog'::pg_catalog.name)
+                     HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 0::pg_catalog.int8)
            WHEN target.relowner OPERATOR(pg_catalog.<>) me.oid
                 AND target.relowner OPERATOR(pg_catalog.<>) target.nspowner
                 AND NOT (pg_catalog.pg_get_userbyid(target.nspowner)
@@ -60,8 +71,36 @@ SELECT CASE
                                        AND d.datdba OPERATOR(pg_catalog.=) target.relowner))
                THEN pg_catalog.format('belongs to the role %I, which is neither this role nor the owner of the schema',
                                       pg_catalog.pg_get_userbyid(target.relowner))
+           WHEN $3::pg_catalog.text OPERATOR(pg_catalog.=) 'adopt'::pg_catalog.text THEN NULL
            WHEN EXISTS (SELECT 1 FROM pg_catalog.pg_rewrite AS w WHERE w.ev_class OPERATOR(pg_catalog.=) target.oid)
                THEN 'has a rule'
+           -- Some of PostgreSQL's own functions run a text as SQL (`ts_rewrite`, `query_to_xml`), so of a table of
+           -- another role's only constants and a few known functions are accepted.
+           WHEN target.relowner OPERATOR(pg_catalog.<>) me.oid
+                AND NOT (SELECT r.rolsuper FROM pg_catalog.pg_roles AS r
+                         WHERE r.oid OPERATOR(pg_catalog.=) target.relowner)
+                AND (EXISTS (SELECT 1 FROM pg_catalog.pg_attrdef AS d
+                             JOIN pg_catalog.pg_attribute AS a
+                                 ON a.attrelid OPERATOR(pg_catalog.=) d.adrelid
+                                 AND a.attnum OPERATOR(pg_catalog.=) d.adnum
+                             WHERE d.adrelid OPERATOR(pg_catalog.=) target.oid
+                               AND (a.attgenerated OPERATOR(pg_catalog.<>) ''::pg_catalog."char"
+                                    OR pg_catalog.pg_get_expr(d.adbin, d.adrelid) OPERATOR(pg_catalog.!~)
+                                       '^(now\(\)|CURRENT_TIMESTAMP(\(\d\))?|true|false|-?\d+|''[^'']*''(::[a-z ]+)?|NULL(::[a-z ]+)?|gen_random_uuid\(\)|\(gen_random_uuid\(\)\)::(text|character varying))$'::pg_catalog.text))
+                     OR EXISTS (SELECT 1 FROM pg_catalog.pg_constraint AS k
+                                WHERE k.conrelid OPERATOR(pg_catalog.=) target.oid
+                                  AND k.contype OPERATOR(pg_catalog.=) 'c'::pg_catalog."char")
+                     OR EXISTS (SELECT 1 FROM pg_catalog.pg_index AS i
+                                WHERE i.indrelid OPERATOR(pg_catalog.=) target.oid
+                                  AND (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL))
+                     OR EXISTS (SELECT 1 FROM pg_catalog.pg_trigger AS t
+                                LEFT JOIN pg_catalog.pg_proc AS p ON p.oid OPERATOR(pg_catalog.=) t.tgfoid
+                                WHERE t.tgrelid OPERATOR(pg_catalog.=) target.oid AND NOT t.tgisinternal
+                                  AND NOT (t.tgqual IS NULL AND p.prosecdef
+                                           AND p.proowner OPERATOR(pg_catalog.=) target.relowner
+                                           AND pg_catalog.left(p.proname::pg_catalog.text, 16)
+                                               OPERATOR(pg_catalog.=) 'auth_middleware_'::pg_catalog.text)))
+               THEN 'has a computed default, a check constraint, an index on an expression or a trigger'
            ELSE (SELECT pg_catalog.format('has a trigger, default, constraint, index or column that runs code of the '
                                           'role %I', pg_catalog.min(r.rolname::pg_catalog.text))
                  FROM code JOIN pg_catalog.pg_roles AS r ON r.oid OPERATOR(pg_catalog.=) code.owner
