@@ -43,6 +43,7 @@ pub mod cookie_cache;
 pub mod credentials;
 pub mod error;
 pub mod identity;
+pub mod jwt;
 pub mod live_cache;
 pub mod lookup;
 pub mod origin;

@@ -9,6 +9,8 @@ mod follower;
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+
 pub use self::change::{Change, Key, SessionKey, UserKey};
 pub use self::follower::{FeedId, Follower};
 use crate::error::Error;
@@ -47,6 +49,8 @@ pub struct PublicKeyRow {
     pub public_key: String,
     /// The algorithm, where the table has such a column.
     pub algorithm: Option<String>,
+    /// When Better Auth stops signing with it, where the table has such a column; None is never.
+    pub expires_at: Option<DateTime<Utc>>,
 }
 
 /// Where public keys are read.

@@ -13,7 +13,7 @@ const SESSION_TABLES: [&str; 2] = ["session", "sessions"];
 const USER_TABLES: [&str; 2] = ["user", "users"];
 const JWKS_TABLES: [&str; 2] = ["jwks", "jwkss"];
 const JWKS_FIELDS: [(&str, Kind); 2] = [("id", Kind::Text), ("public_key", Kind::Text)];
-const JWKS_OPTIONAL: [(&str, Kind); 1] = [("alg", Kind::Text)];
+const JWKS_OPTIONAL: [(&str, Kind); 2] = [("alg", Kind::Text), ("expires_at", Kind::Time)];
 const STANDBY: &str =
     "DATABASE_URL leads to a standby, which may not know of a sign-out yet: name the primary";
 
@@ -102,11 +102,16 @@ impl PublicKeyTable {
         })
     }
 
-    /// Selects id, public key and algorithm (NULL where the table has no such column).
+    /// Selects id, public key, algorithm and end (NULL where the table has no such column).
     pub(super) fn select(&self) -> String {
-        let columns: Vec<String> = self.0.select("k").collect();
-        let missing = if self.0.has("alg") { "" } else { ", NULL::text" };
-        format!("SELECT {}{missing} FROM {} AS k", columns.join(", "), self.0.quoted_name())
+        let mut columns: Vec<String> = self.0.select("k").collect();
+        if !self.0.has("alg") {
+            columns.insert(JWKS_FIELDS.len(), "NULL::pg_catalog.text".to_owned());
+        }
+        if !self.0.has("expires_at") {
+            columns.push("NULL::pg_catalog.timestamptz".to_owned());
+        }
+        format!("SELECT {} FROM {} AS k", columns.join(", "), self.0.quoted_name())
     }
 }
 
