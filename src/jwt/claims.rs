@@ -8,7 +8,7 @@ use super::Rejection;
 /// JavaScript's `Number.MAX_SAFE_INTEGER`, in seconds: far beyond any calendar.
 const MAX_SECONDS: f64 = 9_007_199_254_740_991.0;
 
-/// The times of a token, in seconds since 1970 (RFC 7519 §2, NumericDate).
+/// The times of a token, in seconds since 1970 (RFC 7519 §2, `NumericDate`).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Times {
     pub(crate) exp: Option<f64>,

@@ -77,6 +77,7 @@ impl Signing {
 }
 
 /// A key that cannot be used: its id, where it can be shown, and why.
+#[derive(Debug)]
 pub(super) struct Unusable {
     pub(super) id: String,
     pub(super) reason: String,
@@ -209,7 +210,7 @@ fn coordinate(jwk: &Map<String, Value>, name: &str) -> Result<Vec<u8>, String> {
         .ok_or_else(|| format!("its \"{name}\" is not 32 bytes in unpadded base64url"))
 }
 
-/// An integer without leading zeros (RFC 7518 §2, Base64urlUInt).
+/// An integer without leading zeros (RFC 7518 §2, `Base64urlUInt`).
 fn integer(jwk: &Map<String, Value>, name: &str) -> Result<Vec<u8>, String> {
     bytes(jwk, name)
         .filter(|bytes| bytes.first().is_some_and(|first| *first != 0))
@@ -319,13 +320,13 @@ pub(super) mod tests {
         let expires_at = DateTime::from_timestamp(1_700_000_000, 0);
         let public_key = json!({"kty": "OKP", "crv": "Ed25519", "x": X, "kid": "another"}).to_string();
         let row = PublicKeyRow { id: "k".into(), public_key, algorithm: Some("EdDSA".into()), expires_at };
-        let (id, key) = PublicKey::of_row(&row).ok().expect("it is a key");
+        let (id, key) = PublicKey::of_row(&row).expect("it is a key");
         assert_eq!(id, "k");
         let end = expires_at.expect("it is a time") + TimeDelta::days(30);
         assert!(key.is_valid_at(end - TimeDelta::milliseconds(1)));
         assert!(!key.is_valid_at(end));
         let row = PublicKeyRow { expires_at: None, ..row };
-        let (_, key) = PublicKey::of_row(&row).ok().expect("it is a key");
+        let (_, key) = PublicKey::of_row(&row).expect("it is a key");
         assert!(key.is_valid_at(DateTime::<Utc>::MAX_UTC));
     }
 
@@ -339,7 +340,7 @@ pub(super) mod tests {
             expires_at: None,
         };
         for bad in [row(&public_key, Some("ES512")), row("", None), row("[]", None), row("{", None)] {
-            let unusable = PublicKey::of_row(&bad).err().expect("it is unusable");
+            let unusable = PublicKey::of_row(&bad).expect_err("it is unusable");
             assert_eq!(unusable.id, "k");
         }
     }

@@ -39,6 +39,9 @@ pub const DEADLINE: Duration = Duration::from_secs(10);
 /// After a reading that failed: doubled with each, up to [`COOL_DOWN`].
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 
+/// How many keys that are not known are noted for one reading.
+const MAX_UNKNOWN: usize = 16;
+
 /// Where keys are read.
 pub trait KeySource: Send + Sync + 'static {
     /// All keys there are now.
@@ -69,8 +72,8 @@ struct State {
     read_at: Option<Uptime>,
     /// A reading was asked for and has not ended.
     is_wanted: bool,
-    /// That reading is for a key which is not known.
-    is_for_unknown: bool,
+    /// The keys that it is for, as far as they were not known.
+    unknown: Vec<String>,
     /// Until then unknown keys cause no reading.
     cool_until: Option<Uptime>,
     failures: u32,
@@ -142,7 +145,7 @@ impl Jwks {
                 }
                 None if state.cool_until.is_some_and(|until| now < until) => Key::Unknown,
                 None if may_read => {
-                    state.is_for_unknown = true;
+                    state.miss(id);
                     self.request(&mut state);
                     Key::NeedsReading
                 }
@@ -150,7 +153,9 @@ impl Jwks {
             };
         }
         if may_read {
-            state.is_for_unknown |= found.is_none();
+            if found.is_none() {
+                state.miss(id);
+            }
             self.request(&mut state);
         }
         // Where the last reading failed, nobody waits for the next one to fail as slowly.
@@ -193,11 +198,12 @@ impl Jwks {
     fn settle(&self, read: Result<KeySet, Error>, began: Uptime, now: Uptime) {
         let mut state = self.lock();
         state.is_wanted = false;
-        if std::mem::take(&mut state.is_for_unknown) {
-            state.cool_until = Some(now.after(COOL_DOWN));
-        }
+        let unknown = std::mem::take(&mut state.unknown);
         match read {
             Ok(keys) => {
+                if unknown.iter().any(|id| keys.get(id).is_none()) {
+                    state.cool_until = Some(now.after(COOL_DOWN));
+                }
                 let keys = keys.carrying_over(&state.keys);
                 let new: Vec<String> =
                     keys.unusable.iter().filter(|text| !state.logged.contains(text)).cloned().collect();
@@ -219,8 +225,6 @@ impl Jwks {
                 }
                 let wait = FIRST_RETRY * 2_u32.saturating_pow(state.failures.min(5));
                 state.retry_at = Some(now.after(wait.min(COOL_DOWN)));
-                // Whether the issuer has that key was not learned.
-                state.cool_until = None;
                 state.failures = state.failures.saturating_add(1);
             }
         }
@@ -235,6 +239,13 @@ impl Jwks {
 }
 
 impl State {
+    /// Notes a key that a reading is for. A few are enough to tell a flood.
+    fn miss(&mut self, id: &str) {
+        if self.unknown.len() < MAX_UNKNOWN {
+            self.unknown.push(id.to_owned());
+        }
+    }
+
     fn is_younger_than(&self, age: Duration, now: Uptime) -> bool {
         self.read_at.is_some_and(|read_at| now < read_at.after(age))
     }

@@ -1,6 +1,4 @@
-//! 1 — What does the request show? One pass over the ASGI headers.
-//!
-//! Cookies are read as Better Auth reads them (better-call's `parseCookies`), because two
+//! Cookies, read as Better Auth reads them (better-call's `parseCookies`), because two
 //! parsers can see two people: split at `;`, the first of two cookies with one name wins even
 //! when it is bad, a value that starts with `"` loses its first and last character, and the
 //! whole value is percent-decoded or, where that fails, kept as it is.
@@ -8,7 +6,6 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::settings::CookieNames;
 use crate::uri_component;
 
 /// The longest session cookie we decode: a 256 byte token and its signature, percent-encoded.
@@ -16,114 +13,6 @@ const MAX_COOKIE_BYTES: usize = 1024;
 
 /// JavaScript's `Number.MAX_SAFE_INTEGER`.
 const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
-
-/// What sort of request it is, as far as a forged one could do harm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// GET, HEAD, OPTIONS: changes nothing (RFC 9110 §9.2.1).
-    SafeHttp,
-    /// Every other method.
-    UnsafeHttp,
-    /// A WebSocket handshake: a GET, but browsers let every page open one, with cookies.
-    Handshake,
-}
-
-impl Kind {
-    /// The kind of an HTTP method, in upper case as ASGI gives it.
-    #[must_use]
-    pub fn of_method(method: &str) -> Self {
-        match method {
-            "GET" | "HEAD" | "OPTIONS" => Self::SafeHttp,
-            _ => Self::UnsafeHttp,
-        }
-    }
-}
-
-/// A request's kind and headers: ASGI's pairs of bytes, names in lower case.
-pub struct Request<I> {
-    /// Its kind.
-    pub kind: Kind,
-    headers: I,
-}
-
-impl<'a, I: IntoIterator<Item = (&'a [u8], &'a [u8])>> Request<I> {
-    /// A request as ASGI describes it.
-    pub fn new(kind: Kind, headers: I) -> Self {
-        Self { kind, headers }
-    }
-
-    pub(crate) fn into_headers(self) -> I {
-        self.headers
-    }
-}
-
-/// A header that must come once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Header<'a> {
-    /// It did not come.
-    #[default]
-    Absent,
-    /// It came once.
-    Once(&'a [u8]),
-    /// It came more than once: no browser does that.
-    Repeated,
-}
-
-impl<'a> Header<'a> {
-    fn add(&mut self, value: &'a [u8]) {
-        *self = match self {
-            Self::Absent => Self::Once(value),
-            Self::Once(_) | Self::Repeated => Self::Repeated,
-        };
-    }
-}
-
-/// What a request shows of its sender.
-#[derive(Clone, Debug, Default)]
-pub struct Credentials<'a> {
-    /// The session cookie, still encoded; None when there is none or it is empty.
-    pub session_cookie: Option<RawCookie<'a>>,
-    /// The cookie cache's cookie, or its chunks.
-    pub session_data: SessionData<'a>,
-    /// Whether the cookie's other spelling (`__Secure-` or not) came.
-    pub other_spelling: bool,
-    /// `Origin`.
-    pub origin: Header<'a>,
-    /// `Sec-Fetch-Site`.
-    pub sec_fetch_site: Header<'a>,
-    /// `Host`.
-    pub host: Header<'a>,
-}
-
-impl<'a> Credentials<'a> {
-    /// Reads the headers once.
-    pub fn read(headers: impl IntoIterator<Item = (&'a [u8], &'a [u8])>, names: &CookieNames) -> Self {
-        let mut shown = Self::default();
-        let mut session_cookie = None;
-        for (name, value) in headers {
-            match name {
-                b"cookie" => {
-                    for (name, value) in cookies(value) {
-                        if name == names.session_token.as_bytes() {
-                            // First wins, also across several Cookie headers (HTTP/2 splits them).
-                            session_cookie.get_or_insert(RawCookie(unquote(trim(value))));
-                        } else if let Some(rest) = name.strip_prefix(names.session_data.as_bytes()) {
-                            shown.session_data.add(rest, value);
-                        } else if name == names.other_spelling.as_bytes() {
-                            shown.other_spelling = true;
-                        }
-                    }
-                }
-                b"origin" => shown.origin.add(value),
-                b"sec-fetch-site" => shown.sec_fetch_site.add(value),
-                b"host" => shown.host.add(value),
-                _ => {}
-            }
-        }
-        shown.session_cookie = session_cookie.filter(|cookie| !cookie.0.is_empty());
-        shown
-    }
-}
 
 /// The `session_data` cookie: whole, or in chunks `<name>.0`, `<name>.1`, … where it is large.
 #[derive(Clone, Debug, Default)]
@@ -133,7 +22,7 @@ pub struct SessionData<'a> {
 }
 
 impl<'a> SessionData<'a> {
-    fn add(&mut self, name_rest: &[u8], value: &'a [u8]) {
+    pub(super) fn add(&mut self, name_rest: &[u8], value: &'a [u8]) {
         if name_rest.is_empty() {
             self.whole.get_or_insert(RawCookie(unquote(trim(value))));
         } else if let (Some(index), Some(value)) = (chunk_index(name_rest), chunk_value(value)) {
@@ -173,10 +62,14 @@ fn chunk_value(value: &[u8]) -> Option<&[u8]> {
 }
 
 /// A cookie's value as it stands in the header, without quotes, not yet percent-decoded.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct RawCookie<'a>(&'a [u8]);
 
 impl<'a> RawCookie<'a> {
+    pub(super) fn new(value: &'a [u8]) -> Self {
+        Self(value)
+    }
+
     /// The bytes as text: a header is Latin-1 where it is not ASCII.
     #[must_use]
     pub fn as_text(self) -> Cow<'a, str> {
@@ -216,7 +109,7 @@ impl std::fmt::Debug for RawCookie<'_> {
 }
 
 /// Names, and values as they stand.
-fn cookies(header: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+pub(super) fn cookies(header: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     header.split(|&byte| byte == b';').filter_map(|pair| {
         let equals = pair.iter().position(|&byte| byte == b'=')?;
         Some((trim(&pair[..equals]), &pair[equals + 1..]))
@@ -224,7 +117,7 @@ fn cookies(header: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
 }
 
 /// JavaScript's `trim()`, over Latin-1.
-fn trim(mut bytes: &[u8]) -> &[u8] {
+pub(super) fn trim(mut bytes: &[u8]) -> &[u8] {
     let is_space = |byte: &u8| matches!(byte, b'\t'..=b'\r' | b' ' | 0xA0);
     while let [first, rest @ ..] = bytes
         && is_space(first)
@@ -240,7 +133,7 @@ fn trim(mut bytes: &[u8]) -> &[u8] {
 }
 
 /// A leading quote takes the last character with it, whatever that is: so does Better Auth.
-fn unquote(value: &[u8]) -> &[u8] {
+pub(super) fn unquote(value: &[u8]) -> &[u8] {
     match value {
         [b'"', inner @ .., _] => inner,
         [b'"'] => &[],
@@ -251,6 +144,8 @@ fn unquote(value: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::credentials::Credentials;
+    use crate::settings::CookieNames;
 
     fn session_cookie(headers: &[(&str, &str)]) -> Option<String> {
         let names = CookieNames::of("s");
