@@ -24,7 +24,7 @@ MAY_NAME: dict[str, set[str]] = {
     "signature": {"settings"},
     "signature_cache": {"credentials", "signature::SessionToken"},
     "identity": {"signature::SessionToken"},
-    "jwt": {"error", "clock", "store"},
+    "jwt": {"error", "clock", "settings", "store"},
     "cookie_cache": {"settings", "signature", "identity", "store", "jwt"},
     "refusal": set(),
     "clock": set(),

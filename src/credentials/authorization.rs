@@ -6,7 +6,8 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::{Accepted, Presented, decode};
+use super::{Presented, decode};
+use crate::settings::{AcceptedCredentials, BearerForm};
 
 const SCHEME: &[u8] = b"bearer";
 
@@ -112,11 +113,13 @@ impl<'a> BearerToken<'a> {
     }
 
     /// Three parts are a JWT, two a session token and its signature, one a session token alone.
-    pub(super) fn as_accepted(self, accepted: Accepted) -> Presented<'a> {
+    pub(super) fn into_presented(self, accepted: AcceptedCredentials) -> Presented<'a> {
         match self.0.matches('.').count() {
             2 if accepted.jwt => Presented::Jwt(self),
-            1 if accepted.bearer => self.decoded().map_or(Presented::Unusable, Presented::SignedToken),
-            0 if accepted.bearer && accepted.bearer_unsigned => Presented::UnsignedToken(self),
+            1 if accepted.bearer.is_some() => {
+                self.decoded().map_or(Presented::Unusable, Presented::SignedToken)
+            }
+            0 if accepted.bearer == Some(BearerForm::SignedOrNot) => Presented::UnsignedToken(self),
             _ => Presented::Unusable,
         }
     }
@@ -147,10 +150,11 @@ mod tests {
     use crate::credentials::{Credentials, Kind};
     use crate::settings::CookieNames;
 
-    const BOTH: Accepted = Accepted { cookie: true, bearer: true, bearer_unsigned: false, jwt: true };
+    const BOTH: AcceptedCredentials =
+        AcceptedCredentials { cookie: true, bearer: Some(BearerForm::Signed), jwt: true };
     const JWT: &str = "e30.e30.c2ln";
 
-    fn presented(headers: &[(&str, &str)], kind: Kind, accepted: Accepted) -> String {
+    fn presented(headers: &[(&str, &str)], kind: Kind, accepted: AcceptedCredentials) -> String {
         let headers = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
         match Credentials::read(headers, &CookieNames::of("s")).presented(kind, accepted) {
             Presented::Nothing => "nothing".into(),
@@ -212,11 +216,11 @@ mod tests {
 
     #[test]
     fn a_token_without_signature_needs_a_setting_of_its_own() {
-        let unsigned = Accepted { bearer_unsigned: true, ..BOTH };
+        let unsigned = AcceptedCredentials { bearer: Some(BearerForm::SignedOrNot), ..BOTH };
         let of = |token: &str, accepted| presented(&[("authorization", token)], Kind::SafeHttp, accepted);
         assert_eq!(of("Bearer abc", unsigned), "unsigned abc");
         assert_eq!(of("Bearer abc", BOTH), "unusable");
-        assert_eq!(of("Bearer abc", Accepted { bearer: false, ..unsigned }), "unusable");
+        assert_eq!(of("Bearer abc", AcceptedCredentials { bearer: None, ..unsigned }), "unusable");
         assert_eq!(of("Bearer a.b", unsigned), "signed a.b");
     }
 
@@ -268,7 +272,8 @@ mod tests {
         for (cookie, bearer, jwt) in
             flags.into_iter().flat_map(|a| flags.map(|b| (a, b))).flat_map(|(a, b)| flags.map(|c| (a, b, c)))
         {
-            let accepted = Accepted { cookie, bearer, bearer_unsigned: false, jwt };
+            let form = bearer.then_some(BearerForm::Signed);
+            let accepted = AcceptedCredentials { cookie, bearer: form, jwt };
             for (authorization, cookie_header) in
                 bearers.into_iter().flat_map(|bearer| cookies.map(|cookie| (bearer, cookie)))
             {

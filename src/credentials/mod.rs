@@ -6,42 +6,11 @@
 mod authorization;
 mod cookies;
 
-
 pub use self::authorization::BearerToken;
 use self::authorization::BearerTokens;
 pub use self::cookies::{RawCookie, SessionData, decode};
 use self::cookies::{cookies, trim, unquote};
-use crate::settings::CookieNames;
-
-/// The kinds of credentials that the operator accepts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Accepted {
-    /// Better Auth's session cookie.
-    pub cookie: bool,
-    /// A signed session token as a bearer token.
-    pub bearer: bool,
-    /// A session token without its signature, too.
-    pub bearer_unsigned: bool,
-    /// A JWT as a bearer token.
-    pub jwt: bool,
-}
-
-impl Accepted {
-    /// The session cookie alone, which is the default.
-    pub const COOKIE: Self = Self { cookie: true, bearer: false, bearer_unsigned: false, jwt: false };
-
-    /// Whether any bearer token is accepted: only then does one decide.
-    #[must_use]
-    pub const fn any_bearer(self) -> bool {
-        self.bearer || self.jwt
-    }
-}
-
-impl Default for Accepted {
-    fn default() -> Self {
-        Self::COOKIE
-    }
-}
+use crate::settings::{AcceptedCredentials, CookieNames};
 
 /// The one credential that decides who sent the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,11 +144,11 @@ impl<'a> Credentials<'a> {
     /// beside it, nor read as the other kind of bearer token: what two readers of one request
     /// could see as two people is refused.
     #[must_use]
-    pub fn presented(&self, kind: Kind, accepted: Accepted) -> Presented<'a> {
+    pub fn presented(&self, kind: Kind, accepted: AcceptedCredentials) -> Presented<'a> {
         let is_handshake = kind == Kind::Handshake;
         if accepted.any_bearer() && self.bearer_tokens.is_any(is_handshake) {
             let one = self.bearer_tokens.only(is_handshake);
-            return one.map_or(Presented::Unusable, |token| token.as_accepted(accepted));
+            return one.map_or(Presented::Unusable, |token| token.into_presented(accepted));
         }
         match self.session_cookie {
             Some(cookie) if accepted.cookie => Presented::Cookie(cookie),

@@ -77,6 +77,7 @@ impl SettingsDict {
             heartbeat_seconds: Some(self.heartbeat_seconds),
             cache_strategy: Some(self.cache_strategy),
             cache_version: Some(self.cache_version),
+            ..RawSettings::default()
         }
     }
 }

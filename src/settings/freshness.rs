@@ -74,8 +74,9 @@ impl Freshness {
     /// Checks `freshness` and what belongs to it. Gives what an operator should know, too.
     pub(super) fn check(
         raw: &RawSettings,
-        database: &DatabaseUrl,
+        database: Option<&DatabaseUrl>,
         has_base_url: bool,
+        default: &str,
     ) -> Result<(Self, Option<String>), Error> {
         let strategy = strategy(raw.cache_strategy.as_deref())?;
         let max_sessions = count("max_cached_sessions", raw.max_cached_sessions, 100_000, 1..=10_000_000)?;
@@ -83,7 +84,7 @@ impl Freshness {
         let heartbeat = seconds("heartbeat_seconds", raw.heartbeat_seconds, 5.0)?;
         let kept =
             |max_age, feed| Self::LiveCache(Box::new(LiveCacheSettings { max_sessions, max_age, feed }));
-        match given(raw.freshness.as_deref()).unwrap_or("always") {
+        match given(raw.freshness.as_deref()).unwrap_or(default) {
             "always" => Ok((Self::Always, None)),
             "cookie_cache" if strategy == Strategy::Jwks && !has_base_url => Err(Error::configuration(
                 "cache_strategy \"jwks\" needs BETTER_AUTH_URL: its origin is the issuer of the signed cookie",
@@ -94,8 +95,9 @@ impl Freshness {
             }
             "live" => {
                 let own = given(raw.listen_database_url.as_deref());
+                let missing = "freshness \"live\" listens to the database: set DATABASE_URL";
                 let mut database = own.map_or_else(
-                    || Ok(database.clone()),
+                    || database.cloned().ok_or_else(|| Error::configuration(missing)),
                     |url| DatabaseUrl::check_as("AUTH_MIDDLEWARE_LISTEN_DATABASE_URL", Some(url)),
                 )?;
                 if is_pooled(&database) {

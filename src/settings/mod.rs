@@ -2,8 +2,10 @@
 //! and a wrong value is one [`Error::Configuration`] that names the setting and the mend.
 
 mod cookie_names;
+mod credentials;
 mod database_url;
 mod freshness;
+mod jwt;
 mod secret;
 mod trusted_origins;
 
@@ -11,8 +13,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use cookie_names::{CookieNames, CookieOptions};
+pub use credentials::{AcceptedCredentials, BearerForm};
 pub use database_url::{ChannelBinding, DatabaseUrl, Host, RootCertificates, SslMode};
 pub use freshness::{CookieCacheSettings, FeedSettings, Freshness, LiveCacheSettings, Strategy};
+use jwt::Neon;
+pub use jwt::{JwksUrl, JwtFreshness, JwtSettings, KeyLocation};
 pub use secret::{Secret, Secrets};
 pub use trusted_origins::{OriginPattern, TrustedOrigins, is_https};
 
@@ -51,13 +56,26 @@ pub struct RawSettings {
     pub max_waiting: Option<i64>,
     pub retry_after_seconds: Option<i64>,
     pub prepared_statements: Option<String>,
+    pub credentials: Vec<String>,
+    pub bearer_unsigned: Option<bool>,
+    pub jwks_url: Option<String>,
+    pub jwt_issuer: Option<String>,
+    pub jwt_audience: Option<String>,
+    pub jwt_leeway_seconds: Option<f64>,
+    pub jwt_freshness: Option<String>,
+    pub neon_auth_base_url: Option<String>,
+    pub neon_auth_jwks_url: Option<String>,
 }
 
 /// The settings, checked.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where the sessions are.
-    pub database: DatabaseUrl,
+    /// Where the sessions are; None where nothing is looked up: JWTs alone, by their claims.
+    pub database: Option<DatabaseUrl>,
+    /// Which kinds of credentials count.
+    pub accepted: AcceptedCredentials,
+    /// Whose JWTs count, where any do.
+    pub jwt: Option<JwtSettings>,
     /// The secrets that may have signed or encrypted a cookie.
     pub secrets: Secrets,
     /// What the cookies are called.
@@ -160,8 +178,18 @@ impl Settings {
     /// [`Error::Configuration`] for the first setting that is missing or wrong. No message holds
     /// a secret or a password.
     pub fn check(raw: RawSettings) -> Result<Self, Error> {
-        let secrets = secret::check(raw.secret.as_deref(), raw.secrets.as_deref(), &raw.previous_secrets)?;
-        let base_url = trusted_origins::check_base_url(raw.base_url.as_deref())?;
+        let neon = Neon::check(&raw)?;
+        let default = neon.as_ref().map_or(AcceptedCredentials::COOKIE, |_| AcceptedCredentials::JWT);
+        let accepted = AcceptedCredentials::check(&raw.credentials, raw.bearer_unsigned, default)?;
+        let secrets = if accepted.any_session() {
+            secret::check(raw.secret.as_deref(), raw.secrets.as_deref(), &raw.previous_secrets)?
+        } else {
+            Secrets::default()
+        };
+        let base_url = match &neon {
+            Some(neon) => Some(neon.base_url.clone()),
+            None => trusted_origins::check_base_url(raw.base_url.as_deref())?,
+        };
         let cookie_names = CookieNames::check(CookieOptions {
             is_https: base_url.as_ref().map(|url| url.scheme() == "https"),
             secure: raw.secure_cookies,
@@ -170,10 +198,27 @@ impl Settings {
             cache_name: raw.cache_cookie_name.as_deref(),
         })?;
         let (trusted_origins, mut warnings) = TrustedOrigins::check(base_url.as_ref(), &raw.trusted_origins)?;
-        let database = DatabaseUrl::check(raw.database_url.as_deref())?;
-        let (freshness, warning) = Freshness::check(&raw, &database, base_url.is_some())?;
+        let has_database = given(raw.database_url.as_deref()).is_some();
+        let check_jwt = || JwtSettings::check(&raw, base_url.as_ref(), neon.as_ref(), has_database);
+        let jwt = accepted.jwt.then(check_jwt).transpose()?;
+        let is_needed = has_database || accepted.any_session();
+        let database = is_needed.then(|| DatabaseUrl::check(raw.database_url.as_deref())).transpose()?;
+        let default = match &jwt {
+            Some(jwt) if jwt.freshness == JwtFreshness::Live && !accepted.any_session() => "live",
+            _ => "always",
+        };
+        let (freshness, warning) = Freshness::check(&raw, database.as_ref(), base_url.is_some(), default)?;
+        if jwt.as_ref().is_some_and(|jwt| jwt.freshness == JwtFreshness::Live)
+            && freshness.live_cache().is_none()
+            && warning.is_none()
+        {
+            return Err(Error::configuration(
+                "jwt_freshness (AUTH_MIDDLEWARE_JWT_FRESHNESS) is \"live\", and there is no live cache: set freshness \
+                 (AUTH_MIDDLEWARE_FRESHNESS) to \"live\" too",
+            ));
+        }
         warnings.extend(warning);
-        let prepared_statements = check_prepared(raw.prepared_statements.as_deref(), &database)?;
+        let prepared_statements = check_prepared(raw.prepared_statements.as_deref(), database.as_ref())?;
         let limits = Limits {
             pool_size: count("pool_size", raw.pool_size, 2, 1..=1000)?,
             lookup_timeout: seconds("lookup_timeout_seconds", raw.lookup_timeout_seconds, 5.0)?,
@@ -187,11 +232,24 @@ impl Settings {
             prepared_statements,
         };
         let tables = Tables {
-            schema: name("schema", raw.schema)?.or_else(|| database.schema.clone()),
+            schema: name("schema", raw.schema)?
+                .or_else(|| database.as_ref()?.schema.clone())
+                .or_else(|| neon.map(|_| Neon::SCHEMA.to_owned())),
             user: check_table("user", raw.user_table, raw.user_columns, raw.user_fields)?,
             session: check_table("session", raw.session_table, raw.session_columns, raw.session_fields)?,
         };
-        Ok(Self { database, secrets, cookie_names, freshness, trusted_origins, tables, limits, warnings })
+        Ok(Self {
+            database,
+            accepted,
+            jwt,
+            secrets,
+            cookie_names,
+            freshness,
+            trusted_origins,
+            tables,
+            limits,
+            warnings,
+        })
     }
 }
 
@@ -200,10 +258,10 @@ fn given(value: Option<&str>) -> Option<&str> {
     value.map(str::trim).filter(|value| !value.is_empty())
 }
 
-fn check_prepared(word: Option<&str>, database: &DatabaseUrl) -> Result<PreparedStatements, Error> {
+fn check_prepared(word: Option<&str>, database: Option<&DatabaseUrl>) -> Result<PreparedStatements, Error> {
     match given(word).unwrap_or("auto") {
         // The DSN's own word (pgbouncer=true, statement_cache_size=0) decides where ours does not.
-        "auto" if database.behind_pooler => Ok(PreparedStatements::Off),
+        "auto" if database.is_some_and(|database| database.behind_pooler) => Ok(PreparedStatements::Off),
         "auto" => Ok(PreparedStatements::Auto),
         "on" => Ok(PreparedStatements::On),
         "off" => Ok(PreparedStatements::Off),

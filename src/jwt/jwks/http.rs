@@ -12,11 +12,12 @@ use reqwest::redirect;
 use reqwest::{Client, Response};
 use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
-use url::{Host, Url};
+use url::Url;
 
 use super::KeySource;
 use crate::error::Error;
 use crate::jwt::key_set::KeySet;
+use crate::settings::JwksUrl;
 
 /// The longest document that is read: a hundred keys of the largest kind take a quarter of it.
 pub const MAX_BYTES: usize = 256 * 1024;
@@ -34,29 +35,20 @@ impl HttpKeys {
     /// A reader for this URL. Opens nothing.
     ///
     /// # Errors
-    /// [`Error::Configuration`] when the URL is plain HTTP to another machine, or TLS cannot be set
-    /// up.
-    pub fn new(url: Url) -> Result<Self, Error> {
-        let is_local = is_loopback(&url);
-        if url.scheme() != "https" && !(url.scheme() == "http" && is_local) {
-            return Err(Error::configuration(format!(
-                "jwks_url (AUTH_MIDDLEWARE_JWKS_URL) is not an https URL: whoever sits between us and {} could \
-                 choose the keys. Plain http is for localhost only",
-                url.host_str().unwrap_or("it")
-            )));
-        }
+    /// [`Error::Configuration`] when TLS cannot be set up.
+    pub fn new(url: &JwksUrl) -> Result<Self, Error> {
         let mut client = Client::builder()
             .tls_backend_preconfigured(tls()?)
             .redirect(redirect::Policy::none())
             .connect_timeout(CONNECT_DEADLINE)
             .user_agent(concat!("auth_middleware/", env!("CARGO_PKG_VERSION")))
             .referer(false);
-        if is_local {
+        if url.is_this_machine() {
             client = client.no_proxy();
         }
         let failed =
             |error| Error::configuration(format!("the client for jwks_url cannot be set up: {error}"));
-        Ok(Self { url, client: client.build().map_err(failed)? })
+        Ok(Self { url: url.as_url().clone(), client: client.build().map_err(failed)? })
     }
 
     async fn fetch(&self) -> Result<Vec<u8>, Error> {
@@ -110,19 +102,6 @@ impl KeySource for HttpKeys {
     async fn read(&self) -> Result<KeySet, Error> {
         let body = self.fetch().await?;
         KeySet::of_document(&body).map_err(|reason| self.unusable(&reason))
-    }
-}
-
-/// Whether the URL leads to this machine and nowhere else.
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => {
-            let name = name.trim_end_matches('.');
-            name.eq_ignore_ascii_case("localhost") || name.to_ascii_lowercase().ends_with(".localhost")
-        }
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
     }
 }
 

@@ -60,9 +60,12 @@ impl PostgresStore {
     /// A store for these settings. Opens nothing.
     ///
     /// # Errors
-    /// [`Error::Configuration`] when the certificates that `sslrootcert` names cannot be read.
+    /// [`Error::Configuration`] when there is no database URL, or the certificates that `sslrootcert`
+    /// names cannot be read.
     pub fn new(settings: &Settings) -> Result<Self, Error> {
-        let connector = Connector::new(&settings.database, settings.limits.prepared_statements)?;
+        let missing = || Error::configuration("no database: set DATABASE_URL");
+        let database = settings.database.as_ref().ok_or_else(missing)?;
+        let connector = Connector::new(database, settings.limits.prepared_statements)?;
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_connect(connector.config(), connector.clone(), recycling);
         let pool = Pool::builder(manager)
