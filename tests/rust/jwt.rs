@@ -12,3 +12,5 @@ mod issuer;
 mod key_changes;
 #[path = "jwt/key_server.rs"]
 mod key_server;
+#[path = "jwt/recorded.rs"]
+mod recorded;

@@ -143,15 +143,20 @@ impl KeySource for Fixed {
 pub(crate) fn verifier_of(keys: KeySet) -> Verifier {
     let jwks = Jwks::default();
     let verifier = Verifier::new(expected(), Duration::from_secs(15), jwks.clone());
+    read_at_once(&jwks, &verifier, keys);
+    verifier
+}
+
+/// Has the verifier's keys read.
+pub(crate) fn read_at_once(jwks: &Jwks, verifier: &Verifier, keys: KeySet) {
     jwks.want();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     runtime.block_on(async {
         tokio::select! {
-            () = jwks.keep(Arc::new(Fixed(keys))) => {}
+            () = jwks.clone().keep(Arc::new(Fixed(keys))) => {}
             () = verifier.keys_read() => {}
         }
     });
-    verifier
 }
 
 pub(crate) fn verifier() -> Verifier {

@@ -22,7 +22,8 @@ export async function packageAt(folder) {
   const load = async (name) => import(pathToFileURL(createRequire(home).resolve(name)).href);
   const { betterAuth } = await load("better-auth");
   const { memoryAdapter } = await load("better-auth/adapters/memory");
-  return { version: JSON.parse(readFileSync(home, "utf8")).version, betterAuth, memoryAdapter, jose: await load("jose") };
+  const { jwt } = await load("better-auth/plugins/jwt");
+  return { version: JSON.parse(readFileSync(home, "utf8")).version, betterAuth, memoryAdapter, jwt, jose: await load("jose") };
 }
 
 /** Is release `one` older than release `other`? */
