@@ -40,6 +40,7 @@ test: $(MODULE) ## every test; REQUIRE_ALL=1: those that need a system program t
 canary: $(MODULE) ## VERSION=1.7.25: does that release of better-auth do what we expect of it?
 	@$(BIN)/python -m dev.canary "$(VERSION)"
 	AUTH_VECTORS=target/canary/$(VERSION) cargo test --locked --test vectors
+	AUTH_VECTORS=target/canary/$(VERSION) cargo test --locked --test jwt recorded
 	AGREEMENT_PACKAGE=target/canary/$(VERSION) $(BIN)/python -m pytest tests/better_auth/test_live_agreement.py
 
 .PHONY: lint
