@@ -29,6 +29,8 @@ class BetterAuthServer:
 
     schema "camel": it makes its own tables in the database. "snake": the tables of the wheel's migration must be there.
     `base_url` is what Better Auth believes to be; an https one makes its cookies `__Secure-`. Default: `url`.
+    `jwt` are options of the jwt plugin, and `payload` names what its tokens claim (in the server's file); `bearer` and
+    `admin` add those plugins. `base_path` is where it answers instead of /api/auth; `generate_id` as at Better Auth.
     `user_fields` are Better Auth's `user.additionalFields`, as {"role": {"type": "string", "input": False}}.
     """
 
@@ -45,6 +47,12 @@ class BetterAuthServer:
         cookie_cache_max_age_seconds: int = 300,
         expires_in_seconds: int | None = None,
         user_fields: Mapping[str, Mapping[str, object]] | None = None,
+        jwt: Mapping[str, object] | None = None,
+        payload: str | None = None,
+        bearer: bool = False,
+        admin: bool = False,
+        base_path: str | None = None,
+        generate_id: str | None = None,
         log: TextIO | None = None,
     ) -> None:
         self.version = version
@@ -66,6 +74,15 @@ class BetterAuthServer:
             "USER_FIELDS": json.dumps(user_fields or {}),
             "NODE_ENV": "test",
         }
+        optional = {
+            "JWT": None if jwt is None else json.dumps(jwt),
+            "PAYLOAD": payload,
+            "BEARER": "1" if bearer else None,
+            "ADMIN": "1" if admin else None,
+            "BASE_PATH": base_path,
+            "GENERATE_ID": generate_id,
+        }
+        self._environment.update({name: value for name, value in optional.items() if value is not None})
         if expires_in_seconds is not None:
             self._environment["EXPIRES_IN"] = str(expires_in_seconds)
 
