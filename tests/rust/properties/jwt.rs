@@ -16,12 +16,15 @@ use serde_json::{Value, json};
 
 pub(crate) const NOW: i64 = 1_790_000_000;
 const ISSUER: &str = "https://auth.example.com";
-const HEADER: &str = r#"{"alg":"EdDSA","kid":"k"}"#;
+pub(crate) const HEADER: &str = r#"{"alg":"EdDSA","kid":"k"}"#;
 /// RFC 8032 §7.1, test 1: the PKCS #8 form of the private key, and the public one.
 const PRIVATE: &str = "MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v_VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g";
-const PUBLIC: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+pub(crate) const PUBLIC: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
 
-static VERIFIER: LazyLock<Verifier> = LazyLock::new(|| {
+static VERIFIER: LazyLock<Verifier> = LazyLock::new(verifier);
+
+/// A verifier that has read the key and seen no token.
+pub(crate) fn verifier() -> Verifier {
     let document = json!({"keys": [{"kid": "k", "kty": "OKP", "crv": "Ed25519", "x": PUBLIC}]});
     let Ok(keys) = KeySet::of_document(document.to_string().as_bytes()) else { panic!("it is a key set") };
     let expected = Expected { issuer: ISSUER.into(), audience: ISSUER.into() };
@@ -38,7 +41,7 @@ static VERIFIER: LazyLock<Verifier> = LazyLock::new(|| {
         Err(error) => panic!("{error}"),
     }
     verifier
-});
+}
 
 struct Fixed(KeySet);
 
@@ -140,6 +143,10 @@ fn agrees(user_id: &str, claims: &str) {
 }
 
 fn verify(token: &str) -> Outcome {
+    verify_by(&VERIFIER, token)
+}
+
+pub(crate) fn verify_by(verifier: &Verifier, token: &str) -> Outcome {
     let Some(wall) = DateTime::from_timestamp(NOW, 0) else { panic!("it is a time") };
-    VERIFIER.verify_after_reading(token, Moment { wall, ..Moment::now() })
+    verifier.verify_after_reading(token, Moment { wall, ..Moment::now() })
 }
