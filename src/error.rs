@@ -43,6 +43,15 @@ impl Error {
         Self::Unavailable { what: what.into(), cause: Some(cause.into()) }
     }
 
+    /// The same where a request meets it: a setting that is wrong on the server's side may be corrected there.
+    #[must_use]
+    pub fn into_unavailable(self) -> Self {
+        match self {
+            Self::Configuration(message) => Self::unavailable(message),
+            other => other,
+        }
+    }
+
     /// The message and those of its causes, in one line for a log.
     #[must_use]
     pub fn chain(&self) -> String {

@@ -5,12 +5,10 @@
 //! of Go 1.25's `http.CrossOriginProtection`, made stricter. `X-Forwarded-*` is never read: any
 //! client can send it.
 
-use std::net::IpAddr;
-
 use url::Url;
 
 use crate::credentials::{Credentials, Header, Kind};
-use crate::settings::{CookieNames, TrustedOrigins};
+use crate::settings::{CookieNames, TrustedOrigins, is_this_machine};
 
 /// How much of a hostile header an operator's log shows.
 const SHOWN_CHARACTERS: usize = 120;
@@ -78,12 +76,6 @@ fn host_name(text: &str) -> &str {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => authority,
     }
-}
-
-fn is_this_machine(name: &str) -> bool {
-    let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    // 0.0.0.0 is what servers print when they listen everywhere, and what people then open.
-    name == "localhost" || address.is_ok_and(|address| address.is_loopback() || address.is_unspecified())
 }
 
 /// An `Origin` as browsers write it: nothing before the host, nothing after the port.

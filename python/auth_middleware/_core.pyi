@@ -149,8 +149,8 @@ class Migrations:
         Raises:
             ConfigurationError: the URL is missing or wrong.
         """
-    def applied(self) -> Awaitable[dict[str, datetime]]:
-        """Which are recorded, and since when. Writes nothing.
+    def applied(self) -> Awaitable[dict[str, datetime] | None]:
+        """Which are recorded, and since when; None where our role may not read the record. Writes nothing.
 
         Raises:
             StoreUnavailable: PostgreSQL does not answer.
@@ -174,6 +174,12 @@ class Migrations:
         """
     def take_back_live(self) -> Awaitable[bool]:
         """Takes triggers and record away; False when there was no record. Raises as `apply_live`."""
+    def has_tables(self) -> Awaitable[bool]:
+        """Whether Better Auth's tables are in the schema that new ones would be made in, whoever made them.
+
+        Raises:
+            StoreUnavailable: PostgreSQL does not answer.
+        """
     def live_state(self) -> Awaitable[tuple[str | None, str]]:
         """What keeps `live` from being in force; and a text that changes when that may have been different in between.
 

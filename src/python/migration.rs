@@ -58,6 +58,11 @@ impl Migrations {
         awaitable(py, async move { migrator.take_back_live().await.map_err(|error| exception(&error)) })
     }
 
+    fn has_tables<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let migrator = Arc::clone(&self.0);
+        awaitable(py, async move { migrator.has_tables().await.map_err(|error| exception(&error)) })
+    }
+
     fn live_state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let migrator = Arc::clone(&self.0);
         awaitable(py, async move { migrator.live_state().await.map_err(|error| exception(&error)) })

@@ -9,7 +9,7 @@ use std::time::Duration;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use super::given;
+use super::{given, unescaped};
 use crate::error::Error;
 
 const DEFAULT_PORT: u16 = 5432;
@@ -63,18 +63,18 @@ pub enum SslMode {
     Prefer,
     /// TLS or nothing. Certificates are checked only if `sslrootcert` is set, as in libpq.
     Require,
-    /// TLS by a certificate that a known authority signed, whatever its name.
+    /// TLS with a certificate that an authority in `sslrootcert`'s file signed, whatever its name.
     VerifyCa,
-    /// And made out to this host.
+    /// TLS with a certificate that a known authority signed for this host.
     VerifyFull,
 }
 
 /// libpq's `sslrootcert`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RootCertificates {
-    /// Not set: the system's where certificates are checked.
+    /// Not set: the system's with `verify-full`.
     Unset,
-    /// `system`.
+    /// `system`, which only `verify-full` can have.
     System,
     /// A PEM file.
     File(PathBuf),
@@ -111,8 +111,10 @@ impl DatabaseUrl {
         let text = given(text).ok_or_else(|| {
             String::from("is not set: give the URL of the PostgreSQL database that Better Auth writes to")
         })?;
-        // libpq allows no host after the user, where a Unix socket is named by `?host=`.
-        let url = Url::parse(&text.replacen("@/", "@localhost/", 1)).map_err(|_| {
+        if let Some(problem) = unescaped::problem(text) {
+            return Err(problem);
+        }
+        let url = Url::parse(&with_host(text)).map_err(|_| {
             String::from("is not a URL: write postgresql://user:password@host:5432/database, special characters percent-encoded")
         })?;
         let scheme = url.scheme().split('+').next().unwrap_or_default();
@@ -120,9 +122,12 @@ impl DatabaseUrl {
             return Err(format!("has the scheme {scheme:?}: only postgresql:// is supported"));
         }
         let mut read = Self::from_authority(&url)?;
+        let mut follows_password = false;
         for (key, value) in url.query_pairs() {
-            read.apply(&key, &value)?;
+            read.apply(&key, &value, follows_password)?;
+            follows_password |= key == "password";
         }
+        read.check_certificates(&url)?;
         if read.user.is_empty() {
             return Err(String::from("names no user: write postgresql://user:password@host/database"));
         }
@@ -156,7 +161,31 @@ impl DatabaseUrl {
         })
     }
 
-    fn apply(&mut self, key: &str, value: &str) -> Result<(), String> {
+    /// libpq's rules. Without them `verify-ca` would accept whatever certificate a public authority has issued,
+    /// for any name.
+    fn check_certificates(&mut self, url: &Url) -> Result<(), String> {
+        let names_mode = url.query_pairs().any(|(key, _)| matches!(&*key, "sslmode" | "ssl"));
+        match (self.ssl_mode, &self.root_certificates) {
+            (_, RootCertificates::System) if !names_mode => self.ssl_mode = SslMode::VerifyFull,
+            (SslMode::VerifyFull, _) => {}
+            (_, RootCertificates::System) => {
+                return Err(String::from(
+                    "has sslrootcert=system with a weaker sslmode than verify-full, which would accept a certificate of \
+                     any public authority for any name: write sslmode=verify-full",
+                ));
+            }
+            (SslMode::VerifyCa, RootCertificates::Unset) => {
+                return Err(String::from(
+                    "has sslmode=verify-ca without a root certificate: add sslrootcert=/path/to/root.crt, or write \
+                     sslmode=verify-full",
+                ));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, key: &str, value: &str, follows_password: bool) -> Result<(), String> {
         match key {
             "host" => self.host = host_of(value),
             "port" => self.port = value.parse().map_err(|_| bad_value(key, value, "a port number"))?,
@@ -167,10 +196,10 @@ impl DatabaseUrl {
             // asyncpg says ssl=, SQLAlchemy hands it on; node-postgres says ssl=true.
             "sslmode" | "ssl" => self.ssl_mode = ssl_mode(key, value)?,
             "sslrootcert" => {
-                self.root_certificates = if value == "system" {
-                    RootCertificates::System
-                } else {
-                    RootCertificates::File(value.into())
+                self.root_certificates = match value {
+                    "" => RootCertificates::Unset,
+                    "system" => RootCertificates::System,
+                    path => RootCertificates::File(path.into()),
                 };
             }
             "channel_binding" => self.channel_binding = channel_binding(key, value)?,
@@ -197,9 +226,14 @@ impl DatabaseUrl {
             | "fallback_application_name"
             | "client_encoding" => {}
             "target_session_attrs" if matches!(value, "any" | "primary" | "read-write") => {}
+            _ if follows_password => {
+                return Err(String::from(
+                    "has a parameter that is not supported here, or an unescaped \"&\" in its password: write it as %26",
+                ));
+            }
             _ if !is_showable(key) => {
                 return Err(String::from(
-                    "holds an unescaped character, '?' perhaps, in its password: percent-encode it (%3F)",
+                    "has a parameter that is not supported here, or an unescaped \"?\" in its password: write it as %3F",
                 ));
             }
             _ => {
@@ -221,6 +255,18 @@ impl fmt::Debug for DatabaseUrl {
             .field("user", &self.user)
             .field("database", &self.database)
             .finish_non_exhaustive()
+    }
+}
+
+/// The URL with `localhost` where it has credentials and no host: libpq allows that, and `?host=` may follow.
+fn with_host(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (authority, after) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    match authority.rsplit_once('@') {
+        Some((credentials, port)) if port.is_empty() || port.starts_with(':') => {
+            format!("{scheme}://{credentials}@localhost{port}{after}")
+        }
+        _ => url.to_owned(),
     }
 }
 

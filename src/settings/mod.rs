@@ -6,8 +6,11 @@ mod credentials;
 mod database_url;
 mod freshness;
 mod jwt;
+mod origin_pattern;
 mod secret;
+mod strangers;
 mod trusted_origins;
+mod unescaped;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,8 +21,10 @@ pub use database_url::{ChannelBinding, DatabaseUrl, Host, RootCertificates, SslM
 pub use freshness::{CookieCacheSettings, FeedSettings, Freshness, LiveCacheSettings, Strategy};
 use jwt::Neon;
 pub use jwt::{JwksUrl, JwtFreshness, JwtSettings, KeyLocation};
+pub use origin_pattern::OriginPattern;
 pub use secret::{Secret, Secrets};
-pub use trusted_origins::{OriginPattern, TrustedOrigins, is_https};
+pub(crate) use trusted_origins::is_this_machine;
+pub use trusted_origins::{TrustedOrigins, is_https};
 
 use crate::error::Error;
 
@@ -197,7 +202,8 @@ impl Settings {
             name: raw.cookie_name.as_deref(),
             cache_name: raw.cache_cookie_name.as_deref(),
         })?;
-        let (trusted_origins, mut warnings) = TrustedOrigins::check(base_url.as_ref(), &raw.trusted_origins)?;
+        let (trusted_origins, mut warnings) =
+            TrustedOrigins::check(base_url.as_ref(), &raw.trusted_origins, &cookie_names)?;
         let has_database = given(raw.database_url.as_deref()).is_some();
         let check_jwt = || JwtSettings::check(&raw, base_url.as_ref(), neon.as_ref(), has_database);
         let jwt = accepted.jwt.then(check_jwt).transpose()?;

@@ -1,11 +1,12 @@
 """Which pages may use a visitor's cookie: on unsafe methods and in WebSocket handshakes, by real HTTP."""
 
+import logging
 from collections.abc import Generator
 
 import pytest
 from starlette.testclient import TestClient
 
-from auth_middleware import Auth
+from auth_middleware import Auth, ConfigurationError
 from tests.support.applications import Ask, Headers, asking_by_sockets, asking_in_process, guarded
 from tests.support.cookies import SECURE_COOKIE_NAME, cookie
 from tests.support.databases import Database, SignedIn
@@ -118,6 +119,34 @@ def test_a_secure_cookie_is_not_for_the_plain_page_of_the_same_host(make_auth: M
             assert ask(method, "/required", shown | {"Origin": "http://auth.test"}).status == 403
             assert ask(method, "/required", shown | {"Origin": f"https://{host}"}).status == good
             assert ask(method, "/required", shown | {"Origin": "https://auth.test"}).status == good
+
+
+@pytest.mark.parametrize(
+    ("pattern", "spelling"),
+    [
+        ("http://localhost*", "http://localhost:*"),
+        ("https://*example.com", "https://*.example.com"),
+        ("*.example.com", "https://*.example.com"),
+        ("chrome-extension://", "chrome-extension://<its id>"),
+    ],
+)
+def test_a_pattern_that_a_stranger_can_match_is_refused_at_start(
+    make_auth: MakeAuth, pattern: str, spelling: str
+) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        make_auth(base_url="https://auth.test", trusted_origins=("https://app.test", pattern))
+    assert f'holds "{pattern}"' in str(raised.value)
+    assert f'"{spelling}"' in str(raised.value)
+
+
+async def test_a_pattern_that_trusts_a_hosts_other_customers_is_one_warning(
+    make_auth: MakeAuth, who: SignedIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    auth = make_auth(trusted_origins=("https://*.vercel.app",))
+    await auth.open()
+    assert await auth.validate_session(who.cookie_value)
+    [warning] = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert "everybody who deploys there is trusted" in warning.getMessage()
 
 
 def test_a_cookie_by_the_other_name_signs_nobody_in(make_auth: MakeAuth, who: SignedIn) -> None:

@@ -28,7 +28,7 @@ async def nothing(*_: object) -> Any:
 
 async def test_a_handshake_is_one_whatever_method_its_scope_names(make_auth: MakeAuth, database: Database) -> None:
     auth = make_auth(database_url=database.dsn)
-    websocket = WebSocket(scope_of(database, "websockets", method="GET"), nothing, nothing)
+    websocket = WebSocket(scope_of(database, "websocket", method="GET"), nothing, nothing)
     with pytest.raises(OriginRefused):
         await auth.validate_websocket(websocket)
 

@@ -20,6 +20,8 @@ from auth_middleware._core import Migrations
 from auth_middleware.cli import main
 from auth_middleware.cli.migrate import MIGRATIONS, PURPOSES
 from dev.postgres import EmbeddedPostgres, execute, fetch
+from tests.support.instances import nowhere
+from tests.support.tables import CAMEL_CASE as BETTER_AUTHS_OWN
 
 BETTER_AUTH = ["account", "session", "user", "verification"]
 RECORD = "auth_middleware_migration"
@@ -211,7 +213,7 @@ def test_somebody_elses_table_of_the_same_name_is_not_taken_for_better_auths(
 
 
 @pytest.mark.parametrize("table", BETTER_AUTH)
-def test_tables_refuses_beside_better_auths_own_camel_case_tables(
+def test_tables_refuses_beside_BETTER_AUTHS_OWN_camel_case_tables(
     migrate: Callable[..., Ran], dsn: str, table: str
 ) -> None:
     execute(dsn, CAMEL_CASE[table])
@@ -458,3 +460,56 @@ def test_the_command_is_the_packages_own() -> None:
         [sys.executable, "-m", "auth_middleware", "migrate", "--help"], check=True, stdout=subprocess.PIPE, text=True
     ).stdout
     assert all(name in help_text for name in PURPOSES)
+
+
+class TestARoleThatMayOnlyRead:
+    """As the application's own: the state of things is for everybody to see."""
+
+    @pytest.fixture
+    def reader(self, postgres: EmbeddedPostgres, dsn: str) -> str:
+        name, password = f"reader_{secrets.token_hex(4)}", secrets.token_hex(8)
+        execute(dsn, f"CREATE ROLE {name} LOGIN PASSWORD '{password}'")
+        return dsn.replace(f"postgres:{postgres.password}@", f"{name}:{password}@")
+
+    def test_sees_tables_that_another_tool_made(self, migrate: Callable[..., Ran], dsn: str, reader: str) -> None:
+        execute(dsn, MIGRATIONS["tables"].sql)
+        execute(dsn, f'GRANT SELECT ON "user", session TO {reader.split("//")[1].partition(":")[0]}')
+        for url in (reader, dsn):
+            ran = migrate("--database-url", url)
+            assert (ran.status, ran.err) == (0, "")
+            assert ran.out.startswith("tables: made by another tool ")
+            assert [line.split()[:2] for line in ran.out.splitlines()[1:]] == [
+                ["rate_limit", "open"],
+                ["stack_auth", "open"],
+                ["live", "open"],
+            ]
+
+    def test_sees_that_it_may_not_read_the_record(self, migrate: Callable[..., Ran], dsn: str, reader: str) -> None:
+        assert migrate("tables").status == 0
+        ran = migrate("--database-url", reader)
+        assert (ran.status, ran.err) == (0, "")
+        lines = ran.out.splitlines()
+        assert lines[0].startswith("tables: made by another tool ")
+        assert lines[1].split()[:2] == ["rate_limit", "unknown"]
+        assert "may not read auth_middleware_migration" in lines[-1]
+        execute(dsn, f"GRANT SELECT ON {RECORD} TO {reader.split('//')[1].partition(':')[0]}")
+        assert migrate("--database-url", reader).out.splitlines()[0].split()[:2] == ["tables", "applied"]
+
+    def test_sees_camel_case_tables_too(self, migrate: Callable[..., Ran], dsn: str, reader: str) -> None:
+        execute(dsn, BETTER_AUTHS_OWN)
+        assert migrate("--database-url", reader).out.startswith("tables: made by another tool ")
+        execute(dsn, 'DROP TABLE session; CREATE TABLE session (id text, "userId" text)')
+        assert migrate("--database-url", reader).out.splitlines()[0].split()[:2] == ["tables", "open"]
+
+
+@pytest.mark.parametrize("name", MIGRATIONS)
+def test_a_dry_run_of_a_file_needs_no_database(migrate: Callable[..., Ran], name: str) -> None:
+    for url in ("", nowhere()):
+        ran = migrate(name, "--dry-run", DATABASE_URL=url)
+        assert (ran.status, ran.err) == (0, "")
+        assert MIGRATIONS[name].sql in ran.out
+        assert "-- What is applied already is unknown: " in ran.out
+        assert migrate("live", "--dry-run", DATABASE_URL=url).status == 1
+        everything = migrate("--dry-run", DATABASE_URL=url)
+        assert everything.status == 0
+        assert everything.out.endswith("-- live: written for the tables that are found\n\n")

@@ -6,6 +6,8 @@
 mod inputs;
 #[path = "properties/mod.rs"]
 mod properties;
+#[path = "properties/strangers.rs"]
+mod strangers;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -16,7 +18,7 @@ use inputs::{
 };
 use properties::better_auth::Form;
 use properties::person::Person;
-use properties::{cookie_header, jwt, origin_pattern, session_data};
+use properties::{cookie_header, jwt, jwt_issuer, origin_pattern, session_data};
 
 proptest! {
     #![proptest_config(cases(1))]
@@ -68,14 +70,14 @@ proptest! {
     #[test]
     fn a_jwt_of_any_header_or_claims_names_nobody_else(text in vec(jwt_piece(), 0..12)) {
         let text = text.concat();
-        jwt::reads_only_what_it_says(&format!("{{{text}}}"), &jwt::claims("ada").to_string());
-        jwt::reads_only_what_it_says(r#"{"alg":"EdDSA","kid":"k"}"#, &format!("{{{text}}}"));
+        jwt::reads_only_what_it_says(&format!("{{{text}}}"), &jwt_issuer::claims("ada").to_string());
+        jwt::reads_only_what_it_says(jwt_issuer::HEADER, &format!("{{{text}}}"));
         jwt::accepts_only_what_was_signed(&text);
     }
 
     #[test]
     fn a_jwt_that_is_changed_anywhere_is_refused(at in any::<Index>(), piece in jwt_piece(), cut in 0_usize..4) {
-        let mut token = jwt::sign(r#"{"alg":"EdDSA","kid":"k"}"#, &jwt::claims("ada").to_string());
+        let mut token = jwt_issuer::sign(jwt_issuer::HEADER, &jwt_issuer::claims("ada").to_string());
         let from = at.index(token.len() + 1);
         token.replace_range(from..(from + cut).min(token.len()), &piece);
         jwt::accepts_only_what_was_signed(&token);
@@ -106,6 +108,17 @@ proptest! {
             pattern.replace_range(from..(from + length).min(pattern.len()), wildcard);
         }
         origin_pattern::trusts_what_better_auth_trusts(&pattern, &url);
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(40))]
+
+    #[test]
+    fn a_pattern_that_is_accepted_trusts_no_stranger(
+        pattern in vec(strangers::pattern_piece(), 1..7), fills in vec(strangers::fill(), 1..4),
+    ) {
+        strangers::trusts_no_stranger(&pattern.concat(), &fills);
     }
 }
 

@@ -7,6 +7,8 @@
 mod entry;
 #[path = "vectors/judge.rs"]
 mod judge;
+#[path = "vectors/rows.rs"]
+mod rows;
 
 use std::collections::BTreeMap;
 use std::error::Error;

@@ -146,17 +146,39 @@ async def test_a_host_can_be_an_address_that_the_certificate_names(
     assert await server.outcome(dsn) == outcome_of_libpq(dsn) == expected
 
 
-@pytest.mark.parametrize("mode", ["require", "verify-full"])
+@pytest.mark.parametrize("mode", ["sslmode=verify-full&", ""])
 async def test_system_certificates_are_those_of_the_machine_and_the_name_is_checked(
     server: Server, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
-    query = f"sslmode={mode}&sslrootcert=system"
+    query = f"{mode}sslrootcert=system"
     server.show("good")
     assert await server.outcome(server.dsn(query)) == REFUSED
     monkeypatch.setenv("SSL_CERT_FILE", str(server.authority.certificate))
     assert await server.outcome(server.dsn(query)) == TLS
     server.show("other_name")
     assert await server.outcome(server.dsn(query)) == REFUSED
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "sslmode=verify-ca",
+        "sslmode=verify-ca&sslrootcert=system",
+        "sslmode=require&sslrootcert=system",
+        "sslmode=prefer&sslrootcert=system",
+        "sslmode=disable&sslrootcert=system",
+    ],
+)
+def test_a_mode_that_would_accept_any_public_certificate_is_refused_as_by_libpq(
+    server: Server, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    server.show("good")
+    monkeypatch.setenv("SSL_CERT_FILE", str(server.authority.certificate))
+    settings = AuthSettings(database_url=server.dsn(query), secret=SECRET, base_url="http://auth.test")
+    with pytest.raises(ConfigurationError, match="write sslmode=verify-full") as raised:
+        Auth(settings)
+    assert server.postgres.password not in str(raised.value)
+    assert outcome_of_libpq(server.dsn(query)) == REFUSED
 
 
 async def test_a_file_of_several_authorities_trusts_each(server: Server, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, NamedTuple
 
 from auth_middleware._core import Migrations
-from auth_middleware.errors import ConfigurationError, SchemaError
+from auth_middleware.errors import AuthError, ConfigurationError, SchemaError, StoreUnavailable
 from auth_middleware.settings import AuthSettings
 
 if TYPE_CHECKING:
@@ -61,27 +61,35 @@ async def run(chosen: argparse.Namespace) -> int:
     Raises:
         AuthError: the database cannot be reached, or refused.
     """
-    settings = AuthSettings(**({"database_url": chosen.database_url} if chosen.database_url else {}))
-    url = settings.database_url.get_secret_value() if settings.database_url else None
-    migrations = Migrations(
-        url,
+    wanted = [name for name in PURPOSES if name in chosen.names]
+    if chosen.dry_run and not chosen.down:
+        await _print_sql(chosen.database_url, wanted)
+        return 0
+    migrations = _open(chosen.database_url)
+    if chosen.down:
+        await _take_back(migrations, wanted, dry_run=chosen.dry_run)
+    elif not wanted:
+        await _print_state(migrations)
+    else:
+        for name in wanted:
+            await _apply(migrations, name)
+    return 0
+
+
+def _open(database_url: str | None) -> Migrations:
+    """
+    Raises:
+        ConfigurationError: no database is named, or a setting is wrong.
+    """
+    settings = AuthSettings(**({"database_url": database_url} if database_url else {}))
+    return Migrations(
+        settings.database_url.get_secret_value() if settings.database_url else None,
         settings.schema_,
         settings.user_table,
         settings.session_table,
         settings.user_columns,
         settings.session_columns,
     )
-    wanted = [name for name in PURPOSES if name in chosen.names]
-    if chosen.down:
-        await _take_back(migrations, wanted, dry_run=chosen.dry_run)
-    elif not wanted and not chosen.dry_run:
-        await _tell_state(migrations)
-    elif chosen.dry_run:
-        await _print_sql(migrations, wanted)
-    else:
-        for name in wanted:
-            await _apply(migrations, name)
-    return 0
 
 
 def _known(name: str) -> str:
@@ -92,9 +100,9 @@ def _known(name: str) -> str:
 
 async def _apply(migrations: Migrations, name: str) -> None:
     if name != LIVE:
-        _tell_result(name, await migrations.apply(name, MIGRATIONS[name].sql))
+        _print_result(name, await migrations.apply(name, MIGRATIONS[name].sql))
     else:
-        _tell_result(name, [] if await migrations.apply_live() else None)
+        _print_result(name, [] if await migrations.apply_live() else None)
 
 
 async def _take_back(migrations: Migrations, names: Sequence[str], *, dry_run: bool) -> None:
@@ -111,47 +119,69 @@ async def _take_back(migrations: Migrations, names: Sequence[str], *, dry_run: b
         print(f"{LIVE}: was not recorded; if its triggers were there, they are gone")
 
 
-async def _tell_state(migrations: Migrations) -> None:
-    applied = await migrations.applied()
+async def _print_state(migrations: Migrations) -> None:
+    recorded = await migrations.applied()
+    applied = recorded or {}
+    has_tables, (problem, _) = await migrations.has_tables(), await migrations.live_state()
     for name, purpose in PURPOSES.items():
-        since = applied.get(name)
-        state = f"applied {since.astimezone():%Y-%m-%d %H:%M:%S %Z}" if since else "open"
-        print(f"{name:<12}{state:<32}{purpose}")
-    if LIVE in applied and (problem := await _problem(migrations)):
+        if since := applied.get(name):
+            state = f"{name:<12}applied {since.astimezone():%Y-%m-%d %H:%M:%S %Z}"
+        elif name == "tables" and has_tables:
+            state = f"{name}: made by another tool"
+        else:
+            state = f"{name:<12}open" if recorded is not None else f"{name:<12}unknown"
+        print(f"{state:<44}{purpose}")
+    if recorded is None:
+        print(
+            "our role may not read auth_middleware_migration, which says what was applied: GRANT SELECT ON it TO the role"
+        )
+    if LIVE in applied and problem:
         print(f"{'':<12}but not in force: {problem}")
     for name in sorted(applied.keys() - PURPOSES.keys()):
         print(f"{name:<12}applied by another version of auth_middleware")
 
 
-async def _print_sql(migrations: Migrations, names: Sequence[str]) -> None:
-    applied = await migrations.applied()
+async def _print_sql(database_url: str | None, names: Sequence[str]) -> None:
+    migrations, applied = None, {}
+    try:
+        reachable = _open(database_url)
+        applied = await reachable.applied() or {}
+        migrations = reachable
+    except (ConfigurationError, StoreUnavailable) as error:
+        # The SQL of a file is the same for every database.
+        if LIVE in names:
+            raise
+        print(f"-- What is applied already is unknown: {_one_line(error)}\n")
     for name in names or PURPOSES:
-        if name in applied and not (name == LIVE and await _problem(migrations)):
+        if name == LIVE:
+            await _print_live_sql(migrations, is_applied=name in applied, is_named=bool(names))
+        elif name in applied:
             print(f"-- {name}: applied already, nothing would run\n")
-        elif name == LIVE:
-            await _print_live_sql(migrations, is_named=bool(names))
         else:
             print(f"-- {name}: {MIGRATIONS[name].file}, in one transaction with its record\n\n{MIGRATIONS[name].sql}")
 
 
-async def _print_live_sql(migrations: Migrations, *, is_named: bool) -> None:
+async def _print_live_sql(migrations: Migrations | None, *, is_applied: bool, is_named: bool) -> None:
+    if migrations is None or (is_applied and not (await migrations.live_state())[0]):
+        reason = "applied already, nothing would run" if migrations else "written for the tables that are found"
+        print(f"-- {LIVE}: {reason}\n")
+        return
     try:
         sql = await migrations.live_sql()
     except SchemaError as error:
         # Where all were asked for, the tables need not be there yet.
         if is_named:
             raise
-        print(f"-- {LIVE}: {' '.join(str(error).split())}")
+        print(f"-- {LIVE}: {_one_line(error)}")
     else:
         print(f"-- {LIVE}: written for the tables found, in one transaction with its record\n\n{sql}")
 
 
-async def _problem(migrations: Migrations) -> str | None:
-    problem, _ = await migrations.live_state()
-    return problem
+def _one_line(error: AuthError) -> str:
+    return " ".join(str(error).split())
 
 
-def _tell_result(name: str, report: Sequence[Sequence[str | None]] | None) -> None:
+def _print_result(name: str, report: Sequence[Sequence[str | None]] | None) -> None:
     if report is None:
         print(f"{name}: applied already, nothing was done")
         return

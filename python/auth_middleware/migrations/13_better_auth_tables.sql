@@ -4,15 +4,17 @@
 -- Beside Better Auth's own camelCase tables these would be half of each, or shadow them.
 DO $$
 DECLARE
-    theirs TEXT;
+    theirs pg_catalog.text;
 BEGIN
-    SELECT string_agg(DISTINCT format('%I.%I', n.nspname, c.relname), ', ') INTO theirs
-    FROM pg_attribute AS a
-    JOIN pg_class AS c ON c.oid = a.attrelid
-    JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE n.nspname = ANY (current_schemas(false)) AND NOT a.attisdropped
-      AND (c.relname, a.attname) IN (('user', 'emailVerified'), ('session', 'userId'), ('account', 'userId'),
-                                     ('verification', 'expiresAt'));
+    SELECT pg_catalog.string_agg(DISTINCT pg_catalog.format('%I.%I', n.nspname, c.relname), ', ') INTO theirs
+    FROM pg_catalog.pg_attribute AS a
+    JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) a.attrelid
+    JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+    JOIN (VALUES ('user', 'emailVerified'), ('session', 'userId'), ('account', 'userId'),
+                 ('verification', 'expiresAt')) AS camel (relname, attname)
+        ON c.relname OPERATOR(pg_catalog.=) camel.relname::pg_catalog.name
+        AND a.attname OPERATOR(pg_catalog.=) camel.attname::pg_catalog.name
+    WHERE n.nspname OPERATOR(pg_catalog.=) ANY (pg_catalog.current_schemas(false)) AND NOT a.attisdropped;
     IF theirs IS NOT NULL THEN
         RAISE EXCEPTION 'Better Auth''s tables are here already, with camelCase columns: %', theirs
             USING HINT = 'Nothing to migrate: auth_middleware reads them as they are, and Better Auth needs no field '
@@ -23,55 +25,55 @@ $$;
 
 -- "user" is quoted because it is a reserved word: unquoted it is the name of the connected role.
 CREATE TABLE IF NOT EXISTS "user" (
-    id             TEXT PRIMARY KEY,
-    name           TEXT NOT NULL,
-    email          TEXT NOT NULL UNIQUE,
-    email_verified BOOLEAN DEFAULT FALSE,
-    image          TEXT,
-    created_at     TIMESTAMPTZ DEFAULT NOW(),
-    updated_at     TIMESTAMPTZ DEFAULT NOW()
+    id             pg_catalog.text PRIMARY KEY,
+    name           pg_catalog.text NOT NULL,
+    email          pg_catalog.text NOT NULL UNIQUE,
+    email_verified pg_catalog.bool DEFAULT FALSE,
+    image          pg_catalog.text,
+    created_at     pg_catalog.timestamptz DEFAULT pg_catalog.now(),
+    updated_at     pg_catalog.timestamptz DEFAULT pg_catalog.now()
 );
 CREATE INDEX IF NOT EXISTS idx_user_email ON "user" (email);
 
 CREATE TABLE IF NOT EXISTS session (
-    id         TEXT PRIMARY KEY,
-    user_id    TEXT NOT NULL REFERENCES "user" (id) ON DELETE CASCADE,
-    token      TEXT NOT NULL UNIQUE,
-    expires_at TIMESTAMPTZ NOT NULL,
-    ip_address TEXT,
-    user_agent TEXT,
-    created_at TIMESTAMPTZ DEFAULT NOW(),
-    updated_at TIMESTAMPTZ DEFAULT NOW()
+    id         pg_catalog.text PRIMARY KEY,
+    user_id    pg_catalog.text NOT NULL REFERENCES "user" (id) ON DELETE CASCADE,
+    token      pg_catalog.text NOT NULL UNIQUE,
+    expires_at pg_catalog.timestamptz NOT NULL,
+    ip_address pg_catalog.text,
+    user_agent pg_catalog.text,
+    created_at pg_catalog.timestamptz DEFAULT pg_catalog.now(),
+    updated_at pg_catalog.timestamptz DEFAULT pg_catalog.now()
 );
 CREATE INDEX IF NOT EXISTS idx_session_token ON session (token);
 CREATE INDEX IF NOT EXISTS idx_session_user_id ON session (user_id);
 CREATE INDEX IF NOT EXISTS idx_session_expires_at ON session (expires_at);
 
 CREATE TABLE IF NOT EXISTS account (
-    id                       TEXT PRIMARY KEY,
-    user_id                  TEXT NOT NULL REFERENCES "user" (id) ON DELETE CASCADE,
-    account_id               TEXT NOT NULL,
-    provider_id              TEXT NOT NULL,
-    access_token             TEXT,
-    refresh_token            TEXT,
-    access_token_expires_at  TIMESTAMPTZ,
-    refresh_token_expires_at TIMESTAMPTZ,
-    scope                    TEXT,
-    id_token                 TEXT,
-    password                 TEXT,
-    created_at               TIMESTAMPTZ DEFAULT NOW(),
-    updated_at               TIMESTAMPTZ DEFAULT NOW()
+    id                       pg_catalog.text PRIMARY KEY,
+    user_id                  pg_catalog.text NOT NULL REFERENCES "user" (id) ON DELETE CASCADE,
+    account_id               pg_catalog.text NOT NULL,
+    provider_id              pg_catalog.text NOT NULL,
+    access_token             pg_catalog.text,
+    refresh_token            pg_catalog.text,
+    access_token_expires_at  pg_catalog.timestamptz,
+    refresh_token_expires_at pg_catalog.timestamptz,
+    scope                    pg_catalog.text,
+    id_token                 pg_catalog.text,
+    password                 pg_catalog.text,
+    created_at               pg_catalog.timestamptz DEFAULT pg_catalog.now(),
+    updated_at               pg_catalog.timestamptz DEFAULT pg_catalog.now()
 );
 CREATE INDEX IF NOT EXISTS idx_account_user_id ON account (user_id);
 CREATE UNIQUE INDEX IF NOT EXISTS idx_account_provider ON account (provider_id, account_id);
 
 CREATE TABLE IF NOT EXISTS verification (
-    id         TEXT PRIMARY KEY,
-    identifier TEXT NOT NULL,
-    value      TEXT NOT NULL,
-    expires_at TIMESTAMPTZ NOT NULL,
-    created_at TIMESTAMPTZ DEFAULT NOW(),
-    updated_at TIMESTAMPTZ DEFAULT NOW()
+    id         pg_catalog.text PRIMARY KEY,
+    identifier pg_catalog.text NOT NULL,
+    value      pg_catalog.text NOT NULL,
+    expires_at pg_catalog.timestamptz NOT NULL,
+    created_at pg_catalog.timestamptz DEFAULT pg_catalog.now(),
+    updated_at pg_catalog.timestamptz DEFAULT pg_catalog.now()
 );
 CREATE INDEX IF NOT EXISTS idx_verification_identifier ON verification (identifier);
 

@@ -3,10 +3,10 @@
 -- Otherwise it counts in memory: each process by itself, from nought at every start.
 
 CREATE TABLE IF NOT EXISTS rate_limit (
-    id           TEXT PRIMARY KEY,
-    key          TEXT NOT NULL UNIQUE, -- address and path
-    count        INTEGER NOT NULL,
-    last_request BIGINT NOT NULL       -- milliseconds since 1970
+    id           pg_catalog.text PRIMARY KEY,
+    key          pg_catalog.text NOT NULL UNIQUE, -- address and path
+    count        pg_catalog.int4 NOT NULL,
+    last_request pg_catalog.int8 NOT NULL         -- milliseconds since 1970
 );
 
 DO $$

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error as PgError, Row};
 
-use super::Failure;
+use super::failure::Failure;
+use super::table::quote;
 
 /// The tables with one of the names that we look for, in every schema.
 #[derive(Debug)]
@@ -13,6 +14,8 @@ pub(super) struct Catalog {
     pub(super) tables: Vec<CatalogTable>,
     /// The server is a standby: it may lag behind the primary.
     pub(super) is_standby: bool,
+    /// Our role.
+    pub(super) role: String,
 }
 
 /// One of those tables, and what keeps us from reading it.
@@ -20,7 +23,9 @@ pub(super) struct Catalog {
 pub(super) struct CatalogTable {
     pub(super) schema: String,
     pub(super) name: String,
-    /// Its schema's place in the search path; None when it is not on it.
+    /// Whose it is: a role.
+    pub(super) owner: String,
+    /// Its schema's position in the search path; None when it is not on it.
     pub(super) rank: Option<i32>,
     pub(super) may_use_schema: bool,
     pub(super) hides_rows: bool,
@@ -34,8 +39,19 @@ pub(super) struct CatalogTable {
 pub(super) struct CatalogColumn {
     pub(super) kind: Kind,
     pub(super) type_name: String,
-    /// It is compared with text as it is.
+    /// The same for SQL: with its schema, without a length.
+    pub(super) qualified_type: String,
+    /// It is a domain that has a length, such as one over `varchar(3)`.
+    pub(super) has_domain_length: bool,
+    /// Its text is what it is, as citext's is.
     pub(super) is_text: bool,
+    pub(super) is_enum: bool,
+    /// What its domain stands for, or its type: with a schema where it is not PostgreSQL's own.
+    pub(super) base_type: String,
+    /// That one is PostgreSQL's own.
+    pub(super) is_builtin: bool,
+    /// The equality of an extension's type, in SQL, where its values can be indexed.
+    pub(super) equality: Option<String>,
     pub(super) may_select: bool,
 }
 
@@ -56,6 +72,7 @@ impl Catalog {
                 tables.push(CatalogTable {
                     schema,
                     name,
+                    owner: row.try_get("owner")?,
                     rank: row.try_get("rank")?,
                     may_use_schema: row.try_get("may_use_schema")?,
                     hides_rows: row.try_get("hides_rows")?,
@@ -63,11 +80,17 @@ impl Catalog {
                     columns: BTreeMap::new(),
                 });
             }
-            let category = row.try_get("category")?;
+            let (base_type, category): (&str, &str) = (row.try_get("base_type")?, row.try_get("category")?);
             let column = CatalogColumn {
-                kind: Kind::of(row.try_get("base_type")?, category),
+                kind: Kind::of(base_type, category),
+                base_type: base_type.to_owned(),
+                is_builtin: !base_type.contains('.'),
+                equality: row.try_get("equality")?,
                 is_text: category == "S",
+                is_enum: category == "E",
+                has_domain_length: row.try_get("has_domain_length")?,
                 type_name: row.try_get("type_name")?,
+                qualified_type: row.try_get("qualified_type")?,
                 may_select: row.try_get("may_select")?,
             };
             if let Some(table) = tables.last_mut() {
@@ -75,7 +98,25 @@ impl Catalog {
             }
         }
         let is_standby = rows.first().map(|row| row.try_get("is_standby")).transpose()?.unwrap_or(false);
-        Ok(Self { tables, is_standby })
+        let role = rows.first().map(|row| row.try_get("role")).transpose()?.unwrap_or_default();
+        Ok(Self { tables, is_standby, role })
+    }
+}
+
+impl CatalogTable {
+    pub(super) fn quoted_name(&self) -> String {
+        format!("{}.{}", quote(&self.schema), quote(&self.name))
+    }
+
+    /// For somebody who does not read it.
+    pub(super) fn assume_readable(&mut self) {
+        (self.may_use_schema, self.hides_rows) = (true, false);
+        self.columns.values_mut().for_each(|column| column.may_select = true);
+    }
+
+    /// Whether our role may read anything of it.
+    pub(super) fn is_readable(&self) -> bool {
+        self.may_use_schema && self.columns.values().any(|column| column.may_select)
     }
 }
 
@@ -114,8 +155,8 @@ impl Kind {
     /// under us, it would fail for a value, or read a time in the connection's zone.
     pub(super) fn expression(self, column: String) -> String {
         match self {
-            Self::Text | Self::Json => format!("{column}::text"),
-            Self::Array => format!("to_jsonb({column})::text"),
+            Self::Text | Self::Json => format!("{column}::pg_catalog.text"),
+            Self::Array => format!("pg_catalog.to_jsonb({column})::pg_catalog.text"),
             Self::Bool | Self::Int | Self::Float | Self::Time | Self::LocalTime => column,
         }
     }

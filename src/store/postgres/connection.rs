@@ -25,6 +25,7 @@ use tokio_postgres::{
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::connect_error::{self, Address};
 use super::tls;
 use crate::error::Error;
 use crate::settings::{ChannelBinding, DatabaseUrl, Host, PreparedStatements, SslMode};
@@ -34,8 +35,9 @@ const DEAD_PEER: Duration = Duration::from_secs(30);
 
 /// A batch of few tokens looks so cheap to PostgreSQL that it plans each anew, which takes longer than the
 /// look-up; the plan that serves any number is as good. Older servers do not know the setting.
-const PLAN_ONCE: &str = "SELECT pg_catalog.set_config(name, 'force_generic_plan', false) \
-                         FROM pg_catalog.pg_settings WHERE name = 'plan_cache_mode'";
+const PLAN_ONCE: &str = "SELECT pg_catalog.set_config(name, 'force_generic_plan'::pg_catalog.text, false) \
+                         FROM pg_catalog.pg_settings \
+                         WHERE name OPERATOR(pg_catalog.=) 'plan_cache_mode'::pg_catalog.text";
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -45,6 +47,8 @@ pub(super) struct Connector {
     database: DatabaseUrl,
     tls: Option<MakeRustlsConnect>,
     statements: PreparedStatements,
+    /// The setting that says where the database is, for messages.
+    setting: &'static str,
     /// Every connection so far was direct.
     is_direct: Arc<AtomicBool>,
 }
@@ -53,7 +57,28 @@ impl Connector {
     pub(super) fn new(database: &DatabaseUrl, statements: PreparedStatements) -> Result<Self, Error> {
         let over_unix = matches!(database.host, Host::Unix(_));
         let tls = if over_unix { None } else { tls::config(database)?.map(MakeRustlsConnect::new) };
-        Ok(Self { database: database.clone(), tls, statements, is_direct: Arc::new(AtomicBool::new(true)) })
+        Ok(Self {
+            database: database.clone(),
+            tls,
+            statements,
+            setting: "DATABASE_URL",
+            is_direct: Arc::new(AtomicBool::new(true)),
+        })
+    }
+
+    /// The same for a URL that another setting holds.
+    pub(super) fn from_setting(self, setting: &'static str) -> Self {
+        Self { setting, ..self }
+    }
+
+    /// Where connections lead to, for messages.
+    pub(super) fn address(&self) -> Address<'_> {
+        Address(&self.database)
+    }
+
+    /// Says why a connection could not be made, and how to fix it.
+    pub(super) fn explain(&self, error: &PgError) -> Error {
+        connect_error::explain(&self.database, self.setting, error)
     }
 
     /// What is said at the start of a connection.

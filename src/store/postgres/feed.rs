@@ -15,9 +15,10 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
+use super::PostgresStore;
+use super::failure::Failure;
 use super::listener::{Beats, Listener};
 use super::statement::Statement;
-use super::{Failure, PostgresStore};
 use crate::clock::Uptime;
 use crate::error::Error;
 use crate::settings::FeedSettings;
@@ -103,7 +104,7 @@ impl PostgresStore {
     /// What the catalog says, read when nobody has read it yet.
     async fn known(&self) -> Result<Arc<Statement>, Error> {
         let mut borrowed = self.borrow().await?;
-        let statement = self.statement(&mut borrowed).await.map_err(Failure::into_error)?;
+        let statement = self.current.get(&mut borrowed).await.map_err(Failure::into_error)?;
         borrowed.keep();
         Ok(statement)
     }
@@ -121,17 +122,19 @@ impl PostgresStore {
             |_elapsed| Err(Failure::Lasting(Error::unavailable("a heartbeat was not answered in time")));
         match timeout(deadline, self.send(&listener.channel, beats)).await.unwrap_or_else(late) {
             Err(Failure::Tables(error)) => {
-                self.forget_statement().await;
+                self.discard_statement().await;
                 Err(error)
             }
             Err(Failure::Connection(error)) => {
-                self.pool.retain(|_, _| false);
+                self.close_idle_connections();
                 Err(error)
             }
             Err(failure) => Err(failure.into_error()),
             Ok(Pulse::Alive { fingerprint }) => {
                 let heard = timeout(deadline, listener.wait_for(number)).await;
                 heard.unwrap_or_else(|_elapsed| Err(Error::unavailable(DEAF)))?;
+                // Before the cache is renewed: what it is filled with from then on has the new columns.
+                self.current.expire_unless(&fingerprint);
                 Ok(Pulse::Alive { fingerprint })
             }
             Ok(other) => Ok(other),
@@ -140,14 +143,14 @@ impl PostgresStore {
 
     async fn send(&self, listened_to: &str, beats: &Beats) -> Result<Pulse, Failure> {
         let mut borrowed = self.borrow().await.map_err(Failure::Connection)?;
-        let statement = self.statement(&mut borrowed).await?;
+        let statement = self.current.get(&mut borrowed).await?;
         if statement.channel != listened_to {
             borrowed.keep();
             return Ok(Pulse::Elsewhere);
         }
         let sql = format!(
             "SELECT found.problem, found.fingerprint, pg_catalog.pg_notification_queue_usage(), \
-             pg_catalog.pg_notify($1, $2)::text FROM ({}) AS found",
+             pg_catalog.pg_notify($1, $2)::pg_catalog.text FROM ({}) AS found",
             statement.check
         );
         let number = beats.sent.to_string();

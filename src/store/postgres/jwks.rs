@@ -4,15 +4,16 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+use super::PostgresStore;
 use super::catalog::Catalog;
+use super::failure::Failure;
 use super::schema::{PublicKeyTable, Schema};
-use super::{Failure, PostgresStore};
 use crate::error::Error;
 use crate::store::{KeyStore, PublicKeyRow};
 
 impl KeyStore for PostgresStore {
     async fn public_keys(&self) -> Result<Vec<PublicKeyRow>, Error> {
-        self.in_time(self.read_public_keys()).await
+        self.in_time(self.read_public_keys()).await.map_err(Error::into_unavailable)
     }
 }
 
@@ -20,9 +21,11 @@ impl PostgresStore {
     async fn read_public_keys(&self) -> Result<Vec<PublicKeyRow>, Error> {
         let mut borrowed = self.borrow().await?;
         let client = borrowed.client()?;
-        let names = Schema::key_table_names();
+        let tables = self.current.tables();
+        let names = [Schema::table_names(tables), PublicKeyTable::names()].concat();
         let catalog = Catalog::read(client, &names).await.map_err(Failure::into_error)?;
-        let sql = PublicKeyTable::resolve(&self.tables, &catalog)?.select();
+        let schema = Schema::resolve(tables, &catalog)?;
+        let sql = PublicKeyTable::resolve(&schema.user, &catalog)?.select();
         let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 0] = [];
         let failed = |error| Failure::of("the jwks table could not be read", error).into_error();
         let rows = client.query_typed(&sql, &parameters).await.map_err(failed)?;

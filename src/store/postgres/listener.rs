@@ -17,6 +17,8 @@ use crate::store::{Change, FeedId, Follower};
 const STANDBY: &str = "the listener's connection leads to a standby, which hears nothing: name the primary in \
                             AUTH_MIDDLEWARE_LISTEN_DATABASE_URL, or in DATABASE_URL where that is not set";
 
+const SETTING: &str = "AUTH_MIDDLEWARE_LISTEN_DATABASE_URL (DATABASE_URL where that is not set)";
+
 /// Heartbeats have a channel of their own, so that no other process hears them. It is the same for every
 /// connection: a transaction pooler's goes on listening to whatever we once asked it for. So no number comes
 /// twice, and none is taken for another.
@@ -47,7 +49,7 @@ impl<F: Follower> Listener<F> {
         channel: &str,
         beats: &Beats,
     ) -> Result<Self, Error> {
-        let connector = Connector::new(&settings.database, PreparedStatements::Off)?;
+        let connector = Connector::new(&settings.database, PreparedStatements::Off)?.from_setting(SETTING);
         let (numbers, heard) = watch::channel(0);
         // Until the first heartbeat nothing is kept: it does not matter from when on this is heard.
         let feed = follower.begin();
@@ -64,7 +66,7 @@ impl<F: Follower> Listener<F> {
         let (client, _task) = connector
             .listen(move |notification| receiver.receive(notification))
             .await
-            .map_err(no_connection)?;
+            .map_err(|error| connector.explain(&error))?;
         client.batch_execute(&listen).await.map_err(no_connection)?;
         Ok(Self { follower: Arc::clone(follower), feed, channel, heard, _client: client })
     }

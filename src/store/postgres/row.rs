@@ -1,4 +1,4 @@
-//! A row of the look-up's answer, read as one session.
+//! Reads the rows of a look-up, each as one session and its user.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,15 +8,17 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Type};
 
 use super::catalog::Kind;
+use super::id::IdJoin;
 use super::schema::{SESSION_FIELDS, USER_FIELDS};
 use crate::identity::{Ban, Identity, Session, User, Value};
 use crate::signature::SessionToken;
 use crate::store::LookupResult;
 
-/// How to read the answer of one statement.
+/// How to read the rows of one statement.
 #[derive(Debug)]
 pub(super) struct Reading {
     pub(super) marker: String,
+    pub(super) ids: IdJoin,
     pub(super) session: Vec<Kind>,
     pub(super) user: Vec<Kind>,
     pub(super) has_banned: bool,
@@ -27,7 +29,7 @@ impl Reading {
     /// Whether the tables still are as the catalog showed them: columns of the same types, and no
     /// row-level security that was not there.
     pub(super) fn fits(&self, rows: &[Row]) -> bool {
-        // Another statement's answer, which an old pooler can give, tells nothing of our tables.
+        // Another statement's rows, which an old pooler can give, say nothing of our tables.
         let Some(first) = rows.first().filter(|row| self.wrote(row)) else { return true };
         let kinds = self.session.iter().chain(&self.user);
         let columns = first.columns().iter().skip(FIRST_COLUMN);
@@ -48,36 +50,36 @@ impl Reading {
     }
 }
 
-/// Before it are the marker, the asked token, and whether a row may be hidden.
+/// Before it are the marker, the requested token, and whether a row may be hidden.
 const FIRST_COLUMN: usize = 3;
 
-/// One answer for each token, in their order.
+/// One result for each token, in their order.
 ///
 /// # Errors
-/// What is wrong with the answer as a whole: not our statement's, or a token of ours is missing.
-pub(super) fn answers(
+/// What is wrong with the rows as a whole: not our statement's, or a token of ours is missing.
+pub(super) fn results(
     reading: &Reading,
     tokens: &[SessionToken],
     rows: &[Row],
 ) -> Result<Vec<LookupResult>, &'static str> {
     let mut by_token: HashMap<&str, LookupResult> = HashMap::with_capacity(rows.len());
     for row in rows {
-        let asked = row.try_get::<_, &str>(1).ok().filter(|_| reading.wrote(row));
-        let asked = asked
-            .ok_or("the answer is another statement's: is a pooler between? (prepared_statements=off)")?;
+        let requested = row.try_get::<_, &str>(1).ok().filter(|_| reading.wrote(row));
+        let requested = requested
+            .ok_or("the response is another statement's: is a pooler between? (prepared_statements=off)")?;
         let token = tokens
             .iter()
-            .find(|token| token.as_str() == asked)
-            .ok_or("the answer is for a token that was not asked")?;
-        let answer = read(reading, token, row).unwrap_or(LookupResult::Unreadable);
-        let known = by_token.entry(asked).or_insert(LookupResult::NoSession);
-        *known = match (std::mem::replace(known, LookupResult::NoSession), answer) {
+            .find(|token| token.as_str() == requested)
+            .ok_or("the response is for a token that was not requested")?;
+        let result = read(reading, token, row).unwrap_or(LookupResult::Unreadable);
+        let known = by_token.entry(requested).or_insert(LookupResult::NoSession);
+        *known = match (std::mem::replace(known, LookupResult::NoSession), result) {
             (LookupResult::NoSession, only) | (only, LookupResult::NoSession) => only,
             // Two rows with one token do not tell who sent it.
             _ => LookupResult::Unreadable,
         };
     }
-    let missing = "the answer lacks a token that was asked";
+    let missing = "the response lacks a token that was requested";
     tokens.iter().map(|token| by_token.get(token.as_str()).cloned().ok_or(missing)).collect()
 }
 
@@ -103,6 +105,10 @@ fn read(reading: &Reading, token: &SessionToken, row: &Row) -> Option<LookupResu
         own: columns.own(&reading.session[SESSION_FIELDS.len()..])?,
     };
     let Some(user_id) = columns.read::<Option<String>>()? else { return Some(LookupResult::NoUser) };
+    // So may ids, and a cast may have lost what tells two of them apart.
+    if !reading.ids.is_same(&session.user_id, &user_id) {
+        return Some(LookupResult::NoUser);
+    }
     let user = User {
         id: user_id,
         name: columns.read()?,

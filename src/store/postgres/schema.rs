@@ -1,11 +1,11 @@
-//! Which tables and columns are Better Auth's? camelCase, `snake_case`, renamed and plural tables
-//! are found by themselves.
-//!
-//! What is missing, ambiguous or hidden from us is an [`Error::Schema`] that lists what was looked
-//! for, what was found, and the mend: without it every session would just look unknown.
+//! Which tables and columns are Better Auth's? camelCase, `snake_case`, renamed and plural tables are found by
+//! themselves.
 
 use super::catalog::{Catalog, CatalogTable, Kind};
-use super::table::{FoundColumn, FoundTable, quote};
+use super::id::IdJoin;
+use super::problem::{Model, Problem, Problems, TypedColumn};
+use super::selection::{Wanted, both, select, select_beside};
+use super::table::{FoundColumn, FoundTable};
 use crate::error::Error;
 use crate::settings::{Table, Tables, spellings};
 
@@ -44,48 +44,101 @@ pub(super) const USER_FIELDS: [(&str, Kind); 7] = [
 pub(super) const BAN_FIELDS: [(&str, Kind); 2] = [("banned", Kind::Bool), ("ban_expires", Kind::Time)];
 
 /// Better Auth's two tables as they were found.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Schema {
     pub(super) session: FoundTable,
     pub(super) user: FoundTable,
-    /// A cast for `session.user_id` where its type is not that of `user.id`, else empty.
-    pub(super) user_id_cast: String,
+    /// How `session.user_id` is compared with `user.id`.
+    pub(super) id_join: IdJoin,
     /// What an operator should know of them.
     pub(super) warnings: Vec<String>,
+}
+
+/// How to read one table: its settings, and the fields that it must have or may have.
+#[derive(Clone, Copy)]
+struct Fields<'a> {
+    model: Model,
+    settings: &'a Table,
+    required: &'a [(&'static str, Kind)],
+    optional: &'a [(&'static str, Kind)],
 }
 
 impl Schema {
     /// The names that the tables may have.
     pub(super) fn table_names(tables: &Tables) -> Vec<String> {
-        [names(&tables.session, SESSION_TABLES), names(&tables.user, USER_TABLES)].concat()
-    }
-
-    /// The names that the table of public keys may have.
-    pub(super) fn key_table_names() -> Vec<String> {
-        JWKS_TABLES.map(String::from).to_vec()
+        [session_table(tables).names(), user_table(tables).names()].concat()
     }
 
     /// Finds the two tables and their columns.
     ///
     /// # Errors
-    /// [`Error::Schema`] with everything that is wrong, in one message.
-    pub(super) fn resolve(tables: &Tables, catalog: &Catalog) -> Result<Self, Error> {
-        let search = Search { schema: tables.schema.as_deref(), candidates: &catalog.tables };
-        let session = search.find("session", &tables.session, SESSION_TABLES, &SESSION_FIELDS, &[]);
-        let user = search.find("user", &tables.user, USER_TABLES, &USER_FIELDS, &BAN_FIELDS);
-        let (session, user) = match (session, user) {
-            (Ok(session), Ok(user)) => (session, user),
-            (session, user) => {
-                let problems = [session.err(), user.err()].into_iter().flatten().flatten();
-                let problems = problems.collect::<Vec<_>>().join("; ");
-                return Err(Error::Schema(format!("Better Auth's tables cannot be read: {problems}")));
-            }
-        };
-        let (id, user_id) = (user.type_of("id"), session.type_of("user_id"));
-        let user_id_cast = if id == user_id { String::new() } else { format!("::{id}") };
-        let warnings = catalog.is_standby.then(|| STANDBY.to_owned()).into_iter().collect();
-        Ok(Self { session, user, user_id_cast, warnings })
+    /// Everything that is wrong.
+    pub(super) fn resolve(tables: &Tables, catalog: &Catalog) -> Result<Self, Problems> {
+        Self::find(tables, catalog).map_err(Problems)
     }
+
+    fn find(tables: &Tables, catalog: &Catalog) -> Result<Self, Vec<Problem>> {
+        let selected = select(catalog, tables.schema.as_deref(), session_table(tables), user_table(tables))?;
+        let mut warnings = selected.warnings;
+        if catalog.is_standby {
+            warnings.push(STANDBY.to_owned());
+        }
+        let session = Fields {
+            model: Model::Session,
+            settings: &tables.session,
+            required: &SESSION_FIELDS,
+            optional: &[],
+        };
+        let user = Fields {
+            model: Model::User,
+            settings: &tables.user,
+            required: &USER_FIELDS,
+            optional: &BAN_FIELDS,
+        };
+        let found =
+            both(session.read(selected.session, &catalog.role), user.read(selected.user, &catalog.role));
+        let (session_table, user_table) = found.map_err(|problems| problems.concat())?;
+        let id_join = id_join((selected.session, &session_table), (selected.user, &user_table))?;
+        Ok(Self { session: session_table, user: user_table, id_join, warnings })
+    }
+}
+
+impl From<Problems> for Error {
+    fn from(problems: Problems) -> Self {
+        Self::Schema(format!("Better Auth's tables cannot be read: {problems}"))
+    }
+}
+
+fn session_table(tables: &Tables) -> Wanted<'_> {
+    Wanted {
+        model: Model::Session,
+        settings: &tables.session,
+        usual: &SESSION_TABLES,
+        fields: &SESSION_FIELDS,
+    }
+}
+
+fn user_table(tables: &Tables) -> Wanted<'_> {
+    Wanted { model: Model::User, settings: &tables.user, usual: &USER_TABLES, fields: &USER_FIELDS }
+}
+
+fn id_join(
+    (session_catalog, session): (&CatalogTable, &FoundTable),
+    (user_catalog, user): (&CatalogTable, &FoundTable),
+) -> Result<IdJoin, Vec<Problem>> {
+    let (user_id, id) = (session.column_name("user_id"), user.column_name("id"));
+    let (named, own) = (&session_catalog.columns[user_id], &user_catalog.columns[id]);
+    IdJoin::between(named, own).ok_or_else(|| {
+        let typed = |table: &FoundTable, column: &str, type_name: &str| TypedColumn {
+            table: table.quoted_name(),
+            column: column.to_owned(),
+            type_name: type_name.to_owned(),
+        };
+        vec![Problem::IdTypes {
+            session: typed(session, user_id, &named.type_name),
+            user: typed(user, id, &own.type_name),
+        }]
+    })
 }
 
 /// Better Auth's `jwks` table, as far as a reader may know it.
@@ -93,12 +146,27 @@ impl Schema {
 pub(super) struct PublicKeyTable(FoundTable);
 
 impl PublicKeyTable {
-    /// Finds the table and the columns that are no secret.
-    pub(super) fn resolve(tables: &Tables, catalog: &Catalog) -> Result<Self, Error> {
-        let search = Search { schema: tables.schema.as_deref(), candidates: &catalog.tables };
-        let found = search.find("jwks", &Table::default(), JWKS_TABLES, &JWKS_FIELDS, &JWKS_OPTIONAL);
+    /// The names that the table may have.
+    pub(super) fn names() -> Vec<String> {
+        JWKS_TABLES.map(String::from).to_vec()
+    }
+
+    /// Finds the table, in the schema of the `user` table and of the same owner, and the columns that are no
+    /// secret.
+    pub(super) fn resolve(user: &FoundTable, catalog: &Catalog) -> Result<Self, Error> {
+        let settings = Table::default();
+        let wanted =
+            Wanted { model: Model::Jwks, settings: &settings, usual: &JWKS_TABLES, fields: &JWKS_FIELDS };
+        let fields = Fields {
+            model: Model::Jwks,
+            settings: &settings,
+            required: &JWKS_FIELDS,
+            optional: &JWKS_OPTIONAL,
+        };
+        let table = select_beside(catalog, user, wanted).map_err(|problem| vec![problem]);
+        let found = table.and_then(|table| fields.read(table, &catalog.role));
         found.map(Self).map_err(|problems| {
-            Error::Schema(format!("the jwks table cannot be read: {}", problems.join("; ")))
+            Error::Schema(format!("the jwks table cannot be read: {}", Problems(problems)))
         })
     }
 
@@ -111,179 +179,109 @@ impl PublicKeyTable {
         if !self.0.has("expires_at") {
             columns.push("NULL::pg_catalog.timestamptz".to_owned());
         }
-        format!("SELECT {} FROM {} AS k", columns.join(", "), self.0.quoted_name())
+        format!("SELECT {} FROM {}", columns.join(", "), self.0.source("k"))
     }
 }
 
-struct Search<'a> {
-    schema: Option<&'a str>,
-    candidates: &'a [CatalogTable],
-}
-
-impl Search<'_> {
-    /// The table of one model with all its columns, or everything that is wrong with it.
-    fn find(
-        &self,
-        model: &str,
-        settings: &Table,
-        usual: [&str; 2],
-        fields: &[(&str, Kind)],
-        optional: &[(&str, Kind)],
-    ) -> Result<FoundTable, Vec<String>> {
-        let candidate = self.table(model, settings, usual, fields).map_err(|problem| vec![problem])?;
-        let place = place(candidate);
+impl Fields<'_> {
+    /// The table with all its columns.
+    fn read(self, table: &CatalogTable, role: &str) -> Result<FoundTable, Vec<Problem>> {
         let mut problems = Vec::new();
-        if !candidate.may_use_schema {
-            problems.push(closed(candidate));
+        if !table.may_use_schema {
+            problems.push(Problem::SchemaClosed { schema: table.schema.clone(), role: role.to_owned() });
         }
-        if candidate.hides_rows {
-            problems.push(format!(
-                "row-level security hides rows of {place} from our role: CREATE POLICY auth_middleware ON {place} \
-                 FOR SELECT TO the role of DATABASE_URL USING (true), or ALTER ROLE … BYPASSRLS"
-            ));
+        if table.hides_rows {
+            problems.push(Problem::RowsHidden { table: table.quoted_name(), role: role.to_owned() });
         }
-        let is_there = |field: &str| {
-            spellings_of(settings, field).iter().any(|name| candidate.columns.contains_key(name))
-        };
-        let optional = optional.iter().filter(|(field, _)| is_there(field));
-        let own = settings.own_fields.iter().map(|field| (field.name.as_str(), None));
-        let wanted = fields.iter().chain(optional).map(|(field, kind)| (*field, Some(*kind))).chain(own);
-        let mut columns = Vec::new();
-        for (field, kind) in wanted {
-            match column(candidate, settings, field, kind) {
-                Ok(found) => columns.push(found),
-                Err(problem) => {
-                    let setting = format!("AUTH_MIDDLEWARE_{}_COLUMNS", model.to_uppercase());
-                    problems.push(format!(
-                        "{place} {problem} (a renamed column: {setting}={{\"{field}\": \"…\"}})"
-                    ));
-                }
-            }
+        let (columns, unreadable) = self.columns(table, &mut problems);
+        if !unreadable.is_empty() {
+            // The private keys stay secret.
+            let is_whole_table = columns.is_empty() && self.model != Model::Jwks;
+            let columns = if is_whole_table { Vec::new() } else { unreadable };
+            problems.push(Problem::NotReadable {
+                table: table.quoted_name(),
+                columns,
+                role: role.to_owned(),
+            });
         }
         if !problems.is_empty() {
             return Err(problems);
         }
-        let (schema, name) = (candidate.schema.clone(), candidate.name.clone());
-        Ok(FoundTable { schema, name, is_guarded: candidate.is_guarded, columns })
+        Ok(FoundTable {
+            schema: table.schema.clone(),
+            name: table.name.clone(),
+            owner: table.owner.clone(),
+            is_guarded: table.is_guarded,
+            columns,
+        })
     }
 
-    /// The one table that can be meant, as PostgreSQL would find it: first on the search path.
-    fn table(
-        &self,
-        model: &str,
-        settings: &Table,
-        usual: [&str; 2],
-        fields: &[(&str, Kind)],
-    ) -> Result<&CatalogTable, String> {
-        let names = names(settings, usual);
-        let by_name: Vec<&CatalogTable> =
-            self.candidates.iter().filter(|candidate| names.contains(&candidate.name)).collect();
-        let is_reachable = |candidate: &&&CatalogTable| match self.schema {
-            Some(schema) => candidate.schema == schema,
-            None => candidate.rank.is_some(),
+    /// The columns that are read, and the names of those that may not be.
+    fn columns(self, table: &CatalogTable, problems: &mut Vec<Problem>) -> (Vec<FoundColumn>, Vec<String>) {
+        let required = self.required.iter().map(|(field, kind)| (*field, Some(*kind)));
+        let is_there = |field: &str| !present(table, self.settings, field).is_empty();
+        let optional = self
+            .optional
+            .iter()
+            .filter(|(field, _)| is_there(field))
+            .map(|(field, kind)| (*field, Some(*kind)));
+        let own = self.settings.own_fields.iter().map(|field| (field.name.as_str(), None));
+        let (mut columns, mut unreadable) = (Vec::new(), Vec::new());
+        for (field, kind) in required.chain(optional).chain(own) {
+            match self.column(table, field, kind) {
+                Ok(column) if table.columns[&column.name].may_select => columns.push(column),
+                Ok(column) => unreadable.push(column.name),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        (columns, unreadable)
+    }
+
+    /// The column of one field: the renamed one, else its camelCase or `snake_case` spelling.
+    fn column(self, table: &CatalogTable, field: &str, wanted: Option<Kind>) -> Result<FoundColumn, Problem> {
+        let (model, quoted_name, field) = (self.model, table.quoted_name(), field.to_owned());
+        let spellings = spellings_of(self.settings, &field);
+        let mut present = present(table, self.settings, &field);
+        let name = match present.len() {
+            1 => present.remove(0),
+            0 => {
+                let found = table.columns.keys().cloned().collect();
+                return Err(Problem::NoColumn { model, table: quoted_name, field, spellings, found });
+            }
+            _ => return Err(Problem::TwoSpellings { model, table: quoted_name, field, spellings }),
         };
-        let mut meant: Vec<&CatalogTable> = by_name.iter().filter(is_reachable).copied().collect();
-        if meant.len() > 1 {
-            // An application may have a table "users" of its own beside Better Auth's "user". What we
-            // may read does not tell them apart: a right that is missing must not lead to the other.
-            let missing = |candidate: &CatalogTable| {
-                fields.iter().filter(|(field, _)| present(candidate, settings, field).is_empty()).count()
-            };
-            let fewest = meant.iter().map(|candidate| missing(candidate)).min();
-            meant.retain(|candidate| Some(missing(candidate)) == fewest);
-            let first = meant.iter().map(|candidate| candidate.rank).min();
-            meant.retain(|candidate| Some(candidate.rank) == first);
+        let found = &table.columns[&name];
+        let fits = match wanted {
+            Some(Kind::Time) => matches!(found.kind, Kind::Time | Kind::LocalTime),
+            Some(Kind::Bool) => found.kind == Kind::Bool,
+            // It is searched for by its value; all other text is only shown.
+            Some(Kind::Text) if field == "token" => found.is_text,
+            _ => true,
+        };
+        if !fits {
+            let type_name = found.type_name.clone();
+            return Err(Problem::WrongType { model, table: quoted_name, field, column: name, type_name });
         }
-        let setting = format!("AUTH_MIDDLEWARE_{}_TABLE", model.to_uppercase());
-        match meant.as_slice() {
-            [one] => Ok(one),
-            [] => {
-                let looked = self
-                    .schema
-                    .map_or("the search path".to_owned(), |schema| format!("schema {}", quote(schema)));
-                // A schema that we may not use is not on our search path, whatever that says.
-                let found = |candidate: &&CatalogTable| {
-                    let place = place(candidate);
-                    if candidate.may_use_schema { place } else { format!("{place} ({})", closed(candidate)) }
-                };
-                let mend = match by_name.iter().map(found).collect::<Vec<_>>() {
-                    none if none.is_empty() => format!(
-                        "has Better Auth's migration run on this database? A renamed table: {setting}"
-                    ),
-                    elsewhere => format!("found {}: set AUTH_MIDDLEWARE_SCHEMA", elsewhere.join(", ")),
-                };
-                Err(format!("no table {} in {looked}; {mend}", names.join(" or ")))
-            }
-            several => {
-                let places: Vec<String> = several.iter().map(|candidate| place(candidate)).collect();
-                Err(format!("{} can each be the {model} table: set {setting}", places.join(" and ")))
-            }
-        }
+        // Better Auth's own text fields are text whatever their type: an id may be a number.
+        let kind = if wanted == Some(Kind::Text) { Kind::Text } else { found.kind };
+        Ok(FoundColumn {
+            field,
+            name,
+            kind,
+            qualified_type: found.qualified_type.clone(),
+            base_type: found.base_type.clone(),
+            is_builtin: found.is_builtin,
+            equality: found.equality.clone(),
+        })
     }
-}
-
-/// The column of one field: the renamed one, else its camelCase or `snake_case` spelling.
-fn column(
-    candidate: &CatalogTable,
-    settings: &Table,
-    field: &str,
-    wanted: Option<Kind>,
-) -> Result<FoundColumn, String> {
-    let spellings = spellings_of(settings, field);
-    let name = match present(candidate, settings, field).as_slice() {
-        [name] => name.clone(),
-        [] => {
-            let found: Vec<&str> = candidate.columns.keys().map(String::as_str).collect();
-            return Err(format!("has no column {}; it has {}", spellings.join(" or "), found.join(", ")));
-        }
-        _ => return Err(format!("has both {} and cannot tell which is meant", spellings.join(" and "))),
-    };
-    let found = &candidate.columns[&name];
-    if !found.may_select {
-        return Err(format!(
-            "may not be read: GRANT SELECT ON {} TO the role of DATABASE_URL (column {name:?})",
-            place(candidate)
-        ));
-    }
-    let fits = match wanted {
-        Some(Kind::Time) => matches!(found.kind, Kind::Time | Kind::LocalTime),
-        Some(Kind::Bool) => found.kind == Kind::Bool,
-        // It is searched for by its value; all other text is only shown.
-        Some(Kind::Text) if field == "token" => found.is_text,
-        _ => true,
-    };
-    if !fits {
-        return Err(format!(
-            "has a column {name:?} of type {}, which Better Auth does not write",
-            found.type_name
-        ));
-    }
-    // Better Auth's own text fields are text whatever their type: an id may be a number.
-    let kind = if wanted == Some(Kind::Text) { Kind::Text } else { found.kind };
-    Ok(FoundColumn { field: field.to_owned(), name, kind, type_name: found.type_name.clone() })
-}
-
-fn names(table: &Table, usual: [&str; 2]) -> Vec<String> {
-    table.name.as_ref().map_or_else(|| usual.map(String::from).to_vec(), |name| vec![name.clone()])
 }
 
 /// Those of a field's columns that the table has.
-fn present(candidate: &CatalogTable, settings: &Table, field: &str) -> Vec<String> {
-    spellings_of(settings, field).into_iter().filter(|name| candidate.columns.contains_key(name)).collect()
+pub(super) fn present(table: &CatalogTable, settings: &Table, field: &str) -> Vec<String> {
+    spellings_of(settings, field).into_iter().filter(|name| table.columns.contains_key(name)).collect()
 }
 
 /// The renamed column, else what Better Auth may call it.
 fn spellings_of(settings: &Table, field: &str) -> Vec<String> {
     settings.columns.get(field).map_or_else(|| spellings(field), |renamed| vec![renamed.clone()])
-}
-
-fn closed(candidate: &CatalogTable) -> String {
-    let schema = quote(&candidate.schema);
-    format!(
-        "our role may not use schema {schema}: GRANT USAGE ON SCHEMA {schema} TO the role of DATABASE_URL"
-    )
-}
-
-fn place(candidate: &CatalogTable) -> String {
-    format!("{}.{}", quote(&candidate.schema), quote(&candidate.name))
 }

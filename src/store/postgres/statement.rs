@@ -1,4 +1,4 @@
-//! The one statement of a look-up, and how it is asked.
+//! The one statement of a look-up, and how it is sent.
 
 use std::fmt;
 
@@ -7,11 +7,13 @@ use deadpool_postgres::Object;
 use tokio_postgres::Row;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
+use super::failure::Failure;
+use super::id::IdJoin;
+use super::nonce;
 use super::row::{self, Reading};
 use super::schema::Schema;
 use super::table::FoundTable;
 use super::triggers;
-use super::{Failure, nonce};
 use crate::error::Error;
 use crate::signature::SessionToken;
 use crate::store::LookupResult;
@@ -35,28 +37,29 @@ impl Statement {
     /// Writes the statement. Every column is of a built-in type: one of another type (an enum,
     /// citext) would make the driver look it up with named statements.
     pub(super) fn write(found: &Schema) -> Self {
-        // Tells our answers from those of another client's statement, which an old pooler can give under
-        // the same name.
+        // Tells our rows from those of another client's statement, which an old pooler can run under the same name.
         let marker = format!("auth_middleware {:016x}", nonce());
-        // Rows that a policy hides look like rows that are gone: only then is it worth asking.
+        // Rows that a policy hides look like rows that are gone: only then is it worth a check.
         let hidden = format!(
             "CASE WHEN s.{} IS NULL THEN {} WHEN u.{} IS NULL THEN {} END",
-            found.session.quoted("token"),
+            found.session.renamed("token"),
             found.session.newly_guarded(),
-            found.user.quoted("id"),
+            found.user.renamed("id"),
             found.user.newly_guarded()
         );
-        let columns: Vec<String> = std::iter::once(format!("'{marker}'::text, asked.token, {hidden}"))
-            .chain(found.session.select("s"))
-            .chain(found.user.select("u"))
-            .collect();
-        let join = join(&found.session, &found.user, &found.user_id_cast);
-        let write = |asked: &str| format!("SELECT {} FROM {asked} {join}", columns.join(", "));
+        let columns: Vec<String> =
+            std::iter::once(format!("'{marker}'::pg_catalog.text, requested.token, {hidden}"))
+                .chain(found.session.select("s"))
+                .chain(found.user.select("u"))
+                .collect();
+        let join = join(&found.session, &found.user, found.id_join);
+        let write = |requested: &str| format!("SELECT {} FROM {requested} {join}", columns.join(", "));
         Self {
-            single: write("(SELECT $1::text AS token) AS asked"),
-            batch: write("unnest($1::text[]) AS asked(token)"),
+            single: write("(SELECT $1::pg_catalog.text AS token) AS requested"),
+            batch: write("pg_catalog.unnest($1::pg_catalog.text[]) AS requested(token)"),
             reading: Reading {
                 marker,
+                ids: found.id_join,
                 session: found.session.kinds(),
                 user: found.user.kinds(),
                 has_banned: found.user.has("banned"),
@@ -68,8 +71,8 @@ impl Statement {
         }
     }
 
-    /// Asks for these tokens on one connection, by a named statement where that is safe.
-    pub(super) async fn ask(
+    /// Looks these tokens up on one connection, by a named statement where that is safe.
+    pub(super) async fn query(
         &self,
         client: &Object,
         tokens: &[SessionToken],
@@ -83,7 +86,7 @@ impl Statement {
         if !self.reading.fits(&rows) {
             return Err(Failure::Tables(Error::unavailable("the tables have changed")));
         }
-        row::answers(&self.reading, tokens, &rows)
+        row::results(&self.reading, tokens, &rows)
             .map_err(|wrong| Failure::Connection(Error::unavailable(wrong)))
     }
 }
@@ -102,14 +105,14 @@ async fn run(
     client.query(&statement, &[parameter]).await
 }
 
-fn join(session: &FoundTable, user: &FoundTable, user_id_cast: &str) -> String {
+fn join(session: &FoundTable, user: &FoundTable, ids: IdJoin) -> String {
+    let casts = (ids.user_cast, ids.session_cast);
     format!(
-        "LEFT JOIN {} AS s ON s.{} = asked.token LEFT JOIN {} AS u ON u.{} = s.{}{user_id_cast}",
-        session.quoted_name(),
-        session.quoted("token"),
-        user.quoted_name(),
-        user.quoted("id"),
-        session.quoted("user_id"),
+        "LEFT JOIN {} ON {} LEFT JOIN {} ON {}",
+        session.source("s"),
+        session.equals("s", "token", "requested.token", ("", "")),
+        user.source("u"),
+        user.equals("u", "id", &format!("s.{}", session.renamed("user_id")), casts),
     )
 }
 
@@ -154,12 +157,12 @@ impl ToSql for TextArray<'_> {
 
 impl fmt::Debug for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("token(…)")
+        f.write_str("a token")
     }
 }
 
 impl fmt::Debug for TextArray<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "tokens({})", self.0.len())
+        write!(f, "{} tokens", self.0.len())
     }
 }

@@ -3,21 +3,26 @@
 use super::catalog::Kind;
 
 /// A table and the columns that are read of it, Better Auth's fields first.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct FoundTable {
     pub(super) schema: String,
     pub(super) name: String,
+    pub(super) owner: String,
+    /// Row-level security applies to our role.
     pub(super) is_guarded: bool,
     pub(super) columns: Vec<FoundColumn>,
 }
 
 /// A column, by the field that it holds.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct FoundColumn {
     pub(super) field: String,
     pub(super) name: String,
     pub(super) kind: Kind,
-    pub(super) type_name: String,
+    pub(super) qualified_type: String,
+    pub(super) base_type: String,
+    pub(super) is_builtin: bool,
+    pub(super) equality: Option<String>,
 }
 
 impl FoundTable {
@@ -30,17 +35,38 @@ impl FoundTable {
         if self.is_guarded {
             return "false".to_owned();
         }
-        format!("pg_catalog.row_security_active({})", literal(&self.quoted_name()))
+        format!("pg_catalog.row_security_active({}::pg_catalog.text)", literal(&self.quoted_name()))
     }
 
     pub(super) fn quoted(&self, field: &str) -> String {
-        quote(self.column(field).map_or(field, |column| column.name.as_str()))
+        quote(self.column_name(field))
+    }
+
+    pub(super) fn column_name<'a>(&'a self, field: &'a str) -> &'a str {
+        self.column(field).map_or(field, |column| column.name.as_str())
+    }
+
+    /// The table in a FROM clause, with its columns renamed to `c0`, `c1`, …
+    ///
+    /// In here the columns stand without the table's name: `s.image` would be the function `image(s)` of
+    /// anybody's, found by the search path, once the column is gone.
+    pub(super) fn source(&self, alias: &str) -> String {
+        let renamed = |(index, column): (usize, &FoundColumn)| format!("{} AS c{index}", quote(&column.name));
+        let columns: Vec<String> = self.columns.iter().enumerate().map(renamed).collect();
+        format!("(SELECT {} FROM {}) AS {alias}", columns.join(", "), self.quoted_name())
+    }
+
+    /// The name of a field's column in [`Self::source`].
+    pub(super) fn renamed(&self, field: &str) -> String {
+        let index =
+            self.columns.iter().position(|column| column.field == field).unwrap_or(self.columns.len());
+        format!("c{index}")
     }
 
     pub(super) fn select(&self, alias: &str) -> impl Iterator<Item = String> {
-        self.columns
-            .iter()
-            .map(move |column| column.kind.expression(format!("{alias}.{}", quote(&column.name))))
+        let expression =
+            move |(index, column): (usize, &FoundColumn)| column.kind.expression(format!("{alias}.c{index}"));
+        self.columns.iter().enumerate().map(expression)
     }
 
     pub(super) fn kinds(&self) -> Vec<Kind> {
@@ -48,12 +74,33 @@ impl FoundTable {
     }
 
     pub(super) fn type_of(&self, field: &str) -> &str {
-        self.column(field).map_or("text", |column| column.type_name.as_str())
+        self.column(field).map_or("pg_catalog.text", |column| column.qualified_type.as_str())
     }
 
     /// Whether the table has a column for this field: only optional ones may be missing.
     pub(super) fn has(&self, field: &str) -> bool {
         self.column(field).is_some()
+    }
+
+    /// A condition: the field's column, in [`Self::source`], equals an expression. The casts, of column and
+    /// expression, are for a built-in column.
+    pub(super) fn equals(
+        &self,
+        alias: &str,
+        field: &str,
+        expression: &str,
+        (own_cast, cast): (&str, &str),
+    ) -> String {
+        let left = format!("{alias}.{}", self.renamed(field));
+        let column = self.column(field);
+        match column.map(|column| (column.is_builtin, &column.equality, &column.base_type)) {
+            Some((false, Some(own), base_type)) => format!("{left} {own} {expression}::{base_type}"),
+            // Without an equality that its index knows, its text is compared.
+            Some((false, None, _)) => {
+                format!("{left}::pg_catalog.text OPERATOR(pg_catalog.=) {expression}::pg_catalog.text")
+            }
+            _ => format!("{left}{own_cast} OPERATOR(pg_catalog.=) {expression}{cast}"),
+        }
     }
 
     fn column(&self, field: &str) -> Option<&FoundColumn> {

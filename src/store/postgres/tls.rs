@@ -21,14 +21,14 @@ pub(super) fn config(database: &DatabaseUrl) -> Result<Option<ClientConfig>, Err
     let check = match (database.ssl_mode, &database.root_certificates) {
         (SslMode::Disable, _) => return Ok(None),
         (SslMode::Prefer | SslMode::Require, RootCertificates::Unset) => Check::Nobody,
-        // libpq: a root file turns require into verify-ca; `system` allows only verify-full.
+        // libpq: a root file turns require into verify-ca.
         (SslMode::Prefer | SslMode::Require | SslMode::VerifyCa, RootCertificates::File(_)) => {
             Check::Authority
         }
-        (SslMode::VerifyCa, _) => Check::Authority,
-        (SslMode::Prefer | SslMode::Require, RootCertificates::System) | (SslMode::VerifyFull, _) => {
-            Check::Everything
-        }
+        // `DatabaseUrl` refuses the other modes with the system's authorities, whose certificates anybody can get.
+        (SslMode::VerifyFull, _)
+        | (_, RootCertificates::System)
+        | (SslMode::VerifyCa, RootCertificates::Unset) => Check::Everything,
     };
     let verifier: Arc<dyn ServerCertVerifier> = match check {
         Check::Nobody => Arc::new(Anybody(Arc::clone(&provider))),

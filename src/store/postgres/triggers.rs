@@ -20,8 +20,16 @@ const MOST_ITEMS: usize = 100;
 
 /// Types whose text is the same whatever a connection's settings. An id of any other type is not
 /// worth the doubt: everything is told.
-const PLAIN_TEXT: [&str; 8] =
-    ["text", "character varying", "character", "uuid", "smallint", "integer", "bigint", "numeric"];
+const PLAIN_TEXT: [&str; 8] = [
+    "pg_catalog.text",
+    "pg_catalog.\"varchar\"",
+    "pg_catalog.bpchar",
+    "pg_catalog.uuid",
+    "pg_catalog.int2",
+    "pg_catalog.int4",
+    "pg_catalog.int8",
+    "pg_catalog.\"numeric\"",
+];
 
 /// A function's own search path: no name in it can be somebody else's.
 const SEARCH_PATH: &str = "pg_catalog, pg_temp";
@@ -116,12 +124,17 @@ fn watches(schema: &Schema) -> [Watch<'_>; 2] {
         channel: channel.clone(),
     };
     let hash = |table: &FoundTable, field| {
-        let value = format!("pg_catalog.convert_to(g.{}::pg_catalog.text, 'UTF8')", table.quoted(field));
-        format!("pg_catalog.encode(pg_catalog.sha256({value}), 'hex')")
+        let value = format!(
+            "pg_catalog.convert_to(g.{}::pg_catalog.text, 'UTF8'::pg_catalog.name)",
+            table.quoted(field)
+        );
+        format!("pg_catalog.encode(pg_catalog.sha256({value}), 'hex'::pg_catalog.text)")
     };
     let user = match schema.user.type_of("id") {
-        plain if PLAIN_TEXT.contains(&plain) => format!("'u' || {}", hash(&schema.user, "id")),
-        _ => "'everything'".to_owned(),
+        plain if PLAIN_TEXT.contains(&plain) => {
+            format!("'u'::pg_catalog.text OPERATOR(pg_catalog.||) {}", hash(&schema.user, "id"))
+        }
+        _ => "'everything'::pg_catalog.text".to_owned(),
     };
     [watch(&schema.user, "user", &user), watch(&schema.session, "session", &hash(&schema.session, "token"))]
 }
@@ -151,27 +164,29 @@ impl Watch<'_> {
 /// wrong in it, the statement goes on. A NOTIFY that finds the queue full would fail the commit: long
 /// before that, whoever listens has stopped trusting what it heard.
 fn source(channel: &str, item: &str) -> String {
+    let limit = MOST_ITEMS + 1;
     format!(
         "
 -- Made by: python -m auth_middleware migrate live
 DECLARE
-    told pg_catalog.text := 'everything';
+    told pg_catalog.text := 'everything'::pg_catalog.text;
 BEGIN
     BEGIN
-        IF pg_catalog.pg_notification_queue_usage() > 0.8 THEN
+        IF pg_catalog.pg_notification_queue_usage() OPERATOR(pg_catalog.>) 0.8::pg_catalog.float8 THEN
             RETURN NULL;
         END IF;
-        IF TG_OP <> 'TRUNCATE' THEN
-            SELECT CASE WHEN count(*) > {MOST_ITEMS} THEN 'everything' ELSE string_agg(DISTINCT o.item, ',') END
+        IF TG_OP OPERATOR(pg_catalog.<>) 'TRUNCATE'::pg_catalog.text THEN
+            SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.>) {MOST_ITEMS} THEN 'everything'::pg_catalog.text
+                        ELSE pg_catalog.string_agg(DISTINCT o.item, ','::pg_catalog.text) END
             INTO told
-            FROM (SELECT {item} AS item FROM gone AS g LIMIT {MOST_ITEMS} + 1) AS o;
+            FROM (SELECT {item} AS item FROM gone AS g LIMIT {limit}) AS o;
         END IF;
         IF told IS NOT NULL THEN
-            PERFORM pg_catalog.pg_notify('{channel}', told);
+            PERFORM pg_catalog.pg_notify('{channel}'::pg_catalog.text, told);
         END IF;
     EXCEPTION WHEN OTHERS THEN
         BEGIN
-            PERFORM pg_catalog.pg_notify('{channel}', 'everything');
+            PERFORM pg_catalog.pg_notify('{channel}'::pg_catalog.text, 'everything'::pg_catalog.text);
         EXCEPTION WHEN OTHERS THEN
             RAISE WARNING 'auth_middleware was not told of a change: SQLSTATE %', SQLSTATE;
         END;

@@ -1,70 +1,91 @@
 -- Is every change of the two tables told? Any role may ask: it is all in the catalog.
+-- Every name carries its schema: nothing on the search path can stand in for it.
 WITH tables AS (
     SELECT e.shown,
            c.oid,
            CASE
-               WHEN c.oid IS NULL THEN 'there is no table ' || e.shown
-               WHEN c.relkind IN ('v', 'm') THEN
-                   e.shown || ' is a view, whose rows change unseen: name the table below it '
-                   || '(AUTH_MIDDLEWARE_' || e.model || '_TABLE), or use another freshness than "live"'
-               WHEN c.relkind = 'f' THEN
-                   e.shown || ' is a foreign table, whose rows change elsewhere: use another freshness than "live"'
+               WHEN c.oid IS NULL THEN pg_catalog.concat('there is no table ', e.shown)
+               WHEN c.relkind OPERATOR(pg_catalog.=) ANY ('{{v,m}}'::pg_catalog."char"[]) THEN
+                   pg_catalog.concat(
+                       e.shown, ' is a view, whose rows change unseen: name the table below it (AUTH_MIDDLEWARE_',
+                       e.model, '_TABLE), or use another freshness than "live"')
+               WHEN c.relkind OPERATOR(pg_catalog.=) 'f'::pg_catalog."char" THEN
+                   pg_catalog.concat(
+                       e.shown, ' is a foreign table, whose rows change elsewhere: use another freshness than "live"')
                -- A statement's triggers are those of the table that it names, whichever holds the rows.
-               WHEN c.relkind <> 'r' OR c.relispartition
-                    OR EXISTS (SELECT 1 FROM pg_catalog.pg_inherits AS i WHERE c.oid IN (i.inhrelid, i.inhparent)) THEN
-                   e.shown || ' is partitioned, a partition, or tied to another table by inheritance, and rows that are '
-                   || 'changed by the other''s name change unseen: use another freshness than "live"'
+               WHEN c.relkind OPERATOR(pg_catalog.<>) 'r'::pg_catalog."char" OR c.relispartition
+                    OR EXISTS (SELECT 1 FROM pg_catalog.pg_inherits AS i
+                               WHERE i.inhrelid OPERATOR(pg_catalog.=) c.oid
+                                  OR i.inhparent OPERATOR(pg_catalog.=) c.oid) THEN
+                   pg_catalog.concat(
+                       e.shown, ' is partitioned, a partition, or tied to another table by inheritance, and rows ',
+                       'that are changed by the other''s name change unseen: use another freshness than "live"')
                -- The worker that applies changes fires no triggers of statements.
-               WHEN EXISTS (SELECT 1 FROM pg_catalog.pg_subscription_rel AS s WHERE s.srrelid = c.oid) THEN
-                   e.shown || ' is written by a subscription (logical replication), which fires no triggers of '
-                   || 'statements: read from the publisher, or use another freshness than "live"'
+               WHEN EXISTS (SELECT 1 FROM pg_catalog.pg_subscription_rel AS s
+                            WHERE s.srrelid OPERATOR(pg_catalog.=) c.oid) THEN
+                   pg_catalog.concat(
+                       e.shown, ' is written by a subscription (logical replication), which fires no triggers of ',
+                       'statements: read from the publisher, or use another freshness than "live"')
            END AS problem,
            -- The file is another after a rewrite or a TRUNCATE; xmin after most of ALTER TABLE.
            pg_catalog.concat_ws(':', e.shown, c.oid, c.xmin, c.relfilenode, (
-               SELECT pg_catalog.string_agg(a.attnum || '=' || a.xmin, ',' ORDER BY a.attnum)
+               SELECT pg_catalog.string_agg(pg_catalog.concat(a.attnum, '=', a.xmin), ',' ORDER BY a.attnum)
                FROM pg_catalog.pg_attribute AS a
-               WHERE a.attrelid = c.oid AND a.attnum > 0
+               WHERE a.attrelid OPERATOR(pg_catalog.=) c.oid AND a.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2
            )) AS state
     FROM (VALUES {tables}) AS e (schema, name, shown, model)
-    LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname = e.schema::pg_catalog.name
-    LEFT JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = e.name::pg_catalog.name
+    LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname OPERATOR(pg_catalog.=) e.schema::pg_catalog.name
+    LEFT JOIN pg_catalog.pg_class AS c
+        ON c.relnamespace OPERATOR(pg_catalog.=) n.oid AND c.relname OPERATOR(pg_catalog.=) e.name::pg_catalog.name
 ), triggers AS (
     SELECT t.oid,
            CASE
-               WHEN t.oid IS NULL THEN 'there is no trigger ' || e.trigger || ' on ' || e.shown
-               WHEN t.tgenabled <> 'A' THEN
-                   'the trigger ' || e.trigger || ' on ' || e.shown || ' is '
-                   || CASE t.tgenabled WHEN 'D' THEN 'disabled' ELSE 'not enabled ALWAYS' END
-               WHEN t.tgtype <> e.kind OR t.tgqual IS NOT NULL OR t.tgattr::pg_catalog.text <> ''
-                    OR COALESCE(t.tgoldtable, '') <> e.old_rows THEN
-                   'the trigger ' || e.trigger || ' on ' || e.shown || ' is not as it was made'
-               WHEN pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(p.prosrc, 'UTF8')), 'hex') <> e.source
-                    OR NOT p.prosecdef OR l.lanname <> 'plpgsql'
-                    OR p.proconfig IS DISTINCT FROM ARRAY[{search_path}]::pg_catalog.text[] THEN
-                   'the function of the trigger ' || e.trigger || ' on ' || e.shown
-                   || ' is not the one that this version makes for the table as it is'
+               WHEN t.oid IS NULL THEN pg_catalog.concat('there is no trigger ', e.trigger, ' on ', e.shown)
+               WHEN t.tgenabled OPERATOR(pg_catalog.=) 'D'::pg_catalog."char" THEN
+                   pg_catalog.concat('the trigger ', e.trigger, ' on ', e.shown, ' is disabled')
+               WHEN t.tgenabled OPERATOR(pg_catalog.<>) 'A'::pg_catalog."char" THEN
+                   pg_catalog.concat('the trigger ', e.trigger, ' on ', e.shown, ' is not enabled ALWAYS')
+               WHEN t.tgtype OPERATOR(pg_catalog.<>) e.kind::pg_catalog.int2 OR t.tgqual IS NOT NULL
+                    OR t.tgattr::pg_catalog.text OPERATOR(pg_catalog.<>) ''::pg_catalog.text
+                    OR COALESCE(t.tgoldtable::pg_catalog.text, ''::pg_catalog.text)
+                       OPERATOR(pg_catalog.<>) e.old_rows::pg_catalog.text THEN
+                   pg_catalog.concat('the trigger ', e.trigger, ' on ', e.shown, ' is not as it was made')
+               WHEN pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(p.prosrc, 'UTF8')), 'hex')
+                    OPERATOR(pg_catalog.<>) e.source::pg_catalog.text
+                    OR NOT p.prosecdef OR l.lanname OPERATOR(pg_catalog.<>) 'plpgsql'::pg_catalog.name
+                    OR p.proconfig IS NULL
+                    OR p.proconfig OPERATOR(pg_catalog.<>) ARRAY[{search_path}]::pg_catalog.text[] THEN
+                   pg_catalog.concat(
+                       'the function of the trigger ', e.trigger, ' on ', e.shown,
+                       ' is not the one that this version makes for the table as it is')
                WHEN NOT pg_catalog.has_function_privilege(p.proowner, f.oid, 'EXECUTE') THEN
-                   'the owner of the function of the trigger ' || e.trigger || ' on ' || e.shown
-                   || ' may not execute pg_notify'
+                   pg_catalog.concat(
+                       'the owner of the function of the trigger ', e.trigger, ' on ', e.shown,
+                       ' may not execute pg_notify')
            END AS problem,
            pg_catalog.concat_ws(':', t.oid, t.xmin, t.tgenabled, p.oid, p.xmin) AS state
     FROM (VALUES
         {triggers}
     ) AS e (schema, name, shown, trigger, kind, old_rows, source)
-    LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname = e.schema::pg_catalog.name
-    LEFT JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = e.name::pg_catalog.name
-    LEFT JOIN pg_catalog.pg_trigger AS t ON t.tgrelid = c.oid AND t.tgname = e.trigger::pg_catalog.name
-    LEFT JOIN pg_catalog.pg_proc AS p ON p.oid = t.tgfoid
-    LEFT JOIN pg_catalog.pg_language AS l ON l.oid = p.prolang
+    LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname OPERATOR(pg_catalog.=) e.schema::pg_catalog.name
+    LEFT JOIN pg_catalog.pg_class AS c
+        ON c.relnamespace OPERATOR(pg_catalog.=) n.oid AND c.relname OPERATOR(pg_catalog.=) e.name::pg_catalog.name
+    LEFT JOIN pg_catalog.pg_trigger AS t
+        ON t.tgrelid OPERATOR(pg_catalog.=) c.oid AND t.tgname OPERATOR(pg_catalog.=) e.trigger::pg_catalog.name
+    LEFT JOIN pg_catalog.pg_proc AS p ON p.oid OPERATOR(pg_catalog.=) t.tgfoid
+    LEFT JOIN pg_catalog.pg_language AS l ON l.oid OPERATOR(pg_catalog.=) p.prolang
     CROSS JOIN (SELECT 'pg_catalog.pg_notify(pg_catalog.text,pg_catalog.text)'::pg_catalog.regprocedure AS oid) AS f
 )
 SELECT COALESCE(
            (SELECT pg_catalog.string_agg(problem, '; ' ORDER BY problem) FROM tables),
-           (SELECT CASE WHEN pg_catalog.count(oid) = 0 THEN 'there are no triggers that tell of changes'
+           (SELECT CASE WHEN pg_catalog.count(oid) OPERATOR(pg_catalog.=) 0::pg_catalog.int8
+                        THEN 'there are no triggers that tell of changes'
                         ELSE pg_catalog.string_agg(problem, '; ' ORDER BY problem) END
-                   || ' (python -m auth_middleware migrate live mends it)'
+                   OPERATOR(pg_catalog.||) ' (python -m auth_middleware migrate live mends it)'::pg_catalog.text
             FROM triggers)
        ) AS problem,
        EXISTS (SELECT 1 FROM tables WHERE problem IS NOT NULL) AS is_refused,
-       (SELECT pg_catalog.string_agg(state, ' ' ORDER BY state) FROM tables)
-       || ' ' || (SELECT pg_catalog.string_agg(state, ' ' ORDER BY state) FROM triggers) AS fingerprint
+       pg_catalog.concat_ws(
+           ' ',
+           (SELECT pg_catalog.string_agg(state, ' ' ORDER BY state) FROM tables),
+           (SELECT pg_catalog.string_agg(state, ' ' ORDER BY state) FROM triggers)) AS fingerprint

@@ -4,6 +4,7 @@
 pub(crate) mod better_auth;
 pub(crate) mod cookie_header;
 pub(crate) mod jwt;
+pub(crate) mod jwt_issuer;
 pub(crate) mod origin_pattern;
 pub(crate) mod parse_cookies;
 pub(crate) mod person;

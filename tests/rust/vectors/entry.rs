@@ -86,15 +86,29 @@ fn yes() -> bool {
 pub(crate) struct Rows {
     pub(crate) user: Vec<Row>,
     pub(crate) session: Vec<Row>,
+    #[serde(default)]
+    pub(crate) jwks: Vec<Row>,
 }
 
 #[derive(Deserialize)]
 pub(crate) struct Expected {
     pub(crate) outcome: String,
     pub(crate) data: Option<Data>,
-    pub(crate) db_needed: bool,
+    db_needed: bool,
+    #[serde(default)]
+    db_calls: Vec<String>,
     #[serde(default)]
     pub(crate) db_sessions_updated: Vec<Row>,
+}
+
+impl Expected {
+    /// Better Auth looked the session up, or failed, which leaves the answer to the store. It also reads the `jwks`
+    /// table for each cookie; we read that beside the requests.
+    pub(crate) fn needs_store(&self) -> bool {
+        let reads_only_keys =
+            !self.db_calls.is_empty() && self.db_calls.iter().all(|call| call.ends_with(":jwks"));
+        self.outcome == "error" || self.db_needed && !reads_only_keys
+    }
 }
 
 #[derive(Deserialize, Clone)]

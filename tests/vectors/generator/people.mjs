@@ -49,7 +49,7 @@ export function town(better) {
       // Where the package itself cut the data into chunks.
       chunks: ofData,
       rest: pairs.filter(([name, value]) => value && name === names.dont_remember),
-      rows: { user: db.user, session: db.session },
+      rows: { user: db.user, session: db.session, ...(settings.plugins ? { jwks: db.jwks } : {}) },
     };
   }
 

@@ -33,7 +33,7 @@ export function isOlder(one, other) {
   return at >= 0 && a[at] < b[at];
 }
 
-const MODELS = ["user", "session", "account", "verification"];
+const MODELS = ["user", "session", "account", "verification", "jwks"];
 
 /** A Better Auth server by a vector's `config`, with the given rows. `calls` are those of its database. */
 export async function server(better, config, rows = {}) {
@@ -59,6 +59,7 @@ export async function server(better, config, rows = {}) {
       enabled: true,
       password: { hash: async (password) => password, verify: async ({ hash, password }) => hash === password },
     },
+    plugins: (config.plugins ?? []).map(({ id, options }) => better[id](options)),
     rateLimit: { enabled: false },
     telemetry: { enabled: false },
     logger: { disabled: true },
@@ -116,17 +117,20 @@ export async function record(better, { id, note, config, cookie_header, query = 
     cookie_header,
     authorization_header: null,
     query,
-    db: { user: rows.user, session: rows.session },
+    db: { user: rows.user, session: rows.session, ...(rows.jwks ? { jwks: rows.jwks.map(withoutPrivateKey) } : {}) },
     expected: {
       outcome: response.status >= 500 ? "error" : data ? "session" : "null",
       data: data && { session: data.session, user: data.user },
-      db_needed: calls.some((call) => call.startsWith("find")),
+      // The keys that open a cookie are read for each request there, and beside the requests here.
+      db_needed: calls.some((call) => call.startsWith("find") && !call.endsWith(":jwks")),
       db_calls: calls,
       db_sessions_updated: moved.map(({ token, expiresAt, updatedAt }) => ({ token, expiresAt, updatedAt })),
       db_sessions_deleted: rows.session.filter((row) => !db.session.some((other) => other.id === row.id)).map((row) => row.token),
     },
   };
 }
+
+const withoutPrivateKey = ({ privateKey, ...row }) => row;
 
 /** Do two packages decide alike? A 500 means no more than that the store has to be asked. */
 export function areAlike({ expected: one }, { expected: other }) {

@@ -5,19 +5,20 @@
 
 use tokio_postgres::{Error as PgError, Transaction};
 
-use super::super::catalog::Catalog;
+use super::super::catalog::{Catalog, CatalogTable};
 use super::super::schema::Schema;
 use super::super::triggers;
 use super::{Migrator, ONLY_ONE_AT_A_TIME, RECORD_TABLE, WHERE_RECORDED, explained};
 use crate::error::Error;
+use crate::settings::Tables;
 
 const OWNS_TABLES: &str = "Name a role that owns both tables and may create functions and a table in their schema \
                            (GRANT CREATE ON SCHEMA … TO it) by --database-url; the application itself needs only SELECT.";
 
 const LOOKING: &str = "the tables cannot be served";
 
-const RECORD: &str = "INSERT INTO auth_middleware_migration (name) VALUES ('live')
-                      ON CONFLICT (name) DO UPDATE SET applied_at = now()";
+const RECORD: &str = "INSERT INTO auth_middleware_migration (name) VALUES ('live'::pg_catalog.text)
+                      ON CONFLICT (name) DO UPDATE SET applied_at = pg_catalog.now()";
 
 impl Migrator {
     /// Makes the triggers, unless they are recorded and in force. Tells whether it did anything.
@@ -39,8 +40,8 @@ impl Migrator {
         taken.map_err(|trouble| trouble.explained("\"live\" was not taken back, and nothing was changed"))
     }
 
-    /// What keeps changes from being told, None where `live` is in force; and what becomes another
-    /// text when that may have been different in between. Writes nothing.
+    /// What keeps changes from being notified, None where `live` is in force; and what becomes another
+    /// text when that may have been different in between: it is empty where there are no tables. Writes nothing.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when PostgreSQL does not answer.
@@ -50,6 +51,28 @@ impl Migrator {
             Err(Trouble::Found(Error::Schema(problem))) => Ok((Some(problem), String::new())),
             Err(trouble) => Err(trouble.explained(LOOKING)),
         }
+    }
+
+    /// Whether Better Auth's tables are in the schema that new ones would be made in, whoever made them. Writes
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when PostgreSQL does not answer.
+    pub async fn has_tables(&self) -> Result<bool, Error> {
+        let found = self.look_for_tables().await;
+        found.map_err(|trouble| trouble.explained("the tables cannot be looked for"))
+    }
+
+    async fn look_for_tables(&self) -> Result<bool, Trouble> {
+        let mut client = self.connect().await?;
+        let transaction = client.build_transaction().read_only(true).start().await?;
+        self.choose_schema(&transaction).await?;
+        let row =
+            transaction.query_typed_one("SELECT pg_catalog.current_schema()::pg_catalog.text", &[]).await?;
+        let Some(schema) = row.try_get(0)? else { return Ok(false) };
+        let tables = Tables { schema: Some(schema), ..self.tables.clone() };
+        let catalog = read_catalog(&transaction, &tables).await?;
+        Ok(Schema::resolve(&tables, &catalog).is_ok())
     }
 
     /// What [`Self::apply_live`] would run. Writes nothing.
@@ -87,7 +110,8 @@ impl Migrator {
         let schema = self.find_tables(&transaction).await?;
         let problem = State::read(&transaction, &schema).await?.served()?;
         transaction.batch_execute(RECORD_TABLE).await?;
-        let record = "SELECT name FROM auth_middleware_migration WHERE name = 'live'";
+        let record = "SELECT name FROM auth_middleware_migration \
+                      WHERE name OPERATOR(pg_catalog.=) 'live'::pg_catalog.text";
         let is_recorded = !transaction.query_typed(record, &[]).await?.is_empty();
         if is_recorded && problem.is_none() {
             return Ok(false);
@@ -111,7 +135,8 @@ impl Migrator {
         let mut was_recorded = false;
         let row = transaction.query_typed_one(WHERE_RECORDED, &[]).await?;
         if let Some(table) = row.try_get::<_, Option<String>>(0)? {
-            let sql = format!("DELETE FROM {table} WHERE name = 'live'");
+            let sql =
+                format!("DELETE FROM {table} WHERE name OPERATOR(pg_catalog.=) 'live'::pg_catalog.text");
             was_recorded = transaction.execute_typed(&sql, &[]).await? > 0;
         }
         transaction.commit().await?;
@@ -121,13 +146,17 @@ impl Migrator {
     /// The tables that the application reads.
     async fn find_tables(&self, transaction: &Transaction<'_>) -> Result<Schema, Trouble> {
         self.choose_schema(transaction).await?;
-        let names = Schema::table_names(&self.tables);
-        let catalog = Catalog::read(transaction.client(), &names).await;
-        let mut catalog = catalog.map_err(|failure| Trouble::Found(failure.into_error()))?;
-        // Which rows our role may see is nothing to triggers.
-        catalog.tables.iter_mut().for_each(|table| table.hides_rows = false);
-        Schema::resolve(&self.tables, &catalog).map_err(Trouble::Found)
+        let catalog = read_catalog(transaction, &self.tables).await?;
+        Schema::resolve(&self.tables, &catalog).map_err(|problems| Trouble::Found(problems.into()))
     }
+}
+
+async fn read_catalog(transaction: &Transaction<'_>, tables: &Tables) -> Result<Catalog, Trouble> {
+    let catalog = Catalog::read(transaction.client(), &Schema::table_names(tables)).await;
+    let mut catalog = catalog.map_err(|failure| Trouble::Found(failure.into_error()))?;
+    // What our role may read does not matter to triggers.
+    catalog.tables.iter_mut().for_each(CatalogTable::assume_readable);
+    Ok(catalog)
 }
 
 /// What the check says.

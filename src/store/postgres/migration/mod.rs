@@ -25,12 +25,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 const ONLY_ONE_AT_A_TIME: &str = "SELECT pg_catalog.pg_advisory_xact_lock(7022362994164359524)";
 
 /// In the schema that new tables go to, even where another of that name is on the search path.
-const WHERE_RECORDED: &str =
-    "SELECT to_regclass(quote_ident(current_schema()) || '.auth_middleware_migration')::text";
+const WHERE_RECORDED: &str = "SELECT pg_catalog.to_regclass(pg_catalog.quote_ident(pg_catalog.current_schema()) \
+            OPERATOR(pg_catalog.||) '.auth_middleware_migration'::pg_catalog.text)::pg_catalog.text";
 
 const RECORD_TABLE: &str = "CREATE TABLE IF NOT EXISTS auth_middleware_migration (
-    name       TEXT PRIMARY KEY,
-    applied_at TIMESTAMPTZ NOT NULL DEFAULT now()
+    name       pg_catalog.text PRIMARY KEY,
+    applied_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now()
 )";
 
 /// Who may do what was refused.
@@ -58,14 +58,18 @@ impl Migrator {
         Ok(Self { connector, tables })
     }
 
-    /// Which migrations are recorded, and since when. Writes nothing.
+    /// Which migrations are recorded, and since when; None where our role may not read the record. Writes
+    /// nothing.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when PostgreSQL does not answer, [`Error::Schema`] when it refuses.
-    pub async fn applied(&self) -> Result<BTreeMap<String, DateTime<Utc>>, Error> {
+    pub async fn applied(&self) -> Result<Option<BTreeMap<String, DateTime<Utc>>>, Error> {
         let mut client = self.connect().await?;
-        let unreadable = |error| explained("the record of migrations", MAKES_TABLES, error);
-        self.read_records(&mut client).await.map_err(unreadable)
+        match self.read_records(&mut client).await {
+            Ok(records) => Ok(Some(records)),
+            Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => Ok(None),
+            Err(error) => Err(explained("the record of migrations", MAKES_TABLES, error)),
+        }
     }
 
     /// Applies a migration and records it; gives its report, or None when it was recorded before.
@@ -82,9 +86,10 @@ impl Migrator {
     async fn connect(&self) -> Result<Client, Error> {
         let config = self.connector.config();
         let connecting = timeout(CONNECT_TIMEOUT, self.connector.connect(&config)).await;
-        let connected = connecting.map_err(|late| Error::unavailable_because("no connection", late))?;
-        let (client, _ends_with_the_client) =
-            connected.map_err(|error| Error::unavailable_because("no connection", error))?;
+        let late =
+            |_elapsed| Error::unavailable(format!("no connection to {} in time", self.connector.address()));
+        let connected = connecting.map_err(late)?;
+        let (client, _ends_with_the_client) = connected.map_err(|error| self.connector.explain(&error))?;
         Ok(client)
     }
 
@@ -118,7 +123,8 @@ impl Migrator {
 
     async fn choose_schema(&self, transaction: &Transaction<'_>) -> Result<(), PgError> {
         let Some(schema) = &self.tables.schema else { return Ok(()) };
-        let sql = "SELECT set_config('search_path', quote_ident($1), true)";
+        let sql =
+            "SELECT pg_catalog.set_config('search_path'::pg_catalog.text, pg_catalog.quote_ident($1), true)";
         transaction.query_typed(sql, &[(schema, Type::TEXT)]).await.map(drop)
     }
 }

@@ -1,0 +1,152 @@
+//! The statement for the tables as they are: written from the catalog, which is read again as time goes by.
+//!
+//! Nothing says that a column was added: the old statement goes on working, without the ban that the new column
+//! holds. So the catalog is read again about once a minute while look-ups come, and at once when the live feed saw
+//! the tables change. An idle database is left alone.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::borrowed::Borrowed;
+use super::catalog::Catalog;
+use super::failure::Failure;
+use super::problem::{Problem, Problems};
+use super::schema::Schema;
+use super::statement::Statement;
+use crate::error::Error;
+use crate::settings::Tables;
+
+/// The pause before the catalog is read again where it showed the wrong tables, or could not be read.
+const RETRY: Duration = Duration::from_secs(3);
+
+/// Reads the catalog for these tables, and keeps the statement for as long as they stay as they were.
+#[derive(Debug)]
+pub(super) struct CurrentStatement {
+    tables: Tables,
+    recheck: Duration,
+    /// How often the tables changed, or may have: then the catalog has to be read before the next look-up.
+    changes: AtomicU64,
+    /// What the live feed says of the tables; empty before its first heartbeat.
+    fingerprint: std::sync::Mutex<String>,
+    known: Mutex<Known>,
+}
+
+/// What the catalog said last.
+#[derive(Debug)]
+enum Known {
+    Nothing,
+    Tables { schema: Schema, statement: Arc<Statement>, next_read: Instant, changes: u64 },
+    Wrong { message: String, next_read: Instant },
+}
+
+impl CurrentStatement {
+    /// Reads nothing yet. `recheck` is how long the catalog stays valid without a sign of change.
+    pub(super) fn new(tables: Tables, recheck: Duration) -> Self {
+        Self {
+            tables,
+            recheck,
+            changes: AtomicU64::new(0),
+            fingerprint: std::sync::Mutex::default(),
+            known: Mutex::new(Known::Nothing),
+        }
+    }
+
+    /// The statement, from the catalog as it was read not long ago.
+    pub(super) async fn get(&self, borrowed: &mut Borrowed<'_>) -> Result<Arc<Statement>, Failure> {
+        let mut known = self.known.lock().await;
+        let current_changes = self.changes.load(Ordering::Acquire);
+        match &mut *known {
+            Known::Wrong { message, next_read } if Instant::now() < *next_read => {
+                borrowed.keep();
+                return Err(Failure::Lasting(Error::Schema(message.clone())));
+            }
+            Known::Nothing | Known::Wrong { .. } => {}
+            Known::Tables { statement, next_read, changes, .. } => {
+                if *changes == current_changes && Instant::now() < *next_read {
+                    return Ok(Arc::clone(statement));
+                }
+                // Set before the catalog is read: were that to hang each time, there would be no look-ups.
+                (*next_read, *changes) = (Instant::now() + RETRY, current_changes);
+                return self.read_again(&mut known, borrowed).await;
+            }
+        }
+        match self.read(borrowed).await? {
+            Ok(schema) => Ok(self.write(&mut known, schema, current_changes)),
+            Err(problems) => Err(wrong(&mut known, borrowed, problems)),
+        }
+    }
+
+    /// The statement for the tables as they are now; the old one where they did not change, or where the catalog
+    /// cannot be read.
+    async fn read_again(
+        &self,
+        known: &mut Known,
+        borrowed: &mut Borrowed<'_>,
+    ) -> Result<Arc<Statement>, Failure> {
+        let result = self.read(borrowed).await;
+        let Known::Tables { schema: old_schema, statement, next_read, changes } = known else {
+            return Err(Failure::Lasting(Error::unavailable("the tables are not known")));
+        };
+        let (old, changes) = (Arc::clone(statement), *changes);
+        match result {
+            // It would not serve the look-up either.
+            Err(failure @ Failure::Connection(_)) => return Err(failure),
+            Err(_) => return Ok(old),
+            // A statement that was written anew would have to be prepared anew on each connection.
+            Ok(Ok(schema)) if schema == *old_schema => {}
+            Ok(Ok(schema)) => return Ok(self.write(known, schema, changes)),
+            // Otherwise any role that may create a table could lock everybody out.
+            Ok(Err(problems)) if problems.0.iter().all(Problem::may_be_anothers_doing) => {}
+            Ok(Err(problems)) => return Err(wrong(known, borrowed, problems)),
+        }
+        *next_read = Instant::now() + self.recheck;
+        Ok(old)
+    }
+
+    fn write(&self, known: &mut Known, schema: Schema, changes: u64) -> Arc<Statement> {
+        let statement = Arc::new(Statement::write(&schema));
+        let next_read = Instant::now() + self.recheck;
+        *known = Known::Tables { schema, statement: Arc::clone(&statement), next_read, changes };
+        statement
+    }
+
+    async fn read(&self, borrowed: &Borrowed<'_>) -> Result<Result<Schema, Problems>, Failure> {
+        let names = Schema::table_names(&self.tables);
+        let client = borrowed.client().map_err(Failure::Lasting)?;
+        match Catalog::read(client, &names).await {
+            Ok(catalog) => Ok(Schema::resolve(&self.tables, &catalog)),
+            Err(failure @ Failure::Connection(_)) => Err(failure),
+            Err(failure) => Err(Failure::Lasting(failure.into_error())),
+        }
+    }
+
+    /// Where to look for the tables.
+    pub(super) fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    /// Has the catalog read before the next look-up, unless the tables are as they were with this fingerprint.
+    pub(super) fn expire_unless(&self, fingerprint: &str) {
+        let mut last = self.fingerprint.lock().unwrap_or_else(PoisonError::into_inner);
+        if *last != fingerprint {
+            fingerprint.clone_into(&mut last);
+            self.changes.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// The statement does not fit the tables any more.
+    pub(super) async fn discard(&self) {
+        *self.known.lock().await = Known::Nothing;
+    }
+}
+
+fn wrong(known: &mut Known, borrowed: &mut Borrowed<'_>, problems: Problems) -> Failure {
+    borrowed.keep();
+    let error = Error::from(problems);
+    *known = Known::Wrong { message: error.to_string(), next_read: Instant::now() + RETRY };
+    Failure::Lasting(error)
+}

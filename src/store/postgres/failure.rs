@@ -1,0 +1,47 @@
+//! Why a statement failed, by what can be done about it.
+
+use tokio_postgres::error::SqlState;
+
+use crate::error::Error;
+
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The connection: another one may work.
+    Connection(Error),
+    /// The tables changed: reading the catalog again may help.
+    Tables(Error),
+    /// A value in it (SQLSTATE class 22). The message could quote a token, so it is dropped.
+    Data,
+    /// Anything else.
+    Lasting(Error),
+}
+
+impl Failure {
+    pub(super) fn of(what: &str, error: tokio_postgres::Error) -> Self {
+        let Some(code) = error.code() else {
+            return Self::Connection(Error::unavailable_because(what, error));
+        };
+        match code.code() {
+            data if data.starts_with("22") => Self::Data,
+            // A feature that the changed table lacks ("cached plan must not change result
+            // type"), a statement, table, column, cast or function that is gone, a right withdrawn.
+            "0A000" | "26000" | "42P01" | "42703" | "42846" | "42883" | "42501" => {
+                Self::Tables(Error::unavailable_because(what, error))
+            }
+            connection if connection.starts_with("08") || connection.starts_with("57P") => {
+                Self::Connection(Error::unavailable_because(what, error))
+            }
+            _ if *code == SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT => {
+                Self::Connection(Error::unavailable_because(what, error))
+            }
+            _ => Self::Lasting(Error::unavailable_because(what, error)),
+        }
+    }
+
+    pub(super) fn into_error(self) -> Error {
+        match self {
+            Self::Connection(error) | Self::Tables(error) | Self::Lasting(error) => error,
+            Self::Data => Error::unavailable("a value could not be read"),
+        }
+    }
+}

@@ -1,0 +1,81 @@
+"""Each Python snippet of the documentation runs as it stands, and its routes recognise a signed-in user."""
+
+import re
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+from starlette.testclient import TestClient
+
+from auth_middleware import AuthSettings, get_current_user
+from tests.support.cookies import SECRET
+from tests.support.databases import Database, SignedIn
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SNIPPETS = [
+    pytest.param(match[1], id=f"{page.name}:{page.read_text()[: match.start()].count(chr(10)) + 1}")
+    for page in PAGES
+    for match in FENCE.finditer(page.read_text())
+]
+
+
+@pytest.fixture
+def person(environment: pytest.MonkeyPatch, database: Database) -> SignedIn:
+    """A signed-in user, where the environment holds just the README's three variables."""
+    environment.setenv("DATABASE_URL", database.dsn)
+    environment.setenv("BETTER_AUTH_SECRET", SECRET)
+    environment.setenv("BETTER_AUTH_URL", "http://auth.test")
+    database.execute('ALTER TABLE "user" ADD COLUMN role text')
+    return database.sign_in()
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS)
+def test_a_snippet_runs_as_it_stands(snippet: str, person: SignedIn) -> None:
+    namespace: dict[str, Any] = {"__name__": "snippet"}
+    exec(compile(snippet, "snippet", "exec"), namespace)  # noqa: S102 - our own documentation
+    app = namespace.get("app")
+    if isinstance(app, Starlette):
+        visit_every_route(app, person)
+
+
+def visit_every_route(app: Starlette, person: SignedIn) -> None:
+    replaces_the_user = isinstance(app, FastAPI) and get_current_user in app.dependency_overrides
+    with TestClient(app) as client:
+        for path, route in own_routes(app):
+            if isinstance(route, WebSocketRoute):
+                with client.websocket_connect(path, headers=person.headers) as socket:
+                    assert socket.receive_json()
+                continue
+            assert client.get(path, headers=person.headers).status_code == 200
+            assert client.get(path).status_code == (200 if replaces_the_user else 401)
+
+
+def own_routes(app: Any, prefix: str = "") -> Generator[tuple[str, BaseRoute]]:
+    """The application's routes without those of FastAPI's documentation pages, mounted ones included."""
+    for route in app.routes:
+        if isinstance(route, Mount):
+            yield from own_routes(route, prefix + route.path)
+        elif isinstance(route, Route | WebSocketRoute) and not route.path.startswith(("/docs", "/redoc", "/openapi")):
+            yield prefix + route.path, route
+
+
+def test_the_settings_page_lists_every_setting() -> None:
+    page = (ROOT / "docs" / "settings.md").read_text()
+    missing = [name for name in AuthSettings.model_fields if f"`{name.rstrip('_')}`" not in page]
+    assert not missing
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in [*PAGES, *ROOT.glob("*.md")]:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_readme_stays_one_screen() -> None:
+    assert len((ROOT / "README.md").read_text().split()) < 1000
