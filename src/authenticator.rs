@@ -1,20 +1,17 @@
-//! The whole way of a request, in order: credentials, origin, signature, cookie cache, live cache; then,
-//! if it is worth asking, one look-up and one decision.
+//! What the headers alone decide, in order: credentials, origin, signature, cookie cache.
 //!
-//! [`Authenticator::inspect`] has no clock and no I/O; it only remembers cookies that it read. What it cannot decide it hands on as a
-//! [`SessionToken`], so a forged cookie never reaches the store.
+//! [`Authenticator::inspect`] has no clock and no I/O; it only caches cookies that it has read. What it cannot decide, it
+//! returns as a [`SessionToken`], so a forged cookie never reaches the store.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use crate::clock::Moment;
 use crate::cookie_cache::CookieCache;
 use crate::cookie_cache::keys::PublicKeys;
 use crate::credentials::{self, Credentials, RawCookie, Request};
 use crate::identity::Identity;
-use crate::live_cache::LiveCache;
 use crate::origin;
 use crate::refusal::{Reason, Refusal};
 use crate::settings::{CookieNames, Freshness, Settings, TrustedOrigins};
@@ -22,25 +19,25 @@ use crate::signature::{Keys, SessionToken};
 use crate::signature_cache::SignatureCache;
 use crate::store::LookupResult;
 
-/// What the headers alone tell.
+/// What is known about a request before the store is queried.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
-    /// Nobody, and why.
+    /// The request has no valid session.
     Refused(Refusal),
-    /// Whom Better Auth's signed snapshot names, or an answer that was kept, where the operator chose it.
+    /// The identity in a cache, if the operator chose one: Better Auth's signed snapshot, or the live cache.
     Known(Arc<Identity>),
-    /// Whoever the store says has this token.
+    /// The signature is good: the store knows whether there is such a session.
     Lookup(SessionToken),
 }
 
-/// Decides what the settings and Better Auth's rules say of a request.
+/// Decides by the settings and by Better Auth's rules.
 #[derive(Clone, Debug)]
 pub struct Authenticator {
     names: CookieNames,
     origins: TrustedOrigins,
     keys: Keys,
-    /// Where a cache answers, reading the cookie anew would take longer than all the rest.
-    verified: Option<SignatureCache>,
+    /// None if every request queries the store: there, checking the signature again costs next to nothing.
+    signature_cache: Option<SignatureCache>,
     cookie_cache: Option<CookieCache>,
 }
 
@@ -54,19 +51,19 @@ impl Authenticator {
             names: settings.cookie_names.clone(),
             origins: settings.trusted_origins.clone(),
             keys: Keys::new(&settings.secrets.signing),
-            verified: (!matches!(settings.freshness, Freshness::Always)).then(SignatureCache::default),
+            signature_cache: (!matches!(settings.freshness, Freshness::Always)).then(SignatureCache::default),
             cookie_cache: cookie_cache.map(|chosen| CookieCache::new(chosen, settings, public_keys)),
         }
     }
 
-    /// Decides from the headers what can be decided from them.
+    /// Decides from the headers as far as they allow.
     pub fn inspect<'a>(
         &self,
         request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>,
         now: DateTime<Utc>,
     ) -> Verdict {
         let (token, shown) = match self.verify_request(request) {
-            Ok(verified) => verified,
+            Ok(checked) => checked,
             Err(refusal) => return Verdict::Refused(refusal),
         };
         let known = self
@@ -80,19 +77,7 @@ impl Authenticator {
         }
     }
 
-    /// Decides, where [`Verdict::Lookup`] is left, by what was kept of an earlier look-up.
-    #[must_use]
-    pub fn recall(verdict: Verdict, cache: &LiveCache, now: Moment) -> Verdict {
-        let Verdict::Lookup(token) = verdict else { return verdict };
-        // A ban that lapses later is decided at the time of the request; only the store refuses.
-        let known = cache.get(&token, now);
-        match known.and_then(|identity| Self::decide(LookupResult::Found(identity), now.wall).ok()) {
-            Some(identity) => Verdict::Known(identity),
-            None => Verdict::Lookup(token),
-        }
-    }
-
-    /// The same, for a route that must know what the store says now: never [`Verdict::Known`].
+    /// The same for a route that needs the current state: never [`Verdict::Known`].
     pub fn inspect_for_store<'a>(
         &self,
         request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>,
@@ -103,8 +88,7 @@ impl Authenticator {
         }
     }
 
-    /// Decides about a cookie value that somebody else took out of the request, percent-encoded
-    /// or not. No headers, so no origin.
+    /// Decides from a cookie's value, percent-encoded or not. There are no headers, so the origin is not checked.
     #[must_use]
     pub fn inspect_value(&self, value: &str) -> Verdict {
         if value.is_empty() {
@@ -124,12 +108,18 @@ impl Authenticator {
         Credentials::read(headers, &self.names).session_cookie.map(RawCookie::as_text)
     }
 
-    /// Decides about what was found, at the time of the request.
+    /// A message for an operator that came up since the last call.
+    #[must_use]
+    pub fn take_message(&self) -> Option<String> {
+        self.cookie_cache.as_ref()?.take_message()
+    }
+
+    /// Decides what was found, at the time of the request.
     ///
     /// # Errors
     /// The refusal. A session is valid up to and including `expires_at`, as in Better Auth.
-    pub fn decide(answer: LookupResult, now: DateTime<Utc>) -> Result<Arc<Identity>, Refusal> {
-        match answer {
+    pub fn decide(found: LookupResult, now: DateTime<Utc>) -> Result<Arc<Identity>, Refusal> {
+        match found {
             LookupResult::Found(identity) if identity.session.expires_at < now => Err(Reason::Expired.into()),
             LookupResult::Found(identity) if is_banned(&identity, now) => Err(Reason::Banned.into()),
             LookupResult::Found(identity) => Ok(identity),
@@ -154,12 +144,12 @@ impl Authenticator {
     }
 
     fn verify_cookie(&self, cookie: RawCookie<'_>) -> Result<SessionToken, Refusal> {
-        let Some(verified) = &self.verified else { return self.verify(cookie.decode()) };
-        if let Some(token) = verified.get(cookie) {
+        let Some(cache) = &self.signature_cache else { return self.verify(cookie.decode()) };
+        if let Some(token) = cache.get(cookie) {
             return Ok(token);
         }
         let token = self.verify(cookie.decode())?;
-        verified.put(cookie, &token);
+        cache.put(cookie, &token);
         Ok(token)
     }
 

@@ -82,8 +82,6 @@ pub struct Ban {
 /// The value of a field that the application declared.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
-    /// Not in the snapshot: the application's default holds. Rows have every field.
-    Absent,
     /// NULL.
     Null,
     /// Text, enums, uuids, exact numbers, dates.
@@ -105,7 +103,7 @@ impl Value {
         let held = match self {
             Self::Text(text) => text.capacity(),
             Self::Json(json) => json_bytes(json),
-            Self::Absent | Self::Null | Self::Bool(_) | Self::Int(_) | Self::Float(_) | Self::Time(_) => 0,
+            Self::Null | Self::Bool(_) | Self::Int(_) | Self::Float(_) | Self::Time(_) => 0,
         };
         size_of::<Self>() + held
     }

@@ -1,21 +1,22 @@
 //! Who sent this request, when people sign in at a Better Auth server?
 //!
-//! The modules stand in the order in which a request meets them:
+//! The modules, in the order in which a request meets them:
 //!
-//! | | module | answers |
+//! | | module | |
 //! |---|---|---|
 //! | | [`settings`] | what the operator configured, checked once |
-//! | 1 | [`credentials`] | what does the request show? |
-//! | 2 | [`origin`] | may a page from there speak for this user? |
-//! | 3 | [`signature`] | did Better Auth sign this token? |
-//! | 4 | [`cookie_cache`] | does a signed snapshot tell, and may it be believed? |
-//! | 5 | [`live_cache`] | who was it, and has the database told of no change since? |
-//! | 6 | [`lookup`] | gathers what waits, asks once, answers each |
-//! | | [`store`] | what does the database say of the token? |
+//! | 1 | [`credentials`] | what the request presents |
+//! | 2 | [`origin`] | whether the page that sent it is trusted |
+//! | 3 | [`signature`] | whether Better Auth signed the token |
+//! | 4 | [`cookie_cache`] | Better Auth's signed snapshot of the session |
+//! | 5 | [`live_cache`] | sessions found before, kept coherent by the database's notifications |
+//! | 6 | [`lookup`] | gathers requests and queries the store for all of them at once |
+//! | | [`store`] | where sessions are stored |
 //! | | [`identity`] | the session and its user |
-//! | | [`authenticator`] | the whole way as one story |
+//! | | [`authenticator`] | steps 1 to 4: what the headers alone decide |
+//! | | [`engine`] | the whole path, and what is open |
 //!
-//! Everything that headers alone can tell is decided synchronously; then at most one await.
+//! Everything that the headers can decide is decided synchronously; then there is at most one await.
 //!
 //! ```
 //! use auth_middleware::authenticator::{Authenticator, Verdict};
@@ -40,18 +41,23 @@
 pub mod authenticator;
 pub mod clock;
 pub mod cookie_cache;
+pub mod counters;
 pub mod credentials;
+pub mod engine;
 pub mod error;
 pub mod identity;
 pub mod jwt;
 pub mod live_cache;
 pub mod lookup;
 pub mod origin;
+pub mod process;
 pub mod refusal;
 pub mod settings;
 pub mod signature;
 pub mod store;
 
+#[cfg(any(feature = "python", test))]
+mod completion_queue;
 mod signature_cache;
 mod uri_component;
 

@@ -1,12 +1,12 @@
-//! Why a request is nobody's: a closed list, for the operator's log and counters only.
-//! Clients get a status and a uniform sentence that helps no forger.
+//! Why a request is refused: a closed list, for the operator's log and counters only.
+//! Clients get a status and a uniform sentence that does not help a forger.
 
-/// The reasons, in the order in which a request can meet them. The first that holds is given.
+/// The reasons, in the order in which they are checked. The first one that applies is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
-    /// The request shows no session cookie.
+    /// The request has no session cookie.
     NoCookie,
-    /// It shows only the cookie's other spelling (`__Secure-` or not): a setting is wrong.
+    /// It has only the cookie's other spelling (`__Secure-` or not): a setting is wrong.
     WrongCookieName,
     /// A browser page from an origin that is not ours sent it.
     Origin,
@@ -18,15 +18,14 @@ pub enum Reason {
     UnknownUser,
     /// The rows cannot be read as a session: a time at infinity, or a token that two rows share.
     Unreadable,
-    /// The session's time is over.
+    /// The session has expired.
     Expired,
-    /// The user is banned. Better Auth looks at that only when somebody signs in; we look at each
-    /// request.
+    /// The user is banned. Better Auth checks that only at sign-in; we check it for each request.
     Banned,
 }
 
 impl Reason {
-    /// Every reason, for counters that start at nought.
+    /// Every reason, in the order of the enum.
     pub const ALL: [Self; 9] = [
         Self::NoCookie,
         Self::WrongCookieName,
@@ -55,7 +54,7 @@ impl Reason {
         }
     }
 
-    /// Whether the request showed nothing at all, as opposed to something that is no good.
+    /// Whether the request has no credential at all, as opposed to an invalid one.
     #[must_use]
     pub const fn is_anonymous(self) -> bool {
         matches!(self, Self::NoCookie | Self::WrongCookieName)
@@ -67,16 +66,39 @@ impl Reason {
 pub struct Refusal {
     /// Why.
     pub reason: Reason,
-    /// The origin that was refused, or the cookie name or host name that came instead; printable,
-    /// bounded, never a credential.
+    /// The refused origin, or the cookie name or host name that came instead. Printable, of bounded length and never a
+    /// credential, but chosen by whoever sent the request.
     pub detail: Option<String>,
 }
 
 impl Refusal {
-    /// A refusal about something a log may show.
+    /// A refusal with something that a log may show.
     #[must_use]
     pub fn with_detail(reason: Reason, detail: impl Into<String>) -> Self {
         Self { reason, detail: Some(detail.into()) }
+    }
+
+    /// What an operator can do about it, if the refusal may come from a wrong setting.
+    #[must_use]
+    pub fn advice(&self) -> Option<String> {
+        let detail = self.detail.as_deref()?;
+        match self.reason {
+            Reason::Origin => Some(format!(
+                "refused a request from origin {detail}: if that is your own page, add it to trusted_origins \
+                 (BETTER_AUTH_TRUSTED_ORIGINS)"
+            )),
+            Reason::WrongCookieName => Some(format!(
+                "a request carries the cookie {detail}, but the settings lead to its other spelling: set \
+                 BETTER_AUTH_URL to the URL that the Better Auth server itself uses (https means __Secure-), or set \
+                 AUTH_MIDDLEWARE_SECURE_COOKIES"
+            )),
+            Reason::NoCookie => Some(format!(
+                "a request without our cookie used the name {detail}: cookies belong to a host, not to a port, so \
+                 browsers send a cookie of BETTER_AUTH_URL's host to no other name. Use one name for the page, this \
+                 API and Better Auth"
+            )),
+            _ => None,
+        }
     }
 }
 

@@ -28,30 +28,26 @@ MAY_NAME: dict[str, set[str]] = {
     "cookie_cache": {"settings", "signature", "identity", "store", "jwt"},
     "refusal": set(),
     "clock": set(),
+    "process": set(),
+    "completion_queue": set(),
+    "counters": {"refusal"},
     "live_cache": {"error", "clock", "settings", "identity", "signature::SessionToken", "store"},
     "store": {"error", "clock", "settings", "identity", "signature::SessionToken"},
     "lookup": {"error", "settings", "signature::SessionToken", "store"},
     "authenticator": {
-        *("settings", "credentials", "origin", "signature", "identity", "cookie_cache", "refusal", "clock"),
+        *("settings", "credentials", "origin", "signature", "identity", "cookie_cache", "refusal"),
         "signature_cache",
-        "live_cache",
         "store::LookupResult",
     },
-    # It hands the parts to one another: which store the look-up asks, which token.
+    # The whole path: it connects the parts.
+    "engine": {
+        *("error", "settings", "credentials", "identity", "refusal", "authenticator", "lookup", "clock", "process"),
+        *("cookie_cache", "live_cache", "counters"),
+        *("signature::SessionToken", "store::AnyStore", "store::Source", "store::LookupResult"),
+    },
     "python": {
-        *(
-            "error",
-            "settings",
-            "credentials",
-            "signature",
-            "identity",
-            "refusal",
-            "authenticator",
-            "lookup",
-            "clock",
-            "cookie_cache",
-            "live_cache",
-        ),
+        *("error", "settings", "credentials", "identity", "refusal", "engine", "process", "completion_queue"),
+        *("authenticator::Verdict", "lookup::Lookup", "lookup::Waiter", "signature::SessionToken", "store::Source"),
         "store::postgres",
     },
 }

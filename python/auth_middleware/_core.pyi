@@ -1,133 +1,139 @@
-"""The Rust core, as Python sees it: converts, calls, wraps; decides nothing."""
+"""The Rust core, as Python sees it."""
 
-from collections.abc import Awaitable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Generator, Mapping, MutableMapping, Sequence
 from datetime import datetime
-from typing import Any, final
+from typing import Any, Literal, TypeAlias, final
 
 __all__ = [
     "Core",
     "Found",
     "Migrations",
-    "Pending",
     "Refused",
-    "SessionToken",
+    "RequestState",
     "__version__",
+    "default_settings",
     "session_cookie_name",
 ]
 
 __version__: str
 
-@final
-class SessionToken:
-    """A session token whose signature was good. Opaque."""
+_Reason: TypeAlias = Literal[
+    "no_cookie",
+    "wrong_cookie_name",
+    "origin",
+    "bad_signature",
+    "unknown_session",
+    "unknown_user",
+    "unreadable",
+    "expired",
+    "banned",
+]
 
 @final
 class Refused:
-    """Why a request is nobody's. For logs and counters, never for clients."""
+    """A request without a valid session, and why. For logs and counters, never for clients."""
 
     @property
-    def reason(self) -> str:
-        """One of `Core.reasons()`."""
+    def reason(self) -> _Reason: ...
     @property
     def detail(self) -> str | None:
-        """What an operator needs to act on it; printable, bounded, never a credential."""
+        """The refused origin, or the cookie name or host name that came instead. Printable, of bounded length."""
+    @property
+    def advice(self) -> str | None:
+        """What an operator can do about it, if the refusal may come from a wrong setting."""
     @property
     def is_anonymous(self) -> bool:
-        """Whether the request showed nothing at all."""
+        """Whether the request has no credential at all, as opposed to an invalid one."""
+    @property
+    def is_bad_signature(self) -> bool:
+        """Whether the cookie was not signed with our secret."""
+    @property
+    def is_foreign_origin(self) -> bool:
+        """Whether a page that is not trusted sent the request."""
 
 @final
 class Found:
-    """Somebody who is known: fields by name, in snake_case, made when they are asked for."""
+    """A session and its user, which Python has not made its objects of yet."""
 
-    @property
-    def user(self) -> dict[str, Any]: ...
-    @property
-    def session(self) -> dict[str, Any]: ...
+    def fields(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The fields of the session and of the user, by name in snake_case."""
     def cache_object(self, made: object) -> None:
-        """Keep what was made of it: `inspect` gives that for the next request that finds the same answer kept."""
+        """Caches what was made of it: `Core.identify` returns that while the cache has the same identity."""
 
 @final
-class Pending:
-    """A look-up under way, for as many waiters as there are."""
+class RequestState:
+    """What is known about one request; its dependencies share it. Awaiting it waits for its look-up.
 
-    def wait(self) -> Awaitable[Found | Refused]:
-        """A future of its own for each waiter: cancelling one leaves the others.
+    Each waiter has a future of its own: cancelling one does not cancel the others.
 
-        Raises:
-            StoreUnavailable: the store did not answer in time.
-            SchemaError: the tables cannot be read.
-        """
-    def give_up(self) -> bool:
-        """Called by a waiter that was cancelled. True when nobody waits any more: it is not asked then."""
+    Raises:
+        StoreUnavailable: the store did not answer in time.
+        SchemaError: the tables cannot be read.
+    """
+
+    @property
+    def verdict(self) -> Found | Refused | Any | None:
+        """What is known without a look-up: `Found` by a cache, `Refused`, an `AuthError`, or the outcome."""
+    @property
+    def outcome(self) -> Any | None:
+        """What `conclude` was called with."""
+    def conclude(self, outcome: object) -> list[str]:
+        """Sets and counts the outcome: an `Identity`, `Refused` or an `AuthError`. Returns messages for operators."""
+    def give_up(self) -> None:
+        """To be called by a waiter that was cancelled. Drops the look-up if it was the last one."""
+    def __await__(self) -> Generator[Any, None, Found | Refused]: ...
 
 @final
 class Core:
-    """One configured authenticator. Its pool opens at first use, and anew in a forked child."""
+    """One configured engine. Its pool opens at first use, and anew in a forked child."""
 
-    def __new__(
-        cls,
-        settings: Mapping[str, object],
-        user_fields: Sequence[tuple[str, bool]],
-        session_fields: Sequence[tuple[str, bool]],
-    ) -> Core:
-        """Checks every setting. The own fields come as names, and whether each has no default.
+    def __new__(cls, settings: Mapping[str, object], user_fields: Sequence[str], session_fields: Sequence[str]) -> Core:
+        """Checks every setting. The fields are those that the application declares on its models.
 
         Raises:
-            ConfigurationError: the first that is wrong.
+            ConfigurationError: the first setting that is missing or wrong.
         """
     @property
     def cookie_name(self) -> str: ...
     @property
     def retry_after_seconds(self) -> int: ...
     @property
-    def secret_fingerprint(self) -> str:
-        """Tells two deployments' secrets apart; 12 hexadecimal digits that lead back to neither."""
-    @property
-    def cache(self) -> str | None:
-        """The cache that may answer in the store's place: `cookie_cache` or `live_cache`."""
+    def secret_fingerprint(self) -> str: ...
     @property
     def warnings(self) -> list[str]:
-        """What an operator should know of the settings."""
+        """What an operator should know about the settings."""
     @staticmethod
-    def reasons() -> list[str]:
-        """Every reason that a refusal can have, in the order in which a request can meet them."""
-    def inspect(self, scope: Mapping[str, Any]) -> SessionToken | Found | Refused | Any:
-        """Decides from an ASGI scope's headers, and from what is kept, what can be decided from them.
-
-        Where `Found.cache_object` was given something: just that.
-        """
-    def at_hand(self, scope: MutableMapping[str, Any], place: str) -> Any:
-        """What `inspect` gives, if that was kept ready; else None.
-
-        Whatever it gives lies then at this place of the scope, behind the headers and the method that it is about.
-        Where something lies there, nothing is inspected.
-        """
-    def inspect_for_store(self, scope: Mapping[str, Any]) -> SessionToken | Refused:
-        """The same, but believes no cache."""
-    def inspect_value(self, cookie_value: str) -> SessionToken | Found | Refused | Any:
-        """The same about a signed cookie value, percent-encoded or not."""
-    def inspect_value_for_store(self, cookie_value: str) -> SessionToken | Refused:
-        """The same, but believes no cache."""
+    def reasons() -> list[_Reason]:
+        """Every reason that a refusal can have, in the order in which they are checked."""
+    def identify(self, scope: MutableMapping[str, Any]) -> RequestState | Any:
+        """Identifies a request once. Returns its `Identity` if that is known, else its state, which the scope keeps."""
+    def identify_by_store(self, scope: MutableMapping[str, Any]) -> RequestState:
+        """Queries the store in any case; the scope keeps this state in place of the previous one."""
+    def identify_anew(self, scope: Mapping[str, Any]) -> RequestState | Any:
+        """The same as `identify`, without what the scope keeps."""
+    def identify_value(self, cookie_value: str) -> RequestState | Any:
+        """The same for a signed cookie value, percent-encoded or not."""
+    def look_up(self, state: RequestState) -> None:
+        """Queries the store in place of the cache that found the identity of this state."""
     def session_cookie(self, scope: Mapping[str, Any]) -> str | None:
-        """The session cookie as it stands in an ASGI scope's headers."""
-    def look_up(self, token: SessionToken) -> Pending:
-        """Asks the store, for the running event loop. Nothing is awaited yet."""
+        """The session cookie as it stands in the headers."""
     def open(self) -> Awaitable[list[str]]:
-        """Connects and reads the catalog; gives what an operator should know of it.
+        """Connects and reads the catalog. Returns what an operator should know about it.
 
         Raises:
             StoreUnavailable: PostgreSQL does not answer.
             SchemaError: the tables cannot be read.
         """
-    @property
-    def object_cache_hits(self) -> int:
-        """How often `inspect` gave what was kept ready."""
-    def operator_messages(self) -> list[str]:
-        """What an operator should hear of the feed of changes, each sentence once."""
-    def cache_size(self) -> tuple[int, int]:
-        """How many answers are kept in this process, and how many bytes they take in Rust."""
     def close(self) -> None:
-        """Closes the connections. The next use opens them anew."""
+        """Closes the connections. The next use opens them again."""
+    def operator_messages(self) -> list[str]:
+        """Messages for an operator that came up since the last call."""
+    def counters(self) -> dict[str, int]:
+        """How many requests ended in which way."""
+    def only_bad_signatures(self) -> int | None:
+        """How many signatures were bad; None if one was good."""
+    def cache_size(self) -> tuple[int, int]:
+        """The number of sessions in the live cache, and the bytes that they take."""
 
 @final
 class Migrations:
@@ -192,6 +198,9 @@ class Migrations:
         """What `apply_live` would run. Writes nothing; raises as it."""
     def live_down_sql(self) -> Awaitable[str]:
         """What `take_back_live` would run. Writes nothing; raises as it."""
+
+def default_settings() -> dict[str, Any]:
+    """Every setting's default, by name. A setting without one is None or empty."""
 
 def session_cookie_name(base_url: str | None, prefix: str | None, name: str | None, secure: bool | None) -> str:
     """The session cookie's name for these settings.

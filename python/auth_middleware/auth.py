@@ -1,23 +1,49 @@
-"""An explicit instance: its dependencies and validators, for applications that want more than the default."""
+"""`Auth`: identifies requests by its own settings, into its own models."""
 
+import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar, final, overload
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from functools import update_wrapper
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar, final, overload
 
 from fastapi.security import APIKeyCookie
+from pydantic import ValidationError
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket
 
 from auth_middleware import http_errors
-from auth_middleware._core import Refused
-from auth_middleware.authenticator import Authenticator
-from auth_middleware.errors import AuthError
-from auth_middleware.models import AuthSession, AuthUser, Identity, SessionT_co, UserT_co
+from auth_middleware._core import Core, Found, Refused, RequestState
+from auth_middleware.errors import AuthError, OriginRefused, SchemaError, StoreUnavailable
+from auth_middleware.models import (
+    AuthSession,
+    AuthUser,
+    Identity,
+    SessionT_co,
+    UserT_co,
+    is_shareable,
+    is_shareable_model,
+    own_fields,
+)
 from auth_middleware.settings import AuthSettings
+from auth_middleware.telemetry import Telemetry
 
 OwnUser = TypeVar("OwnUser", bound=AuthUser)
 OwnSession = TypeVar("OwnSession", bound=AuthSession)
 Dependency = TypeVar("Dependency", bound=Callable[..., Awaitable[Any]])
+
+# What Rust returns: the identity if no look-up is needed, else the state of the request.
+_Found: TypeAlias = Identity[SessionT_co, UserT_co] | RequestState
+# How a request ends.
+_Outcome: TypeAlias = Identity[SessionT_co, UserT_co] | Refused | AuthError
+
+
+class CacheSize(NamedTuple):
+    """The sessions that are cached in this process."""
+
+    sessions: int
+    bytes: int
+    """What they take in Rust; cached Python objects come on top."""
 
 
 def documented(dependency: Dependency, cookie_name: str) -> Dependency:
@@ -25,23 +51,19 @@ def documented(dependency: Dependency, cookie_name: str) -> Dependency:
 
     FastAPI takes what a dependency wraps for its security scheme, and its signature for its own.
     """
-    scheme = APIKeyCookie(name=cookie_name, scheme_name="Better Auth session", auto_error=False)
     plain: Any = dependency
-    plain.__signature__ = inspect.signature(dependency)
-    plain.__wrapped__ = scheme
+    plain.__signature__ = inspect.signature(dependency, follow_wrapped=False)
+    plain.__wrapped__ = APIKeyCookie(name=cookie_name, scheme_name="Better Auth session", auto_error=False)
     return dependency
 
 
 @final
-class Auth(Authenticator[SessionT_co, UserT_co]):
-    """Who sent this request? By settings of one's own, into models of one's own.
+class Auth(Generic[SessionT_co, UserT_co]):
+    """Identifies who sent a request, by its own settings and into its own models.
 
-    `current_user`, `optional_user` and `current_session` are dependencies with one parameter: for
-    `Depends` on HTTP and WebSocket routes, and for a direct `await`. So is `fresh_user`, for routes
-    that must know what the store says now whatever `freshness` is set.
-
-    To ask for more than a session, write a dependency of your own that depends on one of these: a subclass is
-    refused, since an answer that is at hand would not come by its methods.
+    `current_user`, `optional_user`, `fresh_user` and `current_session` are dependencies with one parameter: for
+    `Depends` on HTTP and WebSocket routes, and for a direct `await`. To require more than a session, write a dependency
+    that depends on one of them; `Auth` has no subclasses.
 
     Raises:
         ConfigurationError: a setting is missing or wrong.
@@ -50,7 +72,7 @@ class Auth(Authenticator[SessionT_co, UserT_co]):
     def __init_subclass__(cls) -> None:
         """
         Raises:
-            TypeError: always.
+            TypeError: always. A dependency never calls the methods of a subclass.
         """
         raise TypeError("Auth has no subclasses: write a dependency that depends on current_user")
 
@@ -58,25 +80,15 @@ class Auth(Authenticator[SessionT_co, UserT_co]):
     def __init__(self: "Auth[AuthSession, AuthUser]", settings: AuthSettings | None = None) -> None: ...
     @overload
     def __init__(
-        self: "Auth[AuthSession, OwnUser]",
-        settings: AuthSettings | None = None,
-        *,
-        user_model: type[OwnUser],
+        self: "Auth[AuthSession, OwnUser]", settings: AuthSettings | None = None, *, user_model: type[OwnUser]
     ) -> None: ...
     @overload
     def __init__(
-        self: "Auth[OwnSession, AuthUser]",
-        settings: AuthSettings | None = None,
-        *,
-        session_model: type[OwnSession],
+        self: "Auth[OwnSession, AuthUser]", settings: AuthSettings | None = None, *, session_model: type[OwnSession]
     ) -> None: ...
     @overload
     def __init__(
-        self,
-        settings: AuthSettings | None = None,
-        *,
-        user_model: type[UserT_co],
-        session_model: type[SessionT_co],
+        self, settings: AuthSettings | None = None, *, user_model: type[UserT_co], session_model: type[SessionT_co]
     ) -> None: ...
     def __init__(
         self,
@@ -85,82 +97,235 @@ class Auth(Authenticator[SessionT_co, UserT_co]):
         user_model: type[Any] = AuthUser,
         session_model: type[Any] = AuthSession,
     ) -> None:
-        super().__init__(settings, user_model, session_model)
+        values = (settings or AuthSettings()).for_core()
+        self._core = Core(values, own_fields(user_model, AuthUser), own_fields(session_model, AuthSession))
+        self._user_model = user_model
+        self._session_model = session_model
+        self._may_share = is_shareable_model(user_model) and is_shareable_model(session_model)
+        self._telemetry = Telemetry(self._core)
+        self._telemetry.warn(self._core.warnings)
+        for method in (Auth.current_user, Auth.optional_user, Auth.fresh_user, Auth.current_session):
+            vars(self)[method.__name__] = documented(self._bound(method), self.cookie_name)
 
-        async def optional_user(request: HTTPConnection) -> UserT_co | None:
-            identity = self.at_hand(request) or await self.optional_identity(request)
-            return identity and identity.user
+    @property
+    def cookie_name(self) -> str:
+        """The name of the session cookie."""
+        return self._core.cookie_name
 
-        async def current_user(request: HTTPConnection) -> UserT_co:
-            return (self.at_hand(request) or await self.current_identity(request)).user
+    @property
+    def secret_fingerprint(self) -> str:
+        """12 hexadecimal digits, to compare the secrets of two deployments. The secret cannot be computed from it."""
+        return self._core.secret_fingerprint
 
-        async def fresh_user(request: HTTPConnection) -> UserT_co:
-            return (await self.fresh_identity(request)).user
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """How many requests ended in which way.
 
-        async def current_session(request: HTTPConnection) -> SessionT_co:
-            return (self.at_hand(request) or await self.current_identity(request)).session
+        `identified` (of these, by a cache: `cookie_cache`, `live_cache`), `store_unavailable`, or a refusal's reason.
+        """
+        return self._core.counters()
 
-        self.optional_user = documented(optional_user, self.cookie_name)
-        self.current_user = documented(current_user, self.cookie_name)
-        self.fresh_user = documented(fresh_user, self.cookie_name)
-        self.current_session = documented(current_session, self.cookie_name)
+    @property
+    def cache_size(self) -> CacheSize:
+        """The sessions cached in this process, if `freshness` is `live` or a number of seconds."""
+        return CacheSize(*self._core.cache_size())
 
-    async def current_identity(self, request: HTTPConnection) -> Identity[SessionT_co, UserT_co]:
-        """Who sent this request; as HTTP answers, 401 when nobody did, 403 and 503 as below."""
+    async def open(self) -> None:
+        """Connect and read the catalog now, so that a wrong configuration is reported at start.
+
+        A store that does not answer yet does not prevent the start: it is one warning.
+
+        Raises:
+            SchemaError: the tables are not Better Auth's, or our role may not read them.
+        """
+        self._telemetry.opening()
         try:
-            return _required(await self.identify(request))
-        except AuthError as error:
-            raise http_errors.from_error(error, self._core.retry_after_seconds) from error
+            self._telemetry.warn(await self._core.open())
+            self._telemetry.warn(self._core.operator_messages())
+        except StoreUnavailable as error:
+            self._telemetry.store_failed(error)
 
-    async def optional_identity(self, request: HTTPConnection) -> Identity[SessionT_co, UserT_co] | None:
-        """Who sent this request; None when nobody did."""
-        try:
-            return _optional(await self.identify(request))
-        except AuthError as error:
-            raise http_errors.from_error(error, self._core.retry_after_seconds) from error
+    async def close(self) -> None:
+        """Close the connections. The next use opens them again."""
+        self._core.close()
 
-    async def fresh_identity(self, request: HTTPConnection) -> Identity[SessionT_co, UserT_co]:
-        """Who sent this request, by what the store says now."""
+    @asynccontextmanager
+    async def lifespan(self, _app: object) -> AsyncGenerator[None]:
+        """A lifespan for FastAPI or Starlette. In a lifespan of your own, call `open` and `close`."""
+        await self.open()
         try:
-            return _required(await self.identify_from_store(request))
-        except AuthError as error:
-            raise http_errors.from_error(error, self._core.retry_after_seconds) from error
+            yield
+        finally:
+            await self.close()
+
+    async def current_user(self, request: HTTPConnection) -> UserT_co:
+        """The user who sent this request.
+
+        The request is identified once, by what `freshness` allows: each further call in the same request or WebSocket
+        connection returns the same user, even if the session has ended meanwhile. In a long one, call `fresh_user`.
+
+        Raises:
+            HTTPException: 401 without a valid session, 403 from a page that is not trusted, 503 if the store cannot
+                answer.
+        """
+        found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
+        return (await self._required(found) if isinstance(found, RequestState) else found).user
+
+    async def optional_user(self, request: HTTPConnection) -> UserT_co | None:
+        """The same as `current_user`, but None without a valid session.
+
+        Raises:
+            HTTPException: 403 from a page that is not trusted, 503 if the store cannot answer.
+        """
+        found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
+        identity = await self._optional(found) if isinstance(found, RequestState) else found
+        return identity and identity.user
+
+    async def fresh_user(self, request: HTTPConnection) -> UserT_co:
+        """The user according to the store now, whatever `freshness` is set.
+
+        Each call queries the store, also in a long response, a background task or a WebSocket. Only a look-up of the
+        same session that was not sent yet is shared. The other dependencies of this request then use its result.
+
+        Raises:
+            HTTPException: as `current_user`.
+        """
+        return (await self._required(self._core.identify_by_store(request.scope))).user
+
+    async def current_session(self, request: HTTPConnection) -> SessionT_co:
+        """The session that this request presents. Identified once in a request, and raises, as `current_user`."""
+        found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
+        return (await self._required(found) if isinstance(found, RequestState) else found).session
+
+    def session_cookie(self, connection: HTTPConnection) -> str | None:
+        """The session cookie as it stands in the headers; None if there is none."""
+        return self._core.session_cookie(connection.scope)
 
     async def validate_session(self, cookie_value: str | None) -> Identity[SessionT_co, UserT_co] | None:
-        """Whose signed cookie value this is, percent-encoded or not; None when it is no good
-        or there is none.
+        """The session of this signed cookie value, percent-encoded or not; None if there is no valid one.
 
-        It sees no headers and so checks no origin: WebSocket routes want `validate_websocket`.
+        Each call decides anew, by what `freshness` allows. There are no headers, so the origin is not checked:
+        WebSocket routes need `validate_websocket`.
 
         Raises:
-            StoreUnavailable, SchemaError: the store cannot say; as an HTTP answer, 503.
+            TypeError: the value is not text, but for example a coroutine without `await`.
+            StoreUnavailable, SchemaError: the store cannot answer; as an HTTP response, 503.
         """
-        try:
-            return _optional(await self.identify_value(cookie_value))
-        except AuthError as error:
-            raise http_errors.from_error(error, self._core.retry_after_seconds) from error
+        _require_text(cookie_value)
+        found: _Found[SessionT_co, UserT_co] = self._core.identify_value(cookie_value or "")
+        return await self._optional(found) if isinstance(found, RequestState) else found
 
     async def validate_websocket(self, websocket: WebSocket) -> Identity[SessionT_co, UserT_co] | None:
-        """Who opens this WebSocket; None when nobody: refuse before `accept`. Decided at each call, by what
-        `freshness` allows.
+        """Who opens this WebSocket; None without a valid session. The origin is checked as well.
+
+        Each call decides anew, by what `freshness` allows.
 
         Raises:
-            OriginRefused: a page that is not ours opens it; as an HTTP answer, 403.
-            StoreUnavailable, SchemaError: the store cannot say; as an HTTP answer, 503.
+            OriginRefused: the page that opens it is not trusted; as an HTTP response, 403.
+            StoreUnavailable, SchemaError: the store cannot answer; as an HTTP response, 503.
         """
+        found: _Found[SessionT_co, UserT_co] = self._core.identify_anew(websocket.scope)
+        return await self._optional(found) if isinstance(found, RequestState) else found
+
+    def _bound(self, method: Callable[..., Awaitable[Any]]) -> Callable[[HTTPConnection], Awaitable[Any]]:
+        """A function for this instance alone: a bound method cannot have a cookie name of its own in `/docs`."""
+
+        async def dependency(request: HTTPConnection) -> Any:
+            return await method(self, request)
+
+        return update_wrapper(dependency, method, assigned=("__name__", "__qualname__", "__doc__"))
+
+    async def _required(self, state: RequestState) -> Identity[SessionT_co, UserT_co]:
+        outcome = await self._settle(state)
+        if isinstance(outcome, Refused):
+            raise http_errors.from_refused(outcome)
+        return outcome
+
+    async def _optional(self, state: RequestState) -> Identity[SessionT_co, UserT_co] | None:
+        outcome = await self._settle(state)
+        return None if isinstance(outcome, Refused) else outcome
+
+    async def _settle(self, state: RequestState) -> Identity[SessionT_co, UserT_co] | Refused:
+        """The outcome of a request. The only place where an error becomes an HTTP response."""
+        verdict = state.verdict
+        if isinstance(verdict, Found):
+            if identity := self._conclude_cached(state, verdict):
+                return identity
+            verdict = state.verdict
+        outcome = self._conclude(state, verdict or await self._look_up(state))
+        if isinstance(outcome, Refused) and outcome.is_foreign_origin:
+            outcome = OriginRefused(f"a page from {outcome.detail} may not use this session")
+        if isinstance(outcome, AuthError):
+            raise http_errors.from_error(outcome, self._core.retry_after_seconds) from outcome
+        return outcome
+
+    def _conclude_cached(self, state: RequestState, found: Found) -> Identity[SessionT_co, UserT_co] | None:
+        """The identity in a cache. If the models do not fit it, they may fit the row: then the store is queried."""
         try:
-            return _optional(await self.identify_again(websocket))
+            identity = self._identity(found)
+        except ValidationError:
+            self._core.look_up(state)
+            return None
+        if self._may_share and all(map(is_shareable, identity)):
+            found.cache_object(identity)
+        self._telemetry.warn(state.conclude(identity))
+        return identity
+
+    async def _look_up(self, state: RequestState) -> Found | Refused | AuthError:
+        try:
+            found = await state
+        except asyncio.CancelledError:
+            # The others still wait; without any, a look-up that was not sent yet is dropped.
+            state.give_up()
+            raise
         except AuthError as error:
-            raise http_errors.from_error(error, self._core.retry_after_seconds) from error
+            return error
+        self._telemetry.store_answered()
+        return found
+
+    def _conclude(self, state: RequestState, found: Found | Refused | AuthError) -> _Outcome[SessionT_co, UserT_co]:
+        """The outcome, which the first of several waiters makes, and logs."""
+        if (known := state.outcome) is not None:
+            return known
+        outcome: _Outcome[SessionT_co, UserT_co]
+        try:
+            outcome = self._identity(found) if isinstance(found, Found) else found
+        except ValidationError as error:
+            outcome = SchemaError(f"a row does not fit {error.title}: {_fields(error)}")
+            self._telemetry.row_misfit(outcome)
+        self._telemetry.warn(state.conclude(outcome))
+        if isinstance(found, Refused):
+            self._telemetry.refused(found)
+        elif isinstance(found, AuthError):
+            self._telemetry.store_failed(found)
+        return outcome
+
+    def _identity(self, found: Found) -> Identity[SessionT_co, UserT_co]:
+        """
+        Raises:
+            ValidationError: the fields do not fit the models.
+        """
+        session, user = found.fields()
+        # What `model_validate` calls; without its options it takes half as long.
+        return Identity(
+            self._session_model.__pydantic_validator__.validate_python(session),
+            self._user_model.__pydantic_validator__.validate_python(user),
+        )
 
 
-def _optional(
-    outcome: Identity[SessionT_co, UserT_co] | Refused,
-) -> Identity[SessionT_co, UserT_co] | None:
-    return None if isinstance(outcome, Refused) else outcome
+def _require_text(cookie_value: object) -> None:
+    if cookie_value is None or isinstance(cookie_value, str):
+        return
+    if inspect.iscoroutine(cookie_value):
+        cookie_value.close()
+    if inspect.isawaitable(cookie_value):
+        raise TypeError(
+            "validate_session needs the cookie's value, but was given a coroutine: an `await` is missing. "
+            "Write validate_session(await get_session_from_cookie(request))"
+        )
+    raise TypeError(f"validate_session needs the cookie's value, a str or None, not {type(cookie_value).__name__}")
 
 
-def _required(outcome: Identity[SessionT_co, UserT_co] | Refused) -> Identity[SessionT_co, UserT_co]:
-    if isinstance(outcome, Refused):
-        raise http_errors.not_authenticated() if outcome.is_anonymous else http_errors.invalid_session()
-    return outcome
+def _fields(error: ValidationError) -> str:
+    wrong = error.errors(include_input=False, include_url=False, include_context=False)
+    return ", ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in wrong)

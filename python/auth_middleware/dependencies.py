@@ -13,16 +13,17 @@ from auth_middleware.auth import Auth, documented
 from auth_middleware.errors import ConfigurationError
 from auth_middleware.models import AuthSession, AuthUser, Identity
 from auth_middleware.settings import session_cookie_name
+from auth_middleware.telemetry import OncePerCause
 
-logger = logging.getLogger("auth_middleware")
-
-# Worked out at import, for code that reads the cookie itself.
+# Computed at import, for code that reads the cookie itself.
 SESSION_COOKIE_NAME = session_cookie_name()
+
+_once = OncePerCause(logging.CRITICAL)
 
 
 @cache
 def get_auth() -> Auth:
-    """The default instance. Override it in `app.dependency_overrides` to give an application another.
+    """The default instance. Override it in `app.dependency_overrides` to use another one in an application.
 
     Raises:
         ConfigurationError: a setting is missing or wrong.
@@ -31,7 +32,7 @@ def get_auth() -> Auth:
 
 
 def auth_of(app: object) -> Auth[Any, Any]:
-    """The instance that an application uses: its override of `get_auth`, else the default.
+    """The instance that an application uses: its override of `get_auth`, or the default.
 
     Raises:
         ConfigurationError: a setting is missing or wrong.
@@ -40,27 +41,22 @@ def auth_of(app: object) -> Auth[Any, Any]:
     return overrides.get(get_auth, get_auth)() if overrides else get_auth()
 
 
-@cache
-def _tell_once(problem: str) -> None:
-    logger.critical("every request is answered 500: %s", problem)
-
-
 def serving(connection: HTTPConnection | None) -> Auth[Any, Any]:
-    """The instance that serves a connection; the default where there is none.
+    """The instance that serves a connection; the default one without a connection.
 
     Raises:
-        Misconfigured: a `ConfigurationError` that is the answer 500.
+        Misconfigured: a `ConfigurationError` that is a 500 response.
     """
     try:
         return auth_of(None if connection is None else connection.scope.get("app"))
     except ConfigurationError as error:
-        _tell_once(str(error))
+        _once.log("configuration", f"every request is answered 500: {error}")
         raise http_errors.misconfigured() from error
 
 
 @asynccontextmanager
 async def lifespan(app: object) -> AsyncGenerator[None]:
-    """Open at start what the dependencies need, so that trouble shows then.
+    """Open at start what the dependencies need, so that a wrong configuration is reported then.
 
     Raises:
         ConfigurationError: a setting is missing or wrong.
@@ -73,52 +69,58 @@ async def lifespan(app: object) -> AsyncGenerator[None]:
 async def get_current_user(request: HTTPConnection) -> AuthUser:
     """The user who sent this request.
 
+    The request is identified once, by what `freshness` allows: each further call in the same request or WebSocket
+    connection returns the same user, even if the session has ended meanwhile. In a long one, call `get_fresh_user`.
+
     Raises:
-        HTTPException: 401 when nobody did, 403 when a page that is not ours did, 503 when the
-            store cannot say.
+        HTTPException: 401 without a valid session, 403 from a page that is not trusted, 503 if the store cannot answer.
     """
-    auth = serving(request)
-    return (auth.at_hand(request) or await auth.current_identity(request)).user
+    return await Auth.current_user(serving(request), request)
 
 
 async def get_optional_user(request: HTTPConnection) -> AuthUser | None:
-    """The user who sent this request, or None when nobody did.
+    """The same as `get_current_user`, but None without a valid session.
 
     Raises:
-        HTTPException: 403 when a page that is not ours did, 503 when the store cannot say.
+        HTTPException: 403 from a page that is not trusted, 503 if the store cannot answer.
     """
-    auth = serving(request)
-    identity = auth.at_hand(request) or await auth.optional_identity(request)
-    return identity and identity.user
+    return await Auth.optional_user(serving(request), request)
 
 
 async def get_fresh_user(request: HTTPConnection) -> AuthUser:
-    """The user, by what the store says now, whatever `freshness` is set. Raises as `get_current_user` does."""
-    return (await serving(request).fresh_identity(request)).user
+    """The user according to the store now, whatever `freshness` is set.
+
+    Each call queries the store, also in a long response, a background task or a WebSocket. Only a look-up of the same
+    session that was not sent yet is shared. The other dependencies of this request then use its result.
+
+    Raises:
+        HTTPException: as `get_current_user`.
+    """
+    return await Auth.fresh_user(serving(request), request)
 
 
 async def get_current_session(request: HTTPConnection) -> AuthSession:
-    """The session that this request shows. Raises as `get_current_user` does."""
-    auth = serving(request)
-    return (auth.at_hand(request) or await auth.current_identity(request)).session
+    """The session that this request presents. Identified once in a request, and raises, as `get_current_user`."""
+    return await Auth.current_session(serving(request), request)
 
 
 async def get_session_from_cookie(request: HTTPConnection) -> str | None:
-    """The request's signed session cookie as it stands in the headers; None when there is none.
+    """The request's signed session cookie as it stands in the headers; None if there is none.
 
-    The first of two cookies with one name wins, as at Better Auth.
+    The first of two cookies with the same name is used, as Better Auth does. Nothing is checked.
     """
     return serving(request).session_cookie(request)
 
 
 async def validate_session(cookie_value: str | None) -> Identity | None:
-    """Whose signed cookie value this is, percent-encoded or not; None when it is no good
-    or there is none.
+    """The session of this signed cookie value, percent-encoded or not; None if there is no valid one.
 
-    It sees no headers and so checks no origin: WebSocket routes want `validate_websocket`.
+    Each call decides anew, by what `freshness` allows. There are no headers, so the origin is not checked: WebSocket
+    routes need `validate_websocket`.
 
     Raises:
-        StoreUnavailable, SchemaError: the store cannot say; as an HTTP answer, 503.
+        TypeError: the value is not text, but for example a coroutine without `await`.
+        StoreUnavailable, SchemaError: the store cannot answer; as an HTTP response, 503.
     """
     return await serving(None).validate_session(cookie_value)
 

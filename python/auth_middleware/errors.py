@@ -1,4 +1,4 @@
-"""What keeps us from saying who sent a request. "Nobody" is not an error: it is None."""
+"""What prevents us from identifying a request. A request without a valid session is not an error: it is None."""
 
 
 class AuthError(Exception):
@@ -6,7 +6,7 @@ class AuthError(Exception):
 
 
 class ConfigurationError(AuthError):
-    """A setting is missing or wrong. The message names it and the mend, never a secret."""
+    """A setting is missing or wrong. The message names it and says how to fix it; it never contains a secret."""
 
 
 class SchemaError(AuthError):
@@ -14,8 +14,8 @@ class SchemaError(AuthError):
 
 
 class StoreUnavailable(AuthError):
-    """The session store did not answer in time. Never taken for "nobody"."""
+    """The session store did not answer in time. Never treated as a request without a session."""
 
 
 class OriginRefused(AuthError):
-    """A browser page from an origin that is not ours sent the request with the user's cookie."""
+    """A browser page from an origin that is not trusted sent the request with the user's cookie."""

@@ -1,49 +1,46 @@
-"""What a client hears. The only place that knows HTTP statuses; bodies tell nothing that helps a forger."""
+"""The HTTP responses of errors. The only module that knows HTTP statuses; bodies say nothing that helps a forger."""
 
 from fastapi import HTTPException, status
 
+from auth_middleware._core import Refused
 from auth_middleware.errors import AuthError, ConfigurationError, OriginRefused, SchemaError, StoreUnavailable
 
 CHALLENGE = {"WWW-Authenticate": 'Cookie realm="better-auth"'}
 
 
 class OriginForbidden(OriginRefused, HTTPException):
-    """`OriginRefused` as the answer 403."""
+    """`OriginRefused` as a 403 response."""
 
 
 class TemporarilyUnavailable(StoreUnavailable, HTTPException):
-    """`StoreUnavailable` as the answer 503."""
+    """`StoreUnavailable` as a 503 response."""
 
 
 class TemporarilyUnreadable(SchemaError, HTTPException):
-    """`SchemaError` as the answer 503: it is looked at again every few seconds."""
+    """`SchemaError` as a 503 response: the tables are read again every few seconds."""
 
 
 class Misconfigured(ConfigurationError, HTTPException):
-    """`ConfigurationError` as the answer 500."""
+    """`ConfigurationError` as a 500 response."""
 
 
-def not_authenticated() -> HTTPException:
-    """The request showed nothing."""
-    return HTTPException(status.HTTP_401_UNAUTHORIZED, "Not authenticated", CHALLENGE)
-
-
-def invalid_session() -> HTTPException:
-    """It showed something that is no good: forged, expired, revoked, unreadable."""
-    return HTTPException(status.HTTP_401_UNAUTHORIZED, "Invalid or expired session", CHALLENGE)
-
-
-def misconfigured() -> Misconfigured:
-    """We cannot know; the log's one critical line tells why."""
-    return Misconfigured(status.HTTP_500_INTERNAL_SERVER_ERROR, "Authentication is not configured")
+def from_refused(refused: Refused) -> HTTPException:
+    """401, for a route that needs a user."""
+    detail = "Not authenticated" if refused.is_anonymous else "Invalid or expired session"
+    return HTTPException(status.HTTP_401_UNAUTHORIZED, detail, CHALLENGE)
 
 
 def from_error(
     error: AuthError, retry_after_seconds: int
 ) -> OriginForbidden | TemporarilyUnavailable | TemporarilyUnreadable:
-    """What an error of ours means as an HTTP answer; to be raised from it."""
+    """403 or 503; to be raised from the error, so that logs have the cause."""
     if isinstance(error, OriginRefused):
         return OriginForbidden(status.HTTP_403_FORBIDDEN, "Origin not allowed")
     kind = TemporarilyUnreadable if isinstance(error, SchemaError) else TemporarilyUnavailable
     headers = {"Retry-After": str(retry_after_seconds)}
     return kind(status.HTTP_503_SERVICE_UNAVAILABLE, "Authentication is temporarily unavailable", headers)
+
+
+def misconfigured() -> Misconfigured:
+    """500: the log has one critical line with the reason."""
+    return Misconfigured(status.HTTP_500_INTERNAL_SERVER_ERROR, "Authentication is not configured")

@@ -1,19 +1,22 @@
-"""The session and its user. A subclass selects exactly the further columns that it declares."""
+"""The session and its user. For each field that a subclass declares, one more column is read."""
 
 from datetime import datetime
-from functools import cached_property
-from itertools import chain
 from types import NoneType
-from typing import Generic, NamedTuple
+from typing import Any, Generic, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypeVar
 
 
 class _Row(BaseModel):
-    """Frozen, so that one request cannot change what another sees. Errors show no values."""
+    """Frozen, because requests may share an instance. Errors show no values."""
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True, from_attributes=False)
+
+    @property
+    def model_fields_set(self) -> set[str]:
+        """The fields that were set. A new set each time: the instance's own one is not frozen."""
+        return set(self.__pydantic_fields_set__)
 
 
 class AuthUser(_Row):
@@ -58,27 +61,62 @@ class Identity(NamedTuple, Generic[SessionT_co, UserT_co]):
     user: UserT_co
 
 
-def own_fields(model: type[BaseModel], base: type[BaseModel]) -> list[tuple[str, bool]]:
-    """The fields that a subclass declares beyond Better Auth's own, and whether each is required."""
-    fields = model.model_fields.items()
-    return [(name, field.is_required()) for name, field in fields if name not in base.model_fields]
-
-
-# Nobody can change one of these.
-_IMMUTABLE = frozenset({str, int, float, bool, NoneType, datetime})
+def own_fields(model: type[BaseModel], base: type[BaseModel]) -> list[str]:
+    """The fields that a subclass declares beyond Better Auth's own."""
+    return [name for name in model.model_fields if name not in base.model_fields]
 
 
 def is_shareable_model(model: type[BaseModel]) -> bool:
-    """Whether its instances hold nothing but their fields, which cannot be set anew."""
-    attributes = chain.from_iterable(vars(each).values() for each in model.__mro__)
+    """Whether requests may share its instances: it has fields of plain types and nothing else.
+
+    Validators, factories, methods and properties are code of the application, which may read the context of a request
+    or keep something of it in the instance.
+    """
+    own_classes = [each for each in model.__mro__ if each not in _KNOWN_CLASSES]
     return (
-        bool(model.model_config.get("frozen"))
+        type(model) is type(BaseModel)
+        and bool(model.model_config.get("frozen"))
         and model.model_config.get("extra") != "allow"
         and not model.__private_attributes__
-        and not any(isinstance(each, cached_property) for each in attributes)
+        and not any(map(_has_code, own_classes))
+        and _is_plain(model.__pydantic_core_schema__)
     )
 
 
 def is_shareable(row: BaseModel) -> bool:
-    """Whether requests may share it: pydantic's `frozen` is shallow, and a list in it could be appended to."""
+    """Whether requests may share it: pydantic's `frozen` is shallow, so one of them could append to a list in it."""
     return all(type(value) in _IMMUTABLE for value in vars(row).values())
+
+
+_KNOWN_CLASSES = frozenset({AuthUser, AuthSession, _Row, BaseModel, Generic, object})
+_IMMUTABLE = frozenset({str, int, float, bool, NoneType, datetime})
+# The names that Python and pydantic themselves add to the namespace of a class.
+_GENERATED = frozenset({"__hash__", "__signature__", "__annotate__", "__annotate_func__", "__weakref__", "__dict__"})
+# Schemas of pydantic that call no code of the application, and whose values keep nothing.
+_PLAIN_SCHEMAS = frozenset({"str", "int", "float", "bool", "datetime", "none", "literal"})
+
+
+def _has_code(own_class: type) -> bool:
+    """Whether it defines a function, a property or another descriptor."""
+    declared: dict[str, object] = {
+        name: value
+        for name, value in vars(own_class).items()
+        if name not in _GENERATED and not name.startswith("__pydantic_")
+    }
+    return any(hasattr(value.__class__, "__get__") for value in declared.values())
+
+
+def _is_plain(schema: Any) -> bool:
+    """Whether validation by this core schema of pydantic calls no code of the application."""
+    fields: dict[str, Any]
+    match schema:
+        case {"custom_init": True} | {"post_init": str()} | {"default_factory": _} | {"computed_fields": [_, *_]}:
+            return False
+        case {"type": "model" | "model-field" | "nullable" | "default", "schema": inner}:
+            return _is_plain(inner)
+        case {"type": "model-fields", "fields": fields}:
+            return all(map(_is_plain, fields.values()))
+        case {"type": str(kind)}:
+            return kind in _PLAIN_SCHEMAS
+        case _:
+            return False  # not built yet

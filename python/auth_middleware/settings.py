@@ -1,6 +1,9 @@
-"""The settings as the environment or the caller has them. Only read here; Rust checks every rule."""
+"""The settings, from the environment or from the caller. Only read here: every rule and every default is in Rust."""
 
-from typing import Annotated, Any
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Never
 
 from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
@@ -9,6 +12,9 @@ from auth_middleware import _core
 from auth_middleware.errors import ConfigurationError
 
 DEFAULT_COOKIE_NAME = "better-auth.session_token"
+_DEFAULTS = _core.default_settings()
+# What `__init__` was not called with: None is a value.
+_UNSET: Any = object()
 
 
 def _split(value: object) -> object:
@@ -17,21 +23,30 @@ def _split(value: object) -> object:
 
 
 def _as_text(value: object) -> object:
-    """`freshness=30` says the same as `freshness="30"`."""
+    """`freshness=30` is the same as `freshness="30"`."""
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-# As much as Rust can be handed; it says which of these numbers are sensible.
-Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+def _setting(name: str, description: str, *variables: str) -> Any:
+    """A field with Rust's default. Without `variables` it is read from AUTH_MIDDLEWARE_<name>."""
+    default: Any = () if _DEFAULTS[name] == [] else _DEFAULTS[name]
+    alias = AliasChoices(*variables) if variables else None
+    return Field(default=default, description=description, validation_alias=alias)
+
+
+# What Rust can be given. It checks which of these numbers make sense.
+_Integer = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+_Texts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+_Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
 
 
 class AuthSettings(BaseSettings):
-    """Everything that can be set. The README's table tells each field's meaning and default.
+    """Everything that can be set, by keyword or by an environment variable.
 
-    Read from the environment; from a file only when asked for: `AuthSettings(_env_file=".env")`.
+    A file is read only on request: `AuthSettings(_env_file=".env")`.
 
     Raises:
-        ConfigurationError: a value cannot be read. It shows no value.
+        ConfigurationError: a value cannot be read, or there is no such setting. The message shows no value.
     """
 
     model_config = SettingsConfigDict(
@@ -43,43 +58,117 @@ class AuthSettings(BaseSettings):
         populate_by_name=True,
     )
 
-    database_url: SecretStr | None = Field(default=None, validation_alias=AliasChoices("DATABASE_URL"))
-    secret: SecretStr | None = Field(default=None, validation_alias=AliasChoices("BETTER_AUTH_SECRET", "AUTH_SECRET"))
-    secrets: SecretStr | None = Field(default=None, validation_alias=AliasChoices("BETTER_AUTH_SECRETS"))
-    previous_secrets: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)] = ()
-    base_url: str | None = Field(default=None, validation_alias=AliasChoices("BETTER_AUTH_URL", "AUTH_BASE_URL"))
-    trusted_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
-        default=(), validation_alias=AliasChoices("BETTER_AUTH_TRUSTED_ORIGINS", "FRONTEND_URL")
+    database_url: SecretStr | None = _setting(
+        "database_url", "The URL of the PostgreSQL database with Better Auth's tables. Required.", "DATABASE_URL"
     )
-    cookie_prefix: str | None = None
-    cookie_name: str | None = None
-    cache_cookie_name: str | None = None
-    secure_cookies: bool | None = None
-    schema_: str | None = Field(default=None, validation_alias=AliasChoices("AUTH_MIDDLEWARE_SCHEMA"))
-    user_table: str | None = None
-    session_table: str | None = None
-    user_columns: dict[str, str] = Field(default_factory=dict)
-    session_columns: dict[str, str] = Field(default_factory=dict)
-    pool_size: Whole = 2
-    lookup_timeout_seconds: float = 5.0
-    max_waiting: Whole = 10_000
-    retry_after_seconds: Whole = 1
-    prepared_statements: str = "auto"
-    freshness: Annotated[str, BeforeValidator(_as_text)] = "always"
-    listen_database_url: SecretStr | None = None
-    max_cached_sessions: Whole = 100_000
-    max_age_seconds: float = 60.0
-    heartbeat_seconds: float = 5.0
-    cache_strategy: str = "compact"
-    cache_version: str = "1"
+    secret: SecretStr | None = _setting(
+        "secret", "The secret of the Better Auth server. Required.", "BETTER_AUTH_SECRET", "AUTH_SECRET"
+    )
+    secrets: SecretStr | None = _setting(
+        "secrets", "Better Auth's versioned secrets, `2:new,1:old`. The first one signs.", "BETTER_AUTH_SECRETS"
+    )
+    previous_secrets: _Secrets = _setting(
+        "previous_secrets", "Secrets whose signatures are still accepted, for a rotation."
+    )
+    base_url: str | None = _setting(
+        "base_url",
+        "The URL of the Better Auth server. It decides the cookie's name (https: `__Secure-`) and is a trusted origin.",
+        "BETTER_AUTH_URL",
+        "AUTH_BASE_URL",
+    )
+    trusted_origins: _Texts = _setting(
+        "trusted_origins",
+        "Origins whose pages may use a user's session, as Better Auth's `trustedOrigins`.",
+        "BETTER_AUTH_TRUSTED_ORIGINS",
+        "FRONTEND_URL",
+    )
+    cookie_prefix: str | None = _setting("cookie_prefix", "Better Auth's `advanced.cookiePrefix`.")
+    cookie_name: str | None = _setting("cookie_name", "The name of the session cookie, if it was renamed.")
+    cache_cookie_name: str | None = _setting(
+        "cache_cookie_name", "The name of the `session_data` cookie, if it was renamed."
+    )
+    secure_cookies: bool | None = _setting(
+        "secure_cookies", "Whether cookie names begin with `__Secure-`. By default, if `base_url` is https."
+    )
+    schema_: str | None = _setting(
+        "schema",
+        "The PostgreSQL schema of the tables. By default the connection's search path.",
+        "AUTH_MIDDLEWARE_SCHEMA",
+    )
+    user_table: str | None = _setting("user_table", "The name of the `user` table. By default it is found.")
+    session_table: str | None = _setting("session_table", "The name of the `session` table. By default it is found.")
+    user_columns: dict[str, str] = _setting(
+        "user_columns", "Renamed columns of the `user` table: field name in snake_case to column name."
+    )
+    session_columns: dict[str, str] = _setting(
+        "session_columns", "Renamed columns of the `session` table: field name in snake_case to column name."
+    )
+    pool_size: _Integer = _setting("pool_size", "Connections. One statement serves many requests.")
+    lookup_timeout_seconds: float = _setting("lookup_timeout_seconds", "How long a request waits for the store.")
+    max_waiting: _Integer = _setting("max_waiting", "How many requests may wait; one more is answered 503 at once.")
+    retry_after_seconds: _Integer = _setting("retry_after_seconds", "The `Retry-After` header of a 503 response.")
+    prepared_statements: str = _setting(
+        "prepared_statements", "`on`, `off` or `auto`: named statements on direct connections only."
+    )
+    freshness: Annotated[str, BeforeValidator(_as_text)] = _setting(
+        "freshness",
+        "`always` queries the store for each request; `live` caches sessions that notifications keep coherent; a "
+        "number of seconds caches them for so long; `cookie_cache` trusts Better Auth's snapshot until it expires.",
+    )
+    listen_database_url: SecretStr | None = _setting(
+        "listen_database_url", "A direct connection for `live`, if `database_url` leads to a transaction pooler."
+    )
+    max_cached_sessions: _Integer = _setting("max_cached_sessions", "The size of the live cache, about 1 KiB for each.")
+    max_age_seconds: float = _setting("max_age_seconds", "With `live`, the age at which a session is looked up again.")
+    heartbeat_seconds: float = _setting("heartbeat_seconds", "With `live`, how often the feed proves to be alive.")
+    cache_strategy: str = _setting(
+        "cache_strategy", "With `cookie_cache`, Better Auth's strategy: `compact`, `jwt`, `jwe` or `jwks`."
+    )
+    cache_version: str = _setting("cache_version", "With `cookie_cache`, Better Auth's `session.cookieCache.version`.")
 
-    def __init__(self, **values: Any) -> None:
-        # No alias: then the variable SCHEMA, which anybody may use, would be read.
+    def __init__(
+        self,
+        *,
+        database_url: str | SecretStr | None = _UNSET,
+        secret: str | SecretStr | None = _UNSET,
+        secrets: str | SecretStr | None = _UNSET,
+        previous_secrets: str | Sequence[str | SecretStr] = _UNSET,
+        base_url: str | None = _UNSET,
+        trusted_origins: str | Sequence[str] = _UNSET,
+        cookie_prefix: str | None = _UNSET,
+        cookie_name: str | None = _UNSET,
+        cache_cookie_name: str | None = _UNSET,
+        secure_cookies: bool | None = _UNSET,
+        schema: str | None = _UNSET,
+        user_table: str | None = _UNSET,
+        session_table: str | None = _UNSET,
+        user_columns: Mapping[str, str] = _UNSET,
+        session_columns: Mapping[str, str] = _UNSET,
+        pool_size: int = _UNSET,
+        lookup_timeout_seconds: float = _UNSET,
+        max_waiting: int = _UNSET,
+        retry_after_seconds: int = _UNSET,
+        prepared_statements: str = _UNSET,
+        freshness: str | float = _UNSET,
+        listen_database_url: str | SecretStr | None = _UNSET,
+        max_cached_sessions: int = _UNSET,
+        max_age_seconds: float = _UNSET,
+        heartbeat_seconds: float = _UNSET,
+        cache_strategy: str = _UNSET,
+        cache_version: str = _UNSET,
+        _env_file: str | Path | Sequence[str | Path] | None = _UNSET,
+        # Type checkers refuse a misspelt name; at run time the message suggests one.
+        **unknown: Never,
+    ) -> None:
+        parameters = {name: value for name, value in locals().items() if name not in ("self", "unknown", "__class__")}
+        values = {name: value for name, value in (parameters | unknown).items() if value is not _UNSET}
+        # Without an alias: by that, the variable SCHEMA, which other programs use, would be read too.
         if "schema" in values:
             values["schema_"] = values.pop("schema")
-        unknown = [name for name in values if not name.startswith("_") and name not in type(self).model_fields]
-        if unknown:
-            raise ConfigurationError(f"AuthSettings has no field {', '.join(unknown)}: see its signature")
+        for name in unknown:
+            # Names with an underscore are for pydantic-settings itself.
+            if not name.startswith("_") and name not in type(self).model_fields:
+                raise ConfigurationError(_no_such_setting(name, list(parameters)))
         problem = None
         try:
             super().__init__(**values)
@@ -88,12 +177,12 @@ class AuthSettings(BaseSettings):
             problem = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in wrong)
         except SettingsError:
             problem = 'user_columns and session_columns are JSON objects: {"email_verified": "verified"}'
-        # Raised out here, so that not even its context holds pydantic's error with the values.
+        # Raised out here, so that not even its context has pydantic's error with the values.
         if problem is not None:
             raise ConfigurationError(f"settings cannot be read: {problem}")
 
     def for_core(self) -> dict[str, object]:
-        """The values in plain, for Rust to check."""
+        """The values with secrets as plain text, for Rust to check."""
         values: dict[str, object] = self.model_dump()
         values["schema"] = values.pop("schema_")
         values["previous_secrets"] = [secret.get_secret_value() for secret in self.previous_secrets]
@@ -102,10 +191,16 @@ class AuthSettings(BaseSettings):
         }
 
 
+def _no_such_setting(name: str, names: Sequence[str]) -> str:
+    [*nearest] = get_close_matches(name, names, n=1)
+    suggestion = f": did you mean {nearest[0]}?" if nearest else f". There are {', '.join(names)}"
+    return f"AuthSettings has no setting {name}{suggestion}"
+
+
 def session_cookie_name() -> str:
     """The session cookie's name by the environment, for code that reads cookies itself.
 
-    Opens nothing and never raises: where the settings lead to no name it is Better Auth's default.
+    Opens nothing and never raises: if the settings are wrong, it is Better Auth's default.
     """
     try:
         settings = AuthSettings()

@@ -1,128 +1,109 @@
-"""What happened, for operators: the logger `auth_middleware` and counters. Never a credential.
+"""What operators see: the logger `auth_middleware`, never with a credential.
 
-INFO tells each refusal's reason; WARNING is for what an operator must act on.
+INFO is for the reason of each refusal, WARNING for what an operator has to act on.
 """
 
 import logging
-from collections import Counter
-from collections.abc import Iterable, Mapping
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 
 from auth_middleware._core import Core, Refused
-from auth_middleware.errors import AuthError
+from auth_middleware.errors import AuthError, SchemaError
 
 logger = logging.getLogger("auth_middleware")
 
-# So many bad signatures without a good one are no forger: the secret is wrong.
+# After this many bad signatures and no good one, the secret is wrong rather than the cookies.
 SUSPICIOUS_BAD_SIGNATURES = 20
+# Requests choose the origin in a message: this many of those messages are written, the rest only counted.
+MOST_ORIGINS = 5
+MOST_MISFITS = 5
+# The store can fail and recover with every request: this many changes in a row are warnings, then one in a minute.
+MOST_STORE_CHANGES = 5
+SECONDS_PER_STORE_CHANGE = 60.0
+
+
+class OncePerCause:
+    """Writes a message once, and no more than a few different messages on one topic; the rest are counted.
+
+    That count is written when it reaches 100, 1,000, 10,000 and so on, so a flood of requests writes a few lines.
+    """
+
+    def __init__(self, level: int = logging.WARNING) -> None:
+        self._level = level
+        self._written: defaultdict[str, set[str]] = defaultdict(set)
+        self._left_out: Counter[str] = Counter()
+
+    def log(self, topic: str, message: str, most: int = 1) -> None:
+        """Write this message, unless that was done before or `most` messages on this topic were written."""
+        written = self._written[topic]
+        if message in written:
+            return
+        if len(written) < most:
+            written.add(message)
+            logger.log(self._level, "%s", message)
+            return
+        self._left_out[topic] += 1
+        count = self._left_out[topic]
+        if count >= 100 and str(count).strip("0") == "1":
+            logger.log(self._level, "%s: %d more messages of this kind were not written", topic, count)
 
 
 class Telemetry:
-    """Counts and logs the ends that requests meet."""
+    """Logs how requests end."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._cache = core.cache
-        self._counters = Counter(
-            dict.fromkeys((*Core.reasons(), "identified", "cookie_cache", "live_cache", "store_unavailable"), 0)
-        )
-        self._saw_good_signature = False
-        self._told_cookie_name = False
-        self._told_host_name = False
+        self._once = OncePerCause()
         self._store_trouble: type[AuthError] | None = None
-
-    @property
-    def counters(self) -> Mapping[str, int]:
-        """How often each end was met until now."""
-        counters = dict(self._counters)
-        if self._cache:
-            # What was ready never came by here.
-            ready = self._core.object_cache_hits
-            counters[self._cache] += ready
-            counters["identified"] += ready
-        return counters
+        self._store_changes_left = float(MOST_STORE_CHANGES)
+        self._last_store_change = 0.0
 
     def warn(self, messages: Iterable[str]) -> None:
-        """Tell what an operator should know."""
+        """Write what Rust reports to operators."""
         for message in messages:
             logger.warning("%s", message)
 
-    def opening(self, secret_fingerprint: str) -> None:
-        """Somebody compares this line with another deployment's when signatures are bad."""
-        logger.info("opening; the secret's fingerprint is %s", secret_fingerprint)
+    def opening(self) -> None:
+        """Write the secret's fingerprint, to compare it with another deployment's when signatures are bad."""
+        logger.info("opening; the secret's fingerprint is %s", self._core.secret_fingerprint)
 
-    def cache_answered(self) -> None:
-        """A request has a user, and no look-up was needed."""
-        self._saw_good_signature = True
-        self._counters[self._cache or ""] += 1
-        self._counters["identified"] += 1
-
-    def identified(self) -> None:
-        """A request has a user."""
-        self._counters["identified"] += 1
-
-    def signature_was_good(self) -> None:
-        """At least one cookie was signed with our secret."""
-        self._saw_good_signature = True
-
-    def refused(self, refusal: Refused) -> None:
-        """A request is nobody's."""
-        self._counters[refusal.reason] += 1
-        logger.info("refused: %s", refusal.reason)
-        if refusal.reason == "origin":
-            logger.warning(
-                "refused a request from origin %s: if that is your own page, add it to trusted_origins "
-                "(BETTER_AUTH_TRUSTED_ORIGINS)",
-                refusal.detail,
+    def refused(self, refused: Refused) -> None:
+        """A request has no valid session."""
+        logger.info("refused: %s", refused.reason)
+        if advice := refused.advice:
+            self._once.log(refused.reason, advice, MOST_ORIGINS if refused.is_foreign_origin else 1)
+        elif refused.is_bad_signature and (self._core.only_bad_signatures() or 0) >= SUSPICIOUS_BAD_SIGNATURES:
+            self._once.log(
+                refused.reason,
+                f"each of the first {SUSPICIOUS_BAD_SIGNATURES} signatures was bad: BETTER_AUTH_SECRET is probably not "
+                "that of the Better Auth server",
             )
-        elif refusal.reason == "wrong_cookie_name":
-            self._tell_cookie_name(refusal)
-        elif refusal.reason == "no_cookie" and refusal.detail:
-            self._tell_host_name(refusal.detail)
-        elif refusal.reason == "bad_signature":
-            self._suspect_secret()
+
+    def row_misfit(self, error: SchemaError) -> None:
+        """A row cannot be read into the application's models. That concerns its own request only."""
+        self._once.log("a row does not fit", f"a request was answered 503: {error}", MOST_MISFITS)
 
     def store_failed(self, error: AuthError) -> None:
-        """The store cannot say. Told once, until it answers again or the trouble changes."""
-        self._counters["store_unavailable"] += 1
+        """The store cannot answer. A warning at first, until it answers again or the kind of error changes."""
         if type(error) is self._store_trouble:
-            logger.info("no answer: %s", error)
+            logger.info("no answer from the store: %s", error)
             return
         self._store_trouble = type(error)
-        logger.warning("requests are answered 503 from now on: %s", error)
+        logger.log(self._level_of_change(), "requests are answered 503 from now on: %s", error)
 
     def store_answered(self) -> None:
-        """The store said something."""
+        """The store answered, perhaps after it could not."""
         if self._store_trouble is not None:
             self._store_trouble = None
-            logger.warning("the session store answers again")
+            logger.log(self._level_of_change(), "the session store answers again")
 
-    def _tell_cookie_name(self, refusal: Refused) -> None:
-        if self._told_cookie_name:
-            return
-        self._told_cookie_name = True
-        logger.warning(
-            "a request carries the cookie %s, but the settings lead to its other spelling: set BETTER_AUTH_URL to "
-            "the URL that the Better Auth server itself uses (https means __Secure-), or "
-            "AUTH_MIDDLEWARE_SECURE_COOKIES",
-            refusal.detail,
-        )
-
-    def _tell_host_name(self, names: str) -> None:
-        if self._told_host_name:
-            return
-        self._told_host_name = True
-        logger.warning(
-            "a request without our cookie used the name %s: cookies belong to a host, not to a port, so browsers send "
-            "the one that BETTER_AUTH_URL's host set to no other name. Use one name for the page, this API and Better "
-            "Auth",
-            names,
-        )
-
-    def _suspect_secret(self) -> None:
-        if self._saw_good_signature or self._counters["bad_signature"] != SUSPICIOUS_BAD_SIGNATURES:
-            return
-        logger.warning(
-            "each of the first %d signatures was bad: BETTER_AUTH_SECRET is probably not that of the Better "
-            "Auth server",
-            SUSPICIOUS_BAD_SIGNATURES,
-        )
+    def _level_of_change(self) -> int:
+        now = time.monotonic()
+        regained = (now - self._last_store_change) / SECONDS_PER_STORE_CHANGE
+        self._last_store_change = now
+        self._store_changes_left = min(self._store_changes_left + regained, MOST_STORE_CHANGES)
+        if self._store_changes_left < 1:
+            return logging.INFO
+        self._store_changes_left -= 1
+        return logging.WARNING

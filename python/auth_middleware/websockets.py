@@ -7,12 +7,13 @@ from auth_middleware.models import Identity
 
 
 async def validate_websocket(websocket: WebSocket) -> Identity | None:
-    """Who opens this WebSocket; None when nobody: refuse before `accept`.
+    """Who opens this WebSocket; None without a valid session: then close it before `accept`.
 
-    Browsers let every page open a WebSocket with the user's cookies, so the origin is checked.
+    Each call decides anew, by what `freshness` allows. The origin is checked too, because browsers let every page open
+    a WebSocket with the user's cookies.
 
     Raises:
-        OriginRefused: a page that is not ours opens it; before `accept` the answer is 403.
-        StoreUnavailable, SchemaError: the store cannot say; before `accept` the answer is 503.
+        OriginRefused: the page that opens it is not trusted; before `accept`, a 403 response.
+        StoreUnavailable, SchemaError: the store cannot answer; before `accept`, a 503 response.
     """
     return await serving(websocket).validate_websocket(websocket)

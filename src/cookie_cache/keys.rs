@@ -14,10 +14,11 @@ use tokio::time::{sleep, timeout};
 
 use super::{Snapshot, claims};
 use crate::jwt::key_set::KeySet;
-use crate::jwt::{PublicKey, Unverified, is_for};
+use crate::jwt::{EXTENSIONS, HeaderRules, PublicKey, Unverified, is_for};
 use crate::store::{KeyStore, PublicKeyRow};
 
-const TYPE: &str = "better-auth.session-cache+jwt";
+const HEADER: HeaderRules =
+    HeaderRules { types: &[Some("better-auth.session-cache+jwt")], refused: EXTENSIONS };
 const AUDIENCE: &str = "better-auth:session-cache";
 /// `jose` is asked to bear with clocks that differ this much.
 const TOLERANCE_SECONDS: f64 = 15.0;
@@ -76,7 +77,7 @@ pub(super) fn open(
     issuer: Option<&str>,
     now: DateTime<Utc>,
 ) -> Option<Snapshot> {
-    let unverified = Unverified::read(data, &[Some(TYPE)]).ok()?;
+    let unverified = Unverified::read(data, &HEADER).ok()?;
     let key = keys.get(&unverified.key_id).filter(|key| key.is_valid_at(now))?;
     let claims = Value::Object(unverified.verify(&key).ok()?);
     let says = |path: &str| claims.pointer(path).and_then(Value::as_str);

@@ -1,12 +1,12 @@
 //! 4 — Better Auth's signed snapshot of session and user, the `session_data` cookie.
 //!
-//! Off unless the operator chose `freshness="cookie_cache"`: it goes on answering for a revoked,
-//! banned or deleted user until it expires. It is believed only beside a well-signed session
-//! token, and only when everything about it holds; else the store is asked, never "nobody"
-//! answered.
+//! Off unless the operator chose `freshness="cookie_cache"`: it stays valid for a revoked, banned or deleted user until
+//! it expires. It is trusted only beside a well-signed session token, and only if everything about it is right;
+//! otherwise the store is queried. It never makes a request anonymous.
 
 pub mod keys;
 
+mod absent_field;
 mod claims;
 mod compact;
 mod jwe;
@@ -19,6 +19,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
+use self::absent_field::AbsentField;
 use self::jwe::EncryptionKeys;
 use self::keys::PublicKeys;
 use self::snapshot_cache::SnapshotCache;
@@ -33,7 +34,8 @@ pub struct CookieCache {
     version: String,
     user_fields: Vec<OwnField>,
     session_fields: Vec<OwnField>,
-    seen: SnapshotCache,
+    snapshot_cache: SnapshotCache,
+    absent_field: Arc<AbsentField>,
 }
 
 /// How the cookie is protected, with the keys to it.
@@ -45,7 +47,7 @@ enum Form {
     Jwks { keys: PublicKeys, issuer: Option<String> },
 }
 
-/// What a cookie of good provenance says, and until when it may be believed.
+/// What a well-signed cookie contains, and until when it may be trusted.
 struct Snapshot {
     payload: Value,
     /// None: it names no end of its own.
@@ -70,23 +72,29 @@ impl CookieCache {
             version: chosen.version.clone(),
             user_fields: settings.tables.user.own_fields.clone(),
             session_fields: settings.tables.session.own_fields.clone(),
-            seen: SnapshotCache::default(),
+            snapshot_cache: SnapshotCache::default(),
+            absent_field: Arc::default(),
         }
     }
 
-    /// Whom the cookie names, if it may be believed beside this token at this time.
+    /// The identity in the cookie, if it may be trusted beside this token at this time.
     ///
-    /// None for whatever is wrong with it: another user's data, a wrong version, an expired or
-    /// changed cookie, a shape that Better Auth would not accept. The store knows better.
+    /// None if anything is wrong with it: another user's data, a wrong version, an expired or changed cookie, a shape
+    /// that Better Auth would not accept, a declared field that it does not contain.
     #[must_use]
     pub fn read(&self, data: &str, token: &SessionToken, now: DateTime<Utc>) -> Option<Arc<Identity>> {
         let now_ms = milliseconds(now);
-        let known = self.seen.get(data, token, now_ms);
+        let known = self.snapshot_cache.get(data, token, now_ms);
         let identity = match known {
             Some(identity) => identity,
             None => self.read_anew(data, token, now, now_ms)?,
         };
         (identity.session.expires_at >= now).then_some(identity)
+    }
+
+    /// A message for an operator that came up since the last call.
+    pub(crate) fn take_message(&self) -> Option<String> {
+        self.absent_field.take_message()
     }
 
     fn read_anew(
@@ -110,13 +118,18 @@ impl CookieCache {
         if snapshot.expires_at_ms.is_some_and(|expires_at| expires_at < now_ms) {
             return None;
         }
-        let identity = payload::identity(&snapshot.payload, token, &self.session_fields, &self.user_fields)?;
-        let identity = Arc::new(identity);
+        let identity = Arc::new(payload::identity(
+            &snapshot.payload,
+            token,
+            &self.session_fields,
+            &self.user_fields,
+            &self.absent_field,
+        )?);
         // A public key may be taken back before the cookie ends; our own secrets stay.
         if let Some(until_ms) = snapshot.expires_at_ms
             && !matches!(self.form, Form::Jwks { .. })
         {
-            self.seen.put(data, &identity, now_ms, until_ms);
+            self.snapshot_cache.put(data, &identity, now_ms, until_ms);
         }
         Some(identity)
     }

@@ -3,16 +3,18 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
+use super::absent_field::AbsentField;
 use crate::identity::{Ban, Identity, Session, User, Value as Own};
 use crate::settings::OwnField;
 use crate::signature::SessionToken;
 
-/// The identity in a payload, if it is this token's and has the right shape.
+/// The identity in a payload, if it is this token's, has the right shape and contains every declared field.
 pub(super) fn identity(
     payload: &Value,
     token: &SessionToken,
     session_fields: &[OwnField],
     user_fields: &[OwnField],
+    absent: &AbsentField,
 ) -> Option<Identity> {
     payload.get("updatedAt")?.as_f64()?;
     let session = payload.get("session")?;
@@ -31,7 +33,7 @@ pub(super) fn identity(
             user_agent: optional_text(session, "userAgent")?,
             created_at: Some(time(session, "createdAt")?),
             updated_at: Some(time(session, "updatedAt")?),
-            own: own(session, session_fields)?,
+            own: own(session, session_fields, |field| absent.found("session_model", field))?,
         },
         user: User {
             id: text(user, "id")?,
@@ -43,7 +45,7 @@ pub(super) fn identity(
             created_at: Some(time(user, "createdAt")?),
             updated_at: Some(time(user, "updatedAt")?),
             ban: ban(user),
-            own: own(user, user_fields)?,
+            own: own(user, user_fields, |field| absent.found("user_model", field))?,
         },
     })
 }
@@ -80,14 +82,15 @@ fn ban(user: &Value) -> Option<Ban> {
     is_banned.then(|| Ban { expires_at: time(user, "banExpires") })
 }
 
-/// The application's own fields. None when a required one is not in the snapshot.
-fn own(object: &Value, fields: &[OwnField]) -> Option<Vec<Own>> {
+/// The application's own fields. None if one is not in the snapshot: the row has it, and its value need not be the
+/// model's default.
+fn own(object: &Value, fields: &[OwnField], absent: impl Fn(&str)) -> Option<Vec<Own>> {
     let read = |field: &OwnField| {
         let found = field.spellings().into_iter().find_map(|name| object.get(&name));
-        match found {
-            Some(value) => Some(own_value(value)),
-            None => (!field.is_required).then_some(Own::Absent),
+        if found.is_none() {
+            absent(&field.name);
         }
+        found.map(own_value)
     };
     fields.iter().map(read).collect()
 }

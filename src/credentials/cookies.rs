@@ -214,6 +214,18 @@ mod tests {
     }
 
     #[test]
+    fn no_other_header_is_read() {
+        let names = CookieNames::of("s");
+        for name in
+            ["cookie", "origin", "sec-fetch-site", "host", "authorization", "x-forwarded-host", "referer", ""]
+        {
+            let with = Credentials::read([(name.as_bytes(), b"s=1".as_slice())], &names);
+            let is_read = format!("{with:?}") != format!("{:?}", Credentials::default());
+            assert_eq!(is_read, Credentials::depend_on(name.as_bytes()), "{name}");
+        }
+    }
+
+    #[test]
     fn no_value_is_shown_in_debug() {
         assert_eq!(format!("{:?}", RawCookie(b"secret")), "RawCookie(…)");
     }

@@ -110,6 +110,21 @@ pub struct Credentials<'a> {
 }
 
 impl<'a> Credentials<'a> {
+    /// Whether a header of this name has a part in who sent a request. Two requests of one [`Kind`] whose headers of these
+    /// names are equal have one sender.
+    #[must_use]
+    pub fn depend_on(name: &[u8]) -> bool {
+        matches!(
+            name,
+            b"cookie"
+                | b"origin"
+                | b"sec-fetch-site"
+                | b"host"
+                | b"authorization"
+                | b"sec-websocket-protocol"
+        )
+    }
+
     /// Reads the headers once.
     pub fn read(headers: impl IntoIterator<Item = (&'a [u8], &'a [u8])>, names: &CookieNames) -> Self {
         let mut shown = Self::default();

@@ -11,9 +11,20 @@ use super::strict_json;
 /// The longest header we read, encoded. Better Auth's are shorter than 200 characters.
 pub(crate) const MAX_HEADER_CHARACTERS: usize = 1024;
 
-/// Members that ask us to take a key from the token itself, or to understand an extension. We do
-/// neither: keys come from the issuer alone.
-const REFUSED: [&str; 7] = ["crit", "b64", "jwk", "jku", "x5u", "x5c", "zip"];
+/// Which headers a kind of token may have.
+pub(crate) struct HeaderRules {
+    /// What `typ` may be; None stands for a header without it.
+    pub(crate) types: &'static [Option<&'static str>],
+    /// Members that no such token has.
+    pub(crate) refused: &'static [&'static str],
+}
+
+/// Members that ask us to understand an extension: we understand none (RFC 7515 §4.1.11, RFC 7797).
+pub(crate) const EXTENSIONS: &[&str] = &["crit", "b64"];
+
+/// The same, and members that bring a key along. Keys come from the issuer alone, so whoever sends one is trying
+/// something.
+pub(crate) const EXTENSIONS_AND_KEYS: &[&str] = &["crit", "b64", "jwk", "jku", "x5u", "x5c", "zip"];
 
 /// A token in its parts, not yet verified.
 pub(crate) struct Unverified<'a> {
@@ -26,9 +37,8 @@ pub(crate) struct Unverified<'a> {
 }
 
 impl<'a> Unverified<'a> {
-    /// Cuts a token into its parts and reads its header, whose `typ` must be one of these; None
-    /// stands for a header without `typ`.
-    pub(crate) fn read(token: &'a str, types: &[Option<&str>]) -> Result<Self, Rejection> {
+    /// Cuts a token into its parts and reads its header.
+    pub(crate) fn read(token: &'a str, rules: &HeaderRules) -> Result<Self, Rejection> {
         let (message, signature) = token.rsplit_once('.').ok_or(Rejection::Malformed)?;
         let (header, payload) = message.split_once('.').ok_or(Rejection::Malformed)?;
         let is_whole = ![header, payload, signature].contains(&"") && !payload.contains('.');
@@ -36,11 +46,11 @@ impl<'a> Unverified<'a> {
             return Err(Rejection::Malformed);
         }
         let header = decode(header).ok_or(Rejection::Malformed)?;
-        if REFUSED.iter().any(|name| header.contains_key(*name)) {
+        if rules.refused.iter().any(|name| header.contains_key(*name)) {
             return Err(Rejection::Header);
         }
         let is_text_or_absent = header.get("typ").is_none_or(Value::is_string);
-        if !is_text_or_absent || !types.contains(&header.get("typ").and_then(Value::as_str)) {
+        if !is_text_or_absent || !rules.types.contains(&header.get("typ").and_then(Value::as_str)) {
             return Err(Rejection::Type);
         }
         let algorithm = header.get("alg").and_then(Value::as_str).unwrap_or_default();

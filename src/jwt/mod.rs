@@ -22,7 +22,8 @@ use serde_json::{Map, Value};
 
 pub use self::claims::Expected;
 pub(crate) use self::claims::{Times, is_for};
-pub(crate) use self::compact::{MAX_HEADER_CHARACTERS, Unverified};
+use self::compact::EXTENSIONS_AND_KEYS;
+pub(crate) use self::compact::{EXTENSIONS, HeaderRules, MAX_HEADER_CHARACTERS, Unverified};
 use self::jwks::{Jwks, Key};
 pub use self::public_key::PublicKey;
 use self::token_cache::TokenCache;
@@ -33,7 +34,7 @@ pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
 /// Better Auth writes no `typ`. OAuth access tokens (`at+jwt`) and the cookie cache's
 /// (`better-auth.session-cache+jwt`) are signed by the same keys, and are not this.
-const TYPES: [Option<&str>; 2] = [None, Some("JWT")];
+const HEADER: HeaderRules = HeaderRules { types: &[None, Some("JWT")], refused: EXTENSIONS_AND_KEYS };
 
 /// A verified token. Only [`Verifier`] makes one, so it is for us, from our issuer, and in time.
 #[derive(Clone)]
@@ -202,7 +203,7 @@ impl Verifier {
                 Key::Found(_) | Key::Unknown => self.verified.remove(text),
             }
         }
-        let unverified = match Unverified::read(text, &TYPES) {
+        let unverified = match Unverified::read(text, &HEADER) {
             Ok(unverified) => unverified,
             Err(rejection) => return Outcome::Rejected(rejection),
         };

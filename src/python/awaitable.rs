@@ -1,4 +1,4 @@
-//! Cold awaits, such as opening: from a tokio future to an asyncio one, by pyo3-async-runtimes.
+//! Awaits off the hot path, such as opening: from a tokio future to an asyncio one, by pyo3-async-runtimes.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,21 +8,20 @@ use pyo3_async_runtimes::TaskLocals;
 use pyo3_async_runtimes::generic::{ContextExt, JoinError, Runtime, future_into_py};
 use tokio::task::{JoinError as TokioJoinError, JoinHandle};
 
+use super::errors::exception;
 use super::runtime;
 
-/// Runs a future on our runtime and gives the asyncio future of its result. Cancelling the one
-/// drops the other.
+/// Runs a future on our runtime and returns the asyncio future of its result. Cancelling the asyncio future drops ours.
 pub(super) fn awaitable<'py, F, T>(py: Python<'py>, future: F) -> PyResult<Bound<'py, PyAny>>
 where
     F: Future<Output = PyResult<T>> + Send + 'static,
     T: for<'any> IntoPyObject<'any> + Send + 'static,
 {
-    runtime::handle()?;
+    runtime::handle().map_err(|error| exception(&error))?;
     future_into_py::<OurRuntime, _, _>(py, future)
 }
 
-/// [`runtime`]'s runtime, in the words of pyo3-async-runtimes: its own is a static that a forked
-/// child cannot replace.
+/// The adapter of [`runtime`] for pyo3-async-runtimes, whose own runtime is a static that a forked child cannot replace.
 struct OurRuntime;
 
 tokio::task_local! {

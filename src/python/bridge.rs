@@ -1,17 +1,17 @@
-//! From the workers' threads back to the event loop that asked.
+//! From the workers' threads back to the event loop that waits.
 //!
-//! A tokio thread never takes the GIL on this path: one that wants it while Python is busy waits
-//! up to the 5 ms switch interval. It puts the outcome into a queue, and the first of a queue
-//! writes one byte to a socket that the event loop watches; the loop's own thread then resolves
-//! all that is ready. Those who are woken together ask again together: what one turn of the loop asks
-//! for gathers until its end, and shares statements. One bridge per event loop; it goes with the loop.
+//! A tokio thread never takes the GIL on this path: if it needed the GIL while Python is busy, it would wait up to the
+//! 5 ms switch interval. It queues the result and writes one byte to a socket that the event loop watches; the loop's
+//! thread then resolves everything that is queued. Tasks that are woken together usually make their next look-ups
+//! together too: those of one turn of the loop are gathered until its end, so that they share statements. There is one
+//! bridge for each event loop, and it ends with the loop.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::Read as _;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use pyo3::exceptions::PyNotImplementedError;
@@ -19,33 +19,42 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyWeakrefReference;
 
-use super::completion_queue::CompletionQueue;
+use super::convert::OwnFields;
 use super::errors::exception;
 use super::promise::Promise;
-use super::{lock, process};
+use super::verdict::look_up_result;
+use super::{lock, runtime};
+use crate::completion_queue::CompletionQueue;
+use crate::engine::Decision;
 use crate::error::Error;
-use crate::lookup::{Lookup, Outcome};
+use crate::lookup::Lookup;
+use crate::process;
 
-/// What becomes of an outcome, on the loop's thread.
-pub(super) type Convert = Box<dyn FnOnce(Python<'_>, Outcome) -> PyResult<Py<PyAny>> + Send + Sync>;
-
-/// The bridge of one event loop. Calling it sends what has gathered and resolves what is ready.
+/// The bridge of one event loop. Calling it sends the look-ups that were gathered and resolves those that are done.
 #[pyclass(frozen, weakref, module = "auth_middleware._core")]
 pub(super) struct Bridge {
     process: u32,
     event_loop: Py<PyWeakrefReference>,
-    completions: Arc<CompletionQueue>,
-    bell: UnixStream,
+    completions: Arc<Completions>,
+    socket: UnixStream,
     next: AtomicU64,
     expected: Mutex<HashMap<u64, Expected>>,
-    /// What this turn of the loop asks for, and goes to the store at its end.
+    /// Look-ups of this turn of the loop, which are sent at its end.
     gathering: Mutex<Vec<Arc<Lookup>>>,
 }
 
-/// What the loop's thread resolves when the outcome is there.
+/// What the loop's thread resolves when the decision is there.
 struct Expected {
-    convert: Convert,
+    own_fields: Arc<OwnFields>,
     promise: Arc<Promise>,
+}
+
+/// Decisions by number, and how the loop is woken.
+struct Completions {
+    queue: CompletionQueue<(u64, Decision), UnixStream>,
+    /// Loop and bridge, if the loop has to be called because it cannot watch a socket.
+    call: PyOnceLock<(Py<PyAny>, Py<PyAny>)>,
+    calls_loop: AtomicBool,
 }
 
 impl Bridge {
@@ -82,16 +91,16 @@ impl Bridge {
 
     fn build<'py>(py: Python<'py>, event_loop: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
         let no_socket =
-            |error| exception(&Error::unavailable_because("no socket to hear of answers by", error));
-        let (ring, bell) = UnixStream::pair().map_err(no_socket)?;
-        ring.set_nonblocking(true)?;
-        bell.set_nonblocking(true)?;
-        let watched = bell.as_raw_fd();
+            |error| exception(&Error::unavailable_because("no socket to wake the event loop by", error));
+        let (worker_end, socket) = UnixStream::pair().map_err(no_socket)?;
+        worker_end.set_nonblocking(true)?;
+        socket.set_nonblocking(true)?;
+        let watched = socket.as_raw_fd();
         let bridge = Self {
             process: process::id(),
             event_loop: PyWeakrefReference::new(event_loop)?.unbind(),
-            completions: Arc::new(CompletionQueue::new(ring)),
-            bell,
+            completions: Arc::new(Completions::new(worker_end)),
+            socket,
             next: AtomicU64::new(0),
             expected: Mutex::default(),
             gathering: Mutex::default(),
@@ -99,9 +108,9 @@ impl Bridge {
         let bridge = Bound::new(py, bridge)?;
         match event_loop.call_method1(pyo3::intern!(py, "add_reader"), (watched, &bridge)) {
             Ok(_) => Ok(bridge),
-            // Windows' proactor: the loop is called instead, once for all that is ready.
+            // Windows' proactor: the loop is called instead, once for everything that is queued.
             Err(error) if error.is_instance_of::<PyNotImplementedError>(py) => {
-                // The loop holds its bridge; the bridge must not hold the loop, or neither would go.
+                // The loop holds its bridge; if the bridge held the loop, neither would ever be freed.
                 let weakly =
                     |object: &Bound<'py, PyAny>| py.import("weakref")?.call_method1("proxy", (object,));
                 let (to_loop, to_bridge) = (weakly(event_loop)?.unbind(), weakly(bridge.as_any())?.unbind());
@@ -112,27 +121,28 @@ impl Bridge {
         }
     }
 
-    /// A promise of an outcome under a number, and what a worker calls with it.
+    /// A promise of a decision under a number, and what a worker calls with the decision.
     pub(super) fn expect(
         &self,
-        convert: Convert,
-    ) -> (u64, Arc<Promise>, impl FnOnce(Outcome) + Send + use<>) {
+        own_fields: &Arc<OwnFields>,
+    ) -> (u64, Arc<Promise>, impl FnOnce(Decision) + Send + use<>) {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let promise = Arc::new(Promise::default());
-        lock(&self.expected).insert(id, Expected { convert, promise: Arc::clone(&promise) });
+        let expected = Expected { own_fields: Arc::clone(own_fields), promise: Arc::clone(&promise) };
+        lock(&self.expected).insert(id, expected);
         let completions = Arc::clone(&self.completions);
-        (id, promise, move |outcome| completions.push(id, outcome))
+        (id, promise, move |decision| completions.push(id, decision))
     }
 
-    /// A new future of its loop's, resolved with the promise.
+    /// A new future of its loop, resolved with the promise.
     pub(super) fn future<'py>(&self, py: Python<'py>, promise: &Promise) -> PyResult<Bound<'py, PyAny>> {
         match self.event_loop.bind(py).upgrade() {
             Some(event_loop) => promise.future(&event_loop),
-            None => Err(exception(&Error::unavailable("the event loop that asked is gone"))),
+            None => Err(exception(&Error::unavailable("the event loop of this look-up is gone"))),
         }
     }
 
-    /// Has what gathers for this look-up sent at the end of the loop's turn.
+    /// Sends what is gathered for this look-up at the end of the loop's turn.
     pub(super) fn send_soon(slf: &Bound<'_, Self>, lookup: &Arc<Lookup>) -> PyResult<()> {
         let mut gathering = lock(&slf.get().gathering);
         if gathering.iter().any(|known| Arc::ptr_eq(known, lookup)) {
@@ -145,13 +155,13 @@ impl Bridge {
         event_loop.call_method1(pyo3::intern!(py, "call_soon"), (slf,)).map(drop)
     }
 
-    /// Nobody expects this outcome any more.
+    /// Nobody waits for this decision any more.
     pub(super) fn forget(&self, id: u64) {
         lock(&self.expected).remove(&id);
     }
 
-    /// Nobody expects anything: the loop was closed. Its futures hold the tasks that wait, and those
-    /// hold what they wait for and so us: a ring that Python's collector cannot see.
+    /// The loop was closed. Its futures hold the tasks that wait, those hold what they wait for, and that holds this
+    /// bridge: a cycle that Python's collector cannot see.
     fn forget_all(&self) {
         let expected = std::mem::take(&mut *lock(&self.expected));
         for Expected { promise, .. } in expected.into_values() {
@@ -163,7 +173,7 @@ impl Bridge {
 #[pymethods]
 impl Bridge {
     fn __call__(&self, py: Python<'_>) -> PyResult<()> {
-        // In a forked child that goes on with its parent's loop, queue and socket are the parent's.
+        // In a forked child that still uses its parent's loop, queue and socket are the parent's.
         if self.process != process::id() {
             return Ok(());
         }
@@ -171,13 +181,14 @@ impl Bridge {
         for lookup in gathered {
             lookup.send();
         }
-        self.silence();
+        self.read_socket_empty();
         let mut first_failure = Ok(());
-        for (id, outcome) in self.completions.take() {
+        for (id, decision) in self.completions.queue.take() {
             let expected = lock(&self.expected).remove(&id);
-            if let Some(Expected { convert, promise }) = expected {
-                // One that fails, for a loop that is gone, must not cost the others their answer.
-                first_failure = first_failure.and(promise.keep(py, convert(py, outcome)));
+            if let Some(Expected { own_fields, promise }) = expected {
+                // A failure for one waiter must not leave the others without a result.
+                let resolved = promise.resolve(py, look_up_result(py, decision, &own_fields));
+                first_failure = first_failure.and(resolved);
             }
         }
         first_failure
@@ -185,9 +196,9 @@ impl Bridge {
 }
 
 impl Bridge {
-    fn silence(&self) {
+    fn read_socket_empty(&self) {
         let mut bytes = [0; 64];
-        while let Ok(read) = (&self.bell).read(&mut bytes) {
+        while let Ok(read) = (&self.socket).read(&mut bytes) {
             if read < bytes.len() {
                 return;
             }
@@ -195,8 +206,43 @@ impl Bridge {
     }
 }
 
+impl Completions {
+    fn new(worker_end: UnixStream) -> Self {
+        let queue = CompletionQueue::new(worker_end);
+        Self { queue, call: PyOnceLock::new(), calls_loop: AtomicBool::new(false) }
+    }
+
+    /// From now on calls the loop, to call the bridge.
+    fn call(&self, py: Python<'_>, event_loop: Py<PyAny>, bridge: Py<PyAny>) {
+        self.call.get_or_init(py, || (event_loop, bridge));
+        self.calls_loop.store(true, Ordering::Relaxed);
+    }
+
+    fn push(&self, id: u64, decision: Decision) {
+        if runtime::is_ending() {
+            return;
+        }
+        if !self.calls_loop.load(Ordering::Relaxed) {
+            return self.queue.push((id, decision));
+        }
+        if self.queue.push_and_call((id, decision)) && !self.call_loop() {
+            self.queue.wake_failed();
+        }
+    }
+
+    fn call_loop(&self) -> bool {
+        let call = |py: Python<'_>| {
+            let (event_loop, bridge) = self.call.get(py)?;
+            // Dropped in here: outside, the handle would hold the loop until another thread attaches.
+            let handle = event_loop.call_method1(py, pyo3::intern!(py, "call_soon_threadsafe"), (bridge,));
+            handle.ok().map(drop)
+        };
+        Python::try_attach(call).flatten().is_some()
+    }
+}
+
 thread_local! {
-    /// The bridge that was asked for last on this thread, held weakly: nearly always it is the one.
+    /// The bridge that was used last on this thread, held weakly: nearly always it is the one that is needed.
     static LATEST: RefCell<Option<Py<PyWeakrefReference>>> = const { RefCell::new(None) };
 }
 
@@ -208,8 +254,8 @@ fn latest<'py>(event_loop: &Bound<'py, PyAny>) -> Option<Bound<'py, Bridge>> {
     (its_own.is(event_loop) && bridge.get().process == process::id()).then_some(bridge)
 }
 
-/// A loop that was closed with look-ups under way is held by their futures, and those by its bridge.
-/// A parent's loop is left as it is in a child: its sockets are the parent's.
+/// A loop that was closed with look-ups under way is held by their futures, and those by its bridge. In a child, the
+/// loops of its parent are left alone: their sockets are the parent's.
 fn forget_closed_loops(bridges: &Bound<'_, PyAny>) -> PyResult<()> {
     let known: Vec<Bound<'_, PyAny>> = bridges.call_method0("keys")?.try_iter()?.collect::<PyResult<_>>()?;
     for event_loop in known {

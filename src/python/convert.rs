@@ -1,85 +1,64 @@
 //! Between Python's values and ours.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, Datelike as _, Timelike as _, Utc};
 use pyo3::IntoPyObjectExt as _;
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyBool, PyDict, PyList, PyString};
+use serde_json::{Number, Value as Json};
 
+use super::errors::exception;
+use crate::error::Error;
 use crate::identity::{Session, User, Value};
 use crate::settings::{OwnField, RawSettings};
 
-/// The settings as `AuthSettings.model_dump()` has them, secrets in plain.
-#[derive(FromPyObject)]
-#[pyo3(from_item_all)]
-pub(super) struct SettingsDict {
-    database_url: Option<String>,
-    secret: Option<String>,
-    secrets: Option<String>,
-    previous_secrets: Vec<String>,
-    base_url: Option<String>,
-    trusted_origins: Vec<String>,
-    cookie_prefix: Option<String>,
-    cookie_name: Option<String>,
-    cache_cookie_name: Option<String>,
-    secure_cookies: Option<bool>,
-    schema: Option<String>,
-    user_table: Option<String>,
-    session_table: Option<String>,
-    user_columns: BTreeMap<String, String>,
-    session_columns: BTreeMap<String, String>,
-    pool_size: i64,
-    lookup_timeout_seconds: f64,
-    max_waiting: i64,
-    retry_after_seconds: i64,
-    prepared_statements: String,
-    freshness: String,
-    listen_database_url: Option<String>,
-    max_cached_sessions: i64,
-    max_age_seconds: f64,
-    heartbeat_seconds: f64,
-    cache_strategy: String,
-    cache_version: String,
+/// The settings as `AuthSettings` has them, with the fields that the application declared on its models.
+pub(super) fn raw_settings(settings: &Bound<'_, PyDict>, fields: &OwnFields) -> PyResult<RawSettings> {
+    let setting = |(name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>)| {
+        let name: String = name.extract()?;
+        let value = json_value(&name, &value)?;
+        Ok((name, value))
+    };
+    let settings = settings.iter().map(setting).collect::<PyResult<_>>()?;
+    let mut raw: RawSettings = serde_json::from_value(Json::Object(settings))
+        .map_err(|error| PyTypeError::new_err(format!("settings: {error}")))?;
+    raw.user_fields.clone_from(&fields.user);
+    raw.session_fields.clone_from(&fields.session);
+    Ok(raw)
 }
 
-impl SettingsDict {
-    /// With the fields that the application declared on its models.
-    pub(super) fn with_own_fields(self, fields: &OwnFields) -> RawSettings {
-        RawSettings {
-            database_url: self.database_url,
-            secret: self.secret,
-            secrets: self.secrets,
-            previous_secrets: self.previous_secrets,
-            base_url: self.base_url,
-            trusted_origins: self.trusted_origins,
-            cookie_prefix: self.cookie_prefix,
-            cookie_name: self.cookie_name,
-            cache_cookie_name: self.cache_cookie_name,
-            secure_cookies: self.secure_cookies,
-            schema: self.schema,
-            user_table: self.user_table,
-            session_table: self.session_table,
-            user_columns: self.user_columns,
-            session_columns: self.session_columns,
-            user_fields: fields.user.clone(),
-            session_fields: fields.session.clone(),
-            pool_size: Some(self.pool_size),
-            lookup_timeout_seconds: Some(self.lookup_timeout_seconds),
-            max_waiting: Some(self.max_waiting),
-            retry_after_seconds: Some(self.retry_after_seconds),
-            prepared_statements: Some(self.prepared_statements),
-            freshness: Some(self.freshness),
-            listen_database_url: self.listen_database_url,
-            max_cached_sessions: Some(self.max_cached_sessions),
-            max_age_seconds: Some(self.max_age_seconds),
-            heartbeat_seconds: Some(self.heartbeat_seconds),
-            cache_strategy: Some(self.cache_strategy),
-            cache_version: Some(self.cache_version),
-            ..RawSettings::default()
-        }
+/// Every setting's default, by name. A setting without one is None or empty.
+pub(super) fn default_settings(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    let defaults = serde_json::to_value(RawSettings::default());
+    python_json(py, &defaults.map_err(|error| PyTypeError::new_err(error.to_string()))?)
+}
+
+/// A setting's value: text, a number, a boolean, None, or a list or dictionary of them.
+fn json_value(setting: &str, value: &Bound<'_, PyAny>) -> PyResult<Json> {
+    if value.is_none() {
+        return Ok(Json::Null);
     }
+    if let Ok(flag) = value.cast::<PyBool>() {
+        return Ok(Json::Bool(flag.is_true()));
+    }
+    if let Ok(text) = value.cast::<PyString>() {
+        return Ok(Json::String(text.to_str()?.to_owned()));
+    }
+    if let Ok(integer) = value.extract::<i64>() {
+        return Ok(integer.into());
+    }
+    if let Ok(number) = value.extract::<f64>() {
+        let not_finite = || Error::configuration(format!("{setting} is {number}: use a finite number"));
+        return Number::from_f64(number).map(Json::Number).ok_or_else(|| exception(&not_finite()));
+    }
+    if let Ok(fields) = value.cast::<PyDict>() {
+        let field = |(name, field): (Bound<'_, PyAny>, Bound<'_, PyAny>)| {
+            Ok((name.extract::<String>()?, json_value(setting, &field)?))
+        };
+        return fields.iter().map(field).collect::<PyResult<_>>().map(Json::Object);
+    }
+    value.try_iter()?.map(|item| json_value(setting, &item?)).collect::<PyResult<_>>().map(Json::Array)
 }
 
 /// The fields that the application declared on its models.
@@ -89,9 +68,8 @@ pub(super) struct OwnFields {
     pub(super) session: Vec<OwnField>,
 }
 
-/// Fields as Python tells them: name, and whether the model has no default for it.
-pub(super) fn own_fields(declared: Vec<(String, bool)>) -> Vec<OwnField> {
-    declared.into_iter().map(|(name, is_required)| OwnField { name, is_required }).collect()
+pub(super) fn own_fields(names: Vec<String>) -> Vec<OwnField> {
+    names.into_iter().map(|name| OwnField { name }).collect()
 }
 
 /// A user's fields by name.
@@ -128,20 +106,16 @@ pub(super) fn session_dict<'py>(
 }
 
 fn set_own(dict: &Bound<'_, PyDict>, fields: &[OwnField], values: &[Value]) -> PyResult<()> {
-    for (field, value) in fields.iter().zip(values) {
-        if *value != Value::Absent {
-            dict.set_item(&field.name, python_value(dict.py(), value)?)?;
-        }
-    }
-    Ok(())
+    let mut pairs = fields.iter().zip(values);
+    pairs.try_for_each(|(field, value)| dict.set_item(&field.name, python_value(dict.py(), value)?))
 }
 
 fn optional_time(py: Python<'_>, at: Option<DateTime<Utc>>) -> PyResult<Option<Bound<'_, PyAny>>> {
     at.map(|at| time(py, at)).transpose()
 }
 
-/// An aware `datetime`. Written out, since there are six of them in each answer: the general conversion, which
-/// serves any zone, takes twice as long.
+/// An aware `datetime`. There are six of them in each identity, and the general conversion, which supports any zone,
+/// takes twice as long.
 fn time(py: Python<'_>, at: DateTime<Utc>) -> PyResult<Bound<'_, PyAny>> {
     static TYPE_AND_ZONE: PyOnceLock<(Py<PyAny>, Py<PyAny>)> = PyOnceLock::new();
     let (datetime, utc) = TYPE_AND_ZONE.get_or_try_init(py, || {
@@ -165,7 +139,7 @@ fn time(py: Python<'_>, at: DateTime<Utc>) -> PyResult<Bound<'_, PyAny>> {
 
 fn python_value<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
     match value {
-        Value::Absent | Value::Null => Ok(py.None().into_bound(py)),
+        Value::Null => Ok(py.None().into_bound(py)),
         Value::Text(text) => text.into_bound_py_any(py),
         Value::Bool(flag) => flag.into_bound_py_any(py),
         Value::Int(number) => number.into_bound_py_any(py),
@@ -175,8 +149,7 @@ fn python_value<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAn
     }
 }
 
-fn python_json<'py>(py: Python<'py>, json: &serde_json::Value) -> PyResult<Bound<'py, PyAny>> {
-    use serde_json::Value as Json;
+fn python_json<'py>(py: Python<'py>, json: &Json) -> PyResult<Bound<'py, PyAny>> {
     match json {
         Json::Null => Ok(py.None().into_bound(py)),
         Json::Bool(flag) => flag.into_bound_py_any(py),

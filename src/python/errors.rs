@@ -4,6 +4,7 @@ use pyo3::PyErr;
 
 use crate::error::Error;
 
+pyo3::import_exception!(auth_middleware.errors, AuthError);
 pyo3::import_exception!(auth_middleware.errors, ConfigurationError);
 pyo3::import_exception!(auth_middleware.errors, SchemaError);
 pyo3::import_exception!(auth_middleware.errors, StoreUnavailable);

@@ -1,19 +1,18 @@
-//! The Python face: converts, calls, wraps; decides nothing.
+//! The only PyO3 code: converts, calls, wraps; decides nothing.
 
-mod authenticator;
 mod awaitable;
 mod bridge;
-mod completion_queue;
 mod convert;
+mod core;
 mod errors;
+mod forks;
 mod migration;
 mod object_cache;
-mod opened;
-mod outcome;
-mod process;
 mod promise;
+mod request_state;
 mod runtime;
 mod scope;
+mod verdict;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -22,16 +21,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The extension module `auth_middleware._core`; its types are told in `_core.pyi`.
+/// The extension module `auth_middleware._core`; its types are in `_core.pyi`.
 #[pyo3::pymodule]
 mod _core {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use super::authenticator::{Core, Pending, session_cookie_name};
+    use super::core::{Core, default_settings, session_cookie_name};
 
     #[pymodule_export]
-    use super::outcome::{Found, Refused, SessionToken};
+    use super::request_state::RequestState;
+
+    #[pymodule_export]
+    use super::verdict::{Found, Refused};
 
     #[pymodule_export]
     use super::migration::Migrations;
@@ -39,7 +41,7 @@ mod _core {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
-        super::process::notice_forks(module.py())?;
+        super::forks::notice(module.py())?;
         super::runtime::stop_at_exit(module.py())
     }
 }

@@ -1,4 +1,4 @@
-//! Python objects of answers that are kept, made once for as long as the answer is the same.
+//! Python objects of cached identities, made once for as long as the cached identity is the same.
 
 use std::sync::{Arc, Mutex};
 
@@ -7,21 +7,21 @@ use pyo3::prelude::*;
 
 use super::convert::OwnFields;
 use super::lock;
-use super::outcome::Found;
+use super::verdict::Found;
 use crate::identity::Identity;
 use crate::settings::{Freshness, Settings, Strategy};
 
-/// For one session in so many of those that may be kept, for those that were made last: the objects take three times
-/// the room of what is kept in Rust.
+/// Python objects take three times the memory of a cached identity: the cache has room for the objects of one session in
+/// this many. Evicts the one that was made first.
 const ONE_IN: usize = 10;
-/// Where the cookie cache answers.
+/// The size where the cookie cache identifies requests.
 const COOKIES: usize = 10_000;
-/// A larger one, with a picture in it perhaps, is made anew each time: their number is all that bounds them.
+/// A larger identity, perhaps with a picture in it, is converted each time: the cache is bounded by number only.
 const MAX_BYTES: usize = 4096;
 
-/// Touched only by threads that hold the GIL, as a thread that forks does: no child is born with it locked.
+/// Locked only by threads that hold the GIL, as a thread that forks does: no child is born with it locked.
 ///
-/// Each is known by where its identity lies in memory. It holds that, so the place is nobody else's.
+/// The key is the address of the identity. The entry holds the identity, so no other one can have that address.
 pub(super) struct ObjectCache {
     max: usize,
     found: Mutex<LruCache<usize, Py<Found>>>,
@@ -31,7 +31,7 @@ impl ObjectCache {
     pub(super) fn new(settings: &Settings) -> Self {
         let max = match &settings.freshness {
             Freshness::Always => 0,
-            // These are read anew each time, so no answer is the same as the last.
+            // These cookies are read anew each time, so no identity is the same as the last one.
             Freshness::CookieCache(cache) if cache.strategy == Strategy::Jwks => 0,
             Freshness::CookieCache(_) => COOKIES,
             Freshness::LiveCache(cache) => cache.max_sessions.div_ceil(ONE_IN),
@@ -39,7 +39,7 @@ impl ObjectCache {
         Self { max, found: Mutex::new(LruCache::unbounded()) }
     }
 
-    /// The same object as last time, where the answer is the same.
+    /// The same object as last time, if the identity is the same.
     pub(super) fn found(
         &self,
         py: Python<'_>,
@@ -49,21 +49,21 @@ impl ObjectCache {
         if self.max == 0 || identity.bytes() > MAX_BYTES {
             return Py::new(py, Found::new(identity, own_fields));
         }
-        let place = Arc::as_ptr(&identity).addr();
-        if let Some(ready) = lock(&self.found).peek(&place) {
-            return Ok(ready.clone_ref(py));
+        let address = Arc::as_ptr(&identity).addr();
+        if let Some(known) = lock(&self.found).peek(&address) {
+            return Ok(known.clone_ref(py));
         }
         let made = Py::new(py, Found::new(identity, own_fields))?;
         let mut found = lock(&self.found);
-        let replaced = found.put(place, made.clone_ref(py));
+        let replaced = found.put(address, made.clone_ref(py));
         let oldest = if found.len() > self.max { found.pop_lru() } else { None };
         drop(found);
-        // Outside of the lock: what an application's model does at its end is not ours to know.
+        // Outside of the lock: dropping an application's object may run its code.
         drop((replaced, oldest));
         Ok(made)
     }
 
-    /// Forgets them all: nothing of a closed instance is answered again.
+    /// Drops every object.
     pub(super) fn clear(&self) {
         let found = std::mem::replace(&mut *lock(&self.found), LruCache::unbounded());
         drop(found);

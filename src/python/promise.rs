@@ -1,21 +1,24 @@
-//! What a look-up promises to those who wait for it.
+//! The result of a look-up, for those who wait for it.
 
 use std::sync::Mutex;
 
+use pyo3::exceptions::PyBaseException;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use super::lock;
 
 pyo3::import_exception!(asyncio, InvalidStateError);
 
-/// The result of one look-up for as many waiters as there are: each has an asyncio future of its
-/// own, so that cancelling one leaves the others.
+/// The result of one look-up for any number of waiters. Each has an asyncio future of its own, so that cancelling one
+/// leaves the others.
 #[derive(Default)]
 pub(super) struct Promise(Mutex<State>);
 
 enum State {
     Waiting(Vec<Py<PyAny>>),
-    Done(PyResult<Py<PyAny>>),
+    Returned(Py<PyAny>),
+    Raised(Py<PyBaseException>),
 }
 
 impl Default for State {
@@ -25,13 +28,13 @@ impl Default for State {
 }
 
 impl Promise {
-    /// A new future of this loop's, resolved with the result or when that comes.
+    /// A new future of this loop, resolved now or when the result comes.
     pub(super) fn future<'py>(&self, event_loop: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let py = event_loop.py();
         let future = event_loop.call_method0(pyo3::intern!(py, "create_future"))?;
         match &mut *lock(&self.0) {
             State::Waiting(futures) => futures.push(future.clone().unbind()),
-            State::Done(result) => resolve(py, &future, result)?,
+            done => resolve(&future, done)?,
         }
         Ok(future)
     }
@@ -47,31 +50,44 @@ impl Promise {
         Ok(true)
     }
 
-    /// Forgets them: nothing will come.
+    /// Drops the futures: no result will come.
     pub(super) fn abandon(&self) {
         let futures = std::mem::take(&mut *lock(&self.0));
         drop(futures);
     }
 
-    /// Resolves those that wait, and those that come later.
-    pub(super) fn keep(&self, py: Python<'_>, result: PyResult<Py<PyAny>>) -> PyResult<()> {
+    /// Resolves the futures that wait, and those that are made later.
+    pub(super) fn resolve(&self, py: Python<'_>, result: PyResult<Py<PyAny>>) -> PyResult<()> {
+        let done = match result {
+            Ok(value) => State::Returned(value),
+            Err(error) => State::Raised(error.into_value(py)),
+        };
         let mut state = lock(&self.0);
-        let State::Waiting(futures) = std::mem::take(&mut *state) else { return Ok(()) };
-        let resolved = futures.iter().map(|future| resolve(py, future.bind(py), &result));
-        let first_failure = resolved.fold(Ok(()), Result::and);
-        *state = State::Done(result);
-        first_failure
+        let State::Waiting(futures) = std::mem::replace(&mut *state, done) else { return Ok(()) };
+        let resolved = futures.iter().map(|future| resolve(future.bind(py), &state));
+        resolved.fold(Ok(()), Result::and)
+    }
+
+    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let Ok(state) = self.0.try_lock() else { return Ok(()) };
+        match &*state {
+            State::Waiting(futures) => futures.iter().try_for_each(|future| visit.call(future)),
+            State::Returned(value) => visit.call(value),
+            State::Raised(error) => visit.call(error),
+        }
     }
 }
 
-fn resolve(py: Python<'_>, future: &Bound<'_, PyAny>, result: &PyResult<Py<PyAny>>) -> PyResult<()> {
-    let resolved = match result {
-        Ok(value) => future.call_method1(pyo3::intern!(py, "set_result"), (value,)),
-        Err(error) => future.call_method1(pyo3::intern!(py, "set_exception"), (error.clone_ref(py),)),
+fn resolve(future: &Bound<'_, PyAny>, state: &State) -> PyResult<()> {
+    let py = future.py();
+    let resolved = match state {
+        State::Waiting(_) => return Ok(()),
+        State::Returned(value) => future.call_method1(pyo3::intern!(py, "set_result"), (value,)),
+        State::Raised(error) => future.call_method1(pyo3::intern!(py, "set_exception"), (error,)),
     };
     match resolved {
         Ok(_) => Ok(()),
-        // It was cancelled meanwhile, and wants nothing.
+        // It was cancelled meanwhile.
         Err(error) if error.is_instance_of::<InvalidStateError>(py) => Ok(()),
         Err(error) => Err(error),
     }

@@ -1,7 +1,7 @@
 //! Our own tokio runtime, in a holder tagged with the process id.
 //!
-//! A forked child has the parent's memory without its threads, and shares the parent's sockets
-//! and epoll set. So it leaks the parent's runtime — no drop, no close — and makes its own.
+//! A forked child has the parent's memory without its threads, and shares the parent's sockets and epoll set. So it
+//! leaks the parent's runtime, without a drop or a close, and makes its own.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,11 +10,11 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use tokio::runtime::{Builder, Handle, Runtime};
 
-use super::errors::exception;
-use super::{lock, process};
+use super::lock;
 use crate::error::Error;
+use crate::process;
 
-/// What look-ups need besides: they wait for sockets more than they compute.
+/// One is enough: look-ups wait for sockets more than they compute.
 const THREADS: usize = 1;
 
 struct Holder {
@@ -22,28 +22,27 @@ struct Holder {
     runtime: Runtime,
 }
 
-/// Locked only by a thread that holds the GIL, as a forking thread does too: so no child is born
-/// with it locked.
+/// Locked only by threads that hold the GIL, as a thread that forks does: no child is born with it locked.
 static HOLDER: Mutex<Option<Holder>> = Mutex::new(None);
 
-/// The process whose interpreter is ending. A thread that goes on until its very end, as daemon
-/// threads do, must not start threads that would look for the GIL afterwards.
+/// The process whose interpreter is ending. A daemon thread, which runs until the very end, must not start threads that
+/// would need the GIL afterwards.
 static ENDING: AtomicU32 = AtomicU32::new(0);
 
-/// Whether this process's interpreter is ending: there is nobody left to tell anything.
+/// Whether this process's interpreter is ending: no result is needed any more.
 pub(super) fn is_ending() -> bool {
     ENDING.load(Ordering::Relaxed) == process::id()
 }
 
 /// The runtime of this process, made at first use.
-pub(super) fn handle() -> PyResult<Handle> {
+pub(super) fn handle() -> Result<Handle, Error> {
     let mut holder = lock(&HOLDER);
     let process = process::id();
     if let Some(held) = holder.as_ref().filter(|held| held.process == process) {
         return Ok(held.runtime.handle().clone());
     }
     if is_ending() {
-        return Err(exception(&Error::unavailable("the interpreter is ending")));
+        return Err(Error::unavailable("the interpreter is ending"));
     }
     std::mem::forget(holder.take());
     let runtime = Builder::new_multi_thread()
@@ -51,14 +50,13 @@ pub(super) fn handle() -> PyResult<Handle> {
         .thread_name("auth_middleware")
         .enable_all()
         .build()
-        .map_err(|error| exception(&Error::unavailable_because("its threads cannot be started", error)))?;
+        .map_err(|error| Error::unavailable_because("its threads cannot be started", error))?;
     let handle = runtime.handle().clone();
     *holder = Some(Holder { process, runtime });
     Ok(handle)
 }
 
-/// Ends our threads while the interpreter still stands: one that looked for the GIL afterwards
-/// would hang or abort the process.
+/// Ends our threads before the interpreter ends: one that needed the GIL afterwards would hang or abort the process.
 pub(super) fn stop_at_exit(py: Python<'_>) -> PyResult<()> {
     let stop = pyo3::wrap_pyfunction!(stop, py)?;
     py.import("atexit")?.call_method1("register", (stop,))?;

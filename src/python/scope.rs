@@ -1,16 +1,72 @@
-//! An ASGI scope, as far as it tells who sent the request.
+//! The parts of an ASGI scope that say who sent the request.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
-use crate::credentials::Kind;
+use crate::credentials::{Credentials, Kind, Request};
 
-type Pair<'py> = (Bound<'py, PyBytes>, Bound<'py, PyBytes>);
+pub(super) type Pair<'py> = (Bound<'py, PyBytes>, Bound<'py, PyBytes>);
 
-/// What sort of request it is.
-pub(super) fn kind(scope: &Bound<'_, PyAny>) -> PyResult<Kind> {
+/// A scope's kind and headers, held while Rust reads them.
+pub(super) struct ScopeRequest<'py> {
+    kind: Kind,
+    headers: Vec<Pair<'py>>,
+}
+
+impl<'py> ScopeRequest<'py> {
+    pub(super) fn of(scope: &Bound<'py, PyAny>) -> PyResult<Self> {
+        Ok(Self { kind: kind(scope)?, headers: headers(scope)? })
+    }
+
+    pub(super) fn as_request(&self) -> Request<impl Iterator<Item = (&[u8], &[u8])>> {
+        Request::new(self.kind, bytes(&self.headers))
+    }
+
+    /// The same without what does not matter to who sent it, to compare another request with.
+    pub(super) fn remember(&self) -> Remembered {
+        let relevant = self.relevant().map(|(name, value)| (name.clone().unbind(), value.clone().unbind()));
+        Remembered { kind: self.kind, headers: relevant.collect() }
+    }
+
+    /// Whether it has the same sender as another request that was remembered.
+    pub(super) fn equals(&self, py: Python<'_>, other: &Remembered) -> bool {
+        let same = |(mine, others): (&Bound<'_, PyBytes>, &Py<PyBytes>)| {
+            mine.is(others) || mine.as_bytes() == others.as_bytes(py)
+        };
+        let mut others = other.headers.iter();
+        self.kind == other.kind
+            && self.relevant().all(|(name, value)| {
+                others.next().is_some_and(|other| same((name, &other.0)) && same((value, &other.1)))
+            })
+            && others.next().is_none()
+    }
+
+    fn relevant(&self) -> impl Iterator<Item = &Pair<'py>> {
+        self.headers.iter().filter(|(name, _)| Credentials::depend_on(name.as_bytes()))
+    }
+}
+
+/// The headers of a request that say who sent it. By their values, since middleware may change a scope's list.
+pub(super) struct Remembered {
+    kind: Kind,
+    headers: Vec<(Py<PyBytes>, Py<PyBytes>)>,
+}
+
+/// The value under a key of the scope, which is a dictionary or at least a mapping.
+pub(super) fn value<'py>(
+    scope: &Bound<'py, PyAny>,
+    key: &Bound<'py, PyString>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    match scope.cast::<PyDict>() {
+        Ok(scope) => scope.get_item(key),
+        Err(_) if scope.contains(key)? => scope.get_item(key).map(Some),
+        Err(_) => Ok(None),
+    }
+}
+
+fn kind(scope: &Bound<'_, PyAny>) -> PyResult<Kind> {
     let protocol = scope.get_item(pyo3::intern!(scope.py(), "type"))?;
-    // Whatever method a server or middleware puts into a WebSocket's.
+    // Servers and middleware may add a method to a WebSocket's scope.
     if protocol.cast::<PyString>()?.to_str()? == "websocket" {
         return Ok(Kind::Handshake);
     }
@@ -18,27 +74,17 @@ pub(super) fn kind(scope: &Bound<'_, PyAny>) -> PyResult<Kind> {
     Ok(Kind::of_method(method.cast::<PyString>()?.to_str()?))
 }
 
-/// A scope's headers as it has them: any iterable of pairs of bytes.
-pub(super) fn headers<'py>(scope: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    scope.get_item(pyo3::intern!(scope.py(), "headers"))
+/// A scope's headers: any iterable of pairs of bytes.
+pub(super) fn headers<'py>(scope: &Bound<'py, PyAny>) -> PyResult<Vec<Pair<'py>>> {
+    let headers = scope.get_item(pyo3::intern!(scope.py(), "headers"))?;
+    match headers.cast::<PyList>() {
+        Ok(list) => list.iter().map(|each| pair(&each)).collect(),
+        Err(_) => headers.try_iter()?.map(|each| pair(&each?)).collect(),
+    }
 }
 
-/// The same, held here while Rust reads them.
-pub(super) struct Headers<'py>(Vec<Pair<'py>>);
-
-impl<'py> Headers<'py> {
-    pub(super) fn of(scope: &Bound<'py, PyAny>) -> PyResult<Self> {
-        let headers = headers(scope)?;
-        let pairs: PyResult<_> = match headers.cast::<PyList>() {
-            Ok(list) => list.iter().map(|each| pair(&each)).collect(),
-            Err(_) => headers.try_iter()?.map(|each| pair(&each?)).collect(),
-        };
-        Ok(Self(pairs?))
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.0.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()))
-    }
+pub(super) fn bytes<'a>(headers: &'a [Pair<'_>]) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+    headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()))
 }
 
 /// A tuple from most servers; some give lists.

@@ -65,6 +65,22 @@ impl Freshness {
         if let Self::CookieCache(settings) = self { Some(settings) } else { None }
     }
 
+    /// The name of the cache that may identify a request, if there is one.
+    #[must_use]
+    pub fn cache_name(&self) -> Option<&'static str> {
+        match self {
+            Self::Always => None,
+            Self::CookieCache(_) => Some("cookie_cache"),
+            Self::LiveCache(_) => Some("live_cache"),
+        }
+    }
+
+    /// Whether the cookie cache is signed by keys of the `jwks` table.
+    #[must_use]
+    pub fn uses_public_keys(&self) -> bool {
+        self.cookie_cache().is_some_and(|cache| cache.strategy == Strategy::Jwks)
+    }
+
     /// The settings of answers that are kept in this process.
     #[must_use]
     pub fn live_cache(&self) -> Option<&LiveCacheSettings> {
@@ -76,21 +92,20 @@ impl Freshness {
         raw: &RawSettings,
         database: Option<&DatabaseUrl>,
         has_base_url: bool,
-        default: &str,
     ) -> Result<(Self, Option<String>), Error> {
         let strategy = strategy(raw.cache_strategy.as_deref())?;
-        let max_sessions = count("max_cached_sessions", raw.max_cached_sessions, 100_000, 1..=10_000_000)?;
-        let max_age = seconds("max_age_seconds", raw.max_age_seconds, 60.0)?;
-        let heartbeat = seconds("heartbeat_seconds", raw.heartbeat_seconds, 5.0)?;
+        let max_sessions = count("max_cached_sessions", raw.max_cached_sessions, 1..=10_000_000)?;
+        let max_age = seconds("max_age_seconds", raw.max_age_seconds)?;
+        let heartbeat = seconds("heartbeat_seconds", raw.heartbeat_seconds)?;
         let kept =
             |max_age, feed| Self::LiveCache(Box::new(LiveCacheSettings { max_sessions, max_age, feed }));
-        match given(raw.freshness.as_deref()).unwrap_or(default) {
+        match given(raw.freshness.as_deref()).unwrap_or_default() {
             "always" => Ok((Self::Always, None)),
             "cookie_cache" if strategy == Strategy::Jwks && !has_base_url => Err(Error::configuration(
                 "cache_strategy \"jwks\" needs BETTER_AUTH_URL: its origin is the issuer of the signed cookie",
             )),
             "cookie_cache" => {
-                let version = given(raw.cache_version.as_deref()).unwrap_or("1").to_owned();
+                let version = given(raw.cache_version.as_deref()).unwrap_or_default().to_owned();
                 Ok((Self::CookieCache(CookieCacheSettings { strategy, version }), None))
             }
             "live" => {
@@ -119,7 +134,7 @@ impl Freshness {
 }
 
 fn strategy(word: Option<&str>) -> Result<Strategy, Error> {
-    match given(word).unwrap_or("compact") {
+    match given(word).unwrap_or_default() {
         "compact" => Ok(Strategy::Compact),
         "jwt" => Ok(Strategy::Jwt),
         "jwe" => Ok(Strategy::Jwe),

@@ -7,8 +7,6 @@ use url::{Host, Url};
 use super::{RawSettings, given};
 use crate::error::Error;
 
-/// How long a token is over, or not yet valid, that is still accepted: clocks differ.
-const DEFAULT_LEEWAY_SECONDS: f64 = 15.0;
 /// A minute of difference is a clock that nobody sets.
 const MAX_LEEWAY_SECONDS: f64 = 300.0;
 
@@ -150,7 +148,7 @@ impl JwtSettings {
 }
 
 fn leeway(value: Option<f64>) -> Result<Duration, Error> {
-    let value = value.unwrap_or(DEFAULT_LEEWAY_SECONDS);
+    let value = value.unwrap_or_default();
     if !(0.0..=MAX_LEEWAY_SECONDS).contains(&value) {
         return Err(Error::configuration(format!(
             "jwt_leeway_seconds (AUTH_MIDDLEWARE_JWT_LEEWAY_SECONDS) is {value}: use seconds from 0 to \

@@ -1,5 +1,5 @@
-//! What the operator configured. Every rule is checked once, here; what comes out is typed,
-//! and a wrong value is one [`Error::Configuration`] that names the setting and the mend.
+//! What the operator configured. Every rule and every default is here; what comes out is typed, and a wrong value is
+//! one [`Error::Configuration`] that names the setting and says how to fix it.
 
 mod cookie_names;
 mod credentials;
@@ -7,6 +7,7 @@ mod database_url;
 mod freshness;
 mod jwt;
 mod origin_pattern;
+mod raw;
 mod secret;
 mod strangers;
 mod trusted_origins;
@@ -22,55 +23,12 @@ pub use freshness::{CookieCacheSettings, FeedSettings, Freshness, LiveCacheSetti
 use jwt::Neon;
 pub use jwt::{JwksUrl, JwtFreshness, JwtSettings, KeyLocation};
 pub use origin_pattern::OriginPattern;
+pub use raw::RawSettings;
 pub use secret::{Secret, Secrets};
 pub(crate) use trusted_origins::is_this_machine;
 pub use trusted_origins::{TrustedOrigins, is_https};
 
 use crate::error::Error;
-
-/// The settings as they were read, unchecked. None and empty mean "not set".
-#[derive(Clone, Default)]
-#[expect(missing_docs, reason = "named and explained in the table of settings in README")]
-pub struct RawSettings {
-    pub database_url: Option<String>,
-    pub secret: Option<String>,
-    pub secrets: Option<String>,
-    pub previous_secrets: Vec<String>,
-    pub base_url: Option<String>,
-    pub trusted_origins: Vec<String>,
-    pub cookie_prefix: Option<String>,
-    pub cookie_name: Option<String>,
-    pub cache_cookie_name: Option<String>,
-    pub secure_cookies: Option<bool>,
-    pub schema: Option<String>,
-    pub user_table: Option<String>,
-    pub session_table: Option<String>,
-    pub user_columns: BTreeMap<String, String>,
-    pub session_columns: BTreeMap<String, String>,
-    pub user_fields: Vec<OwnField>,
-    pub session_fields: Vec<OwnField>,
-    pub freshness: Option<String>,
-    pub listen_database_url: Option<String>,
-    pub max_cached_sessions: Option<i64>,
-    pub max_age_seconds: Option<f64>,
-    pub heartbeat_seconds: Option<f64>,
-    pub cache_strategy: Option<String>,
-    pub cache_version: Option<String>,
-    pub pool_size: Option<i64>,
-    pub lookup_timeout_seconds: Option<f64>,
-    pub max_waiting: Option<i64>,
-    pub retry_after_seconds: Option<i64>,
-    pub prepared_statements: Option<String>,
-    pub credentials: Vec<String>,
-    pub bearer_unsigned: Option<bool>,
-    pub jwks_url: Option<String>,
-    pub jwt_issuer: Option<String>,
-    pub jwt_audience: Option<String>,
-    pub jwt_leeway_seconds: Option<f64>,
-    pub jwt_freshness: Option<String>,
-    pub neon_auth_base_url: Option<String>,
-    pub neon_auth_jwks_url: Option<String>,
-}
 
 /// The settings, checked.
 #[derive(Clone, Debug)]
@@ -124,8 +82,6 @@ pub struct Table {
 pub struct OwnField {
     /// Its name, in `snake_case`.
     pub name: String,
-    /// The model has no default for it.
-    pub is_required: bool,
 }
 
 impl OwnField {
@@ -183,6 +139,7 @@ impl Settings {
     /// [`Error::Configuration`] for the first setting that is missing or wrong. No message holds
     /// a secret or a password.
     pub fn check(raw: RawSettings) -> Result<Self, Error> {
+        let mut raw = raw.or_defaults();
         let neon = Neon::check(&raw)?;
         let default = neon.as_ref().map_or(AcceptedCredentials::COOKIE, |_| AcceptedCredentials::JWT);
         let accepted = AcceptedCredentials::check(&raw.credentials, raw.bearer_unsigned, default)?;
@@ -209,11 +166,11 @@ impl Settings {
         let jwt = accepted.jwt.then(check_jwt).transpose()?;
         let is_needed = has_database || accepted.any_session();
         let database = is_needed.then(|| DatabaseUrl::check(raw.database_url.as_deref())).transpose()?;
-        let default = match &jwt {
-            Some(jwt) if jwt.freshness == JwtFreshness::Live && !accepted.any_session() => "live",
-            _ => "always",
-        };
-        let (freshness, warning) = Freshness::check(&raw, database.as_ref(), base_url.is_some(), default)?;
+        if jwt.as_ref().is_some_and(|jwt| jwt.freshness == JwtFreshness::Live) && !accepted.any_session() {
+            // `freshness` is about sessions, of which there are none.
+            raw.freshness = Some("live".to_owned());
+        }
+        let (freshness, warning) = Freshness::check(&raw, database.as_ref(), base_url.is_some())?;
         if jwt.as_ref().is_some_and(|jwt| jwt.freshness == JwtFreshness::Live)
             && freshness.live_cache().is_none()
             && warning.is_none()
@@ -226,13 +183,12 @@ impl Settings {
         warnings.extend(warning);
         let prepared_statements = check_prepared(raw.prepared_statements.as_deref(), database.as_ref())?;
         let limits = Limits {
-            pool_size: count("pool_size", raw.pool_size, 2, 1..=1000)?,
-            lookup_timeout: seconds("lookup_timeout_seconds", raw.lookup_timeout_seconds, 5.0)?,
-            max_waiting: count("max_waiting", raw.max_waiting, 10_000, 1..=10_000_000)?,
+            pool_size: count("pool_size", raw.pool_size, 1..=1000)?,
+            lookup_timeout: seconds("lookup_timeout_seconds", raw.lookup_timeout_seconds)?,
+            max_waiting: count("max_waiting", raw.max_waiting, 1..=10_000_000)?,
             retry_after: Duration::from_secs(count(
                 "retry_after_seconds",
                 raw.retry_after_seconds,
-                1,
                 0..=86_400,
             )?),
             prepared_statements,
@@ -265,7 +221,7 @@ fn given(value: Option<&str>) -> Option<&str> {
 }
 
 fn check_prepared(word: Option<&str>, database: Option<&DatabaseUrl>) -> Result<PreparedStatements, Error> {
-    match given(word).unwrap_or("auto") {
+    match given(word).unwrap_or_default() {
         // The DSN's own word (pgbouncer=true, statement_cache_size=0) decides where ours does not.
         "auto" if database.is_some_and(|database| database.behind_pooler) => Ok(PreparedStatements::Off),
         "auto" => Ok(PreparedStatements::Auto),
@@ -304,10 +260,9 @@ fn name(setting: &str, value: Option<String>) -> Result<Option<String>, Error> {
 fn count<T: TryFrom<i64>>(
     setting: &str,
     value: Option<i64>,
-    default: i64,
     range: std::ops::RangeInclusive<i64>,
 ) -> Result<T, Error> {
-    let value = value.unwrap_or(default);
+    let value = value.unwrap_or_default();
     T::try_from(value).ok().filter(|_| range.contains(&value)).ok_or_else(|| {
         Error::configuration(format!(
             "{setting} (AUTH_MIDDLEWARE_{}) is {value}: use a number from {} to {}",
@@ -318,8 +273,8 @@ fn count<T: TryFrom<i64>>(
     })
 }
 
-fn seconds(setting: &str, value: Option<f64>, default: f64) -> Result<Duration, Error> {
-    let value = value.unwrap_or(default);
+fn seconds(setting: &str, value: Option<f64>) -> Result<Duration, Error> {
+    let value = value.unwrap_or_default();
     if !(0.001..=3600.0).contains(&value) {
         return Err(Error::configuration(format!(
             "{setting} (AUTH_MIDDLEWARE_{}) is {value}: use seconds from 0.001 to 3600",

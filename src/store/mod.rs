@@ -4,6 +4,7 @@
 pub mod memory;
 pub mod postgres;
 
+mod any;
 mod change;
 mod follower;
 
@@ -11,6 +12,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+pub(crate) use self::any::AnyStore;
+pub use self::any::Source;
 pub use self::change::{Change, Key, SessionKey, UserKey};
 pub use self::follower::{FeedId, Follower};
 use crate::error::Error;

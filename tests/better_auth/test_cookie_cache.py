@@ -8,10 +8,10 @@ from fastapi import Depends, FastAPI, HTTPException
 from starlette.requests import HTTPConnection
 
 from auth_middleware import Auth, AuthUser, StoreUnavailable, get_auth, get_current_user, get_fresh_user
-from auth_middleware._core import Refused
 from dev.postgres import EmbeddedPostgres
 from tests.better_auth.agreement.neighbours import MeetNeighbour, request, until_the_cache_answers
 from tests.better_auth.agreement.servers import TOKEN, cookie_header
+from tests.support.outcomes import outcome, outcome_by_store
 
 STRATEGIES = ["compact", "jwt", "jwe", "jwks"]
 FIELDS: dict[str, dict[str, object]] = {
@@ -57,17 +57,17 @@ async def test_the_cookie_cache_answers_while_the_database_is_stopped(
     jar = neighbour.sign_up()
     auth = Auth(neighbour.settings())
     async with auth.lifespan(None):
-        from_row = await auth.identify_from_store(request(jar))
+        from_row = await outcome_by_store(auth, request(jar))
         await until_the_cache_answers(auth, jar)
         answered = auth.counters["cookie_cache"]
         cluster.stop()
         try:
-            assert await auth.identify(request(jar)) == from_row
+            assert await outcome(auth, request(jar)) == from_row
             with pytest.raises(StoreUnavailable):
-                await auth.identify(request({TOKEN: jar[TOKEN]}))
+                await outcome(auth, request({TOKEN: jar[TOKEN]}))
         finally:
             cluster.start()
-    assert not isinstance(from_row, Refused)
+    assert not isinstance(from_row, str)
     assert auth.counters["cookie_cache"] == answered + 1
 
 
@@ -80,10 +80,10 @@ async def test_own_fields_are_the_same_from_the_cache_and_from_the_row(strategy:
         for profile, jar in jars:
             await until_the_cache_answers(auth, jar)
             answered = auth.counters["cookie_cache"]
-            cached, stored = await auth.identify(request(jar)), await auth.identify_from_store(request(jar))
+            cached, stored = await outcome(auth, request(jar)), await outcome_by_store(auth, request(jar))
             assert auth.counters["cookie_cache"] == answered + 1
             assert cached == stored
-            assert not isinstance(cached, Refused)
+            assert not isinstance(cached, str)
             fields = {
                 "role": "role",
                 "joined_at": "joinedAt",
@@ -96,19 +96,23 @@ async def test_own_fields_are_the_same_from_the_cache_and_from_the_row(strategy:
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-async def test_a_required_field_that_the_cache_lacks_is_read_from_the_row(strategy: str, meet: MeetNeighbour) -> None:
+@pytest.mark.parametrize("model", [Noted, PerhapsNoted])
+async def test_a_field_that_the_cache_lacks_is_read_from_the_row_whatever_its_default(
+    strategy: str, model: type[Noted | PerhapsNoted], meet: MeetNeighbour, caplog: pytest.LogCaptureFixture
+) -> None:
     neighbour = meet(strategy, user_fields=FIELDS)
     jar = neighbour.sign_up(**PROFILE)
-    noted = Auth(neighbour.settings(), user_model=Noted)
-    perhaps_noted = Auth(neighbour.settings(), user_model=PerhapsNoted)
-    async with noted.lifespan(None), perhaps_noted.lifespan(None):
-        # By now both would believe the cache.
-        await until_the_cache_answers(perhaps_noted, jar)
-        from_row, from_cache = await noted.identify(request(jar)), await perhaps_noted.identify(request(jar))
-        assert not isinstance(from_row, Refused)
-        assert not isinstance(from_cache, Refused)
-        assert (from_row.user.internal_note, from_cache.user.internal_note) == ("kept", None)
+    trusting, noted = Auth(neighbour.settings()), Auth(neighbour.settings(), user_model=model)
+    async with trusting.lifespan(None), noted.lifespan(None):
+        # By now both would trust the cache.
+        await until_the_cache_answers(trusting, jar)
+        for _ in range(3):
+            from_row = await outcome(noted, request(jar))
+            assert not isinstance(from_row, str)
+            assert from_row.user.internal_note == "kept"
     assert noted.counters["cookie_cache"] == 0
+    [warning] = [record.getMessage() for record in caplog.records if "internal_note" in record.getMessage()]
+    assert "cookie_cache" in warning
 
 
 async def test_who_asks_afresh_sees_a_sign_out_at_once(meet: MeetNeighbour) -> None:

@@ -10,6 +10,7 @@ import random
 import secrets
 import sys
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -58,7 +59,8 @@ async def test_we_name_whom_better_auth_names_whatever_happens_to_its_cookies(
         for strategy in strategies:
             chance = random.Random(f"{SEED} {strategy}")  # noqa: S311 - an earlier run can be had again
             town = Town(servers, dsn, strategy, chance)
-            settings = {"database_url": dsn, "secret": SECRET, "base_url": servers.url, "cache_strategy": strategy}
+            settings: dict[str, Any] = {"database_url": dsn, "secret": SECRET, "base_url": servers.url}
+            settings |= {"cache_strategy": strategy}
             always = Auth(AuthSettings(**settings), user_model=Member, session_model=MemberSession)
             cached = Auth(
                 AuthSettings(**settings, freshness="cookie_cache"), user_model=Member, session_model=MemberSession

@@ -1,5 +1,6 @@
 """Which variables are read, and which are not."""
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from auth_middleware import Auth, AuthSettings, ConfigurationError, get_auth
+from auth_middleware._core import default_settings
 from tests.support.cookies import SECRET, SECURE_COOKIE_NAME, new_token, signed
 from tests.support.databases import Database
 from tests.support.instances import nowhere
@@ -113,9 +115,26 @@ def test_better_auths_own_name_goes_first(environment: pytest.MonkeyPatch, first
     assert values()[field] in ("something else", ("something else",))
 
 
-def test_a_misspelt_field_is_named() -> None:
-    with pytest.raises(ConfigurationError, match="trusted_orgins"):
-        AuthSettings(trusted_orgins=("https://a.test",))
+def test_a_misspelt_setting_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(ConfigurationError, match="trusted_orgins: did you mean trusted_origins"):
+        AuthSettings(trusted_orgins=("https://a.test",))  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ConfigurationError, match="poolsize: did you mean pool_size"):
+        AuthSettings(poolsize=3)  # pyright: ignore[reportArgumentType]
+
+
+def test_every_setting_is_a_described_keyword() -> None:
+    keywords = inspect.signature(AuthSettings.__init__).parameters
+    for name, field in AuthSettings.model_fields.items():
+        assert field.description, name
+        parameter = keywords[name.removesuffix("_")]
+        assert parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        assert parameter.annotation is not Any
+
+
+def test_defaults_are_those_of_rust() -> None:
+    for name, default in default_settings().items():
+        value = getattr(AuthSettings(), {"schema": "schema_"}.get(name, name))
+        assert value == (() if default == [] else default), name
 
 
 def test_trusted_origins_are_separated_by_commas(environment: pytest.MonkeyPatch) -> None:
@@ -165,7 +184,7 @@ def test_settings_are_frozen() -> None:
 
 
 def test_the_base_url_is_needed_only_to_know_the_cookies_name() -> None:
-    required = {"database_url": nowhere(), "secret": SECRET}
+    required: dict[str, Any] = {"database_url": nowhere(), "secret": SECRET}
     with pytest.raises(ConfigurationError, match="BETTER_AUTH_URL"):
         Auth(AuthSettings(**required))
     assert Auth(AuthSettings(**required, secure_cookies=True)).cookie_name == SECURE_COOKIE_NAME

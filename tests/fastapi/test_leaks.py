@@ -92,7 +92,7 @@ WRONG: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("what", WRONG)
 def test_a_configuration_error_shows_no_value(what: str, told: Callable[[], str]) -> None:
-    good = {"database_url": nowhere(), "secret": SECRET, "base_url": BASE_URL}
+    good: dict[str, Any] = {"database_url": nowhere(), "secret": SECRET, "base_url": BASE_URL}
     with pytest.raises(ConfigurationError) as raised:
         Auth(AuthSettings(**good | WRONG[what]))
     for credential in (PASSWORD, TOKEN, TOKEN[:31], SECRET):

@@ -38,8 +38,8 @@ class MakeAuthFor:
         session_model: type[Any] = AuthSession,
         **settings: Any,
     ) -> Auth[Any, Any]:
-        values = AuthSettings(**{"database_url": dsn, **DEFAULTS, **settings})
-        auth = Auth(values, user_model=user_model, session_model=session_model)
+        values: dict[str, Any] = {"database_url": dsn, **DEFAULTS, **settings}
+        auth = Auth(AuthSettings(**values), user_model=user_model, session_model=session_model)
         self.made.append(auth)
         return auth
 

@@ -1,5 +1,7 @@
 """What operators are told of the feed of changes: whatever they must know, and nothing twice."""
 
+from typing import Any
+
 import psycopg
 import pytest
 
@@ -87,7 +89,8 @@ async def test_neons_pooled_host_is_told_of_once_and_the_store_is_asked(caplog: 
     ],
 )
 def test_a_wrong_value_is_refused_by_name(setting: str, value: object) -> None:
-    values = {"database_url": "postgresql://app@db/app", "freshness": "live", **DEFAULTS, setting: value}
+    values: dict[str, Any] = {"database_url": "postgresql://app@db/app", "freshness": "live", **DEFAULTS}
+    values[setting] = value
     with pytest.raises(ConfigurationError) as caught:
         Auth(AuthSettings(**values))
     assert setting in str(caught.value).lower()

@@ -12,7 +12,7 @@ from tests.support.cookies import SECRET
 from tests.support.databases import Database
 
 BASE_URL = "http://auth.test"
-DEFAULTS = {"secret": SECRET, "base_url": BASE_URL, "trusted_origins": ("http://page.test",)}
+DEFAULTS: dict[str, Any] = {"secret": SECRET, "base_url": BASE_URL, "trusted_origins": ("http://page.test",)}
 
 
 class MakeAuth(Protocol):
@@ -25,7 +25,8 @@ def make_auth(database: Database) -> Generator[MakeAuth]:
     made: list[Auth[Any, Any]] = []
 
     def make(*, user_model: type[AuthUser] = AuthUser, **settings: Any) -> Auth[Any, Any]:
-        auth = Auth(AuthSettings(**{"database_url": database.dsn, **DEFAULTS, **settings}), user_model=user_model)
+        values: dict[str, Any] = {"database_url": database.dsn, **DEFAULTS, **settings}
+        auth = Auth(AuthSettings(**values), user_model=user_model)
         made.append(auth)
         return auth
 

@@ -30,7 +30,7 @@ class Live:
     """An instance with `freshness="live"`."""
 
     def __init__(self, dsn: str, user_model: type[AuthUser] = AuthUser, **settings: Any) -> None:
-        values = {"database_url": dsn, "freshness": "live", **DEFAULTS, **settings}
+        values: dict[str, Any] = {"database_url": dsn, "freshness": "live", **DEFAULTS, **settings}
         self.auth: Auth[Any, Any] = Auth(AuthSettings(**values), user_model=user_model)
 
     async def ask(self, who: SignedIn) -> str | None:

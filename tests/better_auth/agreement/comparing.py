@@ -7,9 +7,10 @@ from typing import Any, NamedTuple, TypeAlias
 from pydantic import BaseModel
 from starlette.requests import HTTPConnection
 
-from auth_middleware import Auth, AuthError, AuthSession, AuthUser, Identity
+from auth_middleware import Auth, AuthError, AuthSession, AuthUser
 from tests.better_auth.agreement.people import Person
 from tests.better_auth.agreement.servers import BetterAuths, Strategy
+from tests.support.outcomes import outcome
 
 # Field by field as `user.email`, absent and null alike; None is nobody, a text is an error.
 Answer: TypeAlias = Mapping[str, Any] | str | None
@@ -47,13 +48,13 @@ async def ours(auth: Auth[MemberSession, Member], headers: Sequence[bytes]) -> A
     """What we say."""
     scope = {"type": "http", "method": "GET", "headers": [(b"cookie", value) for value in headers]}
     try:
-        outcome = await auth.identify(HTTPConnection(scope))
+        answer = await outcome(auth, HTTPConnection(scope))
     except AuthError as error:
         return f"{type(error).__name__}: {error}"
-    if not isinstance(outcome, Identity):
+    if isinstance(answer, str):
         return None
     # A token is in no dump.
-    return _flat("session", outcome.session) | {"session.token": outcome.session.token} | _flat("user", outcome.user)
+    return _flat("session", answer.session) | {"session.token": answer.session.token} | _flat("user", answer.user)
 
 
 def theirs(servers: BetterAuths, strategy: Strategy, headers: Sequence[bytes], query: str = "") -> Answer:

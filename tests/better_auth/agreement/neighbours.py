@@ -27,7 +27,8 @@ class Neighbour:
     def settings(self, **given: Any) -> AuthSettings:
         """Ours, with the cookie cache; keywords override."""
         usual: dict[str, Any] = {"database_url": self.dsn, "secret": self.secret, "base_url": self.servers.url}
-        return AuthSettings(**{**usual, "freshness": "cookie_cache", "cache_strategy": self.strategy, **given})
+        usual |= {"freshness": "cookie_cache", "cache_strategy": self.strategy}
+        return AuthSettings(**usual | given)
 
     def sign_up(self, **fields: object) -> dict[str, str]:
         """What a newcomer's browser has then."""
@@ -64,5 +65,5 @@ async def until_the_cache_answers(auth: Auth[Any, Any], jar: dict[str, str]) -> 
     before = auth.counters["cookie_cache"]
     while auth.counters["cookie_cache"] == before:
         assert time.monotonic() < deadline, f"the cache did not answer within {PATIENCE_SECONDS} s"
-        await auth.identify(request(jar))
+        await auth.optional_user(request(jar))
         await asyncio.sleep(0.02)

@@ -128,6 +128,11 @@ impl Person {
         }
     }
 
+    /// A field that is undefined is in no JSON: the snapshot does not say what the row says.
+    pub(crate) fn lacks_a_declared_field(&self) -> bool {
+        self.user_own.iter().chain(&self.session_own).any(Option::is_none)
+    }
+
     /// Better Auth itself takes a text that reads as a date for one, and then the snapshot has not its
     /// shape.
     pub(crate) fn has_a_text_like_a_date(&self) -> bool {
@@ -147,7 +152,7 @@ impl Person {
 }
 
 fn declared(fields: &[(&str, &str)]) -> Vec<OwnField> {
-    fields.iter().map(|field| OwnField { name: field.0.to_owned(), is_required: false }).collect()
+    fields.iter().map(|field| OwnField { name: field.0.to_owned() }).collect()
 }
 
 fn iso(time: DateTime<Utc>) -> String {
@@ -157,8 +162,7 @@ fn iso(time: DateTime<Utc>) -> String {
 /// What the application gets of an own field.
 fn own(value: Option<&Value>) -> Own {
     match value {
-        None => Own::Absent,
-        Some(Value::Null) => Own::Null,
+        None | Some(Value::Null) => Own::Null,
         Some(Value::Bool(flag)) => Own::Bool(*flag),
         Some(Value::String(text)) => Own::Text(text.clone()),
         // JavaScript has no integers: one is what is written without a point.

@@ -74,8 +74,6 @@ pub(crate) struct Field {
     pub(crate) kind: String,
     #[serde(default = "yes")]
     pub(crate) returned: bool,
-    #[serde(default)]
-    pub(crate) required: bool,
 }
 
 fn yes() -> bool {

@@ -1,0 +1,238 @@
+//! The engine as Python sees it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+
+use super::awaitable::awaitable;
+use super::bridge::Bridge;
+use super::convert::{self, OwnFields, own_fields, raw_settings};
+use super::errors::{AuthError, exception};
+use super::object_cache::ObjectCache;
+use super::request_state::{Progress, PythonLookup, RequestState};
+use super::runtime;
+use super::scope::{self, Remembered, ScopeRequest};
+use super::verdict::Refused;
+use crate::authenticator::Verdict;
+use crate::engine::{Engine, PendingLookup};
+use crate::error::Error;
+use crate::refusal::Reason;
+use crate::settings::{CookieNames, CookieOptions, Settings, is_https};
+use crate::signature::SessionToken;
+use crate::store::Source;
+
+/// One configured engine. Its pool opens at first use, and anew in a forked child.
+#[pyclass(frozen, module = "auth_middleware._core")]
+pub(super) struct Core {
+    engine: Arc<Engine>,
+    own_fields: Arc<OwnFields>,
+    object_cache: ObjectCache,
+    /// Where a scope has the state of its request: another key for each instance.
+    scope_key: Py<PyString>,
+}
+
+#[pymethods]
+impl Core {
+    #[new]
+    fn new(
+        py: Python<'_>,
+        settings: &Bound<'_, PyDict>,
+        user_fields: Vec<String>,
+        session_fields: Vec<String>,
+    ) -> PyResult<Self> {
+        static INSTANCES: AtomicU64 = AtomicU64::new(1);
+        let own_fields = OwnFields { user: own_fields(user_fields), session: own_fields(session_fields) };
+        let raw = raw_settings(settings, &own_fields)?;
+        let engine = Settings::check(raw)
+            .and_then(|settings| Engine::new(settings, Source::Postgres, runtime::handle));
+        let engine = engine.map_err(|error| exception(&error))?;
+        let instance = INSTANCES.fetch_add(1, Ordering::Relaxed);
+        Ok(Self {
+            object_cache: ObjectCache::new(engine.settings()),
+            engine: Arc::new(engine),
+            own_fields: Arc::new(own_fields),
+            scope_key: PyString::intern(py, &format!("auth_middleware {instance}")).unbind(),
+        })
+    }
+
+    #[getter]
+    fn cookie_name(&self) -> &str {
+        &self.engine.settings().cookie_names.session_token
+    }
+
+    #[getter]
+    fn retry_after_seconds(&self) -> u64 {
+        self.engine.settings().limits.retry_after.as_secs()
+    }
+
+    #[getter]
+    fn secret_fingerprint(&self) -> String {
+        self.engine.settings().secrets.fingerprint()
+    }
+
+    #[getter]
+    fn warnings(&self) -> Vec<String> {
+        self.engine.settings().warnings.clone()
+    }
+
+    #[staticmethod]
+    fn reasons() -> Vec<&'static str> {
+        Reason::ALL.map(Reason::as_str).to_vec()
+    }
+
+    fn identify(&self, py: Python<'_>, scope: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        let request = ScopeRequest::of(scope)?;
+        if let Some(state) = scope::value(scope, self.scope_key.bind(py))?
+            && let Ok(state) = state.cast_into::<RequestState>()
+            && state.get().is_about(py, &request)
+        {
+            return Ok(state.get().identity(py).unwrap_or_else(|| state.into_any().unbind()));
+        }
+        let verdict = self.engine.inspect(request.as_request());
+        let state = Py::new(py, self.begin(py, verdict, Some(request.remember()))?)?;
+        scope.set_item(&self.scope_key, &state)?;
+        Ok(state.get().identity(py).unwrap_or_else(|| state.into_any()))
+    }
+
+    fn identify_by_store(&self, py: Python<'_>, scope: &Bound<'_, PyAny>) -> PyResult<Py<RequestState>> {
+        let request = ScopeRequest::of(scope)?;
+        let verdict = self.engine.inspect_for_store(request.as_request());
+        let state = Py::new(py, self.begin(py, Ok(verdict), Some(request.remember()))?)?;
+        scope.set_item(&self.scope_key, &state)?;
+        Ok(state)
+    }
+
+    fn identify_anew(&self, py: Python<'_>, scope: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        let request = ScopeRequest::of(scope)?;
+        self.identify_once(py, self.engine.inspect(request.as_request()))
+    }
+
+    fn identify_value(&self, py: Python<'_>, cookie_value: &Bound<'_, PyString>) -> PyResult<Py<PyAny>> {
+        // A lone surrogate is not valid UTF-8, and in nothing that anybody signed.
+        self.identify_once(py, self.engine.inspect_value(&cookie_value.to_string_lossy()))
+    }
+
+    fn look_up(&self, py: Python<'_>, state: &Bound<'_, RequestState>) -> PyResult<()> {
+        if let Some(found) = state.get().found(py) {
+            state.get().set(self.start_look_up(py, &found.get().identity().session.token)?);
+        }
+        Ok(())
+    }
+
+    fn session_cookie(&self, scope: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+        let headers = scope::headers(scope)?;
+        Ok(self.engine.session_cookie(scope::bytes(&headers)).map(Into::into))
+    }
+
+    fn open<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let opening = self.engine.open();
+        awaitable(py, async move { opening.await.map_err(|error| exception(&error)) })
+    }
+
+    fn close(&self) {
+        self.object_cache.clear();
+        self.engine.close();
+    }
+
+    fn operator_messages(&self) -> Vec<String> {
+        self.engine.operator_messages()
+    }
+
+    fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let counters = PyDict::new(py);
+        for (name, count) in self.engine.counters().by_name(self.engine.settings().freshness.cache_name()) {
+            counters.set_item(name, count)?;
+        }
+        Ok(counters)
+    }
+
+    fn only_bad_signatures(&self) -> Option<u64> {
+        self.engine.counters().only_bad_signatures()
+    }
+
+    fn cache_size(&self) -> (usize, usize) {
+        self.engine.cache_size()
+    }
+
+    fn __repr__(&self) -> String {
+        format!("Core(cookie_name={:?})", self.cookie_name())
+    }
+}
+
+impl Core {
+    /// The state of something that no scope remembers, or the identity itself.
+    fn identify_once(&self, py: Python<'_>, verdict: Result<Verdict, Error>) -> PyResult<Py<PyAny>> {
+        let state = self.begin(py, verdict, None)?;
+        match state.identity(py) {
+            Some(identity) => Ok(identity),
+            None => Ok(Py::new(py, state)?.into_any()),
+        }
+    }
+
+    fn begin(
+        &self,
+        py: Python<'_>,
+        verdict: Result<Verdict, Error>,
+        request: Option<Remembered>,
+    ) -> PyResult<RequestState> {
+        let progress = match verdict {
+            Err(error) => Progress::Decided(exception(&error).into_value(py).into_any()),
+            Ok(Verdict::Refused(refusal)) => {
+                Progress::Decided(Py::new(py, Refused::new(refusal))?.into_any())
+            }
+            Ok(Verdict::Lookup(token)) => self.start_look_up(py, &token)?,
+            Ok(Verdict::Known(identity)) => {
+                let found = self.object_cache.found(py, identity, &self.own_fields)?;
+                match found.get().cached_object(py) {
+                    Some(object) => {
+                        self.engine.counters().identified_by_cache();
+                        Progress::Identified(object.clone_ref(py))
+                    }
+                    None => Progress::Decided(found.into_any()),
+                }
+            }
+        };
+        Ok(RequestState::new(request, &self.engine, progress))
+    }
+
+    fn start_look_up(&self, py: Python<'_>, token: &SessionToken) -> PyResult<Progress> {
+        match self.try_look_up(py, token) {
+            Err(error) if error.is_instance_of::<AuthError>(py) => {
+                Ok(Progress::Decided(error.into_value(py).into_any()))
+            }
+            look_up => look_up.map(Progress::LookingUp),
+        }
+    }
+
+    fn try_look_up(&self, py: Python<'_>, token: &SessionToken) -> PyResult<PythonLookup> {
+        let bridge = Bridge::of_running_loop(py)?;
+        let (id, promise, resolve) = bridge.get().expect(&self.own_fields);
+        let pending = self.engine.look_up(token, resolve).inspect_err(|_| bridge.get().forget(id));
+        let PendingLookup { waiter, to_send } = pending.map_err(|error| exception(&error))?;
+        if let Some(lookup) = to_send {
+            Bridge::send_soon(&bridge, &lookup)?;
+        }
+        Ok(PythonLookup { bridge: bridge.unbind(), id, promise, waiter })
+    }
+}
+
+/// Every setting's default.
+#[pyfunction]
+pub(super) fn default_settings(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    convert::default_settings(py)
+}
+
+/// The cookie's name for these settings, without a check of anything else.
+#[pyfunction]
+pub(super) fn session_cookie_name(
+    base_url: Option<&str>,
+    prefix: Option<&str>,
+    name: Option<&str>,
+    secure: Option<bool>,
+) -> PyResult<String> {
+    let is_https = is_https(base_url).map_err(|error| exception(&error))?;
+    let names = CookieNames::check(CookieOptions { is_https, secure, prefix, name, cache_name: None });
+    Ok(names.map_err(|error| exception(&error))?.session_token)
+}

@@ -1,0 +1,169 @@
+//! What is known about one request: a verdict that needs no look-up, or a look-up; then the outcome.
+
+use std::sync::{Arc, Mutex};
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+
+use super::bridge::Bridge;
+use super::errors::AuthError;
+use super::lock;
+use super::promise::Promise;
+use super::scope::{Remembered, ScopeRequest};
+use super::verdict::{Found, Refused};
+use crate::engine::Engine;
+use crate::lookup::Waiter;
+
+/// The state of one request, which its dependencies share. It lies in the ASGI scope, so its repr shows nothing.
+#[pyclass(frozen, module = "auth_middleware._core")]
+pub(super) struct RequestState {
+    /// None if only a cookie's value was given.
+    request: Option<Remembered>,
+    engine: Arc<Engine>,
+    progress: Mutex<Progress>,
+}
+
+/// How far the request has come.
+pub(super) enum Progress {
+    /// `Found` by a cache, `Refused` or an `AuthError`: Python concludes it.
+    Decided(Py<PyAny>),
+    /// The store is queried.
+    LookingUp(PythonLookup),
+    /// The end: an `Identity`.
+    Identified(Py<PyAny>),
+    /// The end: `Refused` or an `AuthError`.
+    Failed(Py<PyAny>),
+    /// Everybody who waited was cancelled.
+    Abandoned,
+}
+
+/// A look-up under way, with as many waiters as there are.
+pub(super) struct PythonLookup {
+    pub(super) bridge: Py<Bridge>,
+    pub(super) id: u64,
+    pub(super) promise: Arc<Promise>,
+    pub(super) waiter: Arc<Waiter>,
+}
+
+impl RequestState {
+    pub(super) fn new(request: Option<Remembered>, engine: &Arc<Engine>, progress: Progress) -> Self {
+        Self { request, engine: Arc::clone(engine), progress: Mutex::new(progress) }
+    }
+
+    /// Whether it says who sent this request.
+    pub(super) fn is_about(&self, py: Python<'_>, request: &ScopeRequest<'_>) -> bool {
+        !matches!(*lock(&self.progress), Progress::Abandoned)
+            && self.request.as_ref().is_some_and(|known| request.equals(py, known))
+    }
+
+    pub(super) fn identity(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        match &*lock(&self.progress) {
+            Progress::Identified(identity) => Some(identity.clone_ref(py)),
+            _ => None,
+        }
+    }
+
+    /// What a cache found, as long as nothing was made of it.
+    pub(super) fn found(&self, py: Python<'_>) -> Option<Py<Found>> {
+        match &*lock(&self.progress) {
+            Progress::Decided(verdict) => {
+                verdict.bind(py).cast::<Found>().ok().map(|found| found.clone().unbind())
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn set(&self, progress: Progress) {
+        let previous = std::mem::replace(&mut *lock(&self.progress), progress);
+        // Outside of the lock: dropping a Python object may run Python.
+        drop(previous);
+    }
+}
+
+#[pymethods]
+impl RequestState {
+    #[getter]
+    fn verdict(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        match &*lock(&self.progress) {
+            Progress::Decided(known) | Progress::Identified(known) | Progress::Failed(known) => {
+                Some(known.clone_ref(py))
+            }
+            _ => None,
+        }
+    }
+
+    #[getter]
+    fn outcome(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        match &*lock(&self.progress) {
+            Progress::Identified(outcome) | Progress::Failed(outcome) => Some(outcome.clone_ref(py)),
+            _ => None,
+        }
+    }
+
+    fn __await__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let (bridge, promise) = match &*lock(&self.progress) {
+            Progress::LookingUp(look_up) => (look_up.bridge.clone_ref(py), Arc::clone(&look_up.promise)),
+            _ => return Err(PyRuntimeError::new_err("there is nothing to wait for")),
+        };
+        bridge.get().future(py, &promise)?.call_method0(pyo3::intern!(py, "__await__"))
+    }
+
+    fn give_up(&self, py: Python<'_>) -> PyResult<()> {
+        let promise = match &*lock(&self.progress) {
+            Progress::LookingUp(look_up) => Arc::clone(&look_up.promise),
+            _ => return Ok(()),
+        };
+        if !promise.is_abandoned(py)? {
+            return Ok(());
+        }
+        let abandoned = std::mem::replace(&mut *lock(&self.progress), Progress::Abandoned);
+        if let Progress::LookingUp(look_up) = abandoned {
+            look_up.waiter.give_up();
+            look_up.bridge.get().forget(look_up.id);
+        }
+        Ok(())
+    }
+
+    fn conclude(&self, outcome: Bound<'_, PyAny>) -> Vec<String> {
+        let counters = self.engine.counters();
+        let by_cache = self.found(outcome.py()).is_some();
+        if let Ok(refused) = outcome.cast::<Refused>() {
+            counters.refused(refused.get().why());
+            self.set(Progress::Failed(outcome.unbind()));
+        } else if outcome.is_instance_of::<AuthError>() {
+            counters.unavailable();
+            self.set(Progress::Failed(outcome.unbind()));
+        } else {
+            if by_cache {
+                counters.identified_by_cache();
+            } else {
+                counters.identified();
+            }
+            self.set(Progress::Identified(outcome.unbind()));
+        }
+        self.engine.operator_messages()
+    }
+
+    #[expect(clippy::unused_self, reason = "a method of Python's")]
+    fn __repr__(&self) -> &'static str {
+        "RequestState(…)"
+    }
+
+    /// A future that waits holds a task, whose frames hold this; an exception holds its traceback's frames.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // Held while Python's collector runs only by this thread, further up: then nothing is garbage.
+        let Ok(progress) = self.progress.try_lock() else { return Ok(()) };
+        match &*progress {
+            Progress::Decided(object) | Progress::Identified(object) | Progress::Failed(object) => {
+                visit.call(object)
+            }
+            Progress::LookingUp(look_up) => look_up.promise.traverse(&visit),
+            Progress::Abandoned => Ok(()),
+        }
+    }
+
+    fn __clear__(&self) {
+        self.set(Progress::Abandoned);
+    }
+}
