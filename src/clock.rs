@@ -34,6 +34,13 @@ impl Moment {
     }
 }
 
+/// That time of day, now: for callers that have no other clock.
+impl From<DateTime<Utc>> for Moment {
+    fn from(wall: DateTime<Utc>) -> Self {
+        Self { wall, uptime: Uptime::now() }
+    }
+}
+
 impl Uptime {
     /// Now.
     #[must_use]

@@ -58,6 +58,7 @@ pub mod store;
 
 #[cfg(any(feature = "python", test))]
 mod completion_queue;
+mod json_fields;
 mod signature_cache;
 mod uri_component;
 

@@ -20,8 +20,10 @@ __version__: str
 _Reason: TypeAlias = Literal[
     "no_cookie",
     "wrong_cookie_name",
+    "no_token",
     "origin",
     "bad_signature",
+    "bad_token",
     "unknown_session",
     "unknown_user",
     "unreadable",
@@ -55,8 +57,8 @@ class Refused:
 class Found:
     """A session and its user, which Python has not made its objects of yet."""
 
-    def fields(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The fields of the session and of the user, by name in snake_case."""
+    def fields(self) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+        """The fields of the session, which a JWT has not, and of the user, by name in snake_case."""
     def cache_object(self, made: object) -> None:
         """Caches what was made of it: `Core.identify` returns that while the cache has the same identity."""
 
@@ -116,7 +118,15 @@ class Core:
     def look_up(self, state: RequestState) -> None:
         """Queries the store in place of the cache that found the identity of this state."""
     def session_cookie(self, scope: Mapping[str, Any]) -> str | None:
-        """The session cookie as it stands in the headers."""
+        """The session cookie as it stands in the headers; None if a bearer token decides instead."""
+    def token_claims(self, scope: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The claims of the verified JWT that this request presents."""
+    @property
+    def trusts_claims(self) -> bool:
+        """Whether the claims of a JWT are its user."""
+    @property
+    def accepts(self) -> tuple[bool, bool]:
+        """Whether cookies are accepted, and whether bearer tokens are."""
     def open(self) -> Awaitable[list[str]]:
         """Connects and reads the catalog. Returns what an operator should know about it.
 

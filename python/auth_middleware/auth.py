@@ -5,9 +5,11 @@ import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import update_wrapper
-from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar, final, overload
+from typing import Annotated, Any, Generic, NamedTuple, TypeAlias, TypeVar, final, overload
 
-from fastapi.security import APIKeyCookie
+from fastapi import Depends
+from fastapi.security import APIKeyCookie, HTTPBearer
+from fastapi.security.base import SecurityBase
 from pydantic import ValidationError
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket
@@ -46,15 +48,45 @@ class CacheSize(NamedTuple):
     """What they take in Rust; cached Python objects come on top."""
 
 
-def documented(dependency: Dependency, cookie_name: str) -> Dependency:
-    """Show the lock and the cookie's name in `/docs`, without the cost of a sub-dependency.
+def documented(dependency: Dependency, cookie_name: str, accepts: tuple[bool, bool]) -> Dependency:
+    """Show the locks and the cookie's name in `/docs`. `accepts`: cookies, bearer tokens.
 
-    FastAPI takes what a dependency wraps for its security scheme, and its signature for its own.
+    FastAPI takes what a dependency wraps for its security scheme, and its signature for its own. So one lock costs
+    nothing in a request; the second is a sub-dependency that does nothing.
     """
-    plain: Any = dependency
-    plain.__signature__ = inspect.signature(dependency, follow_wrapped=False)
-    plain.__wrapped__ = APIKeyCookie(name=cookie_name, scheme_name="Better Auth session", auto_error=False)
-    return dependency
+    cookie = APIKeyCookie(name=cookie_name, scheme_name="Better Auth session", auto_error=False)
+    bearer = HTTPBearer(scheme_name="Better Auth token", auto_error=False)
+    first, *more = [lock for lock, is_accepted in zip((cookie, bearer), accepts, strict=True) if is_accepted]
+    signature = inspect.signature(dependency, follow_wrapped=False)
+    documented: Any = dependency
+    if more:
+        documented = _with_locks(dependency, [_lock(scheme) for scheme in more], signature)
+    else:
+        documented.__signature__ = signature
+    documented.__wrapped__ = first
+    return documented
+
+
+def _lock(scheme: SecurityBase) -> Any:
+    async def lock() -> None: ...
+
+    shown: Any = lock
+    shown.__signature__ = inspect.Signature()
+    shown.__wrapped__ = scheme
+    return lock
+
+
+def _with_locks(dependency: Callable[..., Awaitable[Any]], locks: list[Any], signature: inspect.Signature) -> Any:
+    async def locked(request: HTTPConnection, **_locks: None) -> Any:
+        return await dependency(request)
+
+    shown: Any = update_wrapper(locked, dependency)
+    parameters = [
+        inspect.Parameter(f"lock_{at}", inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[None, Depends(lock)])
+        for at, lock in enumerate(locks)
+    ]
+    shown.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *parameters])
+    return shown
 
 
 @final
@@ -104,8 +136,14 @@ class Auth(Generic[SessionT_co, UserT_co]):
         self._may_share = is_shareable_model(user_model) and is_shareable_model(session_model)
         self._telemetry = Telemetry(self._core)
         self._telemetry.warn(self._core.warnings)
-        for method in (Auth.current_user, Auth.optional_user, Auth.fresh_user, Auth.current_session):
-            vars(self)[method.__name__] = documented(self._bound(method), self.cookie_name)
+        for method in (
+            Auth.current_user,
+            Auth.optional_user,
+            Auth.fresh_user,
+            Auth.current_session,
+            Auth.token_claims,
+        ):
+            vars(self)[method.__name__] = documented(self._bound(method), self.cookie_name, self._core.accepts)
 
     @property
     def cookie_name(self) -> str:
@@ -195,10 +233,30 @@ class Auth(Generic[SessionT_co, UserT_co]):
     async def current_session(self, request: HTTPConnection) -> SessionT_co:
         """The session that this request presents. Identified once in a request, and raises, as `current_user`."""
         found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
-        return (await self._required(found) if isinstance(found, RequestState) else found).session
+        session = (await self._required(found) if isinstance(found, RequestState) else found).session
+        return self._session(session)
+
+    async def token_claims(self, request: HTTPConnection) -> dict[str, Any] | None:
+        """The claims of the JWT that this request presents, such as its organization; None for other credentials.
+
+        They are a snapshot from when the token was issued. Identified once in a request, and raises, as
+        `optional_user`.
+        """
+        found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
+        identity = await self._optional(found) if isinstance(found, RequestState) else found
+        return identity and self._core.token_claims(request.scope)
+
+    def _session(self, session: SessionT_co | None) -> SessionT_co:
+        """
+        Raises:
+            HTTPException: 401, because a JWT has no session.
+        """
+        if session is None:
+            raise http_errors.unauthorized(self._core.accepts, is_anonymous=False)
+        return session
 
     def session_cookie(self, connection: HTTPConnection) -> str | None:
-        """The session cookie as it stands in the headers; None if there is none."""
+        """The session cookie as it stands in the headers; None if there is none, or a bearer token decides instead."""
         return self._core.session_cookie(connection.scope)
 
     async def validate_session(self, cookie_value: str | None) -> Identity[SessionT_co, UserT_co] | None:
@@ -238,7 +296,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
     async def _required(self, state: RequestState) -> Identity[SessionT_co, UserT_co]:
         outcome = await self._settle(state)
         if isinstance(outcome, Refused):
-            raise http_errors.from_refused(outcome)
+            raise http_errors.unauthorized(self._core.accepts, is_anonymous=outcome.is_anonymous)
         return outcome
 
     async def _optional(self, state: RequestState) -> Identity[SessionT_co, UserT_co] | None:
@@ -263,10 +321,14 @@ class Auth(Generic[SessionT_co, UserT_co]):
         """The identity in a cache. If the models do not fit it, they may fit the row: then the store is queried."""
         try:
             identity = self._identity(found)
-        except ValidationError:
-            self._core.look_up(state)
+        except ValidationError as error:
+            session: object = found.fields()[0]
+            if session is None and self._core.trusts_claims:
+                self._telemetry.warn(state.conclude(self._claims_misfit(error)))
+            else:
+                self._core.look_up(state)
             return None
-        if self._may_share and all(map(is_shareable, identity)):
+        if self._may_share and all(is_shareable(row) for row in identity if row is not None):
             found.cache_object(identity)
         self._telemetry.warn(state.conclude(identity))
         return identity
@@ -308,9 +370,18 @@ class Auth(Generic[SessionT_co, UserT_co]):
         session, user = found.fields()
         # What `model_validate` calls; without its options it takes half as long.
         return Identity(
-            self._session_model.__pydantic_validator__.validate_python(session),
+            # None for a JWT: see `Identity`.
+            session and self._session_model.__pydantic_validator__.validate_python(session),
             self._user_model.__pydantic_validator__.validate_python(user),
         )
+
+    def _claims_misfit(self, error: ValidationError) -> SchemaError:
+        misfit = SchemaError(
+            f"a JWT's claims do not fit {error.title}: {_fields(error)}. Add them with definePayload in the options of "
+            "Better Auth's jwt plugin, or give the fields a default"
+        )
+        self._telemetry.row_misfit(misfit)
+        return misfit
 
 
 def _require_text(cookie_value: object) -> None:

@@ -42,13 +42,20 @@ impl SnapshotCache {
     }
 
     /// Remembers what a cookie says that may be believed from now on until then.
-    pub(super) fn put(&self, data: &str, identity: &Arc<Identity>, from_ms: f64, until_ms: f64) {
+    pub(super) fn put(
+        &self,
+        data: &str,
+        token: &SessionToken,
+        identity: &Arc<Identity>,
+        from_ms: f64,
+        until_ms: f64,
+    ) {
         if data.len() > MAX_CHARACTERS {
             return;
         }
         let entry = Entry { data: data.into(), identity: Arc::clone(identity), from_ms, until_ms };
         let mut seen = self.lock();
-        seen.put(identity.session.token.clone(), entry);
+        seen.put(token.clone(), entry);
         if seen.len() > MAX_SESSIONS {
             seen.pop_lru();
         }

@@ -12,9 +12,10 @@ mod compact;
 mod public_key;
 mod strict_json;
 mod token_cache;
+mod user;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -28,6 +29,8 @@ use self::jwks::{Jwks, Key};
 pub use self::public_key::PublicKey;
 use self::token_cache::TokenCache;
 use crate::clock::Moment;
+use crate::identity::Identity;
+use crate::settings::OwnField;
 
 /// Beyond this a token is refused unread.
 pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
@@ -44,17 +47,27 @@ struct Contents {
     user_id: String,
     claims: Map<String, Value>,
     exp: f64,
+    /// What the claims say of the user, worked out when it is first needed.
+    identity: OnceLock<Result<Arc<Identity>, String>>,
 }
 
 impl UserToken {
     fn new(user_id: String, claims: Map<String, Value>, exp: f64) -> Self {
-        Self(Arc::new(Contents { user_id, claims, exp }))
+        Self(Arc::new(Contents { user_id, claims, exp, identity: OnceLock::new() }))
     }
 
     /// `sub`: the id of the user's row.
     #[must_use]
     pub fn user_id(&self) -> &str {
         &self.0.user_id
+    }
+
+    /// The user that the claims describe, with the application's own fields: those of the settings, always the same.
+    ///
+    /// # Errors
+    /// What the token would have to claim.
+    pub(crate) fn identity(&self, own_fields: &[OwnField]) -> Result<Arc<Identity>, String> {
+        self.0.identity.get_or_init(|| user::identity(self, own_fields)).clone()
     }
 
     /// Every claim, as it was signed.
@@ -82,6 +95,26 @@ impl fmt::Debug for UserToken {
 impl PartialEq for UserToken {
     fn eq(&self, other: &Self) -> bool {
         self.0.claims == other.0.claims
+    }
+}
+
+/// The text of a JWT whose key is not known yet. Whoever has it may be the user, so its `Debug` shows nothing.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PendingToken(Arc<str>);
+
+impl PendingToken {
+    pub(crate) fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for PendingToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PendingToken(…)")
     }
 }
 

@@ -30,8 +30,7 @@ use self::session_index::{PART, SessionIndex};
 use crate::clock::{Moment, Uptime};
 use crate::identity::Identity;
 use crate::settings::LiveCacheSettings;
-use crate::signature::SessionToken;
-use crate::store::{Change, FeedId, Follower, Key, LookupResult, SessionKey, UserKey};
+use crate::store::{Change, FeedId, Follower, Key, LookupKey, LookupResult, SessionKey, UserKey};
 
 /// So many sessions are dropped in a millisecond.
 const MUCH: usize = 1000;
@@ -93,11 +92,11 @@ impl LiveCache {
         self.needs_feed
     }
 
-    /// Whose token this is, if that may be said without the store.
+    /// Whose token or id this is, if that may be said without the store.
     #[must_use]
-    pub fn get(&self, token: &SessionToken, now: Moment) -> Option<Arc<Identity>> {
+    pub fn get(&self, key: &LookupKey, now: Moment) -> Option<Arc<Identity>> {
         self.want();
-        let key = SessionKey::of(token);
+        let key = SessionKey::of(key);
         let mut state = self.lock();
         if self.needs_feed && state.believed_until.is_none_or(|end| end <= now.uptime) {
             return None;
@@ -112,8 +111,8 @@ impl LiveCache {
     }
 
     /// Keeps what the store said of these tokens, unless a change was heard since they were asked for.
-    pub fn keep(&self, sent: Sent, tokens: &[SessionToken], answers: &[LookupResult]) {
-        let hashed: Vec<Hashed<'_>> = tokens.iter().zip(answers).map(Hashed::of).collect();
+    pub fn keep(&self, sent: Sent, keys: &[LookupKey], answers: &[LookupResult]) {
+        let hashed: Vec<Hashed<'_>> = keys.iter().zip(answers).map(Hashed::of).collect();
         let mut state = self.lock();
         let State { index, invalidations, believed_until, .. } = &mut *state;
         let would_hear = believed_until.is_some() || !self.needs_feed;
@@ -243,12 +242,12 @@ struct Hashed<'a> {
 }
 
 impl<'a> Hashed<'a> {
-    fn of((token, answer): (&SessionToken, &'a LookupResult)) -> Self {
+    fn of((key, answer): (&LookupKey, &'a LookupResult)) -> Self {
         let found = match answer {
             LookupResult::Found(identity) => Some((UserKey::of(&identity.user.id), identity)),
             LookupResult::NoSession | LookupResult::NoUser | LookupResult::Unreadable => None,
         };
-        Self { session: SessionKey::of(token), found }
+        Self { session: SessionKey::of(key), found }
     }
 }
 

@@ -11,16 +11,16 @@ use super::waiter::Resolve;
 use super::{Gathered, Outcome, Waiter, closed, no_answer_within};
 use crate::error::Error;
 use crate::settings::Limits;
-use crate::signature::SessionToken;
+use crate::store::LookupKey;
 
-/// Tokens asked for in one statement: beyond this the statement's own time grows faster than
+/// Keys asked for in one statement: beyond this the statement's own time grows faster than
 /// its share falls.
 const MAX_BATCH: usize = 64;
 
-/// A token, and who waits for it.
+/// A token or an id, and who waits for it.
 #[derive(Debug)]
 pub(super) struct Asked {
-    pub(super) token: SessionToken,
+    pub(super) key: LookupKey,
     waiters: Vec<Arc<Waiter>>,
 }
 
@@ -58,8 +58,8 @@ pub(super) struct Queue {
 
 #[derive(Debug, Default)]
 struct State {
-    order: VecDeque<SessionToken>,
-    asked: HashMap<SessionToken, Asked>,
+    order: VecDeque<LookupKey>,
+    asked: HashMap<LookupKey, Asked>,
     /// All wait equally long, so the first to come is the first to be overdue.
     deadlines: VecDeque<(Instant, Arc<Waiter>)>,
     joined_since_sweep: usize,
@@ -77,7 +77,7 @@ impl State {
             asked.waiters.retain(|waiter| waiter.is_waiting());
             !asked.waiters.is_empty()
         });
-        order.retain(|token| asked.contains_key(token));
+        order.retain(|key| asked.contains_key(key));
         *joined_since_sweep = 0;
     }
 }
@@ -95,7 +95,7 @@ impl Queue {
 
     /// A place among those who wait. A lone request is sent at once; while a batch is under way, more
     /// gather until [`Queue::send`], or until that batch is answered.
-    pub(super) fn join(&self, token: &SessionToken, resolve: Resolve) -> Gathered {
+    pub(super) fn join(&self, key: &LookupKey, resolve: Resolve) -> Gathered {
         let is_full = self.waiting.load(Ordering::Relaxed) >= self.limits.max_waiting;
         let waiter = Arc::new(Waiter::new(resolve, &self.waiting));
         if is_full {
@@ -111,12 +111,12 @@ impl Queue {
             state.sweep();
         }
         state.joined_since_sweep += 1;
-        if let Some(asked) = state.asked.get_mut(token) {
+        if let Some(asked) = state.asked.get_mut(key) {
             asked.waiters.push(Arc::clone(&waiter));
         } else {
-            let asked = Asked { token: token.clone(), waiters: vec![Arc::clone(&waiter)] };
-            state.asked.insert(token.clone(), asked);
-            state.order.push_back(token.clone());
+            let asked = Asked { key: key.clone(), waiters: vec![Arc::clone(&waiter)] };
+            state.asked.insert(key.clone(), asked);
+            state.order.push_back(key.clone());
         }
         while state.deadlines.front().is_some_and(|(_, first)| !first.is_waiting()) {
             state.deadlines.pop_front();
@@ -193,9 +193,9 @@ impl Queue {
         let mut state = self.lock();
         let mut batch = Vec::new();
         while batch.len() < MAX_BATCH
-            && let Some(token) = state.order.pop_front()
+            && let Some(key) = state.order.pop_front()
         {
-            batch.extend(state.asked.remove(&token).filter(Asked::is_wanted));
+            batch.extend(state.asked.remove(&key).filter(Asked::is_wanted));
         }
         let has_more = !state.order.is_empty();
         state.under_way += usize::from(!batch.is_empty());

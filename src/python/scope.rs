@@ -18,6 +18,11 @@ impl<'py> ScopeRequest<'py> {
         Ok(Self { kind: kind(scope)?, headers: headers(scope)? })
     }
 
+    /// The same for a scope that may lack what only decides about the origin.
+    pub(super) fn of_any(scope: &Bound<'py, PyAny>) -> PyResult<Self> {
+        Ok(Self { kind: kind(scope).unwrap_or(Kind::SafeHttp), headers: headers(scope)? })
+    }
+
     pub(super) fn as_request(&self) -> Request<impl Iterator<Item = (&[u8], &[u8])>> {
         Request::new(self.kind, bytes(&self.headers))
     }
@@ -75,7 +80,7 @@ fn kind(scope: &Bound<'_, PyAny>) -> PyResult<Kind> {
 }
 
 /// A scope's headers: any iterable of pairs of bytes.
-pub(super) fn headers<'py>(scope: &Bound<'py, PyAny>) -> PyResult<Vec<Pair<'py>>> {
+fn headers<'py>(scope: &Bound<'py, PyAny>) -> PyResult<Vec<Pair<'py>>> {
     let headers = scope.get_item(pyo3::intern!(scope.py(), "headers"))?;
     match headers.cast::<PyList>() {
         Ok(list) => list.iter().map(|each| pair(&each)).collect(),
@@ -83,7 +88,7 @@ pub(super) fn headers<'py>(scope: &Bound<'py, PyAny>) -> PyResult<Vec<Pair<'py>>
     }
 }
 
-pub(super) fn bytes<'a>(headers: &'a [Pair<'_>]) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+fn bytes<'a>(headers: &'a [Pair<'_>]) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
     headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()))
 }
 

@@ -17,17 +17,49 @@ pub use self::any::Source;
 pub use self::change::{Change, Key, SessionKey, UserKey};
 pub use self::follower::{FeedId, Follower};
 use crate::error::Error;
-use crate::identity::Identity;
+use crate::identity::{Identity, UserId};
 use crate::signature::SessionToken;
 
-/// What a store knows of one token. Time is not its business: an expired session is found.
+/// What a look-up is for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum LookupKey {
+    /// The session with this token, and its user.
+    Session(SessionToken),
+    /// The user with this id, whom a JWT names.
+    User(UserId),
+}
+
+impl LookupKey {
+    /// The token or the id.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Session(token) => token.as_str(),
+            Self::User(id) => id.as_str(),
+        }
+    }
+}
+
+impl From<SessionToken> for LookupKey {
+    fn from(token: SessionToken) -> Self {
+        Self::Session(token)
+    }
+}
+
+impl From<&SessionToken> for LookupKey {
+    fn from(token: &SessionToken) -> Self {
+        Self::Session(token.clone())
+    }
+}
+
+/// What a store knows of one session or user. Time is not its business: an expired session is found.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LookupResult {
     /// The session and its user.
     Found(Arc<Identity>),
     /// No session has this token.
     NoSession,
-    /// The session's user is gone.
+    /// There is no such user, or the session's user is gone.
     NoUser,
     /// There is something, but it cannot be read as one session.
     Unreadable,
@@ -35,12 +67,12 @@ pub enum LookupResult {
 
 /// Where sessions are looked up.
 pub trait Store: Send + Sync + 'static {
-    /// One answer for each token, in their order. A bad token or row spoils only its own answer.
+    /// One result for each key, in their order. A bad key or row spoils only its own result.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Schema`] when the store cannot say; then it says nothing
     /// of any token. Dropping the future gives up the attempt and leaves nothing half-done.
-    fn find(&self, tokens: &[SessionToken]) -> impl Future<Output = Result<Vec<LookupResult>, Error>> + Send;
+    fn find(&self, keys: &[LookupKey]) -> impl Future<Output = Result<Vec<LookupResult>, Error>> + Send;
 }
 
 /// A row of Better Auth's `jwks` table, without its private key: that column is never read.

@@ -12,7 +12,7 @@ use super::id::IdJoin;
 use super::schema::{SESSION_FIELDS, USER_FIELDS};
 use crate::identity::{Ban, Identity, Session, User, Value};
 use crate::signature::SessionToken;
-use crate::store::LookupResult;
+use crate::store::{LookupKey, LookupResult};
 
 /// How to read the rows of one statement.
 #[derive(Debug)]
@@ -53,64 +53,66 @@ impl Reading {
 /// Before it are the marker, the requested token, and whether a row may be hidden.
 const FIRST_COLUMN: usize = 3;
 
-/// One result for each token, in their order.
+/// One result for each key, in their order.
 ///
 /// # Errors
-/// What is wrong with the rows as a whole: not our statement's, or a token of ours is missing.
+/// What is wrong with the rows as a whole: not our statement's, or a key of ours is missing.
 pub(super) fn results(
     reading: &Reading,
-    tokens: &[SessionToken],
+    keys: &[&LookupKey],
     rows: &[Row],
 ) -> Result<Vec<LookupResult>, &'static str> {
-    let mut by_token: HashMap<&str, LookupResult> = HashMap::with_capacity(rows.len());
+    let mut by_key: HashMap<&str, Vec<LookupResult>> = HashMap::with_capacity(rows.len());
     for row in rows {
         let requested = row.try_get::<_, &str>(1).ok().filter(|_| reading.wrote(row));
         let requested = requested
             .ok_or("the response is another statement's: is a pooler between? (prepared_statements=off)")?;
-        let token = tokens
+        let key = keys
             .iter()
-            .find(|token| token.as_str() == requested)
-            .ok_or("the response is for a token that was not requested")?;
-        let result = read(reading, token, row).unwrap_or(LookupResult::Unreadable);
-        let known = by_token.entry(requested).or_insert(LookupResult::NoSession);
-        *known = match (std::mem::replace(known, LookupResult::NoSession), result) {
-            (LookupResult::NoSession, only) | (only, LookupResult::NoSession) => only,
-            // Two rows with one token do not tell who sent it.
-            _ => LookupResult::Unreadable,
-        };
+            .find(|key| key.as_str() == requested)
+            .ok_or("the response is for a key that was not requested")?;
+        let result = read(reading, key, row).unwrap_or(LookupResult::Unreadable);
+        by_key.entry(requested).or_default().push(result);
     }
-    let missing = "the response lacks a token that was requested";
-    tokens.iter().map(|token| by_token.get(token.as_str()).cloned().ok_or(missing)).collect()
+    let missing = "the response lacks a key that was requested";
+    keys.iter().map(|key| by_key.get(key.as_str()).map(|rows| one(key, rows)).ok_or(missing)).collect()
+}
+
+/// What several rows of one key say together: two sessions with one token, or two users with one id, do not tell who
+/// sent it.
+fn one(key: &LookupKey, rows: &[LookupResult]) -> LookupResult {
+    let none = match key {
+        LookupKey::Session(_) => LookupResult::NoSession,
+        LookupKey::User(_) => LookupResult::NoUser,
+    };
+    let mut something = rows.iter().filter(|result| **result != none);
+    match (something.next(), something.next()) {
+        (None, _) => none,
+        (Some(only), None) => only.clone(),
+        (Some(_), Some(_)) => LookupResult::Unreadable,
+    }
 }
 
 /// None where a column cannot be read: a time at infinity, text that is not UTF-8, NULL where
 /// Better Auth never writes it.
-fn read(reading: &Reading, token: &SessionToken, row: &Row) -> Option<LookupResult> {
+fn read(reading: &Reading, key: &LookupKey, row: &Row) -> Option<LookupResult> {
     let mut columns = Columns { row, next: FIRST_COLUMN };
-    let Some(session_id) = columns.read::<Option<String>>()? else { return Some(LookupResult::NoSession) };
-    let user_id: String = columns.read()?;
-    // The database may compare without regard to case or trailing spaces; we do not.
-    if columns.read::<&str>()? != token.as_str() {
-        return Some(LookupResult::NoSession);
-    }
-    let session = Session {
-        id: session_id,
-        user_id,
-        token: token.clone(),
-        expires_at: columns.time()??,
-        ip_address: columns.read()?,
-        user_agent: columns.read()?,
-        created_at: columns.time()?,
-        updated_at: columns.time()?,
-        own: columns.own(&reading.session[SESSION_FIELDS.len()..])?,
+    let session = match key {
+        LookupKey::User(_) => None,
+        LookupKey::Session(token) => match session(reading, token, &mut columns)? {
+            None => return Some(LookupResult::NoSession),
+            session => session,
+        },
     };
-    let Some(user_id) = columns.read::<Option<String>>()? else { return Some(LookupResult::NoUser) };
-    // So may ids, and a cast may have lost what tells two of them apart.
-    if !reading.ids.is_same(&session.user_id, &user_id) {
+    let user_id = session.as_ref().map_or(key.as_str(), |session| session.user_id.as_str());
+    let Some(id) = columns.read::<Option<String>>()? else { return Some(LookupResult::NoUser) };
+    // The database may compare ids without regard to case or trailing spaces, and a cast may have lost what tells two
+    // of them apart.
+    if !reading.ids.is_same(user_id, &id) {
         return Some(LookupResult::NoUser);
     }
     let user = User {
-        id: user_id,
+        id,
         name: columns.read()?,
         email: columns.read()?,
         email_verified: columns.read::<Option<bool>>()?.unwrap_or(false),
@@ -122,6 +124,28 @@ fn read(reading: &Reading, token: &SessionToken, row: &Row) -> Option<LookupResu
     };
     debug_assert_eq!(columns.next, FIRST_COLUMN + reading.session.len() + reading.user.len());
     Some(LookupResult::Found(Arc::new(Identity { session, user })))
+}
+
+/// None outside where a column cannot be read, inside where the row is no session of this token.
+#[expect(clippy::option_option, reason = "unreadable, or none, or a session")]
+fn session(reading: &Reading, token: &SessionToken, columns: &mut Columns<'_>) -> Option<Option<Session>> {
+    let Some(id) = columns.read::<Option<String>>()? else { return Some(None) };
+    let user_id = columns.read()?;
+    // The database may compare without regard to case or trailing spaces; we do not.
+    if columns.read::<&str>()? != token.as_str() {
+        return Some(None);
+    }
+    Some(Some(Session {
+        id,
+        user_id,
+        token: token.clone(),
+        expires_at: columns.time()??,
+        ip_address: columns.read()?,
+        user_agent: columns.read()?,
+        created_at: columns.time()?,
+        updated_at: columns.time()?,
+        own: columns.own(&reading.session[SESSION_FIELDS.len()..])?,
+    }))
 }
 
 /// Reads a row's columns from left to right, in the order in which the statement names them.

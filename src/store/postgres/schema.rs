@@ -50,6 +50,8 @@ pub(super) struct Schema {
     pub(super) user: FoundTable,
     /// How `session.user_id` is compared with `user.id`.
     pub(super) id_join: IdJoin,
+    /// How a JWT's `sub` finds its user.
+    pub(super) user_id: IdJoin,
     /// What an operator should know of them.
     pub(super) warnings: Vec<String>,
 }
@@ -99,7 +101,8 @@ impl Schema {
             both(session.read(selected.session, &catalog.role), user.read(selected.user, &catalog.role));
         let (session_table, user_table) = found.map_err(|problems| problems.concat())?;
         let id_join = id_join((selected.session, &session_table), (selected.user, &user_table))?;
-        Ok(Self { session: session_table, user: user_table, id_join, warnings })
+        let user_id = IdJoin::with_text(&selected.user.columns[user_table.column_name("id")]);
+        Ok(Self { session: session_table, user: user_table, id_join, user_id, warnings })
     }
 }
 

@@ -1,4 +1,4 @@
-//! The one statement of a look-up, and how it is sent.
+//! The statements of a look-up, and how they are sent.
 
 use std::fmt;
 
@@ -7,6 +7,7 @@ use deadpool_postgres::Object;
 use tokio_postgres::Row;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
+use super::catalog::Kind;
 use super::failure::Failure;
 use super::id::IdJoin;
 use super::nonce;
@@ -15,16 +16,13 @@ use super::schema::Schema;
 use super::table::FoundTable;
 use super::triggers;
 use crate::error::Error;
-use crate::signature::SessionToken;
-use crate::store::LookupResult;
+use crate::store::{LookupKey, LookupResult};
 
-/// The statement for the tables that the catalog shows: one for a single token, which PostgreSQL
-/// answers fastest by `= $1`, one for a batch.
+/// The statements for the tables that the catalog shows: sessions by their tokens, users by their ids.
 #[derive(Debug)]
 pub(super) struct Statement {
-    single: String,
-    batch: String,
-    reading: Reading,
+    sessions: Query,
+    users: Query,
     /// Where changes of these tables are notified.
     pub(super) channel: String,
     /// The SELECT that tells whether they would be.
@@ -33,60 +31,96 @@ pub(super) struct Statement {
     pub(super) warnings: Vec<String>,
 }
 
+/// One statement for a single key, which PostgreSQL answers fastest by `= $1`, one for a batch.
+#[derive(Debug)]
+struct Query {
+    single: String,
+    batch: String,
+    reading: Reading,
+}
+
 impl Statement {
-    /// Writes the statement. Every column is of a built-in type: one of another type (an enum,
+    /// Writes the statements. Every column is of a built-in type: one of another type (an enum,
     /// citext) would make the driver look it up with named statements.
     pub(super) fn write(found: &Schema) -> Self {
-        // Tells our rows from those of another client's statement, which an old pooler can run under the same name.
-        let marker = format!("auth_middleware {:016x}", nonce());
+        let (session, user) = (&found.session, &found.user);
         // Rows that a policy hides look like rows that are gone: only then is it worth a check.
+        let hidden_user = format!("WHEN u.{} IS NULL THEN {} END", user.renamed("id"), user.newly_guarded());
         let hidden = format!(
-            "CASE WHEN s.{} IS NULL THEN {} WHEN u.{} IS NULL THEN {} END",
-            found.session.renamed("token"),
-            found.session.newly_guarded(),
-            found.user.renamed("id"),
-            found.user.newly_guarded()
+            "CASE WHEN s.{} IS NULL THEN {} {hidden_user}",
+            session.renamed("token"),
+            session.newly_guarded()
         );
-        let columns: Vec<String> =
-            std::iter::once(format!("'{marker}'::pg_catalog.text, requested.token, {hidden}"))
-                .chain(found.session.select("s"))
-                .chain(found.user.select("u"))
-                .collect();
-        let join = join(&found.session, &found.user, found.id_join);
-        let write = |requested: &str| format!("SELECT {} FROM {requested} {join}", columns.join(", "));
+        let reading = |ids, session: Vec<Kind>| Reading {
+            marker: format!("auth_middleware {:016x}", nonce()),
+            ids,
+            session,
+            user: user.kinds(),
+            has_banned: user.has("banned"),
+            has_ban_expires: user.has("ban_expires"),
+        };
+        let columns = || session.select("s").chain(user.select("u"));
+        let join = join(session, user, found.id_join);
+        let sessions = Query::write(reading(found.id_join, session.kinds()), &hidden, columns(), &join);
+        let casts = (found.user_id.user_cast, found.user_id.session_cast);
+        let join =
+            format!("LEFT JOIN {} ON {}", user.source("u"), user.equals("u", "id", "requested.key", casts));
+        let hidden = format!("CASE {hidden_user}");
+        let users = Query::write(reading(found.user_id, Vec::new()), &hidden, user.select("u"), &join);
         Self {
-            single: write("(SELECT $1::pg_catalog.text AS token) AS requested"),
-            batch: write("pg_catalog.unnest($1::pg_catalog.text[]) AS requested(token)"),
-            reading: Reading {
-                marker,
-                ids: found.id_join,
-                session: found.session.kinds(),
-                user: found.user.kinds(),
-                has_banned: found.user.has("banned"),
-                has_ban_expires: found.user.has("ban_expires"),
-            },
+            sessions,
+            users,
             channel: triggers::channel(found),
             check: triggers::check(found),
             warnings: found.warnings.clone(),
         }
     }
 
-    /// Looks these tokens up on one connection, by a named statement where that is safe.
+    /// Looks these keys up on one connection, by named statements where that is safe.
     pub(super) async fn query(
         &self,
         client: &Object,
-        tokens: &[SessionToken],
+        keys: &[LookupKey],
         is_named: bool,
     ) -> Result<Vec<LookupResult>, Failure> {
-        let rows = match tokens {
-            [token] => run(client, &self.single, &Text(token), Type::TEXT, is_named).await,
-            _ => run(client, &self.batch, &TextArray(tokens), Type::TEXT_ARRAY, is_named).await,
+        let is_session = |key: &&LookupKey| matches!(key, LookupKey::Session(_));
+        let (sessions, users): (Vec<_>, Vec<_>) = keys.iter().partition(is_session);
+        let mut of_sessions = self.sessions.query(client, &sessions, is_named).await?.into_iter();
+        let mut of_users = self.users.query(client, &users, is_named).await?.into_iter();
+        let next = |key| if is_session(&key) { of_sessions.next() } else { of_users.next() };
+        Ok(keys.iter().filter_map(next).collect())
+    }
+}
+
+impl Query {
+    fn write(reading: Reading, hidden: &str, columns: impl Iterator<Item = String>, join: &str) -> Self {
+        // Tells our rows from those of another client's statement, which an old pooler can run under the same name.
+        let first = format!("'{}'::pg_catalog.text, requested.key, {hidden}", reading.marker);
+        let columns: Vec<String> = std::iter::once(first).chain(columns).collect();
+        let write = |requested: &str| format!("SELECT {} FROM {requested} {join}", columns.join(", "));
+        Self {
+            single: write("(SELECT $1::pg_catalog.text AS key) AS requested"),
+            batch: write("pg_catalog.unnest($1::pg_catalog.text[]) AS requested(key)"),
+            reading,
+        }
+    }
+
+    async fn query(
+        &self,
+        client: &Object,
+        keys: &[&LookupKey],
+        is_named: bool,
+    ) -> Result<Vec<LookupResult>, Failure> {
+        let rows = match keys {
+            [] => return Ok(Vec::new()),
+            [key] => run(client, &self.single, &Text(key), Type::TEXT, is_named).await,
+            _ => run(client, &self.batch, &TextArray(keys), Type::TEXT_ARRAY, is_named).await,
         };
         let rows = rows.map_err(|error| Failure::of("the look-up failed", error))?;
         if !self.reading.fits(&rows) {
             return Err(Failure::Tables(Error::unavailable("the tables have changed")));
         }
-        row::results(&self.reading, tokens, &rows)
+        row::results(&self.reading, keys, &rows)
             .map_err(|wrong| Failure::Connection(Error::unavailable(wrong)))
     }
 }
@@ -110,17 +144,17 @@ fn join(session: &FoundTable, user: &FoundTable, ids: IdJoin) -> String {
     format!(
         "LEFT JOIN {} ON {} LEFT JOIN {} ON {}",
         session.source("s"),
-        session.equals("s", "token", "requested.token", ("", "")),
+        session.equals("s", "token", "requested.key", ("", "")),
         user.source("u"),
         user.equals("u", "id", &format!("s.{}", session.renamed("user_id")), casts),
     )
 }
 
-/// A token as a parameter. The driver logs parameters by their `Debug`, which says nothing here.
-struct Text<'a>(&'a SessionToken);
+/// A token or an id as a parameter. The driver logs parameters by their `Debug`, which says nothing here.
+struct Text<'a>(&'a LookupKey);
 
-/// Tokens as one array parameter.
-struct TextArray<'a>(&'a [SessionToken]);
+/// Tokens or ids as one array parameter.
+struct TextArray<'a>(&'a [&'a LookupKey]);
 
 impl ToSql for Text<'_> {
     fn to_sql(
@@ -144,7 +178,7 @@ impl ToSql for TextArray<'_> {
         ty: &Type,
         out: &mut BytesMut,
     ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
-        let texts: Vec<&str> = self.0.iter().map(SessionToken::as_str).collect();
+        let texts: Vec<&str> = self.0.iter().map(|key| key.as_str()).collect();
         texts.to_sql(ty, out)
     }
 
@@ -157,12 +191,12 @@ impl ToSql for TextArray<'_> {
 
 impl fmt::Debug for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a token")
+        f.write_str("a key")
     }
 }
 
 impl fmt::Debug for TextArray<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} tokens", self.0.len())
+        write!(f, "{} keys", self.0.len())
     }
 }

@@ -65,7 +65,7 @@ pub(crate) struct SnapshotCache {
 }
 
 impl Store for GatedStore {
-    async fn find(&self, tokens: &[SessionToken]) -> Result<Vec<LookupResult>, Error> {
+    async fn find(&self, tokens: &[LookupKey]) -> Result<Vec<LookupResult>, Error> {
         let under_way = UnderWay::begin(self, tokens);
         let sessions = Arc::clone(&lock(&self.sessions));
         let mut answers = sessions.find(tokens).await?;
@@ -86,7 +86,7 @@ struct UnderWay<'a> {
 }
 
 impl<'a> UnderWay<'a> {
-    fn begin(store: &'a GatedStore, tokens: &[SessionToken]) -> Self {
+    fn begin(store: &'a GatedStore, tokens: &[LookupKey]) -> Self {
         let mut seen = lock(&store.seen);
         seen.statements.push(tokens.iter().map(|token| token.as_str().to_owned()).collect());
         seen.under_way += 1;
@@ -270,7 +270,7 @@ fn identity(token: &str) -> Identity {
         ban: None,
         own: Vec::new(),
     };
-    Identity { session, user }
+    Identity { session: Some(session), user }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

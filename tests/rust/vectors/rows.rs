@@ -19,7 +19,7 @@ pub(crate) fn store(entry: &Entry, keys: &Keys) -> Result<MemoryStore, String> {
     for session in session {
         let Some(user) = user.iter().find(|user| user.get("id") == session.get("userId")) else { continue };
         found.push(Identity {
-            session: session_of(&entry.config, session, keys).ok_or("a session row lacks a field")?,
+            session: Some(session_of(&entry.config, session, keys).ok_or("a session row lacks a field")?),
             user: user_of(&entry.config, user).ok_or("a user row lacks a field")?,
         });
     }
