@@ -24,8 +24,9 @@ MAY_NAME: dict[str, set[str]] = {
     "signature": {"settings"},
     "signature_cache": {"credentials", "signature::SessionToken"},
     "identity": {"signature::SessionToken"},
-    "jwt": {"error", "clock", "settings", "store"},
-    "cookie_cache": {"settings", "signature", "identity", "store", "jwt"},
+    "json_fields": {"identity"},
+    "jwt": {"error", "clock", "settings", "identity", "json_fields", "store"},
+    "cookie_cache": {"settings", "signature", "identity", "json_fields", "store", "jwt"},
     "refusal": set(),
     "clock": set(),
     "process": set(),
@@ -35,19 +36,19 @@ MAY_NAME: dict[str, set[str]] = {
     "store": {"error", "clock", "settings", "identity", "signature::SessionToken"},
     "lookup": {"error", "settings", "signature::SessionToken", "store"},
     "authenticator": {
-        *("settings", "credentials", "origin", "signature", "identity", "cookie_cache", "refusal"),
+        *("error", "settings", "credentials", "origin", "signature", "identity", "jwt", "cookie_cache", "refusal", "clock"),
         "signature_cache",
-        "store::LookupResult",
+        *("store::LookupKey", "store::LookupResult"),
     },
     # The whole path: it connects the parts.
     "engine": {
         *("error", "settings", "credentials", "identity", "refusal", "authenticator", "lookup", "clock", "process"),
-        *("cookie_cache", "live_cache", "counters"),
-        *("signature::SessionToken", "store::AnyStore", "store::Source", "store::LookupResult"),
+        *("cookie_cache", "live_cache", "counters", "jwt"),
+        *("store::AnyStore", "store::KeyStore", "store::LookupKey", "store::LookupResult", "store::Source"),
     },
     "python": {
         *("error", "settings", "credentials", "identity", "refusal", "engine", "process", "completion_queue"),
-        *("authenticator::Verdict", "lookup::Lookup", "lookup::Waiter", "signature::SessionToken", "store::Source"),
+        *("authenticator::Verdict", "lookup::Lookup", "store::LookupKey", "store::Source"),
         "store::postgres",
     },
 }

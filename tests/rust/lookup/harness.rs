@@ -9,7 +9,7 @@ use auth_middleware::lookup::{Lookup, Outcome, Waiter};
 use auth_middleware::settings::{Limits, RawSettings, Secret, Settings};
 use auth_middleware::signature::{Keys, SessionToken};
 use auth_middleware::store::memory::MemoryStore;
-use auth_middleware::store::{LookupResult, Store};
+use auth_middleware::store::{LookupKey, LookupResult, Store};
 use chrono::DateTime;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -237,8 +237,12 @@ fn limits(settings: RawSettings) -> Limits {
     Settings::check(settings).expect("the settings are good").limits
 }
 
+pub(crate) fn signed(token: &str) -> LookupKey {
+    session_token(token).into()
+}
+
 #[expect(clippy::expect_used, reason = "only what was signed is a token")]
-pub(crate) fn signed(token: &str) -> SessionToken {
+fn session_token(token: &str) -> SessionToken {
     let keys = Keys::new(&[Secret::new(SECRET)]);
     keys.sign(token).and_then(|value| keys.verify(&value)).expect("we signed it ourselves")
 }
@@ -251,7 +255,7 @@ fn identity(token: &str) -> Identity {
     let session = Session {
         id: format!("session of {token}"),
         user_id: token.into(),
-        token: signed(token),
+        token: session_token(token),
         expires_at: DateTime::UNIX_EPOCH,
         ip_address: None,
         user_agent: None,
