@@ -36,7 +36,18 @@ MAY_NAME: dict[str, set[str]] = {
     "store": {"error", "clock", "settings", "identity", "signature::SessionToken"},
     "lookup": {"error", "settings", "signature::SessionToken", "store"},
     "authenticator": {
-        *("error", "settings", "credentials", "origin", "signature", "identity", "jwt", "cookie_cache", "refusal", "clock"),
+        *(
+            "error",
+            "settings",
+            "credentials",
+            "origin",
+            "signature",
+            "identity",
+            "jwt",
+            "cookie_cache",
+            "refusal",
+            "clock",
+        ),
         "signature_cache",
         *("store::LookupKey", "store::LookupResult"),
     },
@@ -111,7 +122,9 @@ def check_file(file: Path, module: list[str], code: list[Token]) -> Iterator[Fin
     for token in code:
         homes = ONLY_IN.get(token.text)
         if homes and not "/".join([*module, ""]).startswith(tuple(f"{home}/" for home in homes)):
-            yield Finding(file, token.line, f"names the crate {token.text}, which only src/{' and src/'.join(homes)} may")
+            yield Finding(
+                file, token.line, f"names the crate {token.text}, which only src/{' and src/'.join(homes)} may"
+            )
     if not module:
         return
     own = module[0]

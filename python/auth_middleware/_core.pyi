@@ -11,6 +11,7 @@ __all__ = [
     "Refused",
     "RequestState",
     "__version__",
+    "accepted_credentials",
     "default_settings",
     "session_cookie_name",
 ]
@@ -211,6 +212,13 @@ class Migrations:
 
 def default_settings() -> dict[str, Any]:
     """Every setting's default, by name. A setting without one is None or empty."""
+
+def accepted_credentials(settings: Mapping[str, object]) -> tuple[bool, bool]:
+    """Whether these settings accept cookies, and whether they accept bearer tokens.
+
+    Raises:
+        ConfigurationError: `credentials` is wrong.
+    """
 
 def session_cookie_name(base_url: str | None, prefix: str | None, name: str | None, secure: bool | None) -> str:
     """The session cookie's name for these settings.

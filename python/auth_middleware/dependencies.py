@@ -107,7 +107,8 @@ async def get_current_session(request: HTTPConnection) -> AuthSession:
 async def get_token_claims(request: HTTPConnection) -> dict[str, Any] | None:
     """The claims of the JWT that this request presents, such as its organization; None for other credentials.
 
-    They are a snapshot from when the token was issued. Identified once in a request, and raises, as `get_optional_user`.
+    They are a snapshot from when the token was issued. Identified once in a request, and raises, as
+    `get_optional_user`.
     """
     return await Auth.token_claims(serving(request), request)
 

@@ -2,7 +2,6 @@
 
 from fastapi import HTTPException, status
 
-from auth_middleware._core import Refused
 from auth_middleware.errors import AuthError, ConfigurationError, OriginRefused, SchemaError, StoreUnavailable
 
 # Two challenges in one header: RFC 9110, section 11.6.1.
@@ -29,7 +28,9 @@ class Misconfigured(ConfigurationError, HTTPException):
 def unauthorized(accepts: tuple[bool, bool], *, is_anonymous: bool) -> HTTPException:
     """401, for a route that needs a user or a session. `accepts`: cookies, bearer tokens."""
     detail = "Not authenticated" if is_anonymous else "Invalid or expired session"
-    challenges = [name for name, is_accepted in zip((COOKIE_CHALLENGE, BEARER_CHALLENGE), accepts, strict=True) if is_accepted]
+    challenges = [
+        name for name, is_accepted in zip((COOKIE_CHALLENGE, BEARER_CHALLENGE), accepts, strict=True) if is_accepted
+    ]
     return HTTPException(status.HTTP_401_UNAUTHORIZED, detail, {"WWW-Authenticate": ", ".join(challenges)})
 
 

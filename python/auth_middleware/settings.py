@@ -59,10 +59,15 @@ class AuthSettings(BaseSettings):
     )
 
     database_url: SecretStr | None = _setting(
-        "database_url", "The URL of the PostgreSQL database with Better Auth's tables. Required unless the claims of JWTs are the user.", "DATABASE_URL"
+        "database_url",
+        "The URL of the PostgreSQL database with Better Auth's tables. Required unless the claims of JWTs are the user.",
+        "DATABASE_URL",
     )
     secret: SecretStr | None = _setting(
-        "secret", "The secret of the Better Auth server. Required.", "BETTER_AUTH_SECRET", "AUTH_SECRET"
+        "secret",
+        "The secret of the Better Auth server. Required for cookies and bearer tokens.",
+        "BETTER_AUTH_SECRET",
+        "AUTH_SECRET",
     )
     secrets: SecretStr | None = _setting(
         "secrets", "Better Auth's versioned secrets, `2:new,1:old`. The first one signs.", "BETTER_AUTH_SECRETS"
@@ -128,12 +133,12 @@ class AuthSettings(BaseSettings):
 
     credentials: _Texts = _setting(
         "credentials",
-        "The kinds of credentials that are accepted: `cookie` (the default), `bearer` for signed session tokens and `jwt`, "
-        "both in the `Authorization` header.",
+        "The kinds of credentials that are accepted: `cookie` (the default), and, in the `Authorization` header, "
+        "`bearer` for signed session tokens and `jwt`.",
     )
     bearer_unsigned: bool = _setting(
         "bearer_unsigned",
-        "Whether `bearer` accepts session tokens without their signature. Then whoever reads one in the database is the "
+        "Whether `bearer` accepts session tokens without signature: then whoever reads one in the database is the "
         "user.",
     )
     jwks_url: str | None = _setting(
@@ -255,13 +260,8 @@ def session_cookie_name() -> str:
 
 
 def accepted_credentials() -> tuple[bool, bool]:
-    """Whether cookies are accepted by the environment, and whether bearer tokens are, for `/docs`. Never raises."""
+    """Whether cookies are accepted by the environment, and whether bearer tokens are. Never raises."""
     try:
-        settings = AuthSettings()
+        return _core.accepted_credentials(AuthSettings().for_core())
     except ConfigurationError:
         return True, False
-    kinds = {kind.strip() for kind in settings.credentials} - {""}
-    is_neon = settings.neon_auth_base_url and not (settings.base_url or settings.secret or settings.secrets)
-    kinds = kinds or ({"jwt"} if is_neon else {"cookie"})
-    # Something else is wrong, and reported later.
-    return "cookie" in kinds or not kinds & {"bearer", "jwt"}, bool(kinds & {"bearer", "jwt"})

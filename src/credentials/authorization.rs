@@ -13,7 +13,7 @@ const SCHEME: &[u8] = b"bearer";
 
 /// Browsers cannot set a handshake's headers, but they can offer protocols: so does Kubernetes' API
 /// server read its tokens (`base64url.bearer.authorization.k8s.io.`).
-const PROTOCOL: &[u8] = b"base64url.bearer.authorization.better-auth.";
+pub const BEARER_PROTOCOL: &str = "base64url.bearer.authorization.better-auth.";
 
 /// The bearer tokens that a request shows, and where. More than one is none.
 #[derive(Clone, Copy, Debug, Default)]
@@ -70,7 +70,7 @@ impl<'a> BearerTokens<'a> {
 
     pub(super) fn add_protocols(&mut self, value: &'a [u8]) {
         for protocol in value.split(|&byte| byte == b',') {
-            if let Some(token) = protocol.trim_ascii().strip_prefix(PROTOCOL) {
+            if let Some(token) = protocol.trim_ascii().strip_prefix(BEARER_PROTOCOL.as_bytes()) {
                 self.protocol.add(token);
             }
         }

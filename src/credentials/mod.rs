@@ -6,8 +6,8 @@
 mod authorization;
 mod cookies;
 
-pub use self::authorization::BearerToken;
 use self::authorization::BearerTokens;
+pub use self::authorization::{BEARER_PROTOCOL, BearerToken};
 pub use self::cookies::{RawCookie, SessionData, decode};
 use self::cookies::{cookies, trim, unquote};
 use crate::settings::{AcceptedCredentials, CookieNames};

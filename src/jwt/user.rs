@@ -17,10 +17,10 @@ use crate::settings::OwnField;
 pub(super) fn identity(token: &UserToken, own_fields: &[OwnField]) -> Result<Arc<Identity>, String> {
     let claims = token.claims();
     let text = |name: &str| claims.get(name).and_then(Value::as_str).map(str::to_owned);
-    let email = text("email").ok_or_else(|| {
+    let email = text("email").ok_or(
         "a JWT has no claim \"email\", which AuthUser requires: add it with definePayload in the options of Better \
-         Auth's jwt plugin, or set jwt_freshness (AUTH_MIDDLEWARE_JWT_FRESHNESS) to \"always\""
-    })?;
+         Auth's jwt plugin, or set jwt_freshness (AUTH_MIDDLEWARE_JWT_FRESHNESS) to \"always\"",
+    )?;
     let all = Value::Object(claims.clone());
     let own = |field: &OwnField| {
         let found = field.spellings().into_iter().find_map(|name| claims.get(&name));

@@ -21,7 +21,7 @@ use crate::engine::{Decision, Engine, PendingLookup};
 use crate::error::Error;
 use crate::identity::UserId;
 use crate::refusal::Reason;
-use crate::settings::{CookieNames, CookieOptions, JwtFreshness, Settings, is_https};
+use crate::settings::{self, CookieNames, CookieOptions, JwtFreshness, Settings, is_https};
 use crate::store::{LookupKey, Source};
 
 /// What is called once with the decision.
@@ -87,7 +87,7 @@ impl Core {
     }
 
     fn identify(&self, py: Python<'_>, scope: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        let request = ScopeRequest::of(scope)?;
+        let request = self.request(scope)?;
         if let Some(state) = scope::value(scope, self.scope_key.bind(py))?
             && let Ok(state) = state.cast_into::<RequestState>()
             && state.get().is_about(py, &request)
@@ -101,7 +101,7 @@ impl Core {
     }
 
     fn identify_by_store(&self, py: Python<'_>, scope: &Bound<'_, PyAny>) -> PyResult<Py<RequestState>> {
-        let request = ScopeRequest::of(scope)?;
+        let request = self.request(scope)?;
         let verdict = self.engine.inspect_for_store(request.as_request());
         let state = Py::new(py, self.begin(py, verdict, Some(request.remember()))?)?;
         scope.set_item(&self.scope_key, &state)?;
@@ -109,7 +109,7 @@ impl Core {
     }
 
     fn identify_anew(&self, py: Python<'_>, scope: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        let request = ScopeRequest::of(scope)?;
+        let request = self.request(scope)?;
         self.identify_once(py, self.engine.inspect(request.as_request()))
     }
 
@@ -194,6 +194,14 @@ impl Core {
 }
 
 impl Core {
+    fn request<'py>(&self, scope: &Bound<'py, PyAny>) -> PyResult<ScopeRequest<'py>> {
+        let request = ScopeRequest::of(scope)?;
+        if self.engine.settings().accepted.any_bearer() {
+            request.hide_token(scope)?;
+        }
+        Ok(request)
+    }
+
     /// The state of something that no scope remembers, or the identity itself.
     fn identify_once(&self, py: Python<'_>, verdict: Result<Verdict, Error>) -> PyResult<Py<PyAny>> {
         let state = self.begin(py, verdict, None)?;
@@ -270,6 +278,15 @@ impl Core {
 #[pyfunction]
 pub(super) fn default_settings(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     convert::default_settings(py)
+}
+
+/// Whether these settings accept cookies, and whether bearer tokens, without a check of anything else.
+#[pyfunction]
+pub(super) fn accepted_credentials(settings: &Bound<'_, PyDict>) -> PyResult<(bool, bool)> {
+    let no_fields = OwnFields { user: Vec::new(), session: Vec::new() };
+    let accepted = settings::accepted_credentials(&raw_settings(settings, &no_fields)?);
+    let accepted = accepted.map_err(|error| exception(&error))?;
+    Ok((accepted.cookie, accepted.any_bearer()))
 }
 
 /// The cookie's name for these settings, without a check of anything else.

@@ -141,8 +141,7 @@ impl Settings {
     pub fn check(raw: RawSettings) -> Result<Self, Error> {
         let mut raw = raw.or_defaults();
         let neon = Neon::check(&raw)?;
-        let default = neon.as_ref().map_or(AcceptedCredentials::COOKIE, |_| AcceptedCredentials::JWT);
-        let accepted = AcceptedCredentials::check(&raw.credentials, raw.bearer_unsigned, default)?;
+        let accepted = accepted(&raw, neon.as_ref())?;
         let secrets = if accepted.any_session() {
             secret::check(raw.secret.as_deref(), raw.secrets.as_deref(), &raw.previous_secrets)?
         } else {
@@ -213,6 +212,19 @@ impl Settings {
             warnings,
         })
     }
+}
+
+/// Which kinds of credentials these settings accept, without a check of anything else.
+///
+/// # Errors
+/// [`Error::Configuration`] when `credentials` is wrong.
+pub fn accepted_credentials(raw: &RawSettings) -> Result<AcceptedCredentials, Error> {
+    accepted(raw, Neon::check(raw)?.as_ref())
+}
+
+fn accepted(raw: &RawSettings, neon: Option<&Neon>) -> Result<AcceptedCredentials, Error> {
+    let default = neon.map_or(AcceptedCredentials::COOKIE, |_| AcceptedCredentials::JWT);
+    AcceptedCredentials::check(&raw.credentials, raw.bearer_unsigned, default)
 }
 
 /// An optional text, where empty means "not set": that is how environments say nothing.

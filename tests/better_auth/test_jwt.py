@@ -4,19 +4,28 @@ import asyncio
 import base64
 import json
 import secrets
-from collections.abc import Generator
+import time
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import ExitStack
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import httpx
 import pytest
+from fastapi import Depends, FastAPI, HTTPException, WebSocket
+from starlette.requests import HTTPConnection
 from starlette.testclient import TestClient
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 from auth_middleware import Auth, AuthSettings, AuthUser, ConfigurationError
+from auth_middleware._core import Migrations
 from dev.better_auth import VERSIONS, BetterAuthServer, Version
 from dev.postgres import EmbeddedPostgres, execute
 from tests.support.applications import guarded
+from tests.support.polling import PATIENCE_SECONDS, POLL_SECONDS
+from tests.support.servers import serving
 
 TOKEN = "better-auth.session_token"
 PLUGINS: dict[str, Any] = {"jwt": {}, "bearer": True, "admin": True}
@@ -65,7 +74,7 @@ class Issuer(NamedTuple):
             return client.get(f"{self.api}/token", headers=headers).raise_for_status().json()["token"]
 
     def auth(self, **settings: Any) -> Auth:
-        usual = {
+        usual: dict[str, Any] = {
             "database_url": self.dsn,
             "secret": self.secret,
             "base_url": self.server.base_url,
@@ -74,12 +83,15 @@ class Issuer(NamedTuple):
         return Auth(AuthSettings(**{**usual, **settings}))
 
     def without_database(self, **settings: Any) -> Auth:
-        usual = {"base_url": self.server.base_url, "credentials": "jwt"}
+        usual: dict[str, Any] = {"base_url": self.server.base_url, "credentials": "jwt"}
         return Auth(AuthSettings(**{**usual, **settings}))
 
 
+OpenIssuer = Callable[..., Issuer]
+
+
 @pytest.fixture(scope="session")
-def open_issuer(postgres: EmbeddedPostgres) -> Generator[Any]:
+def open_issuer(postgres: EmbeddedPostgres) -> Generator[OpenIssuer]:
     """Opens issuers; the same one for the same arguments, until the run ends."""
     with ExitStack() as stack:
 
@@ -95,12 +107,12 @@ def open_issuer(postgres: EmbeddedPostgres) -> Generator[Any]:
 
 
 @pytest.fixture(params=VERSIONS)
-def issuer(request: pytest.FixtureRequest, open_issuer: Any) -> Issuer:
+def issuer(request: pytest.FixtureRequest, open_issuer: OpenIssuer) -> Issuer:
     return open_issuer(request.param)
 
 
 @pytest.fixture
-def newest(open_issuer: Any) -> Issuer:
+def newest(open_issuer: OpenIssuer) -> Issuer:
     return open_issuer()
 
 
@@ -127,7 +139,7 @@ def test_every_kind_of_credential_identifies_its_user(issuer: Issuer) -> None:
 @pytest.mark.parametrize("alg", ["EdDSA", "ES256", "RS256", "PS256"])
 @pytest.mark.parametrize("version", VERSIONS)
 def test_tokens_of_every_algorithm_are_accepted_by_served_and_by_stored_keys(
-    version: Version, alg: str, open_issuer: Any
+    version: Version, alg: str, open_issuer: OpenIssuer
 ) -> None:
     options = {} if alg == "EdDSA" else {"jwks": {"keyPairConfig": {"alg": alg}}}
     issuer = open_issuer(version, json.dumps(options))
@@ -143,7 +155,7 @@ def test_claims_become_the_user_and_the_row_is_more_current(issuer: Issuer) -> N
     execute(issuer.dsn, f"""UPDATE "user" SET name = 'Lovelace' WHERE id = '{person.id}'""")
 
     async def users() -> list[AuthUser]:
-        found = []
+        found: list[AuthUser] = []
         for auth in (issuer.auth(), issuer.without_database()):
             async with auth.lifespan(None):
                 found.append(await auth.current_user(connection(person.headers["jwt"])))
@@ -194,7 +206,11 @@ CREDENTIALS = ["none", "good", "bad"]
 
 def test_one_credential_decides_for_every_pair(newest: Issuer) -> None:
     ada, bob = newest.sign_up("Ada"), newest.sign_up("Bob")
-    cookies = {"none": {}, "good": ada.headers["cookie"], "bad": {"Cookie": f"{TOKEN}={ada.cookie[:-9]}"}}
+    cookies: dict[str, dict[str, str]] = {
+        "none": {},
+        "good": ada.headers["cookie"],
+        "bad": {"Cookie": f"{TOKEN}={ada.cookie[:-9]}"},
+    }
     tokens: dict[str, dict[str, str]] = {"none": {}, "basic": {"Authorization": "Basic YTpi"}}
     for kind in ("bearer", "jwt"):
         value = bob.headers[kind]["Authorization"]
@@ -219,8 +235,6 @@ def test_one_credential_decides_for_every_pair(newest: Issuer) -> None:
 
 
 def connection(headers: dict[str, str]) -> Any:
-    from starlette.requests import HTTPConnection
-
     raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     return HTTPConnection({"type": "http", "method": "GET", "headers": raw})
 
@@ -234,7 +248,7 @@ async def test_the_hand_written_chain_names_nobody_beside_a_bearer_token(newest:
         assert newest.auth(credentials="jwt").session_cookie(connection(ada.headers["cookie"])) is None
 
 
-async def test_claims_can_be_read(open_issuer: Any) -> None:
+async def test_claims_can_be_read(open_issuer: OpenIssuer) -> None:
     issuer = open_issuer(payload="organization")
     person = issuer.sign_up()
     auth = issuer.auth()
@@ -264,7 +278,7 @@ async def test_a_fresh_user_is_the_row_and_without_a_database_a_wrong_configurat
 
 
 async def test_what_the_claims_lack_is_503_and_one_warning(
-    open_issuer: Any, caplog: pytest.LogCaptureFixture
+    open_issuer: OpenIssuer, caplog: pytest.LogCaptureFixture
 ) -> None:
     issuer = open_issuer(payload="nothing")
     person = issuer.sign_up()
@@ -289,7 +303,7 @@ async def test_what_the_claims_lack_is_503_and_one_warning(
     )
 
 
-def test_a_new_key_is_picked_up_and_the_old_one_goes_on(open_issuer: Any) -> None:
+def test_a_new_key_is_picked_up_and_the_old_one_goes_on(open_issuer: OpenIssuer) -> None:
     issuer = open_issuer("1.7.25", "{}", generate_id="uuid")
     old = issuer.sign_up()
     for auth in (issuer.auth(), issuer.without_database()):
@@ -306,13 +320,15 @@ def test_a_new_key_is_picked_up_and_the_old_one_goes_on(open_issuer: Any) -> Non
             assert get(client, "/required", old.headers["jwt"])[0] == 401
 
 
-def test_a_neon_shaped_server_needs_one_variable(
-    postgres: EmbeddedPostgres, environment: pytest.MonkeyPatch
-) -> None:
+def test_a_neon_shaped_server_needs_one_variable(postgres: EmbeddedPostgres, environment: pytest.MonkeyPatch) -> None:
     dsn = postgres.create_database(f"neon_{secrets.token_hex(4)}")
     execute(dsn, "CREATE SCHEMA neon_auth")
-    jwt = {"jwks": {"jwksPath": "/.well-known/jwks.json"}}
-    options = {"base_path": "/neondb/auth", "generate_id": "uuid", "payload": "organization", "jwt": jwt}
+    options: dict[str, Any] = {
+        "base_path": "/neondb/auth",
+        "generate_id": "uuid",
+        "payload": "organization",
+        "jwt": {"jwks": {"jwksPath": "/.well-known/jwks.json"}},
+    }
     in_schema = f"{dsn}{'&' if '?' in dsn else '?'}options=-c%20search_path%3Dneon_auth"
     with BetterAuthServer(in_schema, secret=secrets.token_urlsafe(32), bearer=True, **options) as server:
         api = f"{server.url}/neondb/auth"
@@ -328,3 +344,104 @@ def test_a_neon_shaped_server_needs_one_variable(
             assert get(client, "/required", headers) == (200, person)
             execute(dsn, """DELETE FROM neon_auth."user" """)
             assert get(client, "/required", headers)[0] == 401
+
+
+def protocol(token: str) -> Any:
+    encoded = base64.urlsafe_b64encode(token.encode()).decode().rstrip("=")
+    return Subprotocol(f"base64url.bearer.authorization.better-auth.{encoded}")
+
+
+def test_a_websocket_may_bring_its_token_as_a_protocol(newest: Issuer) -> None:
+    person = newest.sign_up()
+    auth = newest.auth()
+    app = FastAPI(lifespan=auth.lifespan)
+
+    @app.websocket("/")
+    async def stream(websocket: WebSocket) -> None:
+        identity = await auth.validate_websocket(websocket)
+        if identity is None:
+            raise HTTPException(401)
+        offered = websocket.scope["subprotocols"]
+        await websocket.accept(subprotocol=offered[0] if offered else None)
+        await websocket.send_json([identity.user.id, offered])
+
+    token, app_protocol = protocol(person.jwt), Subprotocol("app")
+    with serving(app) as url:
+
+        def asks(*protocols: Any, **headers: str) -> Any:
+            with connect(
+                url.replace("http", "ws"), subprotocols=protocols or None, additional_headers=headers, proxy=None
+            ) as socket:
+                return json.loads(socket.recv()), socket.subprotocol
+
+        assert asks(app_protocol, token) == ([person.id, ["app"]], "app")
+        assert asks(token, app_protocol) == ([person.id, ["app"]], "app")
+        assert asks(app_protocol, protocol(person.bearer)) == ([person.id, ["app"]], "app")
+        assert asks(Authorization=f"Bearer {person.jwt}") == ([person.id, []], None)
+        for protocols, headers in (
+            ((app_protocol, token), {"Authorization": f"Bearer {person.jwt}"}),
+            ((app_protocol, token, protocol(person.bearer)), {}),
+            ((app_protocol, protocol("a.b.c")), {}),
+            ((app_protocol,), {}),
+        ):
+            with pytest.raises(InvalidStatus) as refused:
+                asks(*protocols, **headers)
+            assert refused.value.response.status_code == 401
+
+
+def test_the_document_shows_the_locks_of_the_accepted_kinds(newest: Issuer) -> None:
+    cookie, bearer = "Better Auth session", "Better Auth token"
+    for credentials, locks in (("cookie", [cookie]), ("jwt", [bearer]), ("cookie,jwt", [cookie, bearer])):
+        auth = newest.auth(credentials=credentials)
+        app = FastAPI()
+
+        @app.get("/me")
+        async def me(user: Annotated[AuthUser, Depends(auth.current_user)]) -> str:
+            return user.id
+
+        document = TestClient(app).get("/openapi.json").json()
+        assert sorted(document["components"]["securitySchemes"]) == locks
+        operation = document["paths"]["/me"]["get"]
+        assert sorted(name for lock in operation["security"] for name in lock) == locks
+        assert "parameters" not in operation
+        if bearer in locks:
+            scheme = document["components"]["securitySchemes"][bearer]
+            assert scheme == {"type": "http", "scheme": "bearer"}
+
+
+def test_a_refusal_names_the_schemes_that_are_accepted(newest: Issuer) -> None:
+    challenges: list[str] = []
+    for credentials in ("cookie", "jwt", "cookie,bearer"):
+        with TestClient(guarded(newest.auth(credentials=credentials))) as client:
+            challenges.append(client.get("/required").headers["WWW-Authenticate"])
+    cookie, bearer = 'Cookie realm="better-auth"', 'Bearer realm="better-auth"'
+    assert challenges == [cookie, bearer, f"{cookie}, {bearer}"]
+
+
+async def test_live_rows_come_from_the_cache_until_they_change(newest: Issuer) -> None:
+    person = newest.sign_up()
+    migrated = await Migrations(newest.dsn, None).apply_live()
+    assert migrated in (True, False)
+    auth = newest.auth(credentials="jwt", jwt_freshness="live", secret=None)
+    headers = person.headers["jwt"]
+    async with auth.lifespan(None):
+        await settled(lambda: cached(auth, headers))
+        execute(newest.dsn, f"""UPDATE "user" SET banned = true WHERE id = '{person.id}'""")
+        await settled(lambda: refused(auth, headers))
+
+
+async def cached(auth: Auth, headers: dict[str, str]) -> bool:
+    before = auth.counters["live_cache"]
+    await auth.current_user(connection(headers))
+    return auth.counters["live_cache"] > before
+
+
+async def refused(auth: Auth, headers: dict[str, str]) -> bool:
+    return await auth.optional_user(connection(headers)) is None
+
+
+async def settled(condition: Callable[[], Awaitable[bool]]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not await condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        await asyncio.sleep(POLL_SECONDS)
