@@ -1,8 +1,8 @@
-"""`make bench`: measures, keeps the figures below target/bench, writes docs/benchmarks.md and its pictures.
+"""`make bench`: runs every scenario, saves the figures below target/bench, and writes docs/benchmarks.md.
 
-python -m benches             all of it; nothing else should use the machine
-python -m benches --quick     short rounds and few people, to see that it runs; the report goes to target/bench
-python -m benches --report    the report anew, from the figures of the last run
+python -m benches             the full run; nothing else should use the machine
+python -m benches --quick     short rounds and few users, to check that everything runs; the report goes to target/bench
+python -m benches --report    writes the report again from the figures of the last run
 """
 
 import argparse
@@ -14,108 +14,111 @@ from pathlib import Path
 
 import psycopg
 
-from benches import counted, footprints, growth, lookups, memory, report, requests, steps
 from benches.figures import Competition, Figures
-from benches.machine import machine
-from benches.processes import resident_bytes
-from benches.proxy import delayed
-from benches.stage import Stage, stage
-from benches.turns import FULL, QUICK, Lengths
+from benches.report import page
+from benches.scenarios import footprints, growth, lookups, memory, requests, statements, steps
+from benches.scenarios.setup.delay_proxy import delayed
+from benches.scenarios.setup.environment import Environment, environment
+from benches.scenarios.setup.machine import machine
+from benches.scenarios.setup.process_stats import resident_bytes
+from benches.scenarios.setup.rounds import FULL, QUICK, Lengths
 
 FIGURES = Path("target", "bench", "figures.json")
 DOCS, DRAFT = Path("docs"), Path("target", "bench")
 
-COMPETING = [lookups.OURS, lookups.BY_HAND, lookups.PSQLPY, lookups.BRIDGE]
-COMPETING_FAR = [lookups.OURS_PREPARED, *COMPETING]
+CONTENDERS = [lookups.OURS, lookups.HAND_WRITTEN, lookups.PSQLPY, lookups.BRIDGE]
+CONTENDERS_WITH_DELAY = [lookups.OURS_PREPARED, *CONTENDERS]
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benches", description="Measures ours beside its rivals.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benches", description="Benchmarks auth_middleware against the alternatives."
+    )
     parser.add_argument("--quick", action="store_true", help="short rounds; the report goes to target/bench")
-    parser.add_argument("--report", action="store_true", help="write the report anew, from the last figures")
-    chosen = parser.parse_args()
-    if not chosen.report:
-        measure(QUICK if chosen.quick else FULL)
+    parser.add_argument("--report", action="store_true", help="only write the report again, from the last figures")
+    options = parser.parse_args()
+    if not options.report:
+        measure(QUICK if options.quick else FULL)
     figures = Figures.model_validate_json(FIGURES.read_text())
-    written = report.write(figures, DRAFT if chosen.quick else DOCS)
+    written = page.write(figures, DRAFT if options.quick else DOCS)
     print(written.read_text())
-    print(f"written: {written}")
+    print(f"wrote {written}")
     return 0
 
 
 def measure(lengths: Lengths) -> None:
-    """Part by part, so that no two load the machine at once; first what must be built. Kept after each part."""
+    """Builds first, then runs one scenario at a time, and saves the figures after each."""
     figures = Figures(lengths=lengths.text)
-    tell("criterion, and the wheel")
+    announce("building; criterion")
     figures.steps = steps.measure()
     wheel = footprints.wheel()
     figures.wheel_bytes = wheel.stat().st_size
     figures.installed_bytes = footprints.installed_bytes(wheel)
-    with stage(lengths.people) as place:
-        figures.machine = machine(place)
-        keep(figures)
-        tell("look-ups")
-        figures.lookups = asyncio.run(lookups.compete(place.dsn, COMPETING, place.people, lengths))
-        keep(figures)
-        tell("forged cookies")
-        figures.forged = asyncio.run(lookups.refuse(place.dsn, place.people, lengths))
-        keep(figures)
-        tell("look-ups, with a delay")
-        measure_delayed(place, lengths, figures)
-        keep(figures)
-        tell("requests")
-        measure_requests(place, lengths, figures)
-        keep(figures)
-        tell("growth")
-        figures.growth = growth.grow(place.postgres, lengths)
-        keep(figures)
-        tell("memory, cold starts, imports")
-        grown = memory.bytes_per_session(place)
-        figures.bytes_per_session = {name: each.kept for name, each in grown.items()}
-        figures.bytes_ready = {name: each.ready for name, each in grown.items()}
-        figures.cold_starts = footprints.cold_starts(place, lengths.rounds)
+    with environment(lengths.users) as env:
+        figures.machine = machine(env)
+        save(figures)
+        announce("lookups")
+        figures.lookups = asyncio.run(lookups.compete(env.dsn, CONTENDERS, env.users, lengths))
+        save(figures)
+        announce("forged cookies")
+        figures.forged = asyncio.run(lookups.refuse(env.dsn, env.users, lengths))
+        save(figures)
+        announce("lookups with network delay")
+        measure_delayed(env, lengths, figures)
+        save(figures)
+        announce("requests")
+        measure_requests(env, lengths, figures)
+        save(figures)
+        announce("growth")
+        figures.growth = growth.measure(env.postgres, lengths)
+        save(figures)
+        announce("memory, start-up time, import time")
+        per_session = memory.bytes_per_session(env)
+        figures.bytes_per_session = {name: each.cached for name, each in per_session.items()}
+        figures.bytes_of_objects = {name: each.objects for name, each in per_session.items()}
+        figures.cold_starts = footprints.cold_starts(env, lengths.rounds)
         figures.imports = footprints.imports(lengths.rounds)
-    keep(figures)
-    tell("statements and connections")
-    figures.counted = counted.count()
-    keep(figures)
+    save(figures)
+    announce("statements and connections")
+    figures.statements = statements.count()
+    save(figures)
 
 
-def keep(figures: Figures) -> None:
+def save(figures: Figures) -> None:
     FIGURES.parent.mkdir(parents=True, exist_ok=True)
     FIGURES.write_text(figures.model_dump_json(indent=1))
 
 
-def measure_delayed(place: Stage, lengths: Lengths, figures: Figures) -> None:
-    trips = {"direct": round_trip_ms(place.dsn)}
+def measure_delayed(env: Environment, lengths: Lengths, figures: Figures) -> None:
+    round_trips = {"direct": round_trip_ms(env.dsn)}
     competitions: list[Competition] = []
     for delay_ms in lookups.DELAYS_MS:
-        with delayed(place.dsn, delay_ms) as dsn:
-            trips[f"{delay_ms} ms"] = round_trip_ms(dsn)
-            competitions += asyncio.run(lookups.compete(dsn, COMPETING_FAR, place.people, lengths, delay_ms))
-    figures.round_trips_ms, figures.delayed = trips, competitions
+        with delayed(env.dsn, delay_ms) as dsn:
+            round_trips[f"{delay_ms} ms"] = round_trip_ms(dsn)
+            competitions += asyncio.run(lookups.compete(dsn, CONTENDERS_WITH_DELAY, env.users, lengths, delay_ms))
+    figures.round_trips_ms, figures.delayed = round_trips, competitions
 
 
-def measure_requests(place: Stage, lengths: Lengths, figures: Figures) -> None:
-    with requests.serving(place) as servers:
+def measure_requests(env: Environment, lengths: Lengths, figures: Figures) -> None:
+    with requests.serving(env) as servers:
         figures.requests = requests.compete(servers, lengths)
         figures.resident_mib = {name: resident_bytes(each.pid) / 2**20 for name, each in servers.items()}
 
 
 def round_trip_ms(dsn: str) -> float:
-    """Of the smallest statement: is the delay what it should be?"""
+    """The median time of a `SELECT 1`, to check that the proxy adds the right delay."""
 
-    def asked(connection: psycopg.Connection) -> float:
+    def timed(connection: psycopg.Connection) -> float:
         before = time.perf_counter()
         connection.execute("SELECT 1")
         return time.perf_counter() - before
 
     with psycopg.connect(dsn, autocommit=True) as connection:
-        return statistics.median(asked(connection) for _ in range(50)) * 1e3
+        return statistics.median(timed(connection) for _ in range(50)) * 1e3
 
 
-def tell(part: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')}  {part}", flush=True)
+def announce(scenario: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')}  {scenario}", flush=True)
 
 
 if __name__ == "__main__":

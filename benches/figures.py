@@ -1,4 +1,4 @@
-"""What a run found, as it is kept below target/: the report is made of nothing else."""
+"""The figures of one run, as saved below target/. The report is made from these alone."""
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -9,12 +9,12 @@ from pydantic import BaseModel
 
 
 class Round(NamedTuple):
-    """One contender, asked for a while. Times in seconds."""
+    """One round of one contender. Times in seconds."""
 
     per_second: float
     p50: float
     p99: float
-    cpu: float  # of the contender's process, for each answer
+    cpu: float  # CPU time of the contender's process for each request or lookup
 
 
 Rounds = Sequence[Round]
@@ -26,7 +26,7 @@ CPU: Measure = attrgetter("cpu")
 
 
 class Spread(NamedTuple):
-    """The median of the rounds, and the least and greatest of them."""
+    """The median, minimum and maximum of several rounds."""
 
     median: float
     low: float
@@ -42,32 +42,32 @@ class Spread(NamedTuple):
 
     @classmethod
     def of_ratios(cls, ours: Rounds, theirs: Rounds, measure: Measure) -> Self:
-        """Round by round: what else the machine did met both."""
+        """Compares round by round, because other load on the machine affects neighbouring rounds alike."""
         return cls.of([measure(one) / measure(other) for one, other in zip(ours, theirs, strict=True)])
 
 
 class Competition(BaseModel):
     """Contenders that took turns under one load."""
 
-    load: int  # look-ups under way, or connections
-    delay_ms: float = 0  # on the way to PostgreSQL and back
+    load: int  # concurrent lookups, or connections
+    delay_ms: float = 0  # added to the round trip to PostgreSQL
     rounds: Mapping[str, Rounds]
 
 
-class Counted(BaseModel):
-    """What PostgreSQL saw of one contender under one load."""
+class Statements(BaseModel):
+    """What PostgreSQL counted for one contender under one load."""
 
     contender: str
     load: int
     requests: int
     sessions: int
     statements: int
-    lookups: int | None  # those that read sessions; None where statements cannot be told apart
+    lookups: int | None  # statements that read sessions; None where statements cannot be told apart
     connections: int
 
 
 class Step(BaseModel):
-    """One of criterion's: nanoseconds, with the interval of 95 % confidence."""
+    """One criterion benchmark: nanoseconds, with the 95 % confidence interval."""
 
     name: str
     median: float
@@ -75,27 +75,27 @@ class Step(BaseModel):
     high: float
 
 
-class Kept(BaseModel):
-    """What a cache with so many sessions takes."""
+class CacheSize(BaseModel):
+    """The memory of a cache that holds a given number of sessions."""
 
-    bytes: int  # in Rust
-    resident_bytes: int  # by how much the process grew
+    bytes: int  # as counted in Rust
+    resident_bytes: int  # growth of the process
 
 
 class Growth(BaseModel):
-    """The same with ever more sessions: the contenders are their numbers."""
+    """One measurement at growing sizes. The contenders are named after the number of sessions."""
 
-    sampled: int  # who asks, of those in the table
+    sampled: int  # sessions of each table that are looked up
     lookups: Sequence[Competition]
-    cached: Competition  # drawn from all that are kept
-    cached_some: Competition  # drawn from so many of them as `some` says
-    some: int
-    kept: Mapping[str, Kept]
+    cached: Competition  # drawn from all cached sessions
+    cached_sample: Competition  # drawn from `sample` of the cached sessions
+    sample: int
+    cache_sizes: Mapping[str, CacheSize]
     filled_per_second: float
 
 
 class Figures(BaseModel):
-    """All of one run. A part that was not run is empty."""
+    """All figures of one run. A scenario that was not run is empty."""
 
     machine: Mapping[str, str] = {}
     lengths: str = ""
@@ -105,9 +105,9 @@ class Figures(BaseModel):
     forged: Competition | None = None
     requests: Sequence[Competition] = ()
     resident_mib: Mapping[str, float] = {}
-    counted: Sequence[Counted] = ()
+    statements: Sequence[Statements] = ()
     bytes_per_session: Mapping[str, float] = {}
-    bytes_ready: Mapping[str, float] = {}  # Python's objects, on top
+    bytes_of_objects: Mapping[str, float] = {}  # Python objects, in addition
     cold_starts: Mapping[str, Sequence[float]] = {}
     imports: Mapping[str, Sequence[float]] = {}
     wheel_bytes: int = 0

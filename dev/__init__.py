@@ -1,1 +1,1 @@
-"""Services for tests and for the demo: child processes, PostgreSQL, Node and Better Auth. Not part of the wheel."""
+"""Services for tests, benchmarks and the demo: child processes, PostgreSQL, Node and Better Auth. Not in the wheel."""

@@ -1,4 +1,4 @@
-"""Certificates for tests, made by Debian's openssl when they are needed.
+"""Certificates for tests, created with the openssl program.
 
 authority = Authority(directory)
 server = authority.issue("server")
@@ -15,7 +15,7 @@ from typing import NamedTuple
 LOCAL_NAMES = ("DNS:localhost", "IP:127.0.0.1")
 A_DAY = timedelta(days=1)
 
-# copyall: the request says which names; unique_subject: one authority may sign two servers of one name.
+# copyall: the request determines the names. unique_subject: an authority may sign two certificates for one name.
 CONFIGURATION = """
 [ca]
 default_ca = here
@@ -38,19 +38,19 @@ class Certificate(NamedTuple):
 
 
 def openssl() -> str | None:
-    """The program, if it is here."""
+    """The path of the program, or None."""
     return shutil.which("openssl")
 
 
 class Authority:
-    """A certificate authority of its own, in `directory` (made; must not exist)."""
+    """A certificate authority in a new `directory`."""
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True)
         self.directory = directory
         self.certificate = directory / "authority.crt"
         self._key = _new_key(directory / "authority.key")
-        # openssl's own configuration file makes it CA:TRUE.
+        # openssl's default configuration makes it CA:TRUE.
         subject = ["-subj", f"/CN={directory.name}", "-days", "2"]
         _openssl("req", "-x509", "-new", "-key", self._key, *subject, "-out", self.certificate)
         (directory / "index.txt").touch()
@@ -58,7 +58,7 @@ class Authority:
         self._configuration.write_text(CONFIGURATION.format(directory=directory))
 
     def issue(self, name: str, names: Sequence[str] = LOCAL_NAMES, *, expired: bool = False) -> Certificate:
-        """A server's certificate, made out to `names`; without any, only to the common name `name`."""
+        """A server certificate for `names`. Without names, it has only the common name `name`."""
         key = _new_key(self.directory / f"{name}.key")
         request, certificate = self.directory / f"{name}.csr", self.directory / f"{name}.crt"
         extensions = ["-addext", "basicConstraints=critical,CA:FALSE"]

@@ -1,8 +1,8 @@
-"""make fuzz: the bodies of tests/rust/properties on inputs that coverage leads to, for less than a minute in all.
+"""make fuzz: runs the functions of tests/rust/properties with coverage-guided inputs, for less than a minute.
 
-Nothing is installed for it: libFuzzer comes as C++ source with a crate, and the flags are those of `cargo fuzz`,
-whose layout `fuzz/` has, less the address sanitizer, for which alone a nightly toolchain would be needed: our code is
-`forbid(unsafe_code)`. A first build comes on top of the minute.
+It needs no installation: libFuzzer is compiled from a crate, and the compiler flags are those of `cargo fuzz`, whose
+directory layout `fuzz/` follows. Only the address sanitizer is left out: it needs a nightly toolchain, and our code has
+`forbid(unsafe_code)`. The first build takes additional time.
 """
 
 import json
@@ -46,13 +46,13 @@ def main() -> int:
 
 
 def build() -> list[Path]:
-    """The fuzz targets' programs."""
+    """Builds the fuzz targets and returns the paths of the programs."""
     version = subprocess.run(["rustc", "-vV"], check=True, stdout=subprocess.PIPE, text=True).stdout
     host = re.search(r"^host: (.*)$", version, re.MULTILINE)
     assert host, version
-    # The crate's own versions; Cargo adds libFuzzer's.
+    # The same dependency versions as the crate; Cargo adds libFuzzer.
     shutil.copy(ROOT / "Cargo.lock", ROOT / "fuzz" / "Cargo.lock")
-    # With a target named, build scripts and macros are left without the flags.
+    # With an explicit target, the flags do not apply to build scripts and macros.
     command = ["cargo", "build", "--release", "--bins", "--manifest-path=fuzz/Cargo.toml"]
     command += [f"--target={host[1]}", f"--target-dir={TARGET}"]
     environment = {**os.environ, "CARGO_ENCODED_RUSTFLAGS": "\x1f".join(FLAGS)}
@@ -62,26 +62,28 @@ def build() -> list[Path]:
 
 
 def fuzz(program: Path, seconds: int) -> int:
-    """Fuzzes one target; what it finds goes to the folder `cargo fuzz` would put it in."""
+    """Fuzzes one target. Failing inputs go to the directory that `cargo fuzz` uses."""
     corpus, seeds = (TARGET / folder / program.name for folder in ("corpus", "seeds"))
-    found = ROOT / "fuzz" / "artifacts" / program.name
-    for folder in (corpus, seeds, found):
+    artifacts = ROOT / "fuzz" / "artifacts" / program.name
+    for folder in (corpus, seeds, artifacts):
         folder.mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(dict.fromkeys(SEEDS[program.name]())):
         (seeds / str(number)).write_bytes(seed)
     bounds = [f"-max_total_time={seconds}", "-max_len=8192", "-timeout=5", "-rss_limit_mb=2048", "-print_final_stats=1"]
-    command = [program, *bounds, f"-artifact_prefix={found}/", corpus, seeds]
+    command = [program, *bounds, f"-artifact_prefix={artifacts}/", corpus, seeds]
     run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     log = run.stdout.decode(errors="replace")
     if run.returncode != 0:
         print(log)
-        print(f"fuzz {program.name}: FAILED; the input is in {found}. Again: {program} FILE", file=sys.stderr)
+        print(
+            f"fuzz {program.name}: FAILED; the input is in {artifacts}. To reproduce: {program} FILE", file=sys.stderr
+        )
         return 1
-    tried = re.search(r"number_of_executed_units: (\d+)", log)
+    executed = re.search(r"number_of_executed_units: (\d+)", log)
     reached = re.findall(r"cov: (\d+)", log)
-    assert tried, log
+    assert executed, log
     assert reached, log
-    print(f"fuzz {program.name}: {int(tried[1]):,} inputs in {seconds} s, {reached[-1]} places reached, nothing found")
+    print(f"fuzz {program.name}: {int(executed[1]):,} inputs in {seconds} s, coverage {reached[-1]}, no failure")
     return 0
 
 
@@ -90,14 +92,14 @@ def vectors() -> list[dict[str, Any]]:
 
 
 def cookie_headers() -> Iterator[bytes]:
-    """As they were recorded."""
+    """The recorded Cookie headers."""
     for vector in vectors():
         if header := vector["cookie_header"]:
             yield header.encode()
 
 
 def session_data() -> Iterator[bytes]:
-    """The recorded cookies' values, the snapshots in them, and a person; see `on_bytes` for the first byte."""
+    """The recorded session_data values, their contents, and a user. `on_bytes` explains the first byte."""
     for vector in vectors():
         for value in re.findall(r"session_data=([^;]+)", vector["cookie_header"] or ""):
             segments = value.split(".")
@@ -108,9 +110,9 @@ def session_data() -> Iterator[bytes]:
                 claims = json.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
                 payload = json.dumps(claims if form else claims["session"], separators=(",", ":"))
             except (ValueError, LookupError, TypeError):
-                continue  # encrypted, or recorded because it is broken
-            for other in range(3):
-                yield bytes([3 + other]) + payload.encode()
+                continue  # encrypted, or malformed on purpose
+            for form in range(3):
+                yield bytes([3 + form]) + payload.encode()
     for form in range(3):
         yield bytes([6 + form, 0, 9]) + "\n".join(PERSON).encode()
 

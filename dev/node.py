@@ -1,4 +1,4 @@
-"""Node 24 and npm from a wheel: the machine needs none of its own."""
+"""Node 24 and npm from a wheel, so that nothing has to be installed on the machine."""
 
 import fcntl
 import hashlib
@@ -15,12 +15,12 @@ def node() -> Path:
 
 
 def environment() -> dict[str, str]:
-    """Ours, with the wheel's `node` first in PATH: npm's scripts start programs that ask for `node` by name."""
+    """This process's environment with the wheel's `node` first in PATH, because npm scripts call `node` by name."""
     return {**os.environ, "PATH": f"{node().parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
 
 
 def npm(*arguments: str, package_dir: Path) -> str:
-    """Returns what npm printed; raises RuntimeError, with its output, when it fails."""
+    """Runs npm and returns its output. Raises RuntimeError with the output if it fails."""
     npm_program = _wheel() / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
     done = subprocess.run(
         [node(), npm_program, *arguments, "--loglevel=error", "--no-update-notifier"],
@@ -38,12 +38,12 @@ def npm(*arguments: str, package_dir: Path) -> str:
 
 
 def install(package_dir: Path) -> None:
-    """Installs exactly what package-lock.json says; does nothing when that has been done already."""
+    """Runs `npm ci`, unless these exact versions are installed already."""
     lock = (package_dir / "package-lock.json").read_bytes()
-    # The content, not its time: a git checkout touches the time of a file that did not change.
+    # A hash instead of the modification time, because git checkouts change the time of unchanged files.
     wanted = hashlib.sha256(lock).hexdigest()
     stamp = package_dir / "node_modules" / ".installed"
-    with _only_one_at_a_time(package_dir):
+    with _lock(package_dir):
         if stamp.exists() and stamp.read_text() == wanted:
             return
         npm("ci", "--no-audit", "--no-fund", package_dir=package_dir)
@@ -51,8 +51,8 @@ def install(package_dir: Path) -> None:
 
 
 @contextmanager
-def _only_one_at_a_time(directory: Path) -> Generator[None, None, None]:
-    # Test workers start together, and `npm ci` begins by deleting node_modules.
+def _lock(directory: Path) -> Generator[None, None, None]:
+    # Test workers start at the same time, and `npm ci` begins by deleting node_modules.
     handle = os.open(directory, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""The oldest versions that pyproject.toml says we work with, in a venv of their own under target/.
+"""A virtual environment below target/ with the oldest versions that pyproject.toml allows.
 
 python = oldest.install()
 """
@@ -16,13 +16,13 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 DIRECTORY = ROOT / "target" / "oldest"
-# Written when the venv holds what it says.
+# Written after the installation; describes what is installed.
 INSTALLED = DIRECTORY / "installed"
-# What a check is made with, in the version that we test with anyway.
+# What the tests use, in our regular development versions.
 TOOLS = ("httpx", "uvicorn", "websockets")
-# What today's cannot be used with.
+# Dependencies whose current versions do not work with the oldest ones.
 WITH_OLDEST = ("anyio<4.6", "pydantic-core")
-# pydantic's core is a binary: a newer Python has no wheel of the oldest.
+# pydantic-core is a binary, and old versions have no wheels for newer Pythons.
 FIRST_FOR_PYTHON: Mapping[tuple[int, int], Mapping[str, str]] = {
     (3, 13): {"pydantic": "2.8"},
     (3, 14): {"pydantic": "2.12"},
@@ -30,7 +30,7 @@ FIRST_FOR_PYTHON: Mapping[tuple[int, int], Mapping[str, str]] = {
 
 
 def versions() -> dict[str, str]:
-    """By name: the lower bounds of our dependencies."""
+    """The lower bounds of our dependencies, by name."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     bounds: dict[str, str] = {}
     for text in project["dependencies"]:
@@ -48,7 +48,7 @@ def is_installed() -> bool:
 
 
 def can_install() -> bool:
-    """Does pip reach a package index? Asked for the smallest package."""
+    """Whether pip can reach a package index. Downloads the smallest package to find out."""
     name = "typing-extensions"
     options = ["--quiet", "--no-deps", "--no-cache-dir", "--retries", "0", "--timeout", "10"]
     with tempfile.TemporaryDirectory() as directory:
@@ -56,7 +56,7 @@ def can_install() -> bool:
 
 
 def install() -> Path:
-    """Returns the venv's Python. Makes the venv only when it is not what it should be."""
+    """Creates the environment if it is missing or outdated, and returns its Python."""
     python = DIRECTORY / "bin" / "python"
     if is_installed():
         return python

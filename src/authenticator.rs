@@ -269,7 +269,7 @@ impl Authenticator {
             LookupResult::Found(identity) => Ok(identity),
             LookupResult::NoSession => Err(Reason::UnknownSession.into()),
             LookupResult::NoUser => Err(Reason::UnknownUser.into()),
-            LookupResult::Unreadable => Err(Reason::Unreadable.into()),
+            LookupResult::Unreadable | LookupResult::Misfit(_) => Err(Reason::Unreadable.into()),
         }
     }
 

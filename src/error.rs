@@ -16,6 +16,9 @@ pub enum Error {
     /// The tables are not what Better Auth writes, or we may not read them.
     #[error("{0}")]
     Schema(String),
+    /// A value in one session's rows cannot be read; other sessions are not concerned.
+    #[error("{0}")]
+    Row(String),
     /// The store did not answer; it may again.
     #[error("the session store is unavailable: {what}")]
     Unavailable {

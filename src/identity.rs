@@ -45,9 +45,10 @@ impl Identity {
     #[must_use]
     pub fn bytes(&self) -> usize {
         let Self { session, user } = self;
-        let texts = [&user.id, &user.name, &user.email].into_iter().chain(&user.image).map(String::capacity);
+        let texts = [&user.name, &user.email, &user.image].into_iter().flatten().chain([&user.id]);
         let own = user.own.iter().map(Value::bytes);
-        size_of::<Self>() + session.as_ref().map_or(0, Session::held) + texts.chain(own).sum::<usize>()
+        let held = texts.map(String::capacity).chain(own).sum::<usize>();
+        size_of::<Self>() + session.as_ref().map_or(0, Session::held) + held
     }
 }
 
@@ -77,9 +78,8 @@ pub struct Session {
 impl Session {
     /// What it takes in memory beside its own size.
     fn held(&self) -> usize {
-        let texts = [&self.id, &self.user_id]
-            .into_iter()
-            .chain([&self.ip_address, &self.user_agent].into_iter().flatten());
+        let texts =
+            [&self.ip_address, &self.user_agent].into_iter().flatten().chain([&self.id, &self.user_id]);
         let own = self.own.iter().map(Value::bytes);
         self.token.as_str().len() + texts.map(String::capacity).chain(own).sum::<usize>()
     }
@@ -90,10 +90,10 @@ impl Session {
 pub struct User {
     /// Text, whatever the column's type.
     pub id: String,
-    /// The display name.
-    pub name: String,
-    /// The address, as stored.
-    pub email: String,
+    /// The display name. None where a hand-written table has NULL.
+    pub name: Option<String>,
+    /// The address, as stored. None where a hand-written table has NULL.
+    pub email: Option<String>,
     /// NULL is false.
     pub email_verified: bool,
     /// A URL, usually.

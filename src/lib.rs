@@ -56,6 +56,7 @@ pub mod settings;
 pub mod signature;
 pub mod store;
 
+mod bounded_cache;
 #[cfg(any(feature = "python", test))]
 mod completion_queue;
 mod json_fields;

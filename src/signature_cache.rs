@@ -5,9 +5,9 @@ use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lru::LruCache;
 use subtle::ConstantTimeEq as _;
 
+use crate::bounded_cache::{BoundedCache, Eviction};
 use crate::credentials::RawCookie;
 use crate::signature::SessionToken;
 
@@ -27,7 +27,7 @@ pub(crate) struct SignatureCache {
 }
 
 struct Entries {
-    by_hash: LruCache<u64, Entry>,
+    by_hash: BoundedCache<u64, Entry>,
     turned_away: usize,
 }
 
@@ -38,7 +38,8 @@ struct Entry {
 
 impl Default for SignatureCache {
     fn default() -> Self {
-        let entries = Entries { by_hash: LruCache::unbounded(), turned_away: 0 };
+        let entries =
+            Entries { by_hash: BoundedCache::new(MAX_COOKIES, Eviction::OldestInserted), turned_away: 0 };
         Self { hasher: RandomState::new(), entries: Arc::new(Mutex::new(entries)) }
     }
 }
@@ -48,8 +49,8 @@ impl SignatureCache {
     pub(crate) fn get(&self, cookie: RawCookie<'_>) -> Option<SessionToken> {
         let bytes = cookie.as_bytes();
         let hash = self.hasher.hash_one(bytes);
-        let entries = self.lock();
-        let entry = entries.by_hash.peek(&hash)?;
+        let mut entries = self.lock();
+        let entry = entries.by_hash.get(&hash)?;
         // In constant time, as a signature is compared.
         bool::from(entry.cookie.ct_eq(bytes)).then(|| entry.token.clone())
     }
@@ -63,14 +64,13 @@ impl SignatureCache {
         let hash = self.hasher.hash_one(bytes);
         let mut entries = self.lock();
         let Entries { by_hash, turned_away } = &mut *entries;
-        if by_hash.len() >= MAX_COOKIES {
+        if by_hash.is_full() {
             *turned_away = (*turned_away + 1) % ADMITTED_ONE_IN;
             if *turned_away != 0 {
                 return;
             }
-            by_hash.pop_lru();
         }
-        by_hash.put(hash, Entry { cookie: bytes.into(), token: token.clone() });
+        let _evicted = by_hash.insert(hash, Entry { cookie: bytes.into(), token: token.clone() });
     }
 
     /// Nothing panics while it holds the lock, so a poisoned one is as good as any.
@@ -126,7 +126,7 @@ mod tests {
     fn two_cookies_with_one_hash_are_told_apart() {
         let verified = SignatureCache::default();
         let entry = Entry { cookie: b"of another".as_slice().into(), token: token("another") };
-        verified.lock().by_hash.put(verified.hasher.hash_one(b"mine".as_slice()), entry);
+        let _none = verified.lock().by_hash.insert(verified.hasher.hash_one(b"mine".as_slice()), entry);
         assert_eq!(get(&verified, "mine"), None);
     }
 

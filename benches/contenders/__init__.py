@@ -1,1 +1,4 @@
-"""Who competes, under one interface; each set up as its own documentation says, and generously where that is silent."""
+"""The alternatives that are compared, set up as their documentation says, with generous limits where it says nothing.
+
+The modules here are called directly, through asyncio. `applications` has a FastAPI application for each contender.
+"""

@@ -1,7 +1,7 @@
-"""fastapi-better-auth-bridge in its mode A: the signed cookie, and the database by SQLAlchemy and asyncpg.
+"""fastapi-better-auth-bridge in its mode A: the signed cookie, with the database through SQLAlchemy and asyncpg.
 
-It is given as many connections as the hand-written middleware, and keeps them: with SQLAlchemy's own default (5, and 10
-more that are closed after each use) it is slower from 8 look-ups at a time on.
+Its pool has as many connections as the hand-written middleware's, all of them persistent. With SQLAlchemy's default
+(5 connections, and 10 more that are closed after each use) it is slower from 8 concurrent lookups on.
 """
 
 from importlib import import_module
@@ -9,16 +9,16 @@ from typing import Any
 
 from starlette.requests import HTTPConnection
 
-from benches.handwritten import POOL_SIZE
-from tests.support.cookies import COOKIE_NAME
+from benches.contenders.hand_written import POOL_SIZE
+from dev.cookies import COOKIE_NAME
 
-# Only `make bench` installs them.
+# Installed by `make bench` only.
 package: Any = import_module("fastapi_better_auth")
 sqlalchemy: Any = import_module("sqlalchemy.ext.asyncio")
 
 
 class Bridge:
-    """`dependency` is what a route declares; `extract` and `verify` are what that does, one after the other."""
+    """`dependency` is what a route declares; it calls `extract`, then `verify`."""
 
     def __init__(self, dsn: str, secret: str) -> None:
         url = dsn.replace("postgresql://", "postgresql+asyncpg://")
@@ -42,7 +42,7 @@ class Bridge:
         await self._engine.dispose()
 
     def extract(self, cookie_value: str) -> Any:
-        """What it takes out of a request that shows this cookie."""
+        """Extracts the credential from a request with this cookie, which happens before anything is verified."""
         header = (b"cookie", f"{COOKIE_NAME}={cookie_value}".encode())
         scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": [header]}
         return self._verifier.extract(HTTPConnection(scope))

@@ -1,16 +1,16 @@
-"""The hand-written middleware with another driver: psqlpy, which is in Rust as we are."""
+"""The hand-written middleware with psqlpy, a PostgreSQL driver that is written in Rust."""
 
 from importlib import import_module
 from typing import Any
 
-from benches.handwritten import POOL_SIZE, QUERY, SignedIn, signed_in, signed_token
+from benches.contenders.hand_written import POOL_SIZE, QUERY, SignedIn, signed_in, signed_token
 
-# Only `make bench` installs it.
+# Installed by `make bench` only.
 driver: Any = import_module("psqlpy")
 
 
 class Middleware:
-    """The same as `benches.handwritten.Middleware`; psqlpy opens connections when it needs them."""
+    """Like `hand_written.Middleware`, but psqlpy opens connections on demand."""
 
     def __init__(self, dsn: str, secret: str) -> None:
         self._pool = driver.ConnectionPool(dsn=dsn, max_db_pool_size=POOL_SIZE)

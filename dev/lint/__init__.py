@@ -1,1 +1,1 @@
-"""Checks that no linter off the shelf makes. Standard library only; each prints `file:line: what` and exits 1."""
+"""Our own lint checks, with the standard library only. Each prints `file:line: message` and exits with status 1."""

@@ -1,9 +1,9 @@
-"""Is there anything in the repository that should not be?
+"""Finds files and text that must not be committed.
 
     python -m dev.lint.hygiene
 
-Reads every file that git tracks, or would after `git add --all`: addresses that a lockfile need not have, paths of
-one machine, keys and credentials, what a build made.
+Reads every file that git tracks or would add: looks for download addresses in lockfiles, paths of one machine, keys,
+credentials and build output.
 """
 
 import re
@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path, PurePath
 
-# By name, of a folder or a file.
+# Names of files or directories.
 UNWANTED_NAMES = {
-    "made by a build": [
+    "build output": [
         "*.so",
         "*.pyd",
         "*.dylib",
@@ -27,16 +27,16 @@ UNWANTED_NAMES = {
         "target",
         "__pycache__",
     ],
-    "made by an install": ["node_modules", ".venv", "*.egg-info"],
-    "the settings of one machine; only .env.example belongs here": [".env", ".env.*"],
-    "a key or a certificate: tests make their own": ["*.pem", "*.key", "*.p12", "id_rsa*", "id_ed25519*"],
+    "installed packages": ["node_modules", ".venv", "*.egg-info"],
+    "settings of one machine; commit only .env.example": [".env", ".env.*"],
+    "a key or a certificate; tests create their own": ["*.pem", "*.key", "*.p12", "id_rsa*", "id_ed25519*"],
 }
 WANTED_NAMES = {".env.example"}
 
-# By text. Each pattern is written so that it does not find itself.
+# Text. Each pattern is written so that it does not match itself.
 UNWANTED_TEXTS = {
-    "a lockfile's address; .npmrc needs omit-lockfile-registry-resolved=true": r'"resolved"\s*:',
-    "a registry's address": r"(?:registry\.npmjs|files\.pythonhosted|static\.crates|deb\.debian)\.(?:org|io)\b",
+    "a download address in a lockfile; set omit-lockfile-registry-resolved=true in .npmrc": r'"resolved"\s*:',
+    "the address of a registry": r"(?:registry\.npmjs|files\.pythonhosted|static\.crates|deb\.debian)\.(?:org|io)\b",
     "a registry of one machine": r"(?:--(?:extra-)?index-url|--find-links|--registry)[ =]",
     "a path of one machine": r"(?<![\w.)}>*-])/(?:home|root|work|Users)/\w",
     "a private key": r"-----BEGIN (?:[A-Z]+ )*PRIVATE[ ]KEY-----",
@@ -48,7 +48,7 @@ PINNED = re.compile(r"(?:[A-Za-z0-9._-]+==[A-Za-z0-9.]+)?\s*(?:#.*)?")
 
 
 def files() -> list[Path]:
-    """Tracked, or neither tracked nor ignored; not what is deleted already."""
+    """Files that are tracked, or neither tracked nor ignored, and that exist."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     return [path for name in sorted(set(listed.split("\0"))) if name and (path := Path(name)).is_file()]
@@ -59,13 +59,13 @@ def findings(file: Path) -> Iterator[tuple[int, str]]:
         yield 1, reason
     content = file.read_bytes()
     if b"\0" in content:
-        return  # a picture or the like: its name was looked at
+        return  # binary: only its name is checked
     for number, line in enumerate(content.decode(errors="replace").splitlines(), 1):
         for reason, pattern in UNWANTED_TEXTS.items():
             if match := re.search(pattern, line):
                 yield number, f"{reason}: {match[0][:40]}"
         if fnmatch(file.name, "requirements*.txt") and not PINNED.fullmatch(line):
-            yield number, "not of the form name==version"
+            yield number, "expected name==version"
 
 
 def unwanted_name(file: PurePath) -> str | None:

@@ -1,9 +1,9 @@
-"""Which module of src/ may name which: the table of ARCHITECTURE.md, checked.
+"""Checks which module of src/ may use which other modules, as shown in ARCHITECTURE.md.
 
     python -m dev.lint.rust_imports
 
-Every path that starts with `crate`, `self` or `super` is read, in `use` and in code alike, and so is every outside
-crate that only one place may name. What `#[cfg(test)]` guards is left out: a test may know more than what it tests.
+Reads every path that starts with `crate`, `self` or `super`, in `use` declarations and in code, and every use of an
+external crate that only one directory may use. Code under `#[cfg(test)]` is exempt.
 """
 
 import re
@@ -14,40 +14,30 @@ from pathlib import Path
 
 SRC = Path("src")
 
-# A module, and what it may name; "signature::SessionToken" allows that one item of it. `lib.rs` may name all.
-MAY_NAME: dict[str, set[str]] = {
+# Each module and what it may use. "signature::SessionToken" allows only that item. `lib.rs` may use everything.
+MAY_USE: dict[str, set[str]] = {
     "error": set(),
     "uri_component": set(),
+    "bounded_cache": set(),
     "settings": {"error", "uri_component"},
     "credentials": {"settings", "uri_component"},
     "origin": {"settings", "credentials"},
     "signature": {"settings"},
-    "signature_cache": {"credentials", "signature::SessionToken"},
+    "signature_cache": {"bounded_cache", "credentials", "signature::SessionToken"},
     "identity": {"signature::SessionToken"},
     "json_fields": {"identity"},
     "jwt": {"error", "clock", "settings", "identity", "json_fields", "store"},
-    "cookie_cache": {"settings", "signature", "identity", "json_fields", "store", "jwt"},
+    "cookie_cache": {"bounded_cache", "settings", "signature", "identity", "json_fields", "store", "jwt"},
     "refusal": set(),
     "clock": set(),
     "process": set(),
     "completion_queue": set(),
     "counters": {"refusal"},
-    "live_cache": {"error", "clock", "settings", "identity", "signature::SessionToken", "store"},
+    "live_cache": {"bounded_cache", "error", "clock", "settings", "identity", "signature::SessionToken", "store"},
     "store": {"error", "clock", "settings", "identity", "signature::SessionToken"},
     "lookup": {"error", "settings", "signature::SessionToken", "store"},
     "authenticator": {
-        *(
-            "error",
-            "settings",
-            "credentials",
-            "origin",
-            "signature",
-            "identity",
-            "jwt",
-            "cookie_cache",
-            "refusal",
-            "clock",
-        ),
+        *("error", "settings", "credentials", "origin", "signature", "identity", "jwt", "cookie_cache", "refusal", "clock"),
         "signature_cache",
         *("store::LookupKey", "store::LookupResult"),
     },
@@ -58,13 +48,14 @@ MAY_NAME: dict[str, set[str]] = {
         *("store::AnyStore", "store::KeyStore", "store::LookupKey", "store::LookupResult", "store::Source"),
     },
     "python": {
+        "bounded_cache",
         *("error", "settings", "credentials", "identity", "refusal", "engine", "process", "completion_queue"),
         *("authenticator::Verdict", "lookup::Lookup", "store::LookupKey", "store::Source"),
         "store::postgres",
     },
 }
 
-# An outside crate, and the only folders that may name it.
+# External crates, and the only directories that may use each.
 ONLY_IN: dict[str, tuple[str, ...]] = {
     "pyo3": ("python",),
     "pyo3_async_runtimes": ("python",),
@@ -75,7 +66,8 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "reqwest": ("jwt/jwks",),
 }
 
-# A comment's text goes, a string's too, so that words in them are no names. A lifetime is no character literal.
+# Skips the text of comments and strings, so that words in them do not count as names, and tells lifetimes from
+# character literals.
 TOKEN = re.compile(
     r"""
       (?P<space>\s+ | //[^\n]*)
@@ -123,22 +115,22 @@ def check_file(file: Path, module: list[str], code: list[Token]) -> Iterator[Fin
         homes = ONLY_IN.get(token.text)
         if homes and not "/".join([*module, ""]).startswith(tuple(f"{home}/" for home in homes)):
             yield Finding(
-                file, token.line, f"names the crate {token.text}, which only src/{' and src/'.join(homes)} may"
+                file, token.line, f"uses the crate {token.text}, which only src/{' and src/'.join(homes)} may use"
             )
     if not module:
         return
     own = module[0]
-    if own not in MAY_NAME:
+    if own not in MAY_USE:
         yield Finding(file, 1, f"the module {own} is not in the table of {Path(__file__).name}")
         return
     for line, path in sorted(set(paths(code, module))):
         target = path[0]
-        if target == own or target in MAY_NAME[own] or "::".join(path[:2]) in MAY_NAME[own]:
+        if target == own or target in MAY_USE[own] or "::".join(path[:2]) in MAY_USE[own]:
             continue
-        if target in MAY_NAME:
-            yield Finding(file, line, f"{own} may not name {'::'.join(path[:2])}")
+        if target in MAY_USE:
+            yield Finding(file, line, f"{own} may not use {'::'.join(path[:2])}")
         else:
-            yield Finding(file, line, f"crate::{target} is no module of the table: name the one that defines it")
+            yield Finding(file, line, f"crate::{target} is not in the table: use the module that defines it")
 
 
 def tokens(source: str) -> list[Token]:
@@ -157,7 +149,7 @@ def tokens(source: str) -> list[Token]:
 
 
 def end_of_block_comment(source: str, at: int) -> int:
-    depth = 1  # Rust's nest
+    depth = 1  # block comments nest in Rust
     for mark in re.finditer(r"/\*|\*/", source[at:]):
         depth += 1 if mark[0] == "/*" else -1
         if depth == 0:
@@ -166,7 +158,7 @@ def end_of_block_comment(source: str, at: int) -> int:
 
 
 def without_tests(code: list[Token]) -> tuple[list[Token], list[str]]:
-    """The code less every item under `#[cfg(test)]`, and the names of the modules so guarded that are files."""
+    """The code without items under `#[cfg(test)]`, and the names of test modules that are separate files."""
     kept: list[Token] = []
     test_modules: list[str] = []
     guard = ["#", "[", "cfg", "(", "test", ")", "]"]
@@ -185,7 +177,7 @@ def without_tests(code: list[Token]) -> tuple[list[Token], list[str]]:
 
 
 def end_of_item(code: list[Token], at: int) -> int:
-    """After its `;` or the brace that closes it; a field or a variant ends before the brace around it."""
+    """The position after the item's `;` or closing brace. A field or variant ends before the enclosing brace."""
     depth = 0
     while at < len(code):
         text = code[at].text
@@ -199,15 +191,15 @@ def end_of_item(code: list[Token], at: int) -> int:
 
 
 def paths(code: list[Token], module: list[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """Each path into this crate, from its root; `*` for the root itself."""
-    inner: list[str | None] = []  # open braces: the name of the module that one opens, or None
+    """Yields each path into this crate, relative to its root; `*` is the root itself."""
+    inner: list[str | None] = []  # for each open brace, the name of the module that it opens, or None
     for at, token in enumerate(code):
         before = [earlier.text for earlier in code[max(at - 2, 0) : at]]
         if token.text == "{":
             inner.append(before[1] if before[:1] == ["mod"] else None)
         elif token.text == "}" and inner:
             inner.pop()
-        inside = before[-1:] == ["::"] or before == ["(", "in"]  # of a longer path, or of `pub(in crate::…)`
+        inside = before[-1:] == ["::"] or before == ["(", "in"]  # part of a longer path, or of `pub(in crate::…)`
         if token.text in ("crate", "self", "super") and not inside and texts(code, at + 1, 1) == ["::"]:
             here = module + [name for name in inner if name]
             for line, path in leaves(code, at, [])[0]:
@@ -218,7 +210,7 @@ Leaves = list[tuple[int, list[str]]]
 
 
 def leaves(code: list[Token], at: int, prefix: list[str]) -> tuple[Leaves, int]:
-    """The paths of the use-tree that begins at `at`, and where it ends. A path in code is a tree of one leaf."""
+    """The paths of the use tree that begins at `at`, and its end. A path in code is a tree with one leaf."""
     line, path = code[at].line, list(prefix)
     while True:
         text = code[at].text
@@ -266,7 +258,7 @@ def module_path(file: Path, src: Path) -> list[str]:
 
 
 def files_of(file: Path, src: Path, module: str) -> list[Path]:
-    """Where `mod module;` in `file` leads: the file, or the folder with all that is in it."""
+    """The file, or the directory, that `mod module;` in `file` refers to."""
     folder = src.joinpath(*module_path(file, src))
     return [folder / f"{module}.rs", folder / module]
 

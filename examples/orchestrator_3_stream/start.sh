@@ -17,6 +17,7 @@ fail() {
 for folder in auth-service frontend; do
     [[ -f $folder/.env ]] || fail "$folder/.env is missing: cp $folder/.env.example $folder/.env, and fill it in"
 done
+[[ -n ${BETTER_AUTH_SECRET:-} ]] || deploy/create-secret.sh auth-service/.env
 command -v node >/dev/null && command -v npm >/dev/null || fail "node is missing: install Node 22.12 or later, with npm"
 node -e 'const [major, minor] = process.versions.node.split("."); process.exit(major * 100 + +minor >= 2212 ? 0 : 1)' ||
     fail "node is $(node --version): 22.12 or later is needed"

@@ -4,6 +4,7 @@ Every status is checked; the first wrong one ends the story with exit status 1.
 """
 
 import json
+import os
 import re
 import secrets
 import sys
@@ -18,6 +19,9 @@ from websockets.sync.client import connect
 NAME = "Ada Lovelace"
 HOSTILE_ORIGIN = "https://evil.example"
 UPDATES = 2
+LONGEST = 200  # characters of a body
+COLOURS = {"bold": "1", "dim": "2", "green": "32", "yellow": "33", "cyan": "36"}
+HAS_COLOURS = sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
 
 
 class UnexpectedAnswer(Exception):
@@ -44,27 +48,27 @@ class Story:
         self.expect(200, "/api/me", cookie, contains=credentials["email"])
         title("… without the cookie")
         self.expect(401, "/api/me")
-        title("… with a cookie that somebody made up")
+        title("… with a forged cookie")
         self.expect(401, "/api/me", forged)
 
-        title("A page of somebody else may send the request, and gets nothing to read")
+        title("A page of another site may send the request, but cannot read the response")
         self.expect_unreadable("/api/me", cookie, HOSTILE_ORIGIN)
 
-        title("A route for everybody knows her")
+        title("A route for everyone recognises her")
         self.expect(200, "/get_orchestrator", cookie, contains=NAME)
         title("… and greets strangers too")
         self.expect(200, "/get_orchestrator", contains="stranger")
 
-        title("A WebSocket that pushes what the machine does")
+        title("A WebSocket that pushes the load of the machine")
         self.listen(cookie)
         title("… without the cookie")
         self.expect_refused_handshake(401)
-        title("… with her cookie, but opened by a page of somebody else")
+        title("… with her cookie, but opened by a page of another site")
         self.expect_refused_handshake(403, cookie, HOSTILE_ORIGIN)
 
         title("She signs out")
         self.auth_request("/api/auth/sign-out", {}, cookie)
-        title("The same cookie is worth nothing from now on")
+        title("The same cookie is no longer valid")
         self.expect(401, "/api/me", cookie)
 
     def open_page(self, path: str) -> None:
@@ -157,23 +161,35 @@ def is_readable(response: httpx.Response, origin: str) -> bool:
 
 
 def title(text: str) -> None:
-    print(f"\n{text}")
+    print(f"\n{colour(text, 'bold')}")
 
 
 def ask(method: str, url: str, cookie: str | None = None, origin: str | None = None, body: str = "") -> None:
     sent = headers(shortened(cookie) if cookie else None, origin)
-    print(f"  {method} {url} {body}".rstrip(), *(f"{name}: {value}" for name, value in sent.items()), sep="\n    ")
+    lines = [f"  {colour(f'{method} {url}', 'cyan')} {body}".rstrip()]
+    lines += [colour(f"{name}: {value}", "dim") for name, value in sent.items()]
+    print(*lines, sep="\n    ")
 
 
 def answer(text: str) -> None:
-    print(f"  → {text}", flush=True)
+    """A status first, or what a socket pushed: a refusal, wanted as it is, stands out in another colour."""
+    first, _, rest = text.partition(" ")
+    if first.isdecimal():
+        first = colour(first, "bold", "yellow" if first.startswith("4") else "green")
+    print(f"  → {first} {rest}".rstrip(), flush=True)
+
+
+def colour(text: str, *names: str) -> str:
+    if not HAS_COLOURS:
+        return text
+    return f"\x1b[{';'.join(COLOURS[name] for name in names)}m{text}\x1b[0m"
 
 
 def check(expected: int, status: int, body: str) -> None:
     came = re.sub(r'("token":"\w{6})\w+', r"\1…", f"{status} {body}".rstrip())
     if status != expected:
         fail(str(expected), came)
-    answer(came if len(came) < 300 else came[:300] + "…")
+    answer(came if len(came) < LONGEST else came[:LONGEST] + "…")
 
 
 def text_of(refusal: InvalidStatus) -> str:
@@ -199,4 +215,4 @@ if __name__ == "__main__":
         sys.exit(f"\nThe story went wrong: {problem}")
     except KeyboardInterrupt:
         sys.exit(130)
-    print("\nThe story went as it should.")
+    print(f"\n{colour('The story went as it should.', 'green')}")

@@ -90,8 +90,13 @@ class RequestState:
 class Core:
     """One configured engine. Its pool opens at first use, and anew in a forked child."""
 
-    def __new__(cls, settings: Mapping[str, object], user_fields: Sequence[str], session_fields: Sequence[str]) -> Core:
-        """Checks every setting. The fields are those that the application declares on its models.
+    def __new__(
+        cls,
+        settings: Mapping[str, object],
+        user_fields: Sequence[tuple[str, Sequence[str]]],
+        session_fields: Sequence[tuple[str, Sequence[str]]],
+    ) -> Core:
+        """Checks every setting. The fields are those of the application's models, with their aliases.
 
         Raises:
             ConfigurationError: the first setting that is missing or wrong.
@@ -137,8 +142,12 @@ class Core:
         """
     def close(self) -> None:
         """Closes the connections. The next use opens them again."""
+    def column_name(self, is_user: bool, field: str) -> str | None:
+        """The column of a field of the `user` or the `session` table, with the table's name, once they were found."""
     def operator_messages(self) -> list[str]:
         """Messages for an operator that came up since the last call."""
+    def store_note(self) -> str | None:
+        """How look-ups are sent, and why: once it is known, and again when it changes."""
     def counters(self) -> dict[str, int]:
         """How many requests ended in which way."""
     def only_bad_signatures(self) -> int | None:

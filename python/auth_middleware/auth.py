@@ -4,28 +4,32 @@ import asyncio
 import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from functools import update_wrapper
-from typing import Annotated, Any, Generic, NamedTuple, TypeAlias, TypeVar, final, overload
+from functools import partial, update_wrapper
+from types import FunctionType
+from typing import Annotated, Any, Generic, TypeAlias, TypeVar, final, overload
 
 from fastapi import Depends
 from fastapi.security import APIKeyCookie, HTTPBearer
 from fastapi.security.base import SecurityBase
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket
 
 from auth_middleware import http_errors
 from auth_middleware._core import Core, Found, Refused, RequestState
-from auth_middleware.errors import AuthError, OriginRefused, SchemaError, StoreUnavailable
+from auth_middleware.errors import AuthError, OriginRefused, RowMisfit, SchemaError, StoreUnavailable
 from auth_middleware.models import (
     AuthSession,
     AuthUser,
+    CacheSize,
     Identity,
     SessionT_co,
     UserT_co,
+    accepts_none,
     is_shareable,
     is_shareable_model,
-    own_fields,
+    keys_by_field,
+    model_fields,
 )
 from auth_middleware.settings import AuthSettings
 from auth_middleware.telemetry import Telemetry
@@ -34,18 +38,9 @@ OwnUser = TypeVar("OwnUser", bound=AuthUser)
 OwnSession = TypeVar("OwnSession", bound=AuthSession)
 Dependency = TypeVar("Dependency", bound=Callable[..., Awaitable[Any]])
 
-# What Rust returns: the identity if no look-up is needed, else the state of the request.
+# What Rust returns, which is the state of the request if more is to be done; and how a request ends.
 _Found: TypeAlias = Identity[SessionT_co, UserT_co] | RequestState
-# How a request ends.
 _Outcome: TypeAlias = Identity[SessionT_co, UserT_co] | Refused | AuthError
-
-
-class CacheSize(NamedTuple):
-    """The sessions that are cached in this process."""
-
-    sessions: int
-    bytes: int
-    """What they take in Rust; cached Python objects come on top."""
 
 
 def documented(dependency: Dependency, cookie_name: str, accepts: tuple[bool, bool]) -> Dependency:
@@ -77,8 +72,8 @@ def _lock(scheme: SecurityBase) -> Any:
 
 
 def _with_locks(dependency: Callable[..., Awaitable[Any]], locks: list[Any], signature: inspect.Signature) -> Any:
-    async def locked(request: HTTPConnection, **_locks: None) -> Any:
-        return await dependency(request)
+    async def locked(*args: Any, **_locks: None) -> Any:
+        return await dependency(*args)
 
     shown: Any = update_wrapper(locked, dependency)
     parameters = [
@@ -87,6 +82,16 @@ def _with_locks(dependency: Callable[..., Awaitable[Any]], locks: list[Any], sig
     ]
     shown.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *parameters])
     return shown
+
+
+def bound(method: Any, auth: "Auth[Any, Any]") -> Any:
+    """A method of this instance with its own cookie name in `/docs`. A wrapper would cost each request a coroutine."""
+    function = FunctionType(method.__code__, method.__globals__, method.__name__)
+    function.__annotations__ = inspect.get_annotations(method)
+    dependency: Any = partial(documented(function, auth.cookie_name, auth.accepts), auth)
+    dependency.__doc__ = method.__doc__
+    dependency.__signature__ = inspect.signature(dependency)
+    return dependency
 
 
 @final
@@ -102,10 +107,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
     """
 
     def __init_subclass__(cls) -> None:
-        """
-        Raises:
-            TypeError: always. A dependency never calls the methods of a subclass.
-        """
+        """Refuse subclasses: a dependency would never call their methods."""
         raise TypeError("Auth has no subclasses: write a dependency that depends on current_user")
 
     @overload
@@ -130,9 +132,12 @@ class Auth(Generic[SessionT_co, UserT_co]):
         session_model: type[Any] = AuthSession,
     ) -> None:
         values = (settings or AuthSettings()).for_core()
-        self._core = Core(values, own_fields(user_model, AuthUser), own_fields(session_model, AuthSession))
+        self._core = Core(values, model_fields(user_model), model_fields(session_model))
         self._user_model = user_model
         self._session_model = session_model
+        self._user_keys = keys_by_field(user_model)
+        self._session_keys = keys_by_field(session_model)
+        self._name_may_be_none = accepts_none(user_model, "name")
         self._may_share = is_shareable_model(user_model) and is_shareable_model(session_model)
         self._telemetry = Telemetry(self._core)
         self._telemetry.warn(self._core.warnings)
@@ -143,7 +148,12 @@ class Auth(Generic[SessionT_co, UserT_co]):
             Auth.current_session,
             Auth.token_claims,
         ):
-            vars(self)[method.__name__] = documented(self._bound(method), self.cookie_name, self._core.accepts)
+            vars(self)[method.__name__] = bound(method, self)
+
+    @property
+    def accepts(self) -> tuple[bool, bool]:
+        """Whether cookies are accepted, and whether bearer tokens are."""
+        return self._core.accepts
 
     @property
     def cookie_name(self) -> str:
@@ -180,6 +190,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
         try:
             self._telemetry.warn(await self._core.open())
             self._telemetry.warn(self._core.operator_messages())
+            self._telemetry.note(self._core.store_note())
         except StoreUnavailable as error:
             self._telemetry.store_failed(error)
 
@@ -207,7 +218,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
                 answer.
         """
         found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
-        return (await self._required(found) if isinstance(found, RequestState) else found).user
+        return (await self._required(found) if type(found) is RequestState else found).user
 
     async def optional_user(self, request: HTTPConnection) -> UserT_co | None:
         """The same as `current_user`, but None without a valid session.
@@ -216,7 +227,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
             HTTPException: 403 from a page that is not trusted, 503 if the store cannot answer.
         """
         found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
-        identity = await self._optional(found) if isinstance(found, RequestState) else found
+        identity = await self._optional(found) if type(found) is RequestState else found
         return identity and identity.user
 
     async def fresh_user(self, request: HTTPConnection) -> UserT_co:
@@ -233,8 +244,11 @@ class Auth(Generic[SessionT_co, UserT_co]):
     async def current_session(self, request: HTTPConnection) -> SessionT_co:
         """The session that this request presents. Identified once in a request, and raises, as `current_user`."""
         found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
-        session = (await self._required(found) if isinstance(found, RequestState) else found).session
-        return self._session(session)
+        session: SessionT_co | None
+        session = (await self._required(found) if type(found) is RequestState else found).session
+        if session is None:  # a JWT has none
+            raise http_errors.unauthorized(self._core.accepts, is_anonymous=False)
+        return session
 
     async def token_claims(self, request: HTTPConnection) -> dict[str, Any] | None:
         """The claims of the JWT that this request presents, such as its organization; None for other credentials.
@@ -243,17 +257,8 @@ class Auth(Generic[SessionT_co, UserT_co]):
         `optional_user`.
         """
         found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
-        identity = await self._optional(found) if isinstance(found, RequestState) else found
+        identity = await self._optional(found) if type(found) is RequestState else found
         return identity and self._core.token_claims(request.scope)
-
-    def _session(self, session: SessionT_co | None) -> SessionT_co:
-        """
-        Raises:
-            HTTPException: 401, because a JWT has no session.
-        """
-        if session is None:
-            raise http_errors.unauthorized(self._core.accepts, is_anonymous=False)
-        return session
 
     def session_cookie(self, connection: HTTPConnection) -> str | None:
         """The session cookie as it stands in the headers; None if there is none, or a bearer token decides instead."""
@@ -271,7 +276,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
         """
         _require_text(cookie_value)
         found: _Found[SessionT_co, UserT_co] = self._core.identify_value(cookie_value or "")
-        return await self._optional(found) if isinstance(found, RequestState) else found
+        return await self._optional(found) if type(found) is RequestState else found
 
     async def validate_websocket(self, websocket: WebSocket) -> Identity[SessionT_co, UserT_co] | None:
         """Who opens this WebSocket; None without a valid session. The origin is checked as well.
@@ -283,15 +288,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
             StoreUnavailable, SchemaError: the store cannot answer; as an HTTP response, 503.
         """
         found: _Found[SessionT_co, UserT_co] = self._core.identify_anew(websocket.scope)
-        return await self._optional(found) if isinstance(found, RequestState) else found
-
-    def _bound(self, method: Callable[..., Awaitable[Any]]) -> Callable[[HTTPConnection], Awaitable[Any]]:
-        """A function for this instance alone: a bound method cannot have a cookie name of its own in `/docs`."""
-
-        async def dependency(request: HTTPConnection) -> Any:
-            return await method(self, request)
-
-        return update_wrapper(dependency, method, assigned=("__name__", "__qualname__", "__doc__"))
+        return await self._optional(found) if type(found) is RequestState else found
 
     async def _required(self, state: RequestState) -> Identity[SessionT_co, UserT_co]:
         outcome = await self._settle(state)
@@ -324,7 +321,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
         except ValidationError as error:
             session: object = found.fields()[0]
             if session is None and self._core.trusts_claims:
-                self._telemetry.warn(state.conclude(self._claims_misfit(error)))
+                self._telemetry.warn(state.conclude(self._claims_misfit(found, error)))
             else:
                 self._core.look_up(state)
             return None
@@ -343,6 +340,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
         except AuthError as error:
             return error
         self._telemetry.store_answered()
+        self._telemetry.note(self._core.store_note())
         return found
 
     def _conclude(self, state: RequestState, found: Found | Refused | AuthError) -> _Outcome[SessionT_co, UserT_co]:
@@ -353,11 +351,13 @@ class Auth(Generic[SessionT_co, UserT_co]):
         try:
             outcome = self._identity(found) if isinstance(found, Found) else found
         except ValidationError as error:
-            outcome = SchemaError(f"a row does not fit {error.title}: {_fields(error)}")
+            outcome = SchemaError(f"a row does not fit {error.title}: {self._misfits(found, error)}")
             self._telemetry.row_misfit(outcome)
         self._telemetry.warn(state.conclude(outcome))
         if isinstance(found, Refused):
             self._telemetry.refused(found)
+        elif isinstance(found, RowMisfit):
+            self._telemetry.row_misfit(found)
         elif isinstance(found, AuthError):
             self._telemetry.store_failed(found)
         return outcome
@@ -368,6 +368,12 @@ class Auth(Generic[SessionT_co, UserT_co]):
             ValidationError: the fields do not fit the models.
         """
         session, user = found.fields()
+        if user["name"] is None and not self._name_may_be_none:
+            user["name"] = ""  # as Better Auth's own pages show it
+        if self._user_keys:
+            user = {self._user_keys.get(name, name): value for name, value in user.items()}
+        if self._session_keys and session is not None:
+            session = {self._session_keys.get(name, name): value for name, value in session.items()}
         # A JWT has no session: see `Identity`.
         validated: Any = None
         if session is not None:
@@ -375,13 +381,38 @@ class Auth(Generic[SessionT_co, UserT_co]):
             validated = self._session_model.__pydantic_validator__.validate_python(session)
         return Identity(validated, self._user_model.__pydantic_validator__.validate_python(user))
 
-    def _claims_misfit(self, error: ValidationError) -> SchemaError:
+    def _claims_misfit(self, found: Found, error: ValidationError) -> SchemaError:
         misfit = SchemaError(
-            f"a JWT's claims do not fit {error.title}: {_fields(error)}. Add them with definePayload in the options of "
-            "Better Auth's jwt plugin, or give the fields a default"
+            f"the claims of a JWT do not fit {error.title}: {self._misfits(found, error)}. Add them with definePayload "
+            "in the options of Better Auth's jwt plugin, or give the fields a default"
         )
         self._telemetry.row_misfit(misfit)
         return misfit
+
+    def _misfits(self, found: object, error: ValidationError) -> str:
+        """What does not fit, by column, and how to fix it; no values."""
+        is_user = error.title == self._user_model.__name__
+        model, keys = (self._user_model, self._user_keys) if is_user else (self._session_model, self._session_keys)
+        fields = {key: name for name, key in keys.items()}
+        values: Mapping[str, object] = (found.fields()[is_user] or {}) if isinstance(found, Found) else {}
+        misfits: list[str] = []
+        for item in error.errors(include_input=False, include_url=False, include_context=False):
+            field = fields.get(key := str(item["loc"][0]) if item["loc"] else "", key)
+            column = self._core.column_name(is_user, field) or field
+            is_null = field in values and values[field] is None and field in model.model_fields
+            misfits.append(_misfit(model, field, column, item["msg"], is_null=is_null))
+        return "; ".join(misfits)
+
+
+def _misfit(model: type[BaseModel], field: str, column: str, why: str, *, is_null: bool) -> str:
+    if not is_null:
+        return f"{column} does not fit {model.__name__}.{field}: {why}"
+    annotation = model.model_fields[field].annotation
+    declared = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    where = (
+        model.__name__ if model not in (AuthUser, AuthSession) else f"a model of your own, based on {model.__name__}"
+    )
+    return f"{column} is NULL: write `{field}: {declared} | None` in {where}"
 
 
 def _require_text(cookie_value: object) -> None:
@@ -395,8 +426,3 @@ def _require_text(cookie_value: object) -> None:
             "Write validate_session(await get_session_from_cookie(request))"
         )
     raise TypeError(f"validate_session needs the cookie's value, a str or None, not {type(cookie_value).__name__}")
-
-
-def _fields(error: ValidationError) -> str:
-    wrong = error.errors(include_input=False, include_url=False, include_context=False)
-    return ", ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in wrong)

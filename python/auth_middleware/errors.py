@@ -13,6 +13,10 @@ class SchemaError(AuthError):
     """The tables are not what Better Auth writes, or our role may not read them."""
 
 
+class RowMisfit(SchemaError):
+    """A value in the rows of one session cannot be read. Other sessions are not concerned."""
+
+
 class StoreUnavailable(AuthError):
     """The session store did not answer in time. Never treated as a request without a session."""
 

@@ -2,9 +2,10 @@
 
 from datetime import datetime
 from types import NoneType
-from typing import Any, Generic, NamedTuple
+from typing import Any, Generic, NamedTuple, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
 from typing_extensions import TypeVar
 
 
@@ -65,9 +66,39 @@ class Identity(NamedTuple, Generic[SessionT_co, UserT_co]):
     user: UserT_co
 
 
-def own_fields(model: type[BaseModel], base: type[BaseModel]) -> list[str]:
-    """The fields that a subclass declares beyond Better Auth's own."""
-    return [name for name in model.model_fields if name not in base.model_fields]
+class CacheSize(NamedTuple):
+    """The sessions that are cached in this process."""
+
+    sessions: int
+    bytes: int
+    """What they take in Rust; cached Python objects come on top."""
+
+
+def model_fields(model: type[BaseModel]) -> list[tuple[str, list[str]]]:
+    """The fields that are read, each with the aliases that its column may have as a name."""
+    return [(name, _aliases(field)) for name, field in model.model_fields.items()]
+
+
+def keys_by_field(model: type[BaseModel]) -> dict[str, str]:
+    """The key by which validation expects a field, if that is not the field's name."""
+    fields = model.model_fields.items()
+    validated = {name: _texts(field.validation_alias or field.alias) for name, field in fields}
+    return {name: aliases[0] for name, aliases in validated.items() if aliases and aliases[0] != name}
+
+
+def accepts_none(model: type[BaseModel], field: str) -> bool:
+    """Whether a field of the model may be None."""
+    annotation = model.model_fields[field].annotation
+    return annotation in (Any, None) or NoneType in get_args(annotation)
+
+
+def _aliases(field: FieldInfo) -> list[str]:
+    return list(dict.fromkeys((*_texts(field.alias), *_texts(field.validation_alias))))
+
+
+def _texts(alias: object) -> list[str]:
+    choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
+    return [choice for choice in choices if isinstance(choice, str)]
 
 
 def is_shareable_model(model: type[BaseModel]) -> bool:
@@ -113,6 +144,8 @@ def _has_code(own_class: type) -> bool:
 def _is_plain(schema: Any) -> bool:
     """Whether validation by this core schema of pydantic calls no code of the application."""
     fields: dict[str, Any]
+    if schema.__class__ is not dict:
+        return False  # not built yet: it refers to a class that is defined later
     match schema:
         case {"custom_init": True} | {"post_init": str()} | {"default_factory": _} | {"computed_fields": [_, *_]}:
             return False
@@ -123,4 +156,4 @@ def _is_plain(schema: Any) -> bool:
         case {"type": str(kind)}:
             return kind in _PLAIN_SCHEMAS
         case _:
-            return False  # not built yet
+            return False

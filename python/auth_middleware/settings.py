@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Never
 
 from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from auth_middleware import _core
@@ -32,6 +33,15 @@ def _setting(name: str, description: str, *variables: str) -> Any:
     default: Any = () if _DEFAULTS[name] == [] else _DEFAULTS[name]
     alias = AliasChoices(*variables) if variables else None
     return Field(default=default, description=description, validation_alias=alias)
+
+
+def _problem(item: ErrorDetails) -> str:
+    """What is wrong with a value that is no text; Rust looks at the texts. Shows no value."""
+    value = item["input"]
+    text = value.strip() if isinstance(value, str) else ""
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        return "it is in quotes, which are part of the value: docker run --env-file keeps them. Write it without quotes"
+    return item["msg"]
 
 
 # What Rust can be given. It checks which of these numbers make sense.
@@ -102,11 +112,20 @@ class AuthSettings(BaseSettings):
     )
     user_table: str | None = _setting("user_table", "The name of the `user` table. By default it is found.")
     session_table: str | None = _setting("session_table", "The name of the `session` table. By default it is found.")
+    jwks_table: str | None = _setting(
+        "jwks_table", "The name of the `jwks` table. By default it is found, also with the `user` table's prefix."
+    )
     user_columns: dict[str, str] = _setting(
-        "user_columns", "Renamed columns of the `user` table: field name in snake_case to column name."
+        "user_columns", "Renamed columns of the `user` table: field name, such as emailVerified, to column name."
     )
     session_columns: dict[str, str] = _setting(
-        "session_columns", "Renamed columns of the `session` table: field name in snake_case to column name."
+        "session_columns", "Renamed columns of the `session` table: field name, such as expiresAt, to column name."
+    )
+    jwks_columns: dict[str, str] = _setting(
+        "jwks_columns", "Renamed columns of the `jwks` table: field name, such as publicKey, to column name."
+    )
+    database_time_zone: str = _setting(
+        "database_time_zone", "The IANA name of the zone in which columns without a time zone were written."
     )
     pool_size: _Integer = _setting("pool_size", "Connections. One statement serves many requests.")
     lookup_timeout_seconds: float = _setting("lookup_timeout_seconds", "How long a request waits for the store.")
@@ -181,8 +200,11 @@ class AuthSettings(BaseSettings):
         schema: str | None = _UNSET,
         user_table: str | None = _UNSET,
         session_table: str | None = _UNSET,
+        jwks_table: str | None = _UNSET,
         user_columns: Mapping[str, str] = _UNSET,
         session_columns: Mapping[str, str] = _UNSET,
+        jwks_columns: Mapping[str, str] = _UNSET,
+        database_time_zone: str = _UNSET,
         pool_size: int = _UNSET,
         lookup_timeout_seconds: float = _UNSET,
         max_waiting: int = _UNSET,
@@ -221,11 +243,14 @@ class AuthSettings(BaseSettings):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            wrong = error.errors(include_input=False, include_url=False, include_context=False)
-            problem = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in wrong)
+            wrong = error.errors(include_url=False, include_context=False)
+            problem = "; ".join(f"{'.'.join(map(str, item['loc']))}: {_problem(item)}" for item in wrong)
         except SettingsError:
-            problem = 'user_columns and session_columns are JSON objects: {"email_verified": "verified"}'
-        # Raised out here, so that not even its context has pydantic's error with the values.
+            problem = (
+                'user_columns, session_columns and jwks_columns are JSON objects: {"email_verified": "verified"}, '
+                "without quotes around them, which docker run --env-file would keep"
+            )
+        # Raised out here, so that not even its context holds pydantic's error with the values.
         if problem is not None:
             raise ConfigurationError(f"settings cannot be read: {problem}")
 

@@ -64,6 +64,11 @@ class Telemetry:
         for message in messages:
             logger.warning("%s", message)
 
+    def note(self, message: str | None) -> None:
+        """Write how something works, for an operator who wants to know; None if there is nothing new."""
+        if message:
+            logger.info("%s", message)
+
     def opening(self) -> None:
         """Write the secret's fingerprint, to compare it with another deployment's when signatures are bad."""
         logger.info("opening; the secret's fingerprint is %s", self._core.secret_fingerprint)

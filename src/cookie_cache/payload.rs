@@ -37,9 +37,9 @@ pub(super) fn identity(
         }),
         user: User {
             id: text(user, "id")?,
-            name: text(user, "name")?,
+            name: Some(text(user, "name")?),
             // So does Better Auth.
-            email: text(user, "email")?.to_lowercase(),
+            email: Some(text(user, "email")?.to_lowercase()),
             email_verified: user.get("emailVerified").map_or(Some(false), Value::as_bool)?,
             image: optional_text(user, "image")?,
             created_at: Some(time(user, "createdAt")?),

@@ -4,8 +4,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lru::LruCache;
-
+use crate::bounded_cache::{BoundedCache, Eviction};
 use crate::identity::Identity;
 use crate::signature::SessionToken;
 
@@ -16,7 +15,7 @@ const MAX_CHARACTERS: usize = 4096;
 
 /// The last cookie of each session.
 #[derive(Clone)]
-pub(super) struct SnapshotCache(Arc<Mutex<LruCache<SessionToken, Entry>>>);
+pub(super) struct SnapshotCache(Arc<Mutex<BoundedCache<SessionToken, Entry>>>);
 
 struct Entry {
     data: Box<str>,
@@ -29,15 +28,15 @@ struct Entry {
 
 impl Default for SnapshotCache {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(LruCache::unbounded())))
+        Self(Arc::new(Mutex::new(BoundedCache::new(MAX_SESSIONS, Eviction::OldestInserted))))
     }
 }
 
 impl SnapshotCache {
     /// Whom this very cookie named beside this very token, if its own time has not passed.
     pub(super) fn get(&self, data: &str, token: &SessionToken, now_ms: f64) -> Option<Arc<Identity>> {
-        let seen = self.lock();
-        let entry = seen.peek(token).filter(|entry| *entry.data == *data)?;
+        let mut snapshots = self.lock();
+        let entry = snapshots.get(token).filter(|entry| *entry.data == *data)?;
         (entry.from_ms..entry.until_ms).contains(&now_ms).then(|| Arc::clone(&entry.identity))
     }
 
@@ -54,15 +53,12 @@ impl SnapshotCache {
             return;
         }
         let entry = Entry { data: data.into(), identity: Arc::clone(identity), from_ms, until_ms };
-        let mut seen = self.lock();
-        seen.put(token.clone(), entry);
-        if seen.len() > MAX_SESSIONS {
-            seen.pop_lru();
-        }
+        let evicted = self.lock().insert(token.clone(), entry);
+        drop(evicted);
     }
 
     /// Nothing panics while it holds the lock, so a poisoned one is as good as any.
-    fn lock(&self) -> MutexGuard<'_, LruCache<SessionToken, Entry>> {
+    fn lock(&self) -> MutexGuard<'_, BoundedCache<SessionToken, Entry>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -121,7 +121,7 @@ impl Engine {
     ) -> Result<Verdict, Error> {
         let now = Moment::now();
         let (authenticator, cache) = self.inspector()?;
-        self.settle(authenticator.inspect(request, now), cache.as_deref(), now)
+        self.settle(authenticator.inspect(request, now), cache.as_ref(), now)
     }
 
     /// Decides from a cookie's value, percent-encoded or not, and the caches. There are no headers, so the origin is
@@ -131,7 +131,7 @@ impl Engine {
     /// [`Error::Unavailable`] if a cache that is needed for it cannot be opened.
     pub fn inspect_value(&self, value: &str) -> Result<Verdict, Error> {
         let (authenticator, cache) = self.inspector()?;
-        self.settle(authenticator.inspect_value(value), cache.as_deref(), Moment::now())
+        self.settle(authenticator.inspect_value(value), cache.as_ref(), Moment::now())
     }
 
     /// Decides from the headers alone: never [`Verdict::Known`].
@@ -267,9 +267,25 @@ impl Engine {
     pub fn operator_messages(&self) -> Vec<String> {
         let state = self.lock();
         let Some(state) = state.as_ref().filter(|state| state.is_ours()) else { return Vec::new() };
-        let of_feed =
-            state.open.iter().flat_map(|open| &open.live_cache).flat_map(|cache| cache.take_messages());
-        of_feed.chain(state.authenticator.take_messages()).collect()
+        let of_feed = state.open.iter().flat_map(|open| &open.live_cache).flat_map(LiveCache::take_messages);
+        let of_store = state.open.iter().flat_map(|open| open.store()).flat_map(AnyStore::take_warnings);
+        of_feed.chain(of_store).chain(state.authenticator.take_messages()).collect()
+    }
+
+    /// How look-ups are sent, and why: once it is known, and again when it changes.
+    #[must_use]
+    pub fn store_note(&self) -> Option<String> {
+        let state = self.lock();
+        state.as_ref().filter(|state| state.is_ours())?.open.as_ref()?.store()?.take_note()
+    }
+
+    /// The column of a field of the `user` or `session` table, with the table's name, once the tables were found: for
+    /// messages.
+    #[must_use]
+    pub fn column(&self, is_user: bool, field: &str) -> Option<String> {
+        let state = self.lock();
+        let open = state.as_ref().filter(|state| state.is_ours())?.open.as_ref()?;
+        open.store()?.column(is_user, field)
     }
 
     /// The number of sessions in the live cache, and the bytes that they take.
@@ -277,11 +293,11 @@ impl Engine {
     pub fn cache_size(&self) -> (usize, usize) {
         let state = self.lock();
         let open = state.as_ref().filter(|state| state.is_ours()).and_then(|state| state.open.as_ref());
-        open.and_then(|open| open.live_cache.as_ref()).map(|cache| cache.size()).unwrap_or_default()
+        open.and_then(|open| open.live_cache.as_ref()).map(LiveCache::size).unwrap_or_default()
     }
 
     /// What decides about headers. Opens what that needs.
-    fn inspector(&self) -> Result<(Arc<Authenticator>, Option<Arc<LiveCache>>), Error> {
+    fn inspector(&self) -> Result<(Arc<Authenticator>, Option<LiveCache>), Error> {
         let freshness = &self.settings.freshness;
         let needs_open =
             freshness.live_cache().is_some() || freshness.uses_public_keys() || self.settings.jwt.is_some();

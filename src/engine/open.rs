@@ -25,7 +25,7 @@ pub(super) struct Open {
     lookup: Option<Arc<Lookup>>,
     /// Held once by each request that waits for the issuer's keys.
     pub(super) waiting: Arc<()>,
-    pub(super) live_cache: Option<Arc<LiveCache>>,
+    pub(super) live_cache: Option<LiveCache>,
     /// The keys that verify JWTs.
     jwks: Option<Jwks>,
     reads_key_table: bool,
@@ -61,9 +61,10 @@ impl Open {
             }
         }
         let live_cache = settings.freshness.live_cache().map(|chosen| {
-            let cache = Arc::new(LiveCache::new(chosen));
+            let (cache, writer) = LiveCache::new(chosen);
             if let (Some(AnyStore::Postgres(store)), Some(feed)) = (&store, chosen.feed.clone()) {
-                spawn(Box::pin(Arc::clone(store).feed(Arc::clone(&cache), feed)));
+                let (log, demand) = (cache.operator_log(), cache.demand());
+                spawn(Box::pin(Arc::clone(store).feed(writer, log, demand, feed)));
             }
             cache
         });
@@ -107,9 +108,13 @@ impl Open {
         if let Some(cache) = self.live_cache.as_ref().filter(|cache| cache.needs_feed()) {
             cache.want();
             // A feed that takes longer does not delay the start: until it works, requests query the store.
-            let _late = timeout(deadline, cache.spoke()).await;
+            let _late = timeout(deadline, cache.reported()).await;
         }
         Ok(warnings)
+    }
+
+    pub(super) fn store(&self) -> Option<&AnyStore> {
+        self.store.as_ref()
     }
 
     pub(super) fn close(&self) {

@@ -28,8 +28,8 @@ pub(super) fn identity(token: &UserToken, own_fields: &[OwnField]) -> Result<Arc
     };
     let user = User {
         id: token.user_id().to_owned(),
-        name: text("name").unwrap_or_default(),
-        email,
+        name: Some(text("name").unwrap_or_default()),
+        email: Some(email),
         email_verified: claims.get("emailVerified").and_then(Value::as_bool).unwrap_or(false),
         image: text("image"),
         created_at: time(&all, "createdAt"),
@@ -49,7 +49,7 @@ mod tests {
 
     fn of(claims: &Value, own: &[&str]) -> Result<Arc<Identity>, String> {
         let claims = claims.as_object().cloned().unwrap_or_default();
-        let own: Vec<_> = own.iter().map(|name| OwnField { name: (*name).to_owned() }).collect();
+        let own: Vec<_> = own.iter().map(|name| OwnField::from((*name).to_owned())).collect();
         identity(&UserToken::new("ada".into(), claims, 0.0), &own)
     }
 
@@ -65,7 +65,7 @@ mod tests {
         );
         let Identity { session, user } = (*found.expect("it has all there must be")).clone();
         assert_eq!(session, None);
-        assert_eq!((user.id.as_str(), user.name.as_str(), user.email_verified), ("ada", "Ada", true));
+        assert_eq!((user.id.as_str(), user.name.as_deref(), user.email_verified), ("ada", Some("Ada"), true));
         assert_eq!(user.created_at, DateTime::from_timestamp_millis(1_768_478_400_123));
         assert_eq!(user.own, [Own::Text("blue".into()), Own::Int(3), Own::Absent]);
         assert_eq!(user.ban, None);
@@ -74,10 +74,8 @@ mod tests {
     #[test]
     fn an_address_is_enough_and_required() {
         let user = of(&json!({"email": "a@b.c"}), &[]).expect("it is enough").user.clone();
-        assert_eq!(
-            (user.name.as_str(), user.email_verified, user.image, user.created_at),
-            ("", false, None, None)
-        );
+        assert_eq!((user.name.as_deref(), user.email_verified), (Some(""), false));
+        assert_eq!((user.image, user.created_at), (None, None));
         for claims in [json!({}), json!({"email": null}), json!({"email": 7})] {
             let why = of(&claims, &[]).expect_err("there is no address");
             assert!(why.contains("email") && why.contains("definePayload"), "{why}");

@@ -1,4 +1,4 @@
-//! A store whose answers are kept.
+//! A store whose results are cached.
 
 use std::sync::Arc;
 
@@ -7,25 +7,25 @@ use crate::clock::Uptime;
 use crate::error::Error;
 use crate::store::{LookupKey, LookupResult, Store};
 
-/// Asks another store and keeps what it says.
+/// Queries another store and caches the results.
 #[derive(Debug)]
 pub struct CachingStore<S> {
     store: Arc<S>,
-    cache: Arc<LiveCache>,
+    cache: LiveCache,
 }
 
 impl<S> CachingStore<S> {
-    /// Keeps in `cache` what `store` says.
-    pub fn new(store: &Arc<S>, cache: &Arc<LiveCache>) -> Self {
-        Self { store: Arc::clone(store), cache: Arc::clone(cache) }
+    /// Caches the results of `store` in `cache`.
+    pub fn new(store: &Arc<S>, cache: &LiveCache) -> Self {
+        Self { store: Arc::clone(store), cache: cache.clone() }
     }
 }
 
 impl<S: Store> Store for CachingStore<S> {
     async fn find(&self, keys: &[LookupKey]) -> Result<Vec<LookupResult>, Error> {
         let sent = self.cache.sent(Uptime::now());
-        let answers = self.store.find(keys).await?;
-        self.cache.keep(sent, keys, &answers);
-        Ok(answers)
+        let results = self.store.find(keys).await?;
+        self.cache.insert(sent, keys, &results);
+        Ok(results)
     }
 }

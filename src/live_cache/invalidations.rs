@@ -1,18 +1,18 @@
-//! What was notified lately: a look-up that was sent before must not be kept.
+//! Which changes were notified lately: the result of a look-up that was sent before must not be cached.
 
 use std::collections::{HashMap, VecDeque};
 
 use crate::store::Key;
 
-/// So many notifications are remembered one by one. A look-up during which more were heard is not kept.
-const REMEMBERED: usize = 4096;
+/// How many notifications are stored one by one. The result of a look-up during which more were received is not cached.
+const MAX_STORED: usize = 4096;
 
-/// Notifications by their numbers.
+/// Notifications, numbered in the order in which they were received.
 #[derive(Debug, Default)]
 pub(super) struct Invalidations {
     position: u64,
-    /// The last notification of everything, or the last of one that is remembered no more.
-    forgotten: u64,
+    /// The number of the last notification of everything, or of the last one that is no longer stored.
+    complete_since: u64,
     order: VecDeque<(u64, Key)>,
     last: HashMap<Key, u64>,
 }
@@ -23,19 +23,19 @@ impl Invalidations {
         self.position
     }
 
-    /// Whether neither this key nor everything was notified after that position, as far as is remembered.
-    pub(super) fn is_quiet_since(&self, position: u64, key: &Key) -> bool {
-        self.forgotten <= position && self.last.get(key).is_none_or(|last| *last <= position)
+    /// Whether neither this key nor everything was notified after that position, as far as is stored.
+    pub(super) fn is_unchanged_since(&self, position: u64, key: &Key) -> bool {
+        self.complete_since <= position && self.last.get(key).is_none_or(|last| *last <= position)
     }
 
     pub(super) fn note(&mut self, key: Key) {
         self.position += 1;
         self.order.push_back((self.position, key));
         self.last.insert(key, self.position);
-        if self.order.len() > REMEMBERED
+        if self.order.len() > MAX_STORED
             && let Some((number, oldest)) = self.order.pop_front()
         {
-            self.forgotten = number;
+            self.complete_since = number;
             if self.last.get(&oldest) == Some(&number) {
                 self.last.remove(&oldest);
             }
@@ -44,7 +44,7 @@ impl Invalidations {
 
     pub(super) fn note_everything(&mut self) {
         self.position += 1;
-        self.forgotten = self.position;
+        self.complete_since = self.position;
         self.order.clear();
         self.last.clear();
     }
@@ -60,41 +60,41 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_quiet_until_it_or_everything_is_notified() {
+    fn a_key_is_unchanged_until_it_or_everything_is_notified() {
         let mut invalidations = Invalidations::default();
         let before = invalidations.position();
         invalidations.note(key(1));
-        assert!(!invalidations.is_quiet_since(before, &key(1)));
-        assert!(invalidations.is_quiet_since(before, &key(2)));
-        assert!(invalidations.is_quiet_since(invalidations.position(), &key(1)));
+        assert!(!invalidations.is_unchanged_since(before, &key(1)));
+        assert!(invalidations.is_unchanged_since(before, &key(2)));
+        assert!(invalidations.is_unchanged_since(invalidations.position(), &key(1)));
         invalidations.note_everything();
-        assert!(!invalidations.is_quiet_since(before, &key(2)));
-        assert!(invalidations.is_quiet_since(invalidations.position(), &key(2)));
+        assert!(!invalidations.is_unchanged_since(before, &key(2)));
+        assert!(invalidations.is_unchanged_since(invalidations.position(), &key(2)));
     }
 
     #[test]
-    fn what_is_remembered_no_more_counts_as_notified() {
+    fn a_notification_that_is_no_longer_stored_counts_for_every_key() {
         let mut invalidations = Invalidations::default();
         let before = invalidations.position();
-        for number in 0..u16::try_from(REMEMBERED).unwrap_or_default() {
+        for number in 0..u16::try_from(MAX_STORED).unwrap_or_default() {
             invalidations.note(key(number));
         }
-        assert!(invalidations.is_quiet_since(before, &key(9999)));
+        assert!(invalidations.is_unchanged_since(before, &key(9999)));
         invalidations.note(key(8888));
-        assert!(!invalidations.is_quiet_since(before, &key(9999)));
-        assert!(invalidations.is_quiet_since(before + 1, &key(9999)));
+        assert!(!invalidations.is_unchanged_since(before, &key(9999)));
+        assert!(invalidations.is_unchanged_since(before + 1, &key(9999)));
         assert_eq!(invalidations.last.len(), invalidations.order.len());
     }
 
     #[test]
-    fn the_last_of_a_keys_notifications_counts() {
+    fn the_last_notification_of_a_key_counts() {
         let mut invalidations = Invalidations::default();
         invalidations.note(key(1));
         let between = invalidations.position();
         invalidations.note(key(1));
-        for number in 2..=u16::try_from(REMEMBERED).unwrap_or_default() {
+        for number in 2..=u16::try_from(MAX_STORED).unwrap_or_default() {
             invalidations.note(key(number));
         }
-        assert!(!invalidations.is_quiet_since(between, &key(1)));
+        assert!(!invalidations.is_unchanged_since(between, &key(1)));
     }
 }

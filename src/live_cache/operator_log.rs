@@ -1,49 +1,48 @@
-//! What the feed's thread has to say to an operator. Python logs it, from a thread of its own: ours never
-//! take the GIL.
+//! Messages of the feed for an operator. Python logs them, on one of its own threads: ours never take the GIL.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// So many sentences wait to be told. Somebody who listens that seldom wants the last ones.
-const WAITING: usize = 16;
-/// So much is said of one trouble.
-const MOST_TROUBLES: usize = 8;
+/// How many messages wait to be logged. If they are taken more seldom, the latest are what matters.
+const MAX_WAITING: usize = 16;
+/// How many different messages one problem can cause.
+const MAX_PROBLEMS: usize = 8;
 
-/// Sentences that wait to be logged.
+/// Messages that wait to be logged.
 #[derive(Debug, Default)]
 pub(super) struct OperatorLog {
     any: AtomicBool,
-    told: Mutex<Told>,
+    messages: Mutex<Messages>,
 }
 
 #[derive(Debug, Default)]
-struct Told {
-    /// What was said of the trouble that goes on.
-    troubles: Vec<String>,
+struct Messages {
+    /// What was logged since everything last worked.
+    problems: Vec<String>,
     waiting: VecDeque<String>,
 }
 
 impl OperatorLog {
-    /// A trouble, told once until its end, however often it takes turns with others.
-    pub(super) fn log(&self, trouble: &str) {
-        let mut told = self.lock();
-        if told.troubles.len() < MOST_TROUBLES && !told.troubles.iter().any(|known| known == trouble) {
-            told.troubles.push(trouble.to_owned());
-            self.put(told, trouble);
+    /// Logs a problem once until recovery, however often it alternates with others.
+    pub(super) fn log(&self, problem: &str) {
+        let mut messages = self.lock();
+        if messages.problems.len() < MAX_PROBLEMS && !messages.problems.iter().any(|known| known == problem) {
+            messages.problems.push(problem.to_owned());
+            self.put(messages, problem);
         }
     }
 
-    /// The end of all trouble, which nobody wants to hear of who heard of none.
-    pub(super) fn log_recovery(&self, sentence: &str) {
-        let mut told = self.lock();
-        if !told.troubles.is_empty() {
-            told.troubles.clear();
-            self.put(told, sentence);
+    /// Logs that everything works again, if a problem was logged.
+    pub(super) fn log_recovery(&self, message: &str) {
+        let mut messages = self.lock();
+        if !messages.problems.is_empty() {
+            messages.problems.clear();
+            self.put(messages, message);
         }
     }
 
-    /// What was not taken yet, in order.
+    /// The messages that were not taken yet, in order.
     pub(super) fn take(&self) -> Vec<String> {
         if !self.any.swap(false, Ordering::Acquire) {
             return Vec::new();
@@ -51,16 +50,16 @@ impl OperatorLog {
         self.lock().waiting.drain(..).collect()
     }
 
-    fn put(&self, mut told: MutexGuard<'_, Told>, sentence: &str) {
-        if told.waiting.len() == WAITING {
-            told.waiting.pop_front();
+    fn put(&self, mut messages: MutexGuard<'_, Messages>, message: &str) {
+        if messages.waiting.len() == MAX_WAITING {
+            messages.waiting.pop_front();
         }
-        told.waiting.push_back(sentence.to_owned());
+        messages.waiting.push_back(message.to_owned());
         self.any.store(true, Ordering::Release);
     }
 
     /// Nothing panics while it holds the lock, so a poisoned one is as good as any.
-    fn lock(&self) -> MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Messages> {
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,6 +6,7 @@ use super::*;
 use crate::identity::{Session, User};
 use crate::settings::{RawSettings, Secret, Settings};
 use crate::signature::{Keys, SessionToken};
+use crate::store::{Change, Feed as _, Follower as _, OperatorLog as _};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -21,9 +22,13 @@ fn settings(freshness: &str, max_cached_sessions: i64) -> Settings {
     Settings::check(raw).expect("these settings are right")
 }
 
-fn cache(freshness: &str, max_cached_sessions: i64) -> LiveCache {
+fn cache_and_writer(freshness: &str, max_cached_sessions: i64) -> (LiveCache, Writer) {
     let settings = settings(freshness, max_cached_sessions);
-    LiveCache::new(settings.freshness.live_cache().expect("it keeps answers"))
+    LiveCache::new(settings.freshness.live_cache().expect("these settings use the cache"))
+}
+
+fn cache(freshness: &str, max_cached_sessions: i64) -> LiveCache {
+    cache_and_writer(freshness, max_cached_sessions).0
 }
 
 fn token(name: &str) -> LookupKey {
@@ -49,8 +54,8 @@ fn identity(name: &str, expires_at: DateTime<Utc>) -> Arc<Identity> {
     };
     let user = User {
         id: session.user_id.clone(),
-        name: "Ada Lovelace".into(),
-        email: "ada.lovelace@example.com".into(),
+        name: Some("Ada Lovelace".into()),
+        email: Some("ada.lovelace@example.com".into()),
         email_verified: true,
         image: Some("https://example.com/pictures/of/ada.png".into()),
         created_at: None,
@@ -61,31 +66,36 @@ fn identity(name: &str, expires_at: DateTime<Utc>) -> Arc<Identity> {
     Arc::new(Identity { session: Some(session), user })
 }
 
-/// A cache with a feed that is alive for an hour, and somebody in it.
+/// A cache with a feed that is alive for an hour, and one session in it.
 struct Scene {
     cache: LiveCache,
-    feed: FeedId,
+    writer: Writer,
+    feed: CacheFeed,
     now: Moment,
 }
 
 impl Scene {
     fn new() -> Self {
-        let cache = cache("live", 100);
-        let feed = cache.begin();
+        Self::with_room_for(100)
+    }
+
+    fn with_room_for(max_cached_sessions: i64) -> Self {
+        let (cache, mut writer) = cache_and_writer("live", max_cached_sessions);
+        let feed = writer.begin();
         let now = Moment::now();
-        cache.renew(feed, now.uptime.after(HOUR), "triggers");
-        let scene = Self { cache, feed, now };
+        feed.renew(now.uptime.after(HOUR), "triggers");
+        let scene = Self { cache, writer, feed, now };
         scene.look_up("ada");
         scene
     }
 
     fn look_up(&self, name: &str) {
-        self.answer(self.cache.sent(self.now.uptime), name);
+        self.insert(self.cache.sent(self.now.uptime), name);
     }
 
-    fn answer(&self, sent: Sent, name: &str) {
+    fn insert(&self, sent: Sent, name: &str) {
         let found = LookupResult::Found(identity(name, self.now.wall + TimeDelta::hours(1)));
-        self.cache.keep(sent, &[token(name)], &[found]);
+        self.cache.insert(sent, &[token(name)], &[found]);
     }
 
     fn knows(&self, name: &str) -> bool {
@@ -107,25 +117,25 @@ fn of_the_user_of(name: &str) -> Change {
 }
 
 #[test]
-fn an_answer_is_kept_for_its_own_token_only() {
+fn a_result_is_cached_for_its_own_token_only() {
     let scene = Scene::new();
     assert!(scene.knows("ada"));
     assert!(!scene.knows("bob"));
 }
 
 #[test]
-fn a_notification_forgets_its_session_and_no_other() {
+fn a_notification_evicts_its_session_and_no_other() {
     let scene = Scene::new();
     scene.look_up("bob");
-    scene.cache.apply(scene.feed, &of("ada"));
+    scene.feed.apply(&of("ada"));
     assert!(!scene.knows("ada"));
     assert!(scene.knows("bob"));
-    scene.cache.apply(scene.feed, &Change::Everything);
+    scene.feed.apply(&Change::Everything);
     assert!(!scene.knows("bob"));
 }
 
 #[test]
-fn a_users_notification_forgets_all_their_sessions() {
+fn a_notification_about_a_user_evicts_all_their_sessions() {
     let scene = Scene::new();
     let found = |name: &str| {
         let mut theirs = Arc::unwrap_or_clone(identity(name, scene.now.wall + TimeDelta::hours(1)));
@@ -133,45 +143,44 @@ fn a_users_notification_forgets_all_their_sessions() {
         LookupResult::Found(Arc::new(theirs))
     };
     let sent = scene.cache.sent(scene.now.uptime);
-    scene.cache.keep(sent, &["phone", "tablet"].map(token), &["phone", "tablet"].map(found));
+    scene.cache.insert(sent, &["phone", "tablet"].map(token), &["phone", "tablet"].map(found));
     scene.look_up("bob");
     assert!(scene.knows("ada") && scene.knows("phone") && scene.knows("tablet"));
-    scene.cache.apply(scene.feed, &of_the_user_of("ada"));
+    scene.feed.apply(&of_the_user_of("ada"));
     assert!(!scene.knows("ada") && !scene.knows("phone") && !scene.knows("tablet"));
     assert!(scene.knows("bob"));
-    scene.cache.apply(scene.feed, &of("bob"));
+    scene.feed.apply(&of("bob"));
     assert_eq!(scene.cache.size(), (0, 0));
 }
 
 #[test]
-fn a_users_very_many_sessions_are_all_forgotten() {
-    let scene = Scene { cache: cache("live", 2000), ..Scene::new() };
-    scene.cache.renew(scene.cache.begin(), scene.now.uptime.after(HOUR), "triggers");
+fn more_sessions_of_a_user_than_one_part_are_all_evicted() {
+    let scene = Scene::with_room_for(2000);
     scene.look_up("bob");
     let theirs: Vec<_> = (0..1000).map(|number| token(&number.to_string())).collect();
     let found = LookupResult::Found(identity("ada", scene.now.wall + TimeDelta::hours(1)));
-    scene.cache.keep(scene.cache.sent(scene.now.uptime), &theirs, &vec![found; theirs.len()]);
-    assert_eq!(scene.cache.size().0, 1001);
-    scene.cache.apply(scene.feed, &of_the_user_of("ada"));
+    scene.cache.insert(scene.cache.sent(scene.now.uptime), &theirs, &vec![found; theirs.len()]);
+    assert_eq!(scene.cache.size().0, 1002);
+    scene.feed.apply(&of_the_user_of("ada"));
     assert_eq!(scene.cache.size().0, 1);
     assert!(scene.knows("bob"));
 }
 
 #[test]
-fn a_look_up_that_crosses_a_revocation_is_not_kept() {
+fn the_result_of_a_look_up_that_crosses_a_revocation_is_not_cached() {
     for change in [of("bob"), of_the_user_of("bob"), Change::Everything] {
         let scene = Scene::new();
         let sent = scene.cache.sent(scene.now.uptime);
-        scene.cache.apply(scene.feed, &change);
-        scene.answer(sent, "bob");
+        scene.feed.apply(&change);
+        scene.insert(sent, "bob");
         assert!(!scene.knows("bob"), "{change:?}");
         scene.look_up("bob");
-        assert!(scene.knows("bob"), "a look-up that was sent afterwards is");
+        assert!(scene.knows("bob"), "the result of a look-up that was sent afterwards is cached");
     }
 }
 
 #[test]
-fn no_answer_slips_in_while_its_change_is_being_heard() {
+fn no_result_is_cached_while_its_change_is_being_applied() {
     const ROUNDS: usize = 5000;
     let scene = Scene::new();
     let everybody: Vec<_> = (0..16).map(|number| token(&number.to_string())).collect();
@@ -179,159 +188,165 @@ fn no_answer_slips_in_while_its_change_is_being_heard() {
     let answers = vec![found; everybody.len()];
     let change = of_the_user_of("ada");
     let start = std::sync::Barrier::new(2);
-    let mut slipped_in = 0;
+    let mut cached_too_late = 0;
     std::thread::scope(|threads| {
         threads.spawn(|| {
             for _ in 0..ROUNDS {
                 start.wait();
-                scene.cache.apply(scene.feed, &change);
+                scene.feed.apply(&change);
                 start.wait();
             }
         });
         for _ in 0..ROUNDS {
             let sent = scene.cache.sent(scene.now.uptime);
             start.wait();
-            scene.cache.keep(sent, &everybody, &answers);
+            scene.cache.insert(sent, &everybody, &answers);
             start.wait();
-            slipped_in += scene.cache.size().0;
+            cached_too_late += scene.cache.size().0;
         }
     });
-    assert_eq!(slipped_in, 0, "first it is kept and then forgotten, or it is not kept");
+    assert_eq!(cached_too_late, 0, "either it is cached and then evicted, or it is not cached");
 }
 
 #[test]
-fn a_look_up_during_a_storm_of_notifications_is_not_kept() {
+fn the_result_of_a_look_up_during_many_notifications_is_not_cached() {
     let scene = Scene::new();
     let sent = scene.cache.sent(scene.now.uptime);
     for number in 0..10_000 {
-        scene.cache.apply(scene.feed, &of(&number.to_string()));
+        scene.feed.apply(&of(&number.to_string()));
     }
-    scene.answer(sent, "bob");
+    scene.insert(sent, "bob");
     assert!(!scene.knows("bob"));
-    assert!(scene.knows("ada"), "what was kept before is still coherent");
+    assert!(scene.knows("ada"), "what was cached before is still current");
 }
 
 #[test]
-fn nothing_is_given_without_a_lease_and_what_is_kept_comes_back_with_it() {
+fn nothing_is_returned_without_a_lease_and_entries_are_returned_again_with_a_new_one() {
     let scene = Scene::new();
     let end = scene.now.uptime.after(Duration::from_secs(5));
-    scene.cache.renew(scene.feed, end, "triggers");
+    scene.feed.renew(end, "triggers");
     assert!(scene.knows_after("ada", Duration::from_millis(4999)));
-    assert!(!scene.knows_after("ada", Duration::from_secs(5)), "a process that was paused finds it over");
-    scene.cache.renew(scene.feed, scene.now.uptime.after(HOUR), "triggers");
-    assert!(scene.knows_after("ada", Duration::from_secs(5)), "every notification was heard meanwhile");
+    assert!(
+        !scene.knows_after("ada", Duration::from_secs(5)),
+        "a process that was paused finds its lease expired"
+    );
+    scene.feed.renew(scene.now.uptime.after(HOUR), "triggers");
+    assert!(
+        scene.knows_after("ada", Duration::from_secs(5)),
+        "every notification was received in the meantime"
+    );
 }
 
 #[test]
-fn a_feed_that_was_never_proven_gives_nothing() {
-    let cache = cache("live", 100);
+fn nothing_is_cached_before_the_first_heartbeat() {
+    let (cache, mut writer) = cache_and_writer("live", 100);
     let now = Moment::now();
-    cache.begin();
+    let _feed = writer.begin();
     let found = LookupResult::Found(identity("ada", now.wall + TimeDelta::hours(1)));
-    cache.keep(cache.sent(now.uptime), &[token("ada")], &[found]);
+    cache.insert(cache.sent(now.uptime), &[token("ada")], &[found]);
     assert!(cache.get(&token("ada"), now).is_none());
     assert_eq!(cache.size(), (0, 0));
 }
 
 #[test]
-fn what_was_asked_before_the_first_proof_is_not_kept() {
-    let scene = Scene::new();
-    let next = scene.cache.begin();
+fn the_result_of_a_look_up_before_the_first_heartbeat_is_not_cached() {
+    let mut scene = Scene::new();
+    let next = scene.writer.begin();
     let sent = scene.cache.sent(scene.now.uptime);
-    scene.cache.renew(next, scene.now.uptime.after(HOUR), "triggers");
-    scene.answer(sent, "bob");
-    assert!(!scene.knows("bob"), "nobody says from when on the connection hears");
+    next.renew(scene.now.uptime.after(HOUR), "triggers");
+    scene.insert(sent, "bob");
+    assert!(!scene.knows("bob"), "it is not known when the connection began to receive");
 }
 
 #[test]
-fn a_lost_feed_forgets_everything_and_keeps_nothing() {
-    let scene = Scene::new();
+fn the_end_of_a_feed_evicts_everything_and_nothing_is_cached_after_it() {
+    let mut scene = Scene::new();
     let sent = scene.cache.sent(scene.now.uptime);
-    scene.cache.end(scene.feed);
+    scene.feed.end();
     assert!(!scene.knows("ada"));
     scene.look_up("bob");
-    let next = scene.cache.begin();
-    scene.answer(sent, "eve");
-    scene.cache.renew(next, scene.now.uptime.after(HOUR), "triggers");
-    assert_eq!(scene.cache.size(), (0, 0), "nothing is left of the time without a feed");
+    let next = scene.writer.begin();
+    scene.insert(sent, "eve");
+    next.renew(scene.now.uptime.after(HOUR), "triggers");
+    assert_eq!(scene.cache.size(), (0, 0), "nothing is cached from the time without a feed");
 }
 
 #[test]
-fn an_earlier_connection_is_not_heard() {
-    let scene = Scene::new();
-    let next = scene.cache.begin();
-    scene.cache.renew(scene.feed, scene.now.uptime.after(HOUR), "triggers");
+fn the_feed_of_an_earlier_connection_is_ignored() {
+    let mut scene = Scene::new();
+    let next = scene.writer.begin();
+    scene.feed.renew(scene.now.uptime.after(HOUR), "triggers");
     scene.look_up("bob");
-    assert!(!scene.knows("bob"), "its heartbeat proves nothing");
-    scene.cache.renew(next, scene.now.uptime.after(HOUR), "triggers");
+    assert!(!scene.knows("bob"), "a heartbeat of an earlier feed renews nothing");
+    next.renew(scene.now.uptime.after(HOUR), "triggers");
     scene.look_up("bob");
-    scene.cache.apply(scene.feed, &Change::Everything);
-    scene.cache.suspend(scene.feed);
-    scene.cache.end(scene.feed);
-    assert!(scene.knows("bob"), "what becomes of it says nothing of the new one");
+    scene.feed.apply(&Change::Everything);
+    scene.feed.suspend();
+    scene.feed.end();
+    assert!(scene.knows("bob"), "what happens to the earlier feed does not affect the new one");
 }
 
 #[test]
-fn triggers_that_may_have_slept_between_two_heartbeats_cost_everything() {
+fn a_new_fingerprint_evicts_everything() {
     let scene = Scene::new();
     let sent = scene.cache.sent(scene.now.uptime);
-    scene.cache.renew(scene.feed, scene.now.uptime.after(HOUR), "triggers, enabled again");
+    scene.feed.renew(scene.now.uptime.after(HOUR), "triggers, enabled again");
     assert!(!scene.knows("ada"));
-    scene.answer(sent, "bob");
+    scene.insert(sent, "bob");
     assert!(!scene.knows("bob"));
 }
 
 #[test]
-fn a_doubt_forgets_everything_until_the_next_proof() {
+fn a_suspended_feed_evicts_everything_until_the_next_heartbeat() {
     let scene = Scene::new();
-    scene.cache.suspend(scene.feed);
+    scene.feed.suspend();
     assert!(!scene.knows("ada"));
     scene.look_up("ada");
     assert!(!scene.knows("ada"));
-    scene.cache.renew(scene.feed, scene.now.uptime.after(HOUR), "triggers");
-    assert!(!scene.knows("ada"), "it was asked while changes were not notified");
+    scene.feed.renew(scene.now.uptime.after(HOUR), "triggers");
+    assert!(!scene.knows("ada"), "it was queried while changes were not notified");
 }
 
 #[test]
-fn nothing_outlives_its_session_or_its_age() {
+fn nothing_is_returned_past_its_age_or_the_end_of_its_session() {
     let scene = Scene::new();
     assert!(scene.knows_after("ada", Duration::from_millis(59_999)));
     assert!(!scene.knows_after("ada", Duration::from_secs(60)));
     let ends = scene.now.wall + TimeDelta::seconds(1);
     let found = LookupResult::Found(identity("bob", ends));
-    scene.cache.keep(scene.cache.sent(scene.now.uptime), &[token("bob")], &[found]);
+    scene.cache.insert(scene.cache.sent(scene.now.uptime), &[token("bob")], &[found]);
     let at = |wall| scene.cache.get(&token("bob"), Moment { wall, uptime: scene.now.uptime }).is_some();
     assert!(at(ends), "valid up to and including the instant");
     assert!(!at(ends + TimeDelta::microseconds(1)));
 }
 
 #[test]
-fn a_store_that_knows_no_session_any_more_is_believed() {
+fn a_result_without_a_session_evicts_the_entry() {
     for answer in [LookupResult::NoSession, LookupResult::NoUser, LookupResult::Unreadable] {
         let scene = Scene::new();
-        scene.cache.keep(scene.cache.sent(scene.now.uptime), &[token("ada")], &[answer]);
+        scene.cache.insert(scene.cache.sent(scene.now.uptime), &[token("ada")], &[answer]);
         assert!(!scene.knows("ada"));
     }
 }
 
 #[test]
-fn seconds_need_no_feed_and_count_from_the_sending() {
+fn seconds_need_no_feed_and_are_counted_from_when_the_query_was_sent() {
     let cache = cache("30", 100);
     let now = Moment::now();
     let found = LookupResult::Found(identity("ada", now.wall + TimeDelta::hours(1)));
-    cache.keep(cache.sent(now.uptime), &[token("ada")], &[found]);
+    cache.insert(cache.sent(now.uptime), &[token("ada")], &[found]);
     let after = |passed| Moment { wall: now.wall, uptime: now.uptime.after(passed) };
     assert!(cache.get(&token("ada"), after(Duration::from_millis(29_999))).is_some());
     assert!(cache.get(&token("ada"), after(Duration::from_secs(30))).is_none());
 }
 
 #[test]
-fn the_least_lately_used_make_room() {
+fn the_least_recently_used_entry_is_evicted() {
     let cache = cache("30", 3);
     let now = Moment::now();
     let keep = |name| {
         let found = LookupResult::Found(identity(name, now.wall + TimeDelta::hours(1)));
-        cache.keep(cache.sent(now.uptime), &[token(name)], &[found]);
+        cache.insert(cache.sent(now.uptime), &[token(name)], &[found]);
     };
     let knows = |name| cache.get(&token(name), now).is_some();
     ["ada", "bob", "eve"].into_iter().for_each(keep);
@@ -343,15 +358,15 @@ fn the_least_lately_used_make_room() {
 }
 
 #[test]
-fn small_sessions_are_no_more_than_were_asked_for() {
+fn small_sessions_do_not_exceed_the_maximum_number() {
     let cache = cache("30", 3);
     let now = Moment::now();
     for name in ["ada", "bob", "eve", "dan"] {
         let mut small = Arc::unwrap_or_clone(identity(name, now.wall + TimeDelta::hours(1)));
         let session = small.session.as_mut().expect("it has a session");
         (session.ip_address, session.user_agent, small.user.image) = (None, None, None);
-        (session.id, small.user.email) = (String::new(), String::new());
-        cache.keep(cache.sent(now.uptime), &[token(name)], &[LookupResult::Found(Arc::new(small))]);
+        (session.id, small.user.email) = (String::new(), None);
+        cache.insert(cache.sent(now.uptime), &[token(name)], &[LookupResult::Found(Arc::new(small))]);
     }
     let (sessions, bytes) = cache.size();
     assert_eq!(sessions, 3);
@@ -359,13 +374,13 @@ fn small_sessions_are_no_more_than_were_asked_for() {
 }
 
 #[test]
-fn a_session_takes_at_most_a_kibibyte_and_large_ones_leave_less_room() {
+fn sessions_take_a_kibibyte_each_at_most_and_large_ones_reduce_their_number() {
     let cache = cache("30", 10);
     let now = Moment::now();
     let keep = |name: &str, agent: usize| {
         let mut identity = Arc::unwrap_or_clone(identity(name, now.wall + TimeDelta::hours(1)));
         identity.session.as_mut().expect("it has a session").user_agent = Some("a".repeat(agent));
-        cache.keep(cache.sent(now.uptime), &[token(name)], &[LookupResult::Found(Arc::new(identity))]);
+        cache.insert(cache.sent(now.uptime), &[token(name)], &[LookupResult::Found(Arc::new(identity))]);
     };
     (0..10).for_each(|number| keep(&number.to_string(), 100));
     let (sessions, bytes) = cache.size();
@@ -377,32 +392,34 @@ fn a_session_takes_at_most_a_kibibyte_and_large_ones_leave_less_room() {
     assert!(bytes <= 10 * 1024, "{bytes}");
     let before = cache.size();
     keep("huge", 1_000_000);
-    assert_eq!(cache.size(), before, "one that is larger than all together drives nobody out");
+    assert_eq!(cache.size(), before, "an entry that is larger than the whole cache evicts nothing");
 }
 
 #[test]
-fn news_are_told_once() {
+fn a_problem_and_its_end_are_logged_once() {
     let cache = cache("live", 1);
-    cache.log_recovery("it works");
+    let log = cache.operator_log();
+    log.log_recovery("it works");
     assert_eq!(cache.take_messages(), [""; 0]);
-    cache.log("no connection");
-    cache.log("no connection");
-    cache.log_recovery("it works");
-    cache.log_recovery("it works");
+    log.log("no connection");
+    log.log("no connection");
+    log.log_recovery("it works");
+    log.log_recovery("it works");
     assert_eq!(cache.take_messages(), ["no connection", "it works"]);
     assert_eq!(cache.take_messages(), [""; 0]);
-    cache.log("no connection");
+    log.log("no connection");
     assert_eq!(cache.take_messages(), ["no connection"]);
 }
 
 #[test]
-fn troubles_that_take_turns_are_each_told_once() {
+fn problems_that_alternate_are_each_logged_once() {
     let cache = cache("live", 1);
+    let log = cache.operator_log();
     for _ in 0..3 {
-        cache.log("no connection");
-        cache.log("no triggers");
+        log.log("no connection");
+        log.log("no triggers");
     }
     assert_eq!(cache.take_messages(), ["no connection", "no triggers"]);
-    (0..1000).for_each(|number| cache.log(&number.to_string()));
-    assert!(cache.take_messages().len() < 10, "nobody reads a thousand variations");
+    (0..1000).for_each(|number| log.log(&number.to_string()));
+    assert!(cache.take_messages().len() < 10, "a thousand variations of one problem are not logged");
 }

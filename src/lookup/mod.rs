@@ -1,9 +1,9 @@
-//! 6 — Gathers what waits, asks once, answers each.
+//! 6 — Looks up the tokens of many requests with one statement.
 //!
-//! A few workers each take everything that waits, up to a batch, and ask the store with one
-//! statement; meanwhile the next batch gathers. There is no timer: a lone request is asked for at once when
-//! nothing is under way, else when those who ask in one go have come, and the busier it gets the more share a
-//! statement.
+//! A few workers each take everything that waits, up to a batch, and query the store with one
+//! statement; meanwhile the next batch gathers. There is no timer: a lone request is sent at once when
+//! nothing is under way, else when the requests of one pass of the event loop have come. The busier it gets, the
+//! more requests share a statement.
 //!
 //! A request may join a look-up that still waits, never one already sent: that one could have
 //! been sent before a sign-out that this request comes after.
@@ -25,10 +25,10 @@ use crate::error::Error;
 use crate::settings::Limits;
 use crate::store::{LookupKey, LookupResult, Store};
 
-/// An answer, or why there is none; the whole batch shares the error.
+/// The result of a look-up, or why there is none; the whole batch shares the error.
 pub type Outcome = Result<LookupResult, Arc<Error>>;
 
-/// Asks the store for many requests at once.
+/// Queries the store for many requests at once.
 #[derive(Debug)]
 pub struct Lookup {
     queue: Arc<Queue>,
@@ -46,8 +46,8 @@ impl Lookup {
         Self { queue, tasks }
     }
 
-    /// Has `resolve` called once with what the store says of this token or id, asked after this call:
-    /// from another thread, or at once when too many wait. Giving up the waiter gives up the place.
+    /// Calls `resolve` once with what the store says of this token or id, queried after this call:
+    /// from another thread, or at once when too many wait. A waiter that gives up is not resolved.
     pub fn ask(&self, key: &LookupKey, resolve: impl FnOnce(Outcome) + Send + 'static) -> Arc<Waiter> {
         let Gathered { waiter, waits_for_others } = self.gather(key, resolve);
         if waits_for_others {
@@ -56,7 +56,7 @@ impl Lookup {
         waiter
     }
 
-    /// The same for one of many who ask in one go: while a look-up is under way they gather until
+    /// The same for one of several requests: while a look-up is under way they gather until
     /// [`Lookup::send`], or its end, so that they share statements. A lone one is sent at once.
     pub fn gather(&self, key: &LookupKey, resolve: impl FnOnce(Outcome) + Send + 'static) -> Gathered {
         self.queue.join(key, Box::new(resolve))
@@ -67,28 +67,28 @@ impl Lookup {
         self.queue.send();
     }
 
-    /// What the store says of this token or id, asked after this call.
+    /// What the store says of this token or id, queried after this call.
     ///
     /// # Errors
-    /// The store's own, shared with the batch; [`Error::Unavailable`] when too many wait or the
-    /// answer takes longer than `lookup_timeout`. Dropping the future gives up the place.
+    /// The store's own, shared with the batch; [`Error::Unavailable`] when too many wait or it
+    /// takes longer than `lookup_timeout`. Dropping the future gives up the wait.
     pub async fn find(&self, key: &LookupKey) -> Outcome {
         let (sender, outcome) = oneshot::channel();
-        let place = GivenUpOnDrop(self.ask(key, |outcome| {
+        let waiter = GivenUpOnDrop(self.ask(key, |outcome| {
             let _gone = sender.send(outcome);
         }));
         let outcome = outcome.await.unwrap_or_else(|_| Err(Arc::new(closed())));
-        drop(place);
+        drop(waiter);
         outcome
     }
 }
 
-/// A place, and whether whoever took it must say when nobody else comes: by [`Lookup::send`].
+/// A waiter, and whether its owner must call [`Lookup::send`] when no more requests are about to come.
 #[derive(Debug)]
 pub struct Gathered {
-    /// The place.
+    /// The waiter.
     pub waiter: Arc<Waiter>,
-    /// False for a lone one, which was sent at once, and for one that found no place.
+    /// False for a lone one, which was sent at once, and for one that was refused because too many wait.
     pub waits_for_others: bool,
 }
 
@@ -110,23 +110,31 @@ impl Drop for GivenUpOnDrop {
 async fn work(queue: Arc<Queue>, store: Arc<impl Store>, deadline: Duration) {
     loop {
         let batch = queue.next_batch().await;
-        let keys: Vec<LookupKey> = batch.iter().map(|asked| asked.key.clone()).collect();
+        let keys: Vec<LookupKey> = batch.iter().map(|requested| requested.key.clone()).collect();
         let found = timeout(deadline, store.find(&keys)).await;
         let found = found.unwrap_or_else(|_elapsed| Err(no_answer_within(deadline)));
         queue.settle();
         match found {
-            Ok(answers) => {
-                for (asked, answer) in batch.into_iter().zip(answers) {
-                    asked.resolve(&Ok(answer));
+            Ok(results) => {
+                for (requested, result) in batch.into_iter().zip(results) {
+                    requested.resolve(&outcome(result));
                 }
             }
             Err(error) => {
                 let error = Arc::new(error);
-                for asked in batch {
-                    asked.resolve(&Err(Arc::clone(&error)));
+                for requested in batch {
+                    requested.resolve(&Err(Arc::clone(&error)));
                 }
             }
         }
+    }
+}
+
+/// A session that Better Auth may accept is not refused for a value that we cannot read.
+fn outcome(result: LookupResult) -> Outcome {
+    match result {
+        LookupResult::Misfit(problem) => Err(Arc::new(Error::Row(problem))),
+        result => Ok(result),
     }
 }
 

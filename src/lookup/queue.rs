@@ -1,4 +1,4 @@
-//! What waits to be sent, first come first served, and until when.
+//! The requests that wait to be sent, first come first served, and their deadlines.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,18 +13,18 @@ use crate::error::Error;
 use crate::settings::Limits;
 use crate::store::LookupKey;
 
-/// Keys asked for in one statement: beyond this the statement's own time grows faster than
+/// Keys in one statement: beyond this the statement's own time grows faster than
 /// its share falls.
 const MAX_BATCH: usize = 64;
 
 /// A token or an id, and who waits for it.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct Requested {
     pub(super) key: LookupKey,
     waiters: Vec<Arc<Waiter>>,
 }
 
-impl Asked {
+impl Requested {
     pub(super) fn resolve(self, outcome: &Outcome) {
         for waiter in &self.waiters {
             waiter.resolve(outcome.clone());
@@ -36,8 +36,8 @@ impl Asked {
     }
 }
 
-/// A look-up that ends in the middle, with its worker, leaves nobody waiting.
-impl Drop for Asked {
+/// A worker that ends in the middle of a look-up leaves nobody waiting.
+impl Drop for Requested {
     fn drop(&mut self) {
         for waiter in self.waiters.iter().filter(|waiter| waiter.is_waiting()) {
             waiter.resolve(Err(Arc::new(closed())));
@@ -52,14 +52,14 @@ pub(super) struct Queue {
     state: Mutex<State>,
     /// Something waits to be sent.
     to_send: Notify,
-    /// Something waits to be answered.
-    to_answer: Notify,
+    /// There is a deadline to wait for.
+    to_expire: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
     order: VecDeque<LookupKey>,
-    asked: HashMap<LookupKey, Asked>,
+    requested: HashMap<LookupKey, Requested>,
     /// All wait equally long, so the first to come is the first to be overdue.
     deadlines: VecDeque<(Instant, Arc<Waiter>)>,
     joined_since_sweep: usize,
@@ -68,16 +68,44 @@ struct State {
 }
 
 impl State {
-    /// Who gave up holds a place in these lists until it is their turn, which a stuck store puts
-    /// off: swept each time as many have come as may wait, they are never more than that.
+    /// Shares the look-up of this key that was not sent yet, or adds one.
+    fn request(&mut self, key: &LookupKey, waiter: &Arc<Waiter>) {
+        if let Some(requested) = self.requested.get_mut(key) {
+            requested.waiters.push(Arc::clone(waiter));
+            return;
+        }
+        let requested = Requested { key: key.clone(), waiters: vec![Arc::clone(waiter)] };
+        self.requested.insert(key.clone(), requested);
+        self.order.push_back(key.clone());
+    }
+
+    /// Adds a deadline, and says whether it is the only one.
+    fn expect(&mut self, deadline: Instant, waiter: &Arc<Waiter>) -> bool {
+        while self.deadlines.front().is_some_and(|(_, first)| !first.is_waiting()) {
+            self.deadlines.pop_front();
+        }
+        self.deadlines.push_back((deadline, Arc::clone(waiter)));
+        self.deadlines.len() == 1
+    }
+
+    /// Counts one that joins, and sweeps after so many.
+    fn sweep_after(&mut self, joined: usize) {
+        if self.joined_since_sweep >= joined {
+            self.sweep();
+        }
+        self.joined_since_sweep += 1;
+    }
+
+    /// Removes those who gave up. Otherwise they would stay in these lists until their turn, which a stuck store
+    /// puts off; swept each time as many have joined as may wait, they are never more than that.
     fn sweep(&mut self) {
-        let Self { order, asked, deadlines, joined_since_sweep, .. } = self;
+        let Self { order, requested, deadlines, joined_since_sweep, .. } = self;
         deadlines.retain(|(_, waiter)| waiter.is_waiting());
-        asked.retain(|_, asked| {
-            asked.waiters.retain(|waiter| waiter.is_waiting());
-            !asked.waiters.is_empty()
+        requested.retain(|_, requested| {
+            requested.waiters.retain(|waiter| waiter.is_waiting());
+            !requested.waiters.is_empty()
         });
-        order.retain(|key| asked.contains_key(key));
+        order.retain(|key| requested.contains_key(key));
         *joined_since_sweep = 0;
     }
 }
@@ -89,52 +117,39 @@ impl Queue {
             waiting: Arc::default(),
             state: Mutex::default(),
             to_send: Notify::new(),
-            to_answer: Notify::new(),
+            to_expire: Notify::new(),
         }
     }
 
-    /// A place among those who wait. A lone request is sent at once; while a batch is under way, more
+    /// Adds a waiter for the key. A lone request is sent at once; while a batch is under way, more
     /// gather until [`Queue::send`], or until that batch is answered.
     pub(super) fn join(&self, key: &LookupKey, resolve: Resolve) -> Gathered {
         let is_full = self.waiting.load(Ordering::Relaxed) >= self.limits.max_waiting;
         let waiter = Arc::new(Waiter::new(resolve, &self.waiting));
         if is_full {
-            let limit = self.limits.max_waiting;
-            waiter.resolve(Err(Arc::new(Error::unavailable(format!(
-                "{limit} requests wait already (max_waiting)"
-            )))));
+            waiter.resolve(Err(Arc::new(self.too_many())));
             return Gathered { waiter, waits_for_others: false };
         }
-        let mut guard = self.lock();
-        let state = &mut *guard;
-        if state.joined_since_sweep >= self.limits.max_waiting {
-            state.sweep();
-        }
-        state.joined_since_sweep += 1;
-        if let Some(asked) = state.asked.get_mut(key) {
-            asked.waiters.push(Arc::clone(&waiter));
-        } else {
-            let asked = Asked { key: key.clone(), waiters: vec![Arc::clone(&waiter)] };
-            state.asked.insert(key.clone(), asked);
-            state.order.push_back(key.clone());
-        }
-        while state.deadlines.front().is_some_and(|(_, first)| !first.is_waiting()) {
-            state.deadlines.pop_front();
-        }
-        state.deadlines.push_back((Instant::now() + self.limits.lookup_timeout, Arc::clone(&waiter)));
-        let is_first = state.deadlines.len() == 1;
+        let mut state = self.lock();
+        state.sweep_after(self.limits.max_waiting);
+        state.request(key, &waiter);
+        let is_first = state.expect(Instant::now() + self.limits.lookup_timeout, &waiter);
         let is_idle = state.under_way == 0;
-        drop(guard);
+        drop(state);
         if is_idle {
             self.send();
         }
         if is_first {
-            self.to_answer.notify_one();
+            self.to_expire.notify_one();
         }
         Gathered { waiter, waits_for_others: !is_idle }
     }
 
-    /// Nobody else comes for the moment.
+    fn too_many(&self) -> Error {
+        Error::unavailable(format!("{} requests wait already (max_waiting)", self.limits.max_waiting))
+    }
+
+    /// Sends what has gathered: no more is about to come.
     pub(super) fn send(&self) {
         self.to_send.notify_one();
     }
@@ -145,7 +160,7 @@ impl Queue {
         state.under_way = state.under_way.saturating_sub(1);
     }
 
-    pub(super) async fn next_batch(&self) -> Vec<Asked> {
+    pub(super) async fn next_batch(&self) -> Vec<Requested> {
         loop {
             let batch = self.take();
             if !batch.is_empty() {
@@ -155,12 +170,12 @@ impl Queue {
         }
     }
 
-    /// Tells each who waited too long; for as long as it is polled.
+    /// Resolves each waiter that waited too long; for as long as it is polled.
     pub(super) async fn end_overdue(&self) {
         loop {
             let first = self.lock().deadlines.front().cloned();
             let Some((deadline, waiter)) = first else {
-                self.to_answer.notified().await;
+                self.to_expire.notified().await;
                 continue;
             };
             if waiter.is_waiting() {
@@ -172,7 +187,7 @@ impl Queue {
         }
     }
 
-    /// Those whose time is over; the answered ones before them are forgotten.
+    /// Those whose deadline is over; resolved ones before them are dropped.
     fn take_overdue(&self, now: Instant) -> Vec<Arc<Waiter>> {
         let mut state = self.lock();
         let mut overdue = Vec::new();
@@ -189,13 +204,13 @@ impl Queue {
         drop(left);
     }
 
-    fn take(&self) -> Vec<Asked> {
+    fn take(&self) -> Vec<Requested> {
         let mut state = self.lock();
         let mut batch = Vec::new();
         while batch.len() < MAX_BATCH
             && let Some(key) = state.order.pop_front()
         {
-            batch.extend(state.asked.remove(&key).filter(Asked::is_wanted));
+            batch.extend(state.requested.remove(&key).filter(Requested::is_wanted));
         }
         let has_more = !state.order.is_empty();
         state.under_way += usize::from(!batch.is_empty());

@@ -1,4 +1,4 @@
-//! One request's place: told once, whoever is first — the answer, the deadline, or the end.
+//! One request that waits: resolved once, by whatever comes first of the result, the deadline and the end.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,20 +8,20 @@ use super::Outcome;
 
 pub(super) type Resolve = Box<dyn FnOnce(Outcome) + Send>;
 
-/// A place among those who wait.
+/// A request that waits for its look-up.
 pub struct Waiter {
     resolve: Mutex<Option<Resolve>>,
     waiting: Arc<AtomicUsize>,
 }
 
 impl Waiter {
-    /// A place that counts among `waiting` until it is told or given up.
+    /// A waiter that counts among `waiting` until it is resolved or gives up.
     pub(super) fn new(resolve: Resolve, waiting: &Arc<AtomicUsize>) -> Self {
         waiting.fetch_add(1, Ordering::Relaxed);
         Self { resolve: Mutex::new(Some(resolve)), waiting: Arc::clone(waiting) }
     }
 
-    /// Nobody waits here any more: if the look-up was not sent yet, it costs nothing.
+    /// Gives up the wait: a look-up that was not sent yet costs nothing.
     pub fn give_up(&self) {
         drop(self.take());
     }
@@ -37,11 +37,11 @@ impl Waiter {
     }
 
     fn take(&self) -> Option<Resolve> {
-        let told = self.resolve.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if told.is_some() {
+        let taken = self.resolve.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if taken.is_some() {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
         }
-        told
+        taken
     }
 }
 

@@ -14,7 +14,11 @@ use crate::identity::{Session, User, Value};
 use crate::settings::{OwnField, RawSettings};
 
 /// The settings as `AuthSettings` has them, with the fields that the application declared on its models.
-pub(super) fn raw_settings(settings: &Bound<'_, PyDict>, fields: &OwnFields) -> PyResult<RawSettings> {
+pub(super) fn raw_settings(
+    settings: &Bound<'_, PyDict>,
+    user_fields: Vec<OwnField>,
+    session_fields: Vec<OwnField>,
+) -> PyResult<RawSettings> {
     let setting = |(name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>)| {
         let name: String = name.extract()?;
         let value = json_value(&name, &value)?;
@@ -23,8 +27,7 @@ pub(super) fn raw_settings(settings: &Bound<'_, PyDict>, fields: &OwnFields) -> 
     let settings = settings.iter().map(setting).collect::<PyResult<_>>()?;
     let mut raw: RawSettings = serde_json::from_value(Json::Object(settings))
         .map_err(|error| PyTypeError::new_err(format!("settings: {error}")))?;
-    raw.user_fields.clone_from(&fields.user);
-    raw.session_fields.clone_from(&fields.session);
+    (raw.user_fields, raw.session_fields) = (user_fields, session_fields);
     Ok(raw)
 }
 
@@ -68,8 +71,8 @@ pub(super) struct OwnFields {
     pub(super) session: Vec<OwnField>,
 }
 
-pub(super) fn own_fields(names: Vec<String>) -> Vec<OwnField> {
-    names.into_iter().map(|name| OwnField { name }).collect()
+pub(super) fn model_fields(fields: Vec<(String, Vec<String>)>) -> Vec<OwnField> {
+    fields.into_iter().map(|(name, aliases)| OwnField { name, aliases }).collect()
 }
 
 /// A user's fields by name.

@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 
 use super::awaitable::awaitable;
 use super::bridge::Bridge;
-use super::convert::{self, OwnFields, own_fields, python_json, raw_settings};
+use super::convert::{self, OwnFields, model_fields, python_json, raw_settings};
 use super::errors::{AuthError, exception};
 use super::object_cache::ObjectCache;
 use super::request_state::{Progress, PythonLookup, RequestState};
@@ -43,15 +43,17 @@ impl Core {
     fn new(
         py: Python<'_>,
         settings: &Bound<'_, PyDict>,
-        user_fields: Vec<String>,
-        session_fields: Vec<String>,
+        user_fields: Vec<(String, Vec<String>)>,
+        session_fields: Vec<(String, Vec<String>)>,
     ) -> PyResult<Self> {
         static INSTANCES: AtomicU64 = AtomicU64::new(1);
-        let own_fields = OwnFields { user: own_fields(user_fields), session: own_fields(session_fields) };
-        let raw = raw_settings(settings, &own_fields)?;
+        let raw = raw_settings(settings, model_fields(user_fields), model_fields(session_fields))?;
         let engine = Settings::check(raw)
             .and_then(|settings| Engine::new(settings, Source::Postgres, runtime::handle));
         let engine = engine.map_err(|error| exception(&error))?;
+        let tables = &engine.settings().tables;
+        let own_fields =
+            OwnFields { user: tables.user.own_fields.clone(), session: tables.session.own_fields.clone() };
         let instance = INSTANCES.fetch_add(1, Ordering::Relaxed);
         Ok(Self {
             object_cache: ObjectCache::new(engine.settings()),
@@ -95,9 +97,9 @@ impl Core {
             return Ok(state.get().identity(py).unwrap_or_else(|| state.into_any().unbind()));
         }
         let verdict = self.engine.inspect(request.as_request());
-        let state = Py::new(py, self.begin(py, verdict, Some(request.remember()))?)?;
+        let state = Bound::new(py, self.begin(py, verdict, Some(request.remember()))?)?;
         scope.set_item(&self.scope_key, &state)?;
-        Ok(state.get().identity(py).unwrap_or_else(|| state.into_any()))
+        Ok(state.get().identity(py).unwrap_or_else(|| state.into_any().unbind()))
     }
 
     fn identify_by_store(&self, py: Python<'_>, scope: &Bound<'_, PyAny>) -> PyResult<Py<RequestState>> {
@@ -168,8 +170,16 @@ impl Core {
         self.engine.close();
     }
 
+    fn column_name(&self, is_user: bool, field: &str) -> Option<String> {
+        self.engine.column(is_user, field)
+    }
+
     fn operator_messages(&self) -> Vec<String> {
         self.engine.operator_messages()
+    }
+
+    fn store_note(&self) -> Option<String> {
+        self.engine.store_note()
     }
 
     fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
@@ -283,8 +293,7 @@ pub(super) fn default_settings(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 /// Whether these settings accept cookies, and whether bearer tokens, without a check of anything else.
 #[pyfunction]
 pub(super) fn accepted_credentials(settings: &Bound<'_, PyDict>) -> PyResult<(bool, bool)> {
-    let no_fields = OwnFields { user: Vec::new(), session: Vec::new() };
-    let accepted = settings::accepted_credentials(&raw_settings(settings, &no_fields)?);
+    let accepted = settings::accepted_credentials(&raw_settings(settings, Vec::new(), Vec::new())?);
     let accepted = accepted.map_err(|error| exception(&error))?;
     Ok((accepted.cookie, accepted.any_bearer()))
 }

@@ -27,13 +27,9 @@ impl Migrations {
         user_columns: Option<BTreeMap<String, String>>,
         session_columns: Option<BTreeMap<String, String>>,
     ) -> PyResult<Self> {
-        let table = |name, columns: Option<_>| Table {
-            name,
-            columns: columns.unwrap_or_default(),
-            ..Table::default()
-        };
-        let (user, session) = (table(user_table, user_columns), table(session_table, session_columns));
-        let tables = Tables { schema, user, session };
+        let user = Table::of_columns("user", user_table, &user_columns.unwrap_or_default());
+        let session = Table::of_columns("session", session_table, &session_columns.unwrap_or_default());
+        let tables = Tables { schema, user, session, ..Tables::default() };
         let migrator = DatabaseUrl::check(database_url).and_then(|database| Migrator::new(&database, tables));
         migrator.map(|migrator| Self(migrator.into())).map_err(|error| exception(&error))
     }

@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, Mutex};
 
-use lru::LruCache;
 use pyo3::prelude::*;
 
 use super::convert::OwnFields;
 use super::lock;
 use super::verdict::Found;
+use crate::bounded_cache::{BoundedCache, Eviction};
 use crate::identity::Identity;
 use crate::settings::{Freshness, JwtFreshness, JwtSettings, Settings, Strategy};
 
@@ -24,7 +24,7 @@ const MAX_BYTES: usize = 4096;
 /// The key is the address of the identity. The entry holds the identity, so no other one can have that address.
 pub(super) struct ObjectCache {
     max: usize,
-    found: Mutex<LruCache<usize, Py<Found>>>,
+    found: Mutex<BoundedCache<usize, Py<Found>>>,
 }
 
 impl ObjectCache {
@@ -39,7 +39,7 @@ impl ObjectCache {
             Freshness::CookieCache(_) => COOKIES,
             Freshness::LiveCache(cache) => cache.max_sessions.div_ceil(ONE_IN),
         };
-        Self { max, found: Mutex::new(LruCache::unbounded()) }
+        Self { max, found: Mutex::new(BoundedCache::new(max, Eviction::OldestInserted)) }
     }
 
     /// The same object as last time, if the identity is the same.
@@ -53,22 +53,20 @@ impl ObjectCache {
             return Py::new(py, Found::new(identity, own_fields));
         }
         let address = Arc::as_ptr(&identity).addr();
-        if let Some(known) = lock(&self.found).peek(&address) {
+        if let Some(known) = lock(&self.found).get(&address) {
             return Ok(known.clone_ref(py));
         }
         let made = Py::new(py, Found::new(identity, own_fields))?;
-        let mut found = lock(&self.found);
-        let replaced = found.put(address, made.clone_ref(py));
-        let oldest = if found.len() > self.max { found.pop_lru() } else { None };
-        drop(found);
+        let evicted = lock(&self.found).insert(address, made.clone_ref(py));
         // Outside of the lock: dropping an application's object may run its code.
-        drop((replaced, oldest));
+        drop(evicted);
         Ok(made)
     }
 
     /// Drops every object.
     pub(super) fn clear(&self) {
-        let found = std::mem::replace(&mut *lock(&self.found), LruCache::unbounded());
+        let found =
+            std::mem::replace(&mut *lock(&self.found), BoundedCache::new(self.max, Eviction::OldestInserted));
         drop(found);
     }
 }

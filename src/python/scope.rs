@@ -5,26 +5,26 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use crate::credentials::{BEARER_PROTOCOL, Credentials, Kind, Request};
 
-pub(super) type Pair<'py> = (Bound<'py, PyBytes>, Bound<'py, PyBytes>);
+type Pair<'py> = (Bound<'py, PyBytes>, Bound<'py, PyBytes>);
 
-/// A scope's kind and headers, held while Rust reads them.
+/// A scope's kind, and those of its headers that say who sent it, held while Rust reads them.
 pub(super) struct ScopeRequest<'py> {
     kind: Kind,
-    headers: Vec<Pair<'py>>,
+    headers: Headers<'py>,
 }
 
 impl<'py> ScopeRequest<'py> {
     pub(super) fn of(scope: &Bound<'py, PyAny>) -> PyResult<Self> {
-        Ok(Self { kind: kind(scope)?, headers: headers(scope)? })
+        Ok(Self { kind: kind(scope)?, headers: Headers::of(scope)? })
     }
 
     /// The same for a scope that may lack what only decides about the origin.
     pub(super) fn of_any(scope: &Bound<'py, PyAny>) -> PyResult<Self> {
-        Ok(Self { kind: kind(scope).unwrap_or(Kind::SafeHttp), headers: headers(scope)? })
+        Ok(Self { kind: kind(scope).unwrap_or(Kind::SafeHttp), headers: Headers::of(scope)? })
     }
 
     pub(super) fn as_request(&self) -> Request<impl Iterator<Item = (&[u8], &[u8])>> {
-        Request::new(self.kind, bytes(&self.headers))
+        Request::new(self.kind, self.headers.iter())
     }
 
     /// Takes the token out of the protocols that an application may select: one that is echoed ends up in a browser's
@@ -41,34 +41,65 @@ impl<'py> ScopeRequest<'py> {
         if ordinary.len() < offered.len() { scope.set_item(key, ordinary) } else { Ok(()) }
     }
 
-    /// The same without what does not matter to who sent it, to compare another request with.
-    pub(super) fn remember(&self) -> Remembered {
-        let relevant = self.relevant().map(|(name, value)| (name.clone().unbind(), value.clone().unbind()));
-        Remembered { kind: self.kind, headers: relevant.collect() }
+    /// The same, to compare another request with.
+    pub(super) fn remember(self) -> Remembered {
+        let headers =
+            self.headers.0.into_iter().map(|(name, value)| (name.unbind(), value.unbind())).collect();
+        Remembered { kind: self.kind, headers }
     }
 
     /// Whether it has the same sender as another request that was remembered.
     pub(super) fn equals(&self, py: Python<'_>, other: &Remembered) -> bool {
-        let same = |(mine, others): (&Bound<'_, PyBytes>, &Py<PyBytes>)| {
+        let same = |mine: &Bound<'_, PyBytes>, others: &Py<PyBytes>| {
             mine.is(others) || mine.as_bytes() == others.as_bytes(py)
         };
-        let mut others = other.headers.iter();
+        let mut pairs = self.headers.0.iter().zip(&other.headers);
         self.kind == other.kind
-            && self.relevant().all(|(name, value)| {
-                others.next().is_some_and(|other| same((name, &other.0)) && same((value, &other.1)))
-            })
-            && others.next().is_none()
-    }
-
-    fn relevant(&self) -> impl Iterator<Item = &Pair<'py>> {
-        self.headers.iter().filter(|(name, _)| Credentials::depend_on(name.as_bytes()))
+            && self.headers.0.len() == other.headers.len()
+            && pairs.all(|(mine, others)| same(&mine.0, &others.0) && same(&mine.1, &others.1))
     }
 }
 
-/// The headers of a request that say who sent it. By their values, since middleware may change a scope's list.
+/// The headers of a request that say who sent it. Their values, since middleware may change a scope's list.
 pub(super) struct Remembered {
     kind: Kind,
     headers: Vec<(Py<PyBytes>, Py<PyBytes>)>,
+}
+
+/// The headers of a scope that [`Credentials`] depend on.
+pub(super) struct Headers<'py>(Vec<Pair<'py>>);
+
+impl<'py> Headers<'py> {
+    /// ASGI's headers are any iterable of pairs of bytes.
+    pub(super) fn of(scope: &Bound<'py, PyAny>) -> PyResult<Self> {
+        let headers = scope.get_item(pyo3::intern!(scope.py(), "headers"))?;
+        let pairs: PyResult<_> = match headers.cast::<PyList>() {
+            Ok(list) => list.iter().filter_map(|each| relevant(&each).transpose()).collect(),
+            Err(_) => headers
+                .try_iter()?
+                .filter_map(|each| each.and_then(|each| relevant(&each)).transpose())
+                .collect(),
+        };
+        Ok(Self(pairs?))
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.0.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()))
+    }
+}
+
+/// A header, if [`Credentials`] depend on it. A tuple from most servers; some give lists.
+fn relevant<'py>(pair: &Bound<'py, PyAny>) -> PyResult<Option<Pair<'py>>> {
+    let Ok(pair) = pair.cast::<PyTuple>() else {
+        let [name, value]: [Bound<'py, PyBytes>; 2] = pair.extract()?;
+        return Ok(Credentials::depend_on(name.as_bytes()).then_some((name, value)));
+    };
+    let name = pair.get_borrowed_item(0)?;
+    let name = name.cast::<PyBytes>()?;
+    if !Credentials::depend_on(name.as_bytes()) {
+        return Ok(None);
+    }
+    Ok(Some((name.to_owned(), pair.get_item(1)?.cast_into()?)))
 }
 
 /// The value under a key of the scope, which is a dictionary or at least a mapping.
@@ -91,25 +122,4 @@ fn kind(scope: &Bound<'_, PyAny>) -> PyResult<Kind> {
     }
     let method = scope.get_item(pyo3::intern!(scope.py(), "method"))?;
     Ok(Kind::of_method(method.cast::<PyString>()?.to_str()?))
-}
-
-/// A scope's headers: any iterable of pairs of bytes.
-fn headers<'py>(scope: &Bound<'py, PyAny>) -> PyResult<Vec<Pair<'py>>> {
-    let headers = scope.get_item(pyo3::intern!(scope.py(), "headers"))?;
-    match headers.cast::<PyList>() {
-        Ok(list) => list.iter().map(|each| pair(&each)).collect(),
-        Err(_) => headers.try_iter()?.map(|each| pair(&each?)).collect(),
-    }
-}
-
-fn bytes<'a>(headers: &'a [Pair<'_>]) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
-    headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()))
-}
-
-/// A tuple from most servers; some give lists.
-fn pair<'py>(pair: &Bound<'py, PyAny>) -> PyResult<Pair<'py>> {
-    match pair.cast::<PyTuple>() {
-        Ok(tuple) => tuple.extract(),
-        Err(_) => pair.extract().map(|[name, value]: [_; 2]| (name, value)),
-    }
 }

@@ -9,9 +9,28 @@ use std::time::Duration;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
+use super::database_parameters::{self as parameters, Fate};
+use super::database_tls::{
+    ChannelBinding, RootCertificates, SslMode, channel_binding, check_certificates, ssl_mode,
+};
 use super::{given, unescaped};
 use crate::error::Error;
 
+const SEVERAL_HOSTS: &str =
+    "names several hosts: name the primary alone, since a standby may not know of a sign-out yet";
+/// A template leaves them empty where there is nothing to say. libpq refuses an empty `sslmode`, and so do we.
+const MAY_BE_EMPTY: [&str; 10] = [
+    "host",
+    "port",
+    "user",
+    "password",
+    "dbname",
+    "database",
+    "schema",
+    "options",
+    "connect_timeout",
+    "application_name",
+];
 const DEFAULT_PORT: u16 = 5432;
 
 /// Where PostgreSQL is and how to talk to it. Its `Debug` shows no password.
@@ -41,8 +60,12 @@ pub struct DatabaseUrl {
     pub application_name: String,
     /// libpq's `options`, such as `-c search_path=auth` or Neon's `endpoint=…`.
     pub options: Option<String>,
+    /// Limits for the server to keep, such as `statement_timeout`, as options.
+    pub timeouts: Vec<String>,
     /// The URL itself says that a pooler stands between (`pgbouncer=true`, a statement cache of 0).
     pub behind_pooler: bool,
+    /// Parameters that have no effect here.
+    pub warnings: Vec<String>,
 }
 
 /// What to connect to.
@@ -52,43 +75,6 @@ pub enum Host {
     Tcp(String),
     /// The directory of a Unix socket.
     Unix(PathBuf),
-}
-
-/// libpq's `sslmode`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SslMode {
-    /// No TLS.
-    Disable,
-    /// TLS if the server offers it; `allow` is read as this. Nobody is checked.
-    Prefer,
-    /// TLS or nothing. Certificates are checked only if `sslrootcert` is set, as in libpq.
-    Require,
-    /// TLS with a certificate that an authority in `sslrootcert`'s file signed, whatever its name.
-    VerifyCa,
-    /// TLS with a certificate that a known authority signed for this host.
-    VerifyFull,
-}
-
-/// libpq's `sslrootcert`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RootCertificates {
-    /// Not set: the system's with `verify-full`.
-    Unset,
-    /// `system`, which only `verify-full` can have.
-    System,
-    /// A PEM file.
-    File(PathBuf),
-}
-
-/// libpq's `channel_binding`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChannelBinding {
-    /// Never.
-    Disable,
-    /// Where the server can.
-    Prefer,
-    /// Or nothing.
-    Require,
 }
 
 impl DatabaseUrl {
@@ -103,7 +89,9 @@ impl DatabaseUrl {
 
     /// The same for a setting of another name.
     pub(super) fn check_as(setting: &str, text: Option<&str>) -> Result<Self, Error> {
-        Self::read(text).map_err(|what| Error::configuration(format!("{setting} {what}")))
+        let mut read = Self::read(text).map_err(|what| Error::configuration(format!("{setting} {what}")))?;
+        read.warnings.iter_mut().for_each(|warning| warning.insert_str(0, &format!("{setting} ")));
+        Ok(read)
     }
 
     /// Else what is wrong with it. No message shows the URL itself: it holds the password.
@@ -113,6 +101,9 @@ impl DatabaseUrl {
         })?;
         if let Some(problem) = unescaped::problem(text) {
             return Err(problem);
+        }
+        if has_several_hosts(text) {
+            return Err(SEVERAL_HOSTS.to_owned());
         }
         let url = Url::parse(&with_host(text)).map_err(|_| {
             String::from("is not a URL: write postgresql://user:password@host:5432/database, special characters percent-encoded")
@@ -127,7 +118,7 @@ impl DatabaseUrl {
             read.apply(&key, &value, follows_password)?;
             follows_password |= key == "password";
         }
-        read.check_certificates(&url)?;
+        check_certificates(&mut read, &url)?;
         if read.user.is_empty() {
             return Err(String::from("names no user: write postgresql://user:password@host/database"));
         }
@@ -139,11 +130,6 @@ impl DatabaseUrl {
 
     fn from_authority(url: &Url) -> Result<Self, String> {
         let host = decoded(url.host_str().unwrap_or_default())?;
-        if host.contains(',') {
-            return Err(String::from(
-                "names several hosts: name the primary alone, since a standby may not know of a sign-out yet",
-            ));
-        }
         Ok(Self {
             host: host_of(if host.is_empty() { "localhost" } else { &host }),
             port: url.port().unwrap_or(DEFAULT_PORT),
@@ -157,42 +143,23 @@ impl DatabaseUrl {
             connect_timeout: None,
             application_name: "auth_middleware".to_owned(),
             options: None,
+            timeouts: Vec::new(),
             behind_pooler: false,
+            warnings: Vec::new(),
         })
     }
 
-    /// libpq's rules. Without them `verify-ca` would accept whatever certificate a public authority has issued,
-    /// for any name.
-    fn check_certificates(&mut self, url: &Url) -> Result<(), String> {
-        let names_mode = url.query_pairs().any(|(key, _)| matches!(&*key, "sslmode" | "ssl"));
-        match (self.ssl_mode, &self.root_certificates) {
-            (_, RootCertificates::System) if !names_mode => self.ssl_mode = SslMode::VerifyFull,
-            (SslMode::VerifyFull, _) => {}
-            (_, RootCertificates::System) => {
-                return Err(String::from(
-                    "has sslrootcert=system with a weaker sslmode than verify-full, which would accept a certificate of \
-                     any public authority for any name: write sslmode=verify-full",
-                ));
-            }
-            (SslMode::VerifyCa, RootCertificates::Unset) => {
-                return Err(String::from(
-                    "has sslmode=verify-ca without a root certificate: add sslrootcert=/path/to/root.crt, or write \
-                     sslmode=verify-full",
-                ));
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
     fn apply(&mut self, key: &str, value: &str, follows_password: bool) -> Result<(), String> {
+        self.behind_pooler |= parameters::tells_of_pooler(key, value);
         match key {
+            _ if value.is_empty() && MAY_BE_EMPTY.contains(&key) => {}
+            "host" | "port" if value.contains(',') => return Err(SEVERAL_HOSTS.to_owned()),
             "host" => self.host = host_of(value),
             "port" => self.port = value.parse().map_err(|_| bad_value(key, value, "a port number"))?,
             "user" => value.clone_into(&mut self.user),
             "password" => self.password = Some(value.to_owned()),
             "dbname" | "database" => value.clone_into(&mut self.database),
-            "schema" => self.schema = Some(value.to_owned()).filter(|name| !name.is_empty()),
+            "schema" => self.schema = Some(value.to_owned()),
             // asyncpg says ssl=, SQLAlchemy hands it on; node-postgres says ssl=true.
             "sslmode" | "ssl" => self.ssl_mode = ssl_mode(key, value)?,
             "sslrootcert" => {
@@ -210,37 +177,41 @@ impl DatabaseUrl {
             }
             "application_name" => value.clone_into(&mut self.application_name),
             "options" => self.options = Some(value.to_owned()),
-            "pgbouncer" => self.behind_pooler |= value == "true",
-            "statement_cache_size" | "prepared_statement_cache_size" => self.behind_pooler |= value == "0",
-            // They tune another driver's pool, or say what we do anyway.
-            "connection_limit"
-            | "pool_timeout"
-            | "socket_timeout"
-            | "gssencmode"
-            | "uselibpqcompat"
-            | "keepalives"
-            | "keepalives_idle"
-            | "keepalives_interval"
-            | "keepalives_count"
-            | "tcp_user_timeout"
-            | "fallback_application_name"
-            | "client_encoding" => {}
-            "target_session_attrs" if matches!(value, "any" | "primary" | "read-write") => {}
-            _ if follows_password => {
-                return Err(String::from(
-                    "has a parameter that is not supported here, or an unescaped \"&\" in its password: write it as %26",
-                ));
+            _ => return self.apply_other(key, value, follows_password),
+        }
+        Ok(())
+    }
+
+    /// A parameter that is neither libpq's nor Prisma's `schema`.
+    fn apply_other(&mut self, key: &str, value: &str, follows_password: bool) -> Result<(), String> {
+        if let Some(timeout) = parameters::timeout(key)
+            && !value.is_empty()
+        {
+            if !parameters::is_duration(value) {
+                return Err(bad_value(key, value, "milliseconds, or a number with a unit, as in 30s"));
             }
-            _ if !is_showable(key) => {
-                return Err(String::from(
-                    "has a parameter that is not supported here, or an unescaped \"?\" in its password: write it as %3F",
-                ));
+            self.timeouts.push(format!("-c {timeout}={value}"));
+            return Ok(());
+        }
+        if follows_password && !parameters::is_known(key) {
+            return Err(String::from(
+                "has a parameter that is not known here, or an unescaped \"&\" in its password: write it as %26",
+            ));
+        }
+        let fate = parameters::fate(key, value);
+        if fate != Fate::Ignored && !parameters::is_name(key) {
+            return Err(String::from(
+                "has a parameter that is not known here, or an unescaped \"?\" in its password: write it as %3F",
+            ));
+        }
+        match fate {
+            Fate::Ignored => {}
+            Fate::Refused(fix) => {
+                return Err(format!("has the parameter {key:?}, which is not supported here: {fix}"));
             }
-            _ => {
-                return Err(format!(
-                    "has the parameter {key:?}, which is not supported here: leave it out, or give this \
-                     application a DATABASE_URL of its own"
-                ));
+            Fate::Unknown => {
+                self.warnings
+                    .push(format!("has the parameter {key:?}, which is not known here and has no effect"));
             }
         }
         Ok(())
@@ -256,6 +227,13 @@ impl fmt::Debug for DatabaseUrl {
             .field("database", &self.database)
             .finish_non_exhaustive()
     }
+}
+
+/// Whether the authority lists hosts, as libpq allows. The credentials hold no character that would end them.
+fn has_several_hosts(url: &str) -> bool {
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    authority.rsplit('@').next().is_some_and(|hosts| hosts.contains(','))
 }
 
 /// The URL with `localhost` where it has credentials and no host: libpq allows that, and `?host=` may follow.
@@ -282,28 +260,7 @@ fn decoded(text: &str) -> Result<String, String> {
     decoded.map(Into::into).map_err(|_| String::from("holds a percent-escape that is not UTF-8"))
 }
 
-fn ssl_mode(key: &str, value: &str) -> Result<SslMode, String> {
-    match value {
-        "disable" | "false" | "0" => Ok(SslMode::Disable),
-        "allow" | "prefer" => Ok(SslMode::Prefer),
-        // no-verify is node-postgres's word for it.
-        "require" | "true" | "1" | "no-verify" => Ok(SslMode::Require),
-        "verify-ca" => Ok(SslMode::VerifyCa),
-        "verify-full" => Ok(SslMode::VerifyFull),
-        _ => Err(bad_value(key, value, "disable, allow, prefer, require, verify-ca or verify-full")),
-    }
-}
-
-fn channel_binding(key: &str, value: &str) -> Result<ChannelBinding, String> {
-    match value {
-        "disable" => Ok(ChannelBinding::Disable),
-        "prefer" => Ok(ChannelBinding::Prefer),
-        "require" => Ok(ChannelBinding::Require),
-        _ => Err(bad_value(key, value, "disable, prefer or require")),
-    }
-}
-
-fn bad_value(key: &str, value: &str, wanted: &str) -> String {
+pub(super) fn bad_value(key: &str, value: &str, wanted: &str) -> String {
     // A password with an unescaped '&' or '?' can end up here.
     let shown = if is_showable(value) { value } else { "…" };
     format!("has {key}={shown:?}: use {wanted}")

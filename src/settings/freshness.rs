@@ -92,7 +92,7 @@ impl Freshness {
         raw: &RawSettings,
         database: Option<&DatabaseUrl>,
         has_base_url: bool,
-    ) -> Result<(Self, Option<String>), Error> {
+    ) -> Result<(Self, Vec<String>), Error> {
         let strategy = strategy(raw.cache_strategy.as_deref())?;
         let max_sessions = count("max_cached_sessions", raw.max_cached_sessions, 1..=10_000_000)?;
         let max_age = seconds("max_age_seconds", raw.max_age_seconds)?;
@@ -100,13 +100,13 @@ impl Freshness {
         let kept =
             |max_age, feed| Self::LiveCache(Box::new(LiveCacheSettings { max_sessions, max_age, feed }));
         match given(raw.freshness.as_deref()).unwrap_or_default() {
-            "always" => Ok((Self::Always, None)),
+            "always" => Ok((Self::Always, Vec::new())),
             "cookie_cache" if strategy == Strategy::Jwks && !has_base_url => Err(Error::configuration(
                 "cache_strategy \"jwks\" needs BETTER_AUTH_URL: its origin is the issuer of the signed cookie",
             )),
             "cookie_cache" => {
                 let version = given(raw.cache_version.as_deref()).unwrap_or_default().to_owned();
-                Ok((Self::CookieCache(CookieCacheSettings { strategy, version }), None))
+                Ok((Self::CookieCache(CookieCacheSettings { strategy, version }), Vec::new()))
             }
             "live" => {
                 let own = given(raw.listen_database_url.as_deref());
@@ -116,13 +116,14 @@ impl Freshness {
                     |url| DatabaseUrl::check_as("AUTH_MIDDLEWARE_LISTEN_DATABASE_URL", Some(url)),
                 )?;
                 if is_pooled(&database) {
-                    return Ok((Self::Always, Some(cannot_listen(own.is_some()))));
+                    return Ok((Self::Always, vec![cannot_listen(own.is_some())]));
                 }
                 "auth_middleware listener".clone_into(&mut database.application_name);
-                Ok((kept(max_age, Some(FeedSettings { database, heartbeat })), None))
+                let warnings = if own.is_some() { database.warnings.clone() } else { Vec::new() };
+                Ok((kept(max_age, Some(FeedSettings { database, heartbeat })), warnings))
             }
             other => match other.parse().ok().filter(|seconds| (0.001..=86_400.0).contains(seconds)) {
-                Some(seconds) => Ok((kept(Duration::from_secs_f64(seconds), None), None)),
+                Some(seconds) => Ok((kept(Duration::from_secs_f64(seconds), None), Vec::new())),
                 None => Err(Error::configuration(format!(
                     "freshness (AUTH_MIDDLEWARE_FRESHNESS) is {other:?}: use \"always\"; \"live\" for answers that \
                      PostgreSQL's NOTIFY keeps coherent; a number of seconds from 0.001 to 86400 that an answer may be \

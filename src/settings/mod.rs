@@ -3,28 +3,33 @@
 
 mod cookie_names;
 mod credentials;
+mod database_parameters;
+mod database_tls;
 mod database_url;
 mod freshness;
 mod jwt;
 mod origin_pattern;
+mod quotes;
 mod raw;
 mod secret;
 mod strangers;
+mod tables;
 mod trusted_origins;
 mod unescaped;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use cookie_names::{CookieNames, CookieOptions};
 pub use credentials::{AcceptedCredentials, BearerForm};
-pub use database_url::{ChannelBinding, DatabaseUrl, Host, RootCertificates, SslMode};
+pub use database_tls::{ChannelBinding, RootCertificates, SslMode};
+pub use database_url::{DatabaseUrl, Host};
 pub use freshness::{CookieCacheSettings, FeedSettings, Freshness, LiveCacheSettings, Strategy};
 use jwt::Neon;
 pub use jwt::{JwksUrl, JwtFreshness, JwtSettings, KeyLocation};
 pub use origin_pattern::OriginPattern;
 pub use raw::RawSettings;
 pub use secret::{Secret, Secrets};
+pub use tables::{OwnField, Table, Tables, spellings};
 pub(crate) use trusted_origins::is_this_machine;
 pub use trusted_origins::{TrustedOrigins, is_https};
 
@@ -53,56 +58,6 @@ pub struct Settings {
     pub limits: Limits,
     /// What an operator should know, once.
     pub warnings: Vec<String>,
-}
-
-/// Where to look for the tables; what is not named is found.
-#[derive(Clone, Debug, Default)]
-pub struct Tables {
-    /// The PostgreSQL schema; None is the connection's search path.
-    pub schema: Option<String>,
-    /// The `user` table.
-    pub user: Table,
-    /// The `session` table.
-    pub session: Table,
-}
-
-/// One table's names, and what is read of it beyond Better Auth's own fields.
-#[derive(Clone, Debug, Default)]
-pub struct Table {
-    /// The table's name, if it was renamed.
-    pub name: Option<String>,
-    /// Renamed columns: field name (`snake_case`) to column name.
-    pub columns: BTreeMap<String, String>,
-    /// The application's own fields.
-    pub own_fields: Vec<OwnField>,
-}
-
-/// A field that the application declared on its model.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OwnField {
-    /// Its name, in `snake_case`.
-    pub name: String,
-}
-
-impl OwnField {
-    /// What Better Auth may call it.
-    #[must_use]
-    pub fn spellings(&self) -> Vec<String> {
-        spellings(&self.name)
-    }
-}
-
-/// A field's names at Better Auth: camelCase, and as it stands.
-#[must_use]
-pub fn spellings(field: &str) -> Vec<String> {
-    let mut words = field.split('_');
-    let mut camel = words.next().unwrap_or_default().to_owned();
-    for word in words {
-        let mut letters = word.chars();
-        camel.extend(letters.next().map(|first| first.to_ascii_uppercase()));
-        camel.extend(letters);
-    }
-    if camel == field { vec![camel] } else { vec![camel, field.to_owned()] }
 }
 
 /// How the store is asked.
@@ -139,6 +94,7 @@ impl Settings {
     /// [`Error::Configuration`] for the first setting that is missing or wrong. No message holds
     /// a secret or a password.
     pub fn check(raw: RawSettings) -> Result<Self, Error> {
+        quotes::refuse(&raw)?;
         let mut raw = raw.or_defaults();
         let neon = Neon::check(&raw)?;
         let accepted = accepted(&raw, neon.as_ref())?;
@@ -165,21 +121,20 @@ impl Settings {
         let jwt = accepted.jwt.then(check_jwt).transpose()?;
         let is_needed = has_database || accepted.any_session();
         let database = is_needed.then(|| DatabaseUrl::check(raw.database_url.as_deref())).transpose()?;
-        if jwt.as_ref().is_some_and(|jwt| jwt.freshness == JwtFreshness::Live) && !accepted.any_session() {
+        warnings.extend(database.iter().flat_map(|database| database.warnings.clone()));
+        let needs_live = jwt.as_ref().is_some_and(|jwt| jwt.freshness == JwtFreshness::Live);
+        if needs_live && !accepted.any_session() {
             // `freshness` is about sessions, of which there are none.
             raw.freshness = Some("live".to_owned());
         }
-        let (freshness, warning) = Freshness::check(&raw, database.as_ref(), base_url.is_some())?;
-        if jwt.as_ref().is_some_and(|jwt| jwt.freshness == JwtFreshness::Live)
-            && freshness.live_cache().is_none()
-            && warning.is_none()
-        {
+        let (freshness, of_freshness) = Freshness::check(&raw, database.as_ref(), base_url.is_some())?;
+        if needs_live && freshness.live_cache().is_none() && of_freshness.is_empty() {
             return Err(Error::configuration(
                 "jwt_freshness (AUTH_MIDDLEWARE_JWT_FRESHNESS) is \"live\", and there is no live cache: set freshness \
                  (AUTH_MIDDLEWARE_FRESHNESS) to \"live\" too",
             ));
         }
-        warnings.extend(warning);
+        warnings.extend(of_freshness);
         let prepared_statements = check_prepared(raw.prepared_statements.as_deref(), database.as_ref())?;
         let limits = Limits {
             pool_size: count("pool_size", raw.pool_size, 1..=1000)?,
@@ -192,12 +147,15 @@ impl Settings {
             )?),
             prepared_statements,
         };
+        let zone = tables::check_time_zone(raw.database_time_zone.as_deref().unwrap_or_default())?;
         let tables = Tables {
             schema: name("schema", raw.schema)?
                 .or_else(|| database.as_ref()?.schema.clone())
                 .or_else(|| neon.map(|_| Neon::SCHEMA.to_owned())),
-            user: check_table("user", raw.user_table, raw.user_columns, raw.user_fields)?,
-            session: check_table("session", raw.session_table, raw.session_columns, raw.session_fields)?,
+            user: Table::check("user", raw.user_table, &raw.user_columns, raw.user_fields)?,
+            session: Table::check("session", raw.session_table, &raw.session_columns, raw.session_fields)?,
+            jwks: Table::check("jwks", raw.jwks_table, &raw.jwks_columns, Vec::new())?,
+            zone,
         };
         Ok(Self {
             database,
@@ -243,18 +201,6 @@ fn check_prepared(word: Option<&str>, database: Option<&DatabaseUrl>) -> Result<
             "prepared_statements (AUTH_MIDDLEWARE_PREPARED_STATEMENTS) is {other:?}: use \"auto\", \"on\" or \"off\""
         ))),
     }
-}
-
-fn check_table(
-    table: &str,
-    renamed: Option<String>,
-    columns: BTreeMap<String, String>,
-    own_fields: Vec<OwnField>,
-) -> Result<Table, Error> {
-    for column in columns.values() {
-        name(&format!("{table}_columns"), Some(column.clone()))?;
-    }
-    Ok(Table { name: name(&format!("{table}_table"), renamed)?, columns, own_fields })
 }
 
 /// A PostgreSQL name: it is always quoted, so only NUL and length matter.

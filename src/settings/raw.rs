@@ -24,8 +24,11 @@ pub struct RawSettings {
     pub schema: Option<String>,
     pub user_table: Option<String>,
     pub session_table: Option<String>,
+    pub jwks_table: Option<String>,
     pub user_columns: BTreeMap<String, String>,
     pub session_columns: BTreeMap<String, String>,
+    pub jwks_columns: BTreeMap<String, String>,
+    pub database_time_zone: Option<String>,
     #[serde(skip)]
     pub user_fields: Vec<OwnField>,
     #[serde(skip)]
@@ -70,8 +73,11 @@ impl Default for RawSettings {
             schema: None,
             user_table: None,
             session_table: None,
+            jwks_table: None,
             user_columns: BTreeMap::new(),
             session_columns: BTreeMap::new(),
+            jwks_columns: BTreeMap::new(),
+            database_time_zone: Some("UTC".into()),
             user_fields: Vec::new(),
             session_fields: Vec::new(),
             freshness: Some("always".into()),
@@ -109,6 +115,7 @@ impl RawSettings {
             given.filter(|text| !text.trim().is_empty()).or(default)
         };
         Self {
+            database_time_zone: text(self.database_time_zone, defaults.database_time_zone),
             freshness: text(self.freshness, defaults.freshness),
             max_cached_sessions: self.max_cached_sessions.or(defaults.max_cached_sessions),
             max_age_seconds: self.max_age_seconds.or(defaults.max_age_seconds),

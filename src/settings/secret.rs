@@ -73,7 +73,7 @@ pub(super) fn check(
         listed
     } else {
         let missing = "no secret: set BETTER_AUTH_SECRET to the same value as at the Better Auth server";
-        vec![accept("BETTER_AUTH_SECRET", plain.ok_or_else(|| Error::configuration(missing))?)?]
+        vec![accept_current("BETTER_AUTH_SECRET", plain.ok_or_else(|| Error::configuration(missing))?)?]
     };
     let previous = previous.iter().filter(|secret| !secret.is_empty());
     let previous: Vec<Secret> = previous
@@ -99,7 +99,7 @@ fn versions(list: &str) -> Result<Vec<Secret>, Error> {
         }
         versions.push(version);
         if secrets.is_empty() {
-            secrets.push(accept("BETTER_AUTH_SECRETS", secret)?);
+            secrets.push(accept_current("BETTER_AUTH_SECRETS", secret)?);
         } else if is_sound(secret) {
             // Whoever knows an old one can encrypt a snapshot that names anybody. Without it, the
             // store is asked.
@@ -109,9 +109,26 @@ fn versions(list: &str) -> Result<Vec<Secret>, Error> {
     Ok(secrets)
 }
 
+fn is_quoted(secret: &str) -> bool {
+    ['"', '\'', '`'].iter().any(|quote| secret.starts_with(*quote) && secret.ends_with(*quote))
+}
+
 /// Whether a secret is worth the name.
 fn is_sound(secret: &str) -> bool {
     secret != PUBLIC_DEFAULT && secret.chars().count() >= MIN_CHARACTERS
+}
+
+/// A secret that signs today. A previous one may have been set with its quotes on both sides.
+fn accept_current(variable: &str, secret: &str) -> Result<Secret, Error> {
+    // Some readers of .env files take quotes and white space off and others keep them, so Better Auth and this
+    // library would sign with different keys.
+    if secret.trim() != secret || is_quoted(secret) {
+        return Err(Error::configuration(format!(
+            "{variable} begins or ends with white space or is in quotes, as it arrives here: set it without them, at \
+             the Better Auth server and here"
+        )));
+    }
+    accept(variable, secret)
 }
 
 fn accept(variable: &str, secret: &str) -> Result<Secret, Error> {

@@ -1,6 +1,7 @@
 //! Which origins may speak for a user: the base URL's own, and those that match a pattern of the operator's.
 
-use std::net::IpAddr;
+use std::borrow::Cow;
+use std::net::{IpAddr, Ipv6Addr};
 
 use url::Url;
 
@@ -29,6 +30,7 @@ impl TrustedOrigins {
     ) -> Result<(Self, Vec<String>), Error> {
         let mut checked = Vec::new();
         let mut warnings = Vec::new();
+        let patterns = listed(patterns)?;
         for text in patterns.iter().filter_map(|text| given(Some(text))) {
             let pattern = OriginPattern::parse(text)?;
             match strangers::find(&pattern, cookie_names) {
@@ -58,6 +60,30 @@ impl TrustedOrigins {
     pub fn contains(&self, origin: &str) -> bool {
         self.base.as_deref() == Some(origin) || self.patterns.iter().any(|pattern| pattern.matches(origin))
     }
+}
+
+/// The patterns of a JSON list, where they are one. It arrives split at its commas, as Better Auth's own form is.
+fn listed(patterns: &[String]) -> Result<Cow<'_, [String]>, Error> {
+    let joined = patterns.join(",");
+    let text = joined.trim();
+    if !text.starts_with('[') || is_ipv6_host(patterns.first().map_or("", |first| first.trim())) {
+        return Ok(Cow::Borrowed(patterns));
+    }
+    serde_json::from_str(text).map(Cow::Owned).map_err(|_| {
+        Error::configuration(format!(
+            "{SETTING} begins with \"[\" and is not a JSON list of texts: write [\"https://app.example.com\"], or \
+             origins with commas between them"
+        ))
+    })
+}
+
+/// Whether a pattern begins with an address in brackets, wildcards included, as in `[::1]:*`.
+fn is_ipv6_host(pattern: &str) -> bool {
+    let Some((inside, _)) = pattern.strip_prefix('[').and_then(|rest| rest.split_once(']')) else {
+        return false;
+    };
+    let is_pattern = |c: char| c.is_ascii_hexdigit() || matches!(c, ':' | '.' | '*' | '?');
+    inside.parse::<Ipv6Addr>().is_ok() || (inside.contains(':') && inside.chars().all(is_pattern))
 }
 
 /// Whether a base URL is https; None where none is set.

@@ -4,10 +4,12 @@
 //! read as a host, a database or a parameter: at best the connection fails, at worst a piece of the password is
 //! sent to a name server.
 
+use super::database_parameters as parameters;
+
 /// What `@`, `/`, `?` and `#` are written as inside a user name or password.
 const ESCAPES: [(char, &str); 4] = [('@', "%40"), ('/', "%2F"), ('?', "%3F"), ('#', "%23")];
 /// Parameters that can hold any text, an `@` too.
-const FREE_TEXT: [&str; 9] = [
+pub(super) const FREE_TEXT: [&str; 9] = [
     "user",
     "password",
     "dbname",
@@ -43,7 +45,7 @@ fn end_of_credentials(rest: &str) -> usize {
     let at = before_query.rfind('@');
     let is_parameter = |pair: &str| match pair.split_once('=') {
         Some((key, _)) if FREE_TEXT.contains(&key) => true,
-        Some((key, _)) => at.is_some() && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'),
+        Some((key, _)) => at.is_some() && parameters::is_known(key),
         None => false,
     };
     let is_query = query.split('&').filter(|pair| pair.contains('@')).all(is_parameter);

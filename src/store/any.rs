@@ -41,6 +41,31 @@ impl AnyStore {
         }
     }
 
+    /// Warnings for an operator that came up since the last call.
+    pub(crate) fn take_warnings(&self) -> Vec<String> {
+        match self {
+            Self::Postgres(store) => store.take_warnings(),
+            Self::Memory(_) => Vec::new(),
+        }
+    }
+
+    /// How look-ups are sent, and why: once it is known, and again when it changes.
+    pub(crate) fn take_note(&self) -> Option<String> {
+        match self {
+            Self::Postgres(store) => store.take_note(),
+            Self::Memory(_) => None,
+        }
+    }
+
+    /// The column of a field of the `user` or `session` table, for messages.
+    pub(crate) fn column(&self, is_user: bool, field: &str) -> Option<String> {
+        match self {
+            Self::Postgres(store) if is_user => store.user_column(field),
+            Self::Postgres(store) => store.session_column(field),
+            Self::Memory(_) => None,
+        }
+    }
+
     pub(crate) fn close(&self) {
         if let Self::Postgres(store) = self {
             store.close();

@@ -1,4 +1,4 @@
-//! What a store tells of its changes: sessions and users, named so that nobody can use the name.
+//! Changes that a store notifies: sessions and users, identified by hashes that are of no use to anybody else.
 
 use sha2::{Digest as _, Sha256};
 
@@ -21,17 +21,17 @@ pub enum Key {
     User(UserKey),
 }
 
-/// What a notification tells to forget.
+/// What a notification invalidates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// These.
     Of(Vec<Key>),
-    /// Every session: many changed, or nobody knows which.
+    /// Every session: many changed, or it is not known which.
     Everything,
 }
 
 impl SessionKey {
-    /// No other comes before it.
+    /// The smallest key.
     pub const FIRST: Self = Self([0; 32]);
 
     /// The key of what is looked up. No token is like that of a user's id: it holds no control character.
@@ -55,8 +55,8 @@ impl UserKey {
 }
 
 impl Change {
-    /// What the triggers write, between commas: a session's key in hexadecimal, a user's after a `u`. Whatever
-    /// else stands there means everything.
+    /// Reads a payload of the triggers: items between commas, a session's key in hexadecimal, or a user's after a `u`.
+    /// Any other payload means everything.
     #[must_use]
     pub fn read(payload: &str) -> Self {
         payload.split(',').map(Key::read).collect::<Option<_>>().map_or(Self::Everything, Self::Of)
@@ -90,7 +90,7 @@ mod tests {
     const OF_ADA: &str = "fdee430d40bd57deeac186cd9790033d0f06f909a8806e7ce6e717ab7c7d5029";
 
     #[test]
-    fn a_payload_names_sessions_and_users() {
+    fn a_payload_lists_sessions_and_users() {
         let bytes = digest(OF_ADA).expect("it is hexadecimal");
         let [session, user] = [Key::Session(SessionKey(bytes)), Key::User(UserKey(bytes))];
         assert_eq!(Change::read(OF_ADA), Change::Of(vec![session]));
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_else_stands_there_means_everything() {
+    fn any_other_payload_means_everything() {
         let cut = &OF_ADA[1..];
         let trailing = format!("{OF_ADA},");
         for payload in ["everything", "", "é", "u", cut, &trailing, &"é".repeat(32), &"+1".repeat(32)] {
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_what_postgresql_computes() {
+    fn keys_are_computed_as_postgresql_computes_them() {
         // SELECT encode(sha256(convert_to('ada', 'UTF8')), 'hex')
         let written = "fdee430d40bd57deeac186cd9790033d0f06f909a8806e7ce6e717ab7c7d5029";
         assert_eq!(Change::read(&format!("u{written}")), Change::Of(vec![Key::User(UserKey::of("ada"))]));

@@ -1,40 +1,52 @@
-//! Who follows a store's changes, and keeps answers only for as long as they are known to hold.
+//! Who follows a store's changes: a cache that keeps entries only as long as they are known to be current.
+//!
+//! Three concerns, each with its own trait: what changed ([`Follower`] and its [`Feed`]), what to log for the operator
+//! ([`OperatorLog`]), and whether the feed is needed at all ([`Demand`]).
 
 use super::Change;
 use crate::clock::Uptime;
 
-/// One connection's feed of changes, from its beginning on. What an earlier one still says is not heard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FeedId(pub u64);
+/// Follows changes, one connection after the other. There is one for each cache, so no two feeds write to it.
+pub trait Follower: Send + 'static {
+    /// What one connection writes to.
+    type Feed: Feed;
 
-/// Follows a feed of changes.
-pub trait Follower: Send + Sync + 'static {
-    /// A connection is made that will hear; from when on, its first renewal tells. What changed before was
-    /// not heard.
-    fn begin(&self) -> FeedId;
+    /// Starts the feed of a new connection, and ends that of the one before. Changes before its first renewal were not
+    /// received.
+    fn begin(&mut self) -> Self::Feed;
+}
 
-    /// A change was heard.
-    fn apply(&self, feed: FeedId, change: &Change);
+/// The feed of one connection. It is shared by the task that receives and the one that sends heartbeats; once another
+/// feed has begun, it does nothing.
+pub trait Feed: Clone + Send + Sync + 'static {
+    /// A change was received.
+    fn apply(&self, change: &Change);
 
-    /// Every change up to some time was heard, for which the feed may be believed until then. Another
-    /// fingerprint than last time means that changes in between may not have been told.
-    fn renew(&self, feed: FeedId, until: Uptime, fingerprint: &str);
+    /// Every change up to some moment was received, and so entries are current until then. A fingerprint that differs
+    /// from the last one means that changes in between may not have been notified.
+    fn renew(&self, until: Uptime, fingerprint: &str);
 
-    /// The feed goes on, but some changes would not be told.
-    fn suspend(&self, feed: FeedId);
+    /// The connection works, but some changes would not be notified.
+    fn suspend(&self);
 
-    /// The feed is lost.
-    fn end(&self, feed: FeedId);
+    /// The connection is lost.
+    fn end(&self);
+}
 
-    /// Something that an operator should know of the feed; told once, until there is something else.
-    fn log(&self, sentence: &str);
+/// Logs for an operator.
+pub trait OperatorLog: Send + Sync + 'static {
+    /// A problem with the feed. The same problem is logged once until it is over.
+    fn log(&self, problem: &str);
 
-    /// The end of a trouble that was told.
-    fn log_recovery(&self, sentence: &str);
+    /// The end of a problem that was logged.
+    fn log_recovery(&self, message: &str);
+}
 
-    /// Until somebody asks.
+/// Whether requests use what the feed keeps current. A database that nobody uses may go to sleep.
+pub trait Demand: Send + Sync + 'static {
+    /// Waits for a request.
     fn wanted(&self) -> impl Future<Output = ()> + Send;
 
-    /// Whether somebody asked since this was called last.
+    /// Whether there was a request since the last call.
     fn was_wanted(&self) -> bool;
 }

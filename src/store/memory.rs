@@ -1,51 +1,81 @@
 //! A store in memory, for tests of what stands above the store.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{LookupKey, LookupResult, Store};
 use crate::error::Error;
-use crate::identity::Identity;
+use crate::identity::{Identity, Session, User};
+use crate::signature::SessionToken;
 
-/// Sessions by token, users by id, and how often it was asked.
+/// Sessions by token and users by id, and how many of both were looked up.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    sessions: HashMap<String, Arc<Identity>>,
-    users: HashMap<String, Arc<Identity>>,
-    asked: AtomicUsize,
+    rows: Mutex<Rows>,
+    lookups: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct Rows {
+    sessions: HashMap<String, Session>,
+    users: HashMap<String, User>,
 }
 
 impl MemoryStore {
-    /// A store that knows these sessions and users.
-    pub fn new(sessions: impl IntoIterator<Item = Identity>) -> Self {
-        let mut store = Self::default();
-        for identity in sessions {
-            let user = Identity { session: None, user: identity.user.clone() };
-            store.users.insert(user.user.id.clone(), Arc::new(user));
-            if let Some(token) = identity.session.as_ref().map(|session| session.token.as_str().to_owned()) {
-                store.sessions.insert(token, Arc::new(identity));
-            }
-        }
+    /// A store that has these sessions and their users.
+    pub fn new(identities: impl IntoIterator<Item = Identity>) -> Self {
+        let store = Self::default();
+        identities.into_iter().for_each(|identity| store.insert(identity));
         store
     }
 
-    /// How many keys were asked for.
-    pub fn asked(&self) -> usize {
-        self.asked.load(Ordering::Relaxed)
+    /// Adds a user, and their session if there is one, or replaces them.
+    pub fn insert(&self, Identity { session, user }: Identity) {
+        let mut rows = self.rows();
+        rows.sessions.extend(session.map(|session| (session.token.as_str().to_owned(), session)));
+        rows.users.insert(user.id.clone(), user);
+    }
+
+    /// Ends a session.
+    pub fn remove_session(&self, token: &SessionToken) {
+        self.rows().sessions.remove(token.as_str());
+    }
+
+    /// Deletes a user, but none of their sessions.
+    pub fn remove_user(&self, id: &str) {
+        self.rows().users.remove(id);
+    }
+
+    /// How many sessions and users were looked up.
+    pub fn lookups(&self) -> usize {
+        self.lookups.load(Ordering::Relaxed)
+    }
+
+    /// Nothing panics while it holds the lock, so a poisoned one is as good as any.
+    fn rows(&self) -> MutexGuard<'_, Rows> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Rows {
+    fn find(&self, key: &LookupKey) -> LookupResult {
+        let (session, user_id) = match key {
+            LookupKey::User(id) => (None, id.as_str()),
+            LookupKey::Session(token) => match self.sessions.get(token.as_str()) {
+                None => return LookupResult::NoSession,
+                Some(session) => (Some(session), session.user_id.as_str()),
+            },
+        };
+        let Some(user) = self.users.get(user_id) else { return LookupResult::NoUser };
+        LookupResult::Found(Arc::new(Identity { session: session.cloned(), user: user.clone() }))
     }
 }
 
 impl Store for MemoryStore {
     async fn find(&self, keys: &[LookupKey]) -> Result<Vec<LookupResult>, Error> {
-        self.asked.fetch_add(keys.len(), Ordering::Relaxed);
-        let find = |key: &LookupKey| {
-            let (found, missing) = match key {
-                LookupKey::Session(token) => (self.sessions.get(token.as_str()), LookupResult::NoSession),
-                LookupKey::User(id) => (self.users.get(id.as_str()), LookupResult::NoUser),
-            };
-            found.map_or(missing, |found| LookupResult::Found(Arc::clone(found)))
-        };
-        Ok(keys.iter().map(find).collect())
+        self.lookups.fetch_add(keys.len(), Ordering::Relaxed);
+        let rows = self.rows();
+        Ok(keys.iter().map(|key| rows.find(key)).collect())
     }
 }

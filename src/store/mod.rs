@@ -1,5 +1,5 @@
-//! What does the database say of these tokens? One trait, so that one contract holds for
-//! every store.
+//! Looks sessions up by their tokens. One trait, so that one contract holds for every store:
+//! `tests/rust/store` runs it against each.
 
 pub mod memory;
 pub mod postgres;
@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 pub(crate) use self::any::AnyStore;
 pub use self::any::Source;
 pub use self::change::{Change, Key, SessionKey, UserKey};
-pub use self::follower::{FeedId, Follower};
+pub use self::follower::{Demand, Feed, Follower, OperatorLog};
 use crate::error::Error;
 use crate::identity::{Identity, UserId};
 use crate::signature::SessionToken;
@@ -52,7 +52,7 @@ impl From<&SessionToken> for LookupKey {
     }
 }
 
-/// What a store knows of one session or user. Time is not its business: an expired session is found.
+/// What a store has for one session or user. It does not look at the time: an expired session is found.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LookupResult {
     /// The session and its user.
@@ -63,6 +63,9 @@ pub enum LookupResult {
     NoUser,
     /// There is something, but it cannot be read as one session.
     Unreadable,
+    /// The session is there, and a value in its rows cannot be read: which one, and how to fix it. Better Auth may
+    /// accept the session, so it is not refused: the request has no result.
+    Misfit(String),
 }
 
 /// Where sessions are looked up.
@@ -70,8 +73,8 @@ pub trait Store: Send + Sync + 'static {
     /// One result for each key, in their order. A bad key or row spoils only its own result.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Schema`] when the store cannot say; then it says nothing
-    /// of any token. Dropping the future gives up the attempt and leaves nothing half-done.
+    /// [`Error::Unavailable`] or [`Error::Schema`] when the store cannot be read; then there is no result for
+    /// any key. Dropping the future gives up the attempt and leaves nothing half-done.
     fn find(&self, keys: &[LookupKey]) -> impl Future<Output = Result<Vec<LookupResult>, Error>> + Send;
 }
 

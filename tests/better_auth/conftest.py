@@ -1,4 +1,4 @@
-"""Sites that stay up until the run ends, browsers, and Better Auths with a cookie cache."""
+"""Fixtures: sites that run until the end of the session, browsers, and Better Auth servers with a cookie cache."""
 
 import secrets
 from collections.abc import Generator
@@ -10,20 +10,20 @@ import pytest
 
 from auth_middleware import Auth, AuthSettings
 from dev import node
-from dev.better_auth import END_TO_END, VERSIONS, BetterAuthServer, Schema, Version
+from dev.better_auth import VERSIONS, BetterAuthServer, Schema, Version, package
+from dev.better_auth.strategies import Strategy, StrategyServers
 from dev.postgres import EmbeddedPostgres
-from tests.better_auth.agreement.neighbours import MeetNeighbour, Neighbour
-from tests.better_auth.agreement.servers import BetterAuths, Strategy
+from tests.better_auth.agreement.instance import BetterAuth, StartBetterAuth
 from tests.support.databases import Database
 from tests.support.servers import serving
 from tests.support.sites import Browse, Browser, OpenSite, Site, application
 
-PACKAGE = END_TO_END / "better_auth_1_7_25"
+PACKAGE = package("1.7.25")
 
 
 @pytest.fixture(scope="session")
 def open_site(postgres: EmbeddedPostgres, template: str) -> Generator[OpenSite]:
-    """Opens sites; the same one for the same arguments, until the run ends."""
+    """Opens sites, and returns the same site for the same arguments."""
     with ExitStack() as stack:
 
         @cache
@@ -65,22 +65,22 @@ def browser(browse: Browse, site: Site) -> Browser:
 
 @pytest.fixture(scope="session")
 def cluster() -> Generator[EmbeddedPostgres]:
-    """One that a test may stop: the sites above live on the other."""
+    """A cluster that a test may stop. The sites use another one."""
     with EmbeddedPostgres() as cluster:
         yield cluster
 
 
 @pytest.fixture
-def meet(cluster: EmbeddedPostgres) -> Generator[MeetNeighbour]:
-    """Starts a Better Auth, on a new database unless one is given; keywords are options of `BetterAuths`."""
+def start_better_auth(cluster: EmbeddedPostgres) -> Generator[StartBetterAuth]:
+    """Starts Better Auth, on a new database by default. Keyword arguments are options of `StrategyServers`."""
     node.install(PACKAGE)
     with ExitStack() as stack:
 
-        def start(strategy: Strategy, /, *, dsn: str | None = None, **options: Any) -> Neighbour:
+        def start(strategy: Strategy, /, *, dsn: str | None = None, **options: Any) -> BetterAuth:
             secret = secrets.token_urlsafe(32)
-            dsn = dsn or cluster.create_database(f"neighbour {secrets.token_hex(6)}")
+            dsn = dsn or cluster.create_database(f"better_auth {secrets.token_hex(6)}")
             given: dict[str, Any] = {"secret": secret, **options}
-            servers = stack.enter_context(BetterAuths(PACKAGE, dsn, strategies=[strategy], **given))
-            return Neighbour(servers, strategy, dsn, given["secret"])
+            servers = stack.enter_context(StrategyServers(PACKAGE, dsn, strategies=[strategy], **given))
+            return BetterAuth(servers, strategy, dsn, given["secret"])
 
         yield start

@@ -1,4 +1,4 @@
-"""The cookie cache of a real Better Auth: who answers, and with what."""
+"""The cookie cache of real Better Auth servers: when it is used, and what it returns."""
 
 from datetime import datetime
 
@@ -8,9 +8,9 @@ from fastapi import Depends, FastAPI, HTTPException
 from starlette.requests import HTTPConnection
 
 from auth_middleware import Auth, AuthUser, StoreUnavailable, get_auth, get_current_user, get_fresh_user
+from dev.better_auth.strategies import TOKEN, cookie_header
 from dev.postgres import EmbeddedPostgres
-from tests.better_auth.agreement.neighbours import MeetNeighbour, request, until_the_cache_answers
-from tests.better_auth.agreement.servers import TOKEN, cookie_header
+from tests.better_auth.agreement.instance import StartBetterAuth, request, until_the_cache_is_used
 from tests.support.outcomes import outcome, outcome_by_store
 
 STRATEGIES = ["compact", "jwt", "jwe", "jwks"]
@@ -41,25 +41,25 @@ class Member(AuthUser):
     is_active: bool | None = None
 
 
-class Noted(AuthUser):
+class MemberWithNote(AuthUser):
     internal_note: str
 
 
-class PerhapsNoted(AuthUser):
+class MemberWithOptionalNote(AuthUser):
     internal_note: str | None = None
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-async def test_the_cookie_cache_answers_while_the_database_is_stopped(
-    strategy: str, meet: MeetNeighbour, cluster: EmbeddedPostgres
+async def test_the_cookie_cache_works_while_the_database_is_stopped(
+    strategy: str, start_better_auth: StartBetterAuth, cluster: EmbeddedPostgres
 ) -> None:
-    neighbour = meet(strategy)
-    jar = neighbour.sign_up()
-    auth = Auth(neighbour.settings())
+    better_auth = start_better_auth(strategy)
+    jar = better_auth.sign_up()
+    auth = Auth(better_auth.settings())
     async with auth.lifespan(None):
         from_row = await outcome_by_store(auth, request(jar))
-        await until_the_cache_answers(auth, jar)
-        answered = auth.counters["cookie_cache"]
+        await until_the_cache_is_used(auth, jar)
+        hits = auth.counters["cookie_cache"]
         cluster.stop()
         try:
             assert await outcome(auth, request(jar)) == from_row
@@ -68,20 +68,20 @@ async def test_the_cookie_cache_answers_while_the_database_is_stopped(
         finally:
             cluster.start()
     assert not isinstance(from_row, str)
-    assert auth.counters["cookie_cache"] == answered + 1
+    assert auth.counters["cookie_cache"] == hits + 1
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-async def test_own_fields_are_the_same_from_the_cache_and_from_the_row(strategy: str, meet: MeetNeighbour) -> None:
-    neighbour = meet(strategy, user_fields=FIELDS)
-    jars = [(profile, neighbour.sign_up(**profile)) for profile in (PROFILE, {})]
-    auth = Auth(neighbour.settings(), user_model=Member)
+async def test_own_fields_are_the_same_from_cache_and_row(strategy: str, start_better_auth: StartBetterAuth) -> None:
+    better_auth = start_better_auth(strategy, user_fields=FIELDS)
+    jars = [(profile, better_auth.sign_up(**profile)) for profile in (PROFILE, {})]
+    auth = Auth(better_auth.settings(), user_model=Member)
     async with auth.lifespan(None):
         for profile, jar in jars:
-            await until_the_cache_answers(auth, jar)
-            answered = auth.counters["cookie_cache"]
+            await until_the_cache_is_used(auth, jar)
+            hits = auth.counters["cookie_cache"]
             cached, stored = await outcome(auth, request(jar)), await outcome_by_store(auth, request(jar))
-            assert auth.counters["cookie_cache"] == answered + 1
+            assert auth.counters["cookie_cache"] == hits + 1
             assert cached == stored
             assert not isinstance(cached, str)
             fields = {
@@ -96,16 +96,19 @@ async def test_own_fields_are_the_same_from_the_cache_and_from_the_row(strategy:
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.parametrize("model", [Noted, PerhapsNoted])
-async def test_a_field_that_the_cache_lacks_is_read_from_the_row_whatever_its_default(
-    strategy: str, model: type[Noted | PerhapsNoted], meet: MeetNeighbour, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("model", [MemberWithNote, MemberWithOptionalNote])
+async def test_a_field_missing_in_the_cookie_is_read_from_the_row(
+    strategy: str,
+    model: type[MemberWithNote | MemberWithOptionalNote],
+    start_better_auth: StartBetterAuth,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    neighbour = meet(strategy, user_fields=FIELDS)
-    jar = neighbour.sign_up(**PROFILE)
-    trusting, noted = Auth(neighbour.settings()), Auth(neighbour.settings(), user_model=model)
+    better_auth = start_better_auth(strategy, user_fields=FIELDS)
+    jar = better_auth.sign_up(**PROFILE)
+    trusting, noted = Auth(better_auth.settings()), Auth(better_auth.settings(), user_model=model)
     async with trusting.lifespan(None), noted.lifespan(None):
         # By now both would trust the cache.
-        await until_the_cache_answers(trusting, jar)
+        await until_the_cache_is_used(trusting, jar)
         for _ in range(3):
             from_row = await outcome(noted, request(jar))
             assert not isinstance(from_row, str)
@@ -115,10 +118,10 @@ async def test_a_field_that_the_cache_lacks_is_read_from_the_row_whatever_its_de
     assert "cookie_cache" in warning
 
 
-async def test_who_asks_afresh_sees_a_sign_out_at_once(meet: MeetNeighbour) -> None:
-    neighbour = meet("compact")
-    jar = neighbour.sign_up()
-    auth = Auth(neighbour.settings())
+async def test_fresh_user_sees_a_sign_out_at_once(start_better_auth: StartBetterAuth) -> None:
+    better_auth = start_better_auth("compact")
+    jar = better_auth.sign_up()
+    auth = Auth(better_auth.settings())
     app = FastAPI(lifespan=auth.lifespan)
     app.dependency_overrides[get_auth] = lambda: auth
 
@@ -130,27 +133,27 @@ async def test_who_asks_afresh_sees_a_sign_out_at_once(meet: MeetNeighbour) -> N
 
     @app.get("/both")
     async def both(connection: HTTPConnection) -> list[int]:
-        """One request asks three times: the cache, the store, and what is remembered then."""
-        heard: list[int] = []
-        for ask in (auth.current_user, auth.fresh_user, auth.current_user):
+        """Uses three dependencies in one request."""
+        statuses: list[int] = []
+        for dependency in (auth.current_user, auth.fresh_user, auth.current_user):
             try:
-                await ask(connection)
-                heard.append(200)
+                await dependency(connection)
+                statuses.append(200)
             except HTTPException as refusal:
-                heard.append(refusal.status_code)
-        return heard
+                statuses.append(refusal.status_code)
+        return statuses
 
     headers = {"Cookie": cookie_header(*jar.items()).decode()}
     transport = httpx.ASGITransport(app)
     async with auth.lifespan(None), httpx.AsyncClient(transport=transport, base_url="http://api.test") as page:
 
-        async def answers() -> list[int]:
+        async def statuses() -> list[int]:
             paths = ("/cached", "/fresh", "/own/fresh")
             return [(await page.get(path, headers=headers)).status_code for path in paths]
 
-        assert await answers() == [200, 200, 200]
+        assert await statuses() == [200, 200, 200]
         assert (await page.get("/both", headers=headers)).json() == [200, 200, 200]
-        neighbour.sign_out(jar)
-        assert await answers() == [200, 401, 401]
+        better_auth.sign_out(jar)
+        assert await statuses() == [200, 401, 401]
         assert (await page.get("/both", headers=headers)).json() == [200, 401, 401]
-    assert neighbour.names(jar) is not None, "Better Auth's own cache would have refused"
+    assert better_auth.email_of(jar) is not None, "Better Auth's own cache still accepts the session"

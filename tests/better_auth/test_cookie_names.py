@@ -1,4 +1,4 @@
-"""An application that had a module of its own, beside a real Better Auth server: by both names of the cookie."""
+"""An application that used a hand-written module, with a real Better Auth server and both names of the cookie."""
 
 import secrets
 from collections.abc import Generator
@@ -9,7 +9,7 @@ import pytest
 
 from dev.better_auth import BetterAuthServer
 from dev.postgres import EmbeddedPostgres
-from tests.support.applications import TLS, ask_by_websocket
+from tests.support.applications import TLS, connect_websocket
 from tests.support.hand_written import hand_written
 
 SCHEMES = {"http": "better-auth.session_token", "https": "__Secure-better-auth.session_token"}
@@ -25,15 +25,15 @@ class Pair(NamedTuple):
 def pair(request: pytest.FixtureRequest, postgres: EmbeddedPostgres) -> Generator[Pair]:
     dsn, secret = postgres.create_database(f"pair_{request.param}"), secrets.token_urlsafe(32)
     with BetterAuthServer(dsn, secret=secret, base_url=f"{request.param}://auth.test") as server:
-        # Named as the auth-service names it.
+        # The variable name that the auth-service uses.
         settings = {"DATABASE_URL": dsn, "BETTER_AUTH_SECRET": secret, "AUTH_BASE_URL": server.base_url}
         with hand_written(settings) as api_url:
             yield Pair(server, api_url, request.param)
 
 
-def test_it_knows_who_signed_up(pair: Pair) -> None:
+def test_a_new_user_is_recognised_until_signing_out(pair: Pair) -> None:
     auth_url, api_url = f"{pair.server.url}/api/auth", pair.api_url
-    # Cookies are sent by hand: a client would not send a secure one over plain http.
+    # Sends the cookie explicitly, because a client would not send a secure one over plain http.
     origin = {"Origin": pair.server.base_url}
     account = {"name": "Ada", "email": "ada@example.com", "password": secrets.token_urlsafe(16)}
     signed_up = httpx.post(f"{auth_url}/sign-up/email", json=account, headers=origin, trust_env=False, verify=TLS)
@@ -53,7 +53,7 @@ def test_it_knows_who_signed_up(pair: Pair) -> None:
     assert get("/api/greeting").json() == {"hello": "stranger"}
     assert get("/api/chained", signed_in).json()["user"] == user_id
     websocket = api_url + "/ws"
-    assert ask_by_websocket(websocket, signed_in).body == {"user": user_id}
+    assert connect_websocket(websocket, signed_in).body == {"user": user_id}
     httpx.post(
         f"{auth_url}/sign-out", json={}, headers=signed_in | origin, trust_env=False, verify=TLS
     ).raise_for_status()

@@ -24,7 +24,7 @@ from auth_middleware._core import Migrations
 from dev.better_auth import VERSIONS, BetterAuthServer, Version
 from dev.postgres import EmbeddedPostgres, execute
 from tests.support.applications import guarded
-from tests.support.polling import PATIENCE_SECONDS, POLL_SECONDS
+from tests.support.polling import POLL_SECONDS, TIMEOUT_SECONDS
 from tests.support.servers import serving
 
 TOKEN = "better-auth.session_token"
@@ -441,7 +441,7 @@ async def refused(auth: Auth, headers: dict[str, str]) -> bool:
 
 
 async def settled(condition: Callable[[], Awaitable[bool]]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while not await condition():
         assert time.monotonic() < deadline, "it did not happen"
         await asyncio.sleep(POLL_SECONDS)

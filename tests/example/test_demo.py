@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import secrets
 import signal
 import socket
@@ -83,14 +84,20 @@ def test_interrupted_in_the_middle_it_takes_everything_down(mark: str, number: s
     assert left_over(mark) == []
 
 
-class Terminal:
-    """A demo that believes to be on a terminal. `ports` replace the plan's, which may be taken on this machine."""
+ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
-    def __init__(self, mark: str, ports: Mapping[str, int]) -> None:
+
+class Terminal:
+    """A demo on a terminal. `ports` replace the plan's, which may be taken on this machine.
+
+    `shown` is what it wrote; `said` is the same without colours and moving lines.
+    """
+
+    def __init__(self, mark: str, ports: Mapping[str, int], program: str = "") -> None:
         node.install(stack.AUTH_SERVICE)
         node.install(stack.FRONTEND)
-        self.said = ""
-        program = f"import sys; from dev import demo; demo.PORTS = {dict(ports)}; sys.exit(demo.main())"
+        self.shown = self.said = ""
+        program = program or f"import sys; from dev import demo; demo.PORTS = {dict(ports)}; sys.exit(demo.main())"
         self._screen, theirs = pty.openpty()
         self.demo = subprocess.Popen(
             [sys.executable, "-c", program],
@@ -129,7 +136,8 @@ class Terminal:
     def _read(self) -> bool:
         with suppress(OSError):  # Linux's way to say that nobody writes any more
             read = os.read(self._screen, 10_000).decode(errors="replace")
-            self.said += read
+            self.shown += read
+            self.said = ESCAPES.sub("", self.shown)
             return bool(read)
         return False
 
@@ -141,20 +149,25 @@ def free_ports() -> dict[str, int]:
 def test_on_a_terminal_it_stays_up_until_ctrl_c(mark: str) -> None:
     ports = free_ports()
     with Terminal(mark, ports) as terminal:
-        terminal.read_until(f"demo: open http://localhost:{ports['frontend']}\r\n")
+        link = f"http://localhost:{ports['frontend']}"
+        terminal.read_until(f"\r\nOpen {link}\r\n")
+        assert terminal.said.startswith(f"The page will be at {link}\r\n")
         assert "The story went as it should." in terminal.said
+        assert "\x1b[1;36m" in terminal.shown
+        assert "handshake" not in terminal.said
         for name, path in (("auth-service", "/health"), ("backend", "/health"), ("frontend", "/login")):
             url = f"http://localhost:{ports[name]}{path}"
             assert httpx.get(url, headers={"Accept": "text/html"}, trust_env=False).status_code == 200
         terminal.interrupt()
         assert terminal.read_to_the_end() == 0
+        assert terminal.said.endswith("Stopped. Nothing is left running; `make demo` starts it again.\r\n")
     assert left_over(mark) == []
     assert all(is_free(port) for port in ports.values())
 
 
 def test_when_a_service_ends_so_does_everything_and_it_is_said(mark: str) -> None:
     with Terminal(mark, free_ports()) as terminal:
-        terminal.read_until("demo: open ")
+        terminal.read_until("\r\nOpen ")
         [backend] = [pid for pid, command in marked(mark).items() if "uvicorn" in command]
         os.kill(backend, signal.SIGKILL)
         assert terminal.read_to_the_end() == 1
@@ -168,7 +181,7 @@ def test_on_a_terminal_a_taken_port_is_named_before_anything_starts(mark: str, n
     with closing(socket.create_server(("127.0.0.1", ports[name]))), Terminal(mark, ports) as terminal:
         assert terminal.read_to_the_end() == 1
         assert terminal.said == (
-            f"demo: port {ports[name]}, wanted for the {name}, is taken: end the program that listens there\r\n"
+            f"demo: port {ports[name]} for the {name} is in use: stop the program that listens on it\r\n"
         )
     assert left_over(mark) == []
 
@@ -177,6 +190,6 @@ def test_a_mistake_in_database_url_is_said_without_the_password(mark: str) -> No
     began = time.monotonic()
     with start(mark, DATABASE_URL="mysql://me:geheim-wort@127.0.0.1/none") as running:
         assert running.wait(60) == 1
-    assert "needs a plain postgresql:// URL" in running.last_output()
+    assert "Set DATABASE_URL to a postgresql:// URL" in running.last_output()
     assert "geheim" not in running.last_output()
     assert time.monotonic() - began < 30

@@ -1,7 +1,5 @@
-"""The frontend: its own tests, its build with every type checked, served at each address, and a story in a browser."""
+"""The frontend: its own tests, its build with every type checked, served at each address, and stories in a browser."""
 
-import os
-import subprocess
 from collections.abc import Generator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -10,10 +8,13 @@ import httpx
 import pytest
 
 from dev import node, stack
+from dev.mail import MailServer
+from dev.postgres import EmbeddedPostgres
 from dev.processes import free_port
-from tests.example.conftest import Services
+from tests.example.browser import GROUPS, Stack, run
+from tests.example.conftest import NEWEST, OLDEST, service_at
+from tests.example.development import development
 
-HERE = Path(__file__).parent
 # What dist/ is built with, when nobody says otherwise: the plan's ports.
 PLANNED = {
     "VITE_API_BASE_URL": "http://localhost:9403",
@@ -103,23 +104,27 @@ def test_the_example_settings_name_every_address_and_one_host() -> None:
     assert {urlsplit(address).hostname for address in settings.values()} == {"localhost"}
 
 
+@pytest.fixture(scope="module")
+def running(
+    request: pytest.FixtureRequest, postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory
+) -> Generator[Stack]:
+    with development(postgres, service_at(str(request.param)), tmp_path_factory.mktemp("page")) as running:
+        yield running
+
+
+# Which release of Better Auth runs matters to accounts and sessions only.
 @pytest.mark.needs("chromium")
-def test_a_visitors_story_in_a_browser(services: Services, tmp_path: Path) -> None:
-    node.install(HERE)
-    stack.build_frontend(tmp_path, auth_url=services.auth_url, api_url=services.api_url)
-    port = urlsplit(services.page_url).port
-    assert port
-    with stack.frontend(port, tmp_path) as frontend:
-        frontend.wait_for_url(f"{services.page_url}/")
-        story = subprocess.run(
-            [node.node(), HERE / "browser.mjs", services.page_url, services.auth_url, services.api_url],
-            env={**os.environ, "HOME": str(tmp_path)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-    assert story.returncode == 0, story.stdout
-    assert story.stdout.endswith("the story went as it should\n")
+@pytest.mark.parametrize(
+    ("running", "group"),
+    [(OLDEST, "accounts"), (OLDEST, "sessions"), *((NEWEST, group) for group in GROUPS)],
+    indirect=["running"],
+)
+def test_visitors_stories_in_a_browser(running: Stack, group: str, tmp_path: Path) -> None:
+    run(running, group, home=tmp_path)
+
+
+@pytest.mark.needs("chromium")
+@pytest.mark.parametrize("version", [OLDEST, NEWEST])
+def test_visitors_stories_with_mail_in_a_browser(postgres: EmbeddedPostgres, version: str, tmp_path: Path) -> None:
+    with MailServer() as mail, development(postgres, service_at(version), tmp_path / "page", mail) as running:
+        run(running, "mail", home=tmp_path)

@@ -5,17 +5,19 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from http.cookiejar import CookieJar
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 from urllib.request import Request
 
 import httpx
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
 from dev import stack
-from dev.postgres import fetch
+from dev.postgres import execute, fetch
 from dev.processes import free_port
 from tests.example.conftest import NEWEST, OLDEST, Services, installed_version
 
@@ -74,6 +76,11 @@ async def event(connection: ClientConnection) -> dict[str, Any]:
     return json.loads(await asyncio.wait_for(connection.recv(), 10))
 
 
+async def events(connection: ClientConnection, count: int) -> None:
+    for _ in range(count):
+        await event(connection)
+
+
 def test_the_versions_are_the_oldest_and_the_newest_of_the_range(services: Services) -> None:
     assert installed_version(services.package_dir) == services.version
     assert services.version in (OLDEST, NEWEST)
@@ -108,6 +115,19 @@ def test_the_backend_knows_who_signed_up_at_the_auth_service(services: Services)
     user = response.json()["user"]
     assert (user["email"], user["name"]) == (who.email, "Ada")
     assert "token" not in response.text
+
+
+def test_the_backend_reports_the_credential_and_the_age_of_the_session(services: Services) -> None:
+    who = sign_up(services)
+    response = me(services, **who.headers).json()
+    assert response["credential"] == "cookie"
+    query = """SELECT s.id, s.created_at, s.expires_at FROM session AS s JOIN "user" AS u ON u.id = s.user_id
+               WHERE u.email = %s"""
+    [(session_id, created_at, expires_at)] = fetch(services.dsn, query, who.email)
+    reported = response["session"]
+    assert reported["id"] == session_id
+    assert datetime.fromisoformat(reported["created_at"]) == created_at
+    assert datetime.fromisoformat(reported["expires_at"]) == expires_at
 
 
 def test_nobody_and_a_forger_are_refused(services: Services) -> None:
@@ -156,6 +176,16 @@ async def test_a_socket_is_refused_with_a_real_status(services: Services) -> Non
         assert await refusal(services, Origin=origin, **who.headers) == 403, origin
 
 
+async def test_a_refused_socket_leaves_no_error_in_the_log(
+    services: Services, start_backend: Callable[..., Services]
+) -> None:
+    backend = start_backend()
+    assert await refusal(backend, Origin=backend.page_url) == 401
+    assert await refusal(backend, Origin=HOSTILE, **sign_up(services).headers) == 403
+    backend.backend.stop()
+    assert "handshake" not in backend.backend.last_output()
+
+
 async def test_a_sign_out_ends_it_everywhere_at_once(services: Services) -> None:
     who = sign_up(services)
     assert me(services, **who.headers).status_code == 200
@@ -164,6 +194,54 @@ async def test_a_sign_out_ends_it_everywhere_at_once(services: Services) -> None
     assert await refusal(services, Origin=services.page_url, **who.headers) == 401
     session = request("GET", f"{services.auth_url}/api/auth/get-session", headers=who.headers)
     assert (session.status_code, session.json()) == (200, None)
+
+
+ENDS = {
+    "signed out": None,
+    "session deleted": """DELETE FROM session USING "user" AS u WHERE u.id = user_id AND u.email = '{email}'""",
+    "user deleted": """DELETE FROM "user" WHERE email = '{email}'""",
+    "session expired": """UPDATE session SET expires_at = now() FROM "user" AS u
+                          WHERE u.id = user_id AND u.email = '{email}'""",
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_an_open_socket_is_closed_when_its_session_ends(services: Services, end: str) -> None:
+    who, other = sign_up(services), sign_up(services)
+    async with (
+        socket(services, Origin=services.page_url, **who.headers) as connection,
+        socket(services, Origin=services.page_url, **other.headers) as of_another_user,
+    ):
+        await event(connection)
+        if statement := ENDS[end]:
+            execute(services.dsn, statement.format(email=who.email))
+        else:
+            assert post(services, "/sign-out", {}, **who.headers).status_code == 200
+        with pytest.raises(ConnectionClosedError) as closed:
+            await events(connection, 30)
+        assert closed.value.rcvd
+        assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4001, "session ended")
+        assert (await event(of_another_user))["for"] == "Ada"
+
+
+async def test_an_open_socket_survives_an_outage_of_the_database_and_a_refreshed_session(
+    services: Services, start_backend: Callable[..., Services]
+) -> None:
+    who = sign_up(services)
+    role = f"reader_{secrets.token_hex(4)}"
+    execute(services.dsn, f"CREATE ROLE {role} LOGIN PASSWORD '{role}'; GRANT pg_read_all_data TO {role}")
+    parts = urlsplit(services.dsn)
+    address = f"{parts.hostname}:{parts.port}"
+    backend = start_backend(DATABASE_URL=parts._replace(netloc=f"{role}:{role}@{address}").geturl())
+    async with socket(backend, Origin=backend.page_url, **who.headers) as connection:
+        await event(connection)
+        execute(services.dsn, f"ALTER ROLE {role} NOLOGIN")
+        execute(services.dsn, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{role}'")
+        await events(connection, 3)
+        assert me(backend, **who.headers).status_code == 503
+        execute(services.dsn, f"ALTER ROLE {role} LOGIN")
+        execute(services.dsn, "UPDATE session SET expires_at = expires_at + interval '1 day', updated_at = now()")
+        await events(connection, 3)
 
 
 def test_signing_in_again_needs_the_right_password(services: Services) -> None:
@@ -227,7 +305,7 @@ def test_a_cookie_of_localhost_is_for_every_port_of_localhost_and_not_for_127_0_
     response = post(
         services,
         "/sign-up/email",
-        {"name": "Ada", "email": f"{secrets.token_hex(4)}@example.com", "password": "p" * 12},
+        {"name": "Ada", "email": f"{secrets.token_hex(4)}@example.com", "password": "a good password"},
     )
     httpx.Cookies(jar).extract_cookies(response)
     for host, sent in (("localhost", True), ("127.0.0.1", False)):
@@ -250,6 +328,29 @@ def test_the_backends_log_explains_it_once_when_somebody_uses_another_host_name(
         time.sleep(0.02)
     [line] = [line for line in backend.backend.last_output().splitlines() if "belong to a host" in line]
     assert "127.0.0.1 instead of localhost" in line
+
+
+async def test_a_slash_after_the_pages_address_changes_nothing(
+    services: Services, start_backend: Callable[..., Services]
+) -> None:
+    who = sign_up(services)
+    backend = start_backend(FRONTEND_URL=f"{services.page_url}/ , https://example.com/")
+    response = me(backend, Origin=services.page_url, **who.headers)
+    assert response.headers["access-control-allow-origin"] == services.page_url
+    async with socket(backend, Origin=services.page_url, **who.headers) as connection:
+        assert (await event(connection))["for"] == "Ada"
+    assert await refusal(backend, Origin=HOSTILE, **who.headers) == 403
+
+
+@pytest.mark.parametrize(
+    "secret",
+    ["short", "better-auth-secret-12345678901234567890", f'"{"0123456789abcdef" * 2}"', f"{'0123456789abcdef' * 2}\n"],
+)
+def test_the_backend_refuses_the_secrets_that_the_auth_service_refuses(services: Services, secret: str) -> None:
+    with stack.backend(free_port(), {**services.settings, "BETTER_AUTH_SECRET": secret}) as backend:
+        assert backend.wait(30) == 3
+        assert "ConfigurationError: BETTER_AUTH_SECRET" in backend.last_output()
+        assert secret not in backend.last_output()
 
 
 def test_the_auth_service_names_every_setting_that_is_missing(services: Services) -> None:

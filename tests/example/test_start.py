@@ -1,9 +1,11 @@
 """start.sh: the three services for somebody who has a database of their own."""
 
 import os
+import re
 import secrets
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Generator
@@ -35,6 +37,7 @@ class Example:
             # Older than what was installed: nothing has to be.
             os.utime(folder / package.name / "package-lock.json", (0, 0))
         self._copy(stack.BACKEND, folder / "backend")
+        self._copy(stack.EXAMPLE / "deploy", folder / "deploy")
         self.script = folder / "start.sh"
         self.script.write_bytes((stack.EXAMPLE / "start.sh").read_bytes())
         self.script.chmod(0o755)
@@ -85,6 +88,7 @@ class Example:
             if path.is_file() and not set(inside.parts) & {*IGNORED, "__pycache__"}:
                 (target / inside).parent.mkdir(parents=True, exist_ok=True)
                 (target / inside).write_bytes(path.read_bytes())
+                (target / inside).chmod(path.stat().st_mode)
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +155,61 @@ def test_it_says_which_settings_are_missing(example: Example) -> None:
     with example.start() as started:
         assert started.wait(30) == 1
     assert "auth-service/.env is missing: cp auth-service/.env.example auth-service/.env" in started.last_output()
+
+
+SECRET_LINE = re.compile(r"^BETTER_AUTH_SECRET=([0-9a-f]{64})$", re.MULTILINE)
+
+
+def test_it_creates_a_secret_once_and_never_changes_it(example: Example, dsn: str) -> None:
+    example.fill_in(dsn)
+    env = example.folder / "auth-service" / ".env"
+    env.write_text(re.sub("BETTER_AUTH_SECRET=.*", "BETTER_AUTH_SECRET=", env.read_text()))
+    with example.start() as started:
+        wait_for_all(example, started)
+        assert "created BETTER_AUTH_SECRET in auth-service/.env" in started.last_output()
+    first = env.read_text()
+    assert len(SECRET_LINE.findall(first)) == 1
+    assert env.stat().st_mode & 0o077 == 0
+    with example.start() as started:
+        wait_for_all(example, started)
+    assert env.read_text() == first
+
+
+def create_secret(file: Path) -> str:
+    script = stack.EXAMPLE / "deploy" / "create-secret.sh"
+    return subprocess.run([script, file], check=True, capture_output=True, text=True).stdout
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "BETTER_AUTH_SECRET=short",
+        "A=1\nBETTER_AUTH_SECRET=" + "x" * 40 + "\nB=2\n",
+        "export BETTER_AUTH_SECRET=abc",
+        "  BETTER_AUTH_SECRET = 'quoted'\n",
+    ],
+)
+def test_a_secret_that_is_there_stays_whatever_it_is(tmp_path: Path, text: str) -> None:
+    file = tmp_path / ".env"
+    file.write_text(text)
+    assert create_secret(file) == ""
+    assert file.read_text() == text
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", "A=1", "A=1\n# BETTER_AUTH_SECRET=old\n", "BETTER_AUTH_SECRET=\nA=1\n", "BETTER_AUTH_SECRET= \n"]
+)
+def test_a_file_without_a_secret_gets_one_and_keeps_the_rest(tmp_path: Path, text: str | None) -> None:
+    file = tmp_path / ".env"
+    if text is not None:
+        file.write_text(text)
+    create_secret(file)
+    lines = file.read_text().splitlines()
+    assert SECRET_LINE.fullmatch(lines[-1])
+    kept = [line for line in (text or "").splitlines() if not line.startswith("BETTER_AUTH_SECRET=")]
+    assert lines[:-1] == kept
+    assert create_secret(file) == ""
+    assert [path.name for path in tmp_path.iterdir()] == [".env"]
 
 
 def test_it_names_a_taken_port(example: Example, dsn: str) -> None:

@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
 from auth_middleware import Auth
-from tests.support.applications import Ask, AskWith, asking_by_sockets, asking_in_process, guarded
+from tests.support.applications import Send, SendWith, guarded, send_in_process, send_over_sockets
 from tests.support.servers import serving
 
 
@@ -21,19 +21,19 @@ def start() -> Generator[Callable[[ASGIApp], TestClient]]:
 
 
 @pytest.fixture(params=["TestClient", "uvicorn"])
-def ask_with(request: pytest.FixtureRequest) -> Generator[AskWith]:
+def send_with(request: pytest.FixtureRequest) -> Generator[SendWith]:
     """Ways to ask the guarded application under a given instance."""
     with ExitStack() as stack:
 
-        def in_process(auth: Auth[Any, Any]) -> Ask:
-            return asking_in_process(stack.enter_context(TestClient(guarded(auth))))
+        def in_process(auth: Auth[Any, Any]) -> Send:
+            return send_in_process(stack.enter_context(TestClient(guarded(auth))))
 
-        def by_sockets(auth: Auth[Any, Any]) -> Ask:
-            return asking_by_sockets(stack.enter_context(serving(guarded(auth))))
+        def by_sockets(auth: Auth[Any, Any]) -> Send:
+            return send_over_sockets(stack.enter_context(serving(guarded(auth))))
 
         yield in_process if request.param == "TestClient" else by_sockets
 
 
 @pytest.fixture
-def ask(ask_with: AskWith, auth: Auth) -> Ask:
-    return ask_with(auth)
+def send(send_with: SendWith, auth: Auth) -> Send:
+    return send_with(auth)

@@ -24,10 +24,10 @@ from auth_middleware import (
     lifespan,
     validate_session,
 )
+from dev.cookies import COOKIE_NAME, SECRET, cookie
 from tests.support.applications import CurrentUser, guarded
-from tests.support.cookies import COOKIE_NAME, SECRET, cookie
 from tests.support.databases import Database, SignedIn
-from tests.support.instances import BASE_URL, MakeAuth, nowhere
+from tests.support.instances import BASE_URL, MakeAuth, unreachable_dsn
 from tests.support.polling import wait_until
 
 Start = Callable[[ASGIApp], TestClient]
@@ -168,7 +168,7 @@ def test_plain_starlette_awaits_the_dependency_itself(start: Start, who: SignedI
 
 def test_several_instances_serve_one_application(make_auth: MakeAuth, start: Start, who: SignedIn) -> None:
     admins = make_auth(cookie_name="admin-session", secret=who.token * 2)
-    people, closed = make_auth(), make_auth(database_url=nowhere())
+    people, closed = make_auth(), make_auth(database_url=unreachable_dsn())
     app = FastAPI()
 
     @app.get("/both")

@@ -20,12 +20,12 @@ from auth_middleware import (
     validate_session,
     validate_websocket,
 )
+from dev.cookies import COOKIE_NAME
+from dev.postgres_proxies import counting_proxy
 from tests.support.applications import CurrentSession, CurrentUser, OptionalUser
-from tests.support.cookies import COOKIE_NAME
 from tests.support.databases import Database, SignedIn
 from tests.support.instances import MakeAuth
 from tests.support.polling import until
-from tests.support.wire import counting_proxy
 
 Start = Callable[[ASGIApp], TestClient]
 

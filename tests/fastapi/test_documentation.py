@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.testclient import TestClient
 
 from auth_middleware import AuthSettings, get_current_user
-from tests.support.cookies import SECRET
+from dev.cookies import SECRET
 from tests.support.databases import Database, SignedIn
 
 ROOT = Path(__file__).parents[2]

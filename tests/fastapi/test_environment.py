@@ -1,5 +1,8 @@
 """Which variables are read, and which are not."""
 
+# So that a misspelt keyword that type checkers accept is an error here.
+# pyright: reportUnnecessaryTypeIgnoreComment=true
+
 import inspect
 from pathlib import Path
 from typing import Any
@@ -9,9 +12,9 @@ from pydantic import SecretStr, ValidationError
 
 from auth_middleware import Auth, AuthSettings, ConfigurationError, get_auth
 from auth_middleware._core import default_settings
-from tests.support.cookies import SECRET, SECURE_COOKIE_NAME, new_token, signed
+from dev.cookies import SECRET, SECURE_COOKIE_NAME, new_token, signed
 from tests.support.databases import Database
-from tests.support.instances import nowhere
+from tests.support.instances import unreachable_dsn
 
 VARIABLES = {
     "DATABASE_URL": ("database_url", "postgresql://app@host/app"),
@@ -39,6 +42,9 @@ VARIABLES = {
     "AUTH_MIDDLEWARE_SESSION_TABLE": ("session_table", "logins"),
     "AUTH_MIDDLEWARE_USER_COLUMNS": ("user_columns", '{"email_verified": "verified"}'),
     "AUTH_MIDDLEWARE_SESSION_COLUMNS": ("session_columns", '{"user_id": "owner"}'),
+    "AUTH_MIDDLEWARE_JWKS_TABLE": ("jwks_table", "keys"),
+    "AUTH_MIDDLEWARE_JWKS_COLUMNS": ("jwks_columns", '{"publicKey": "jwk"}'),
+    "AUTH_MIDDLEWARE_DATABASE_TIME_ZONE": ("database_time_zone", "Europe/Berlin"),
     "AUTH_MIDDLEWARE_POOL_SIZE": ("pool_size", "7"),
     "AUTH_MIDDLEWARE_LOOKUP_TIMEOUT_SECONDS": ("lookup_timeout_seconds", "1.5"),
     "AUTH_MIDDLEWARE_MAX_WAITING": ("max_waiting", "7"),
@@ -51,6 +57,7 @@ VALUES = {
     "secure_cookies": True,
     "user_columns": {"email_verified": "verified"},
     "session_columns": {"user_id": "owner"},
+    "jwks_columns": {"publicKey": "jwk"},
     "pool_size": 7,
     "lookup_timeout_seconds": 1.5,
     "max_waiting": 7,
@@ -184,8 +191,32 @@ def test_settings_are_frozen() -> None:
 
 
 def test_the_base_url_is_needed_only_to_know_the_cookies_name() -> None:
-    required: dict[str, Any] = {"database_url": nowhere(), "secret": SECRET}
+    required: dict[str, Any] = {"database_url": unreachable_dsn(), "secret": SECRET}
     with pytest.raises(ConfigurationError, match="BETTER_AUTH_URL"):
         Auth(AuthSettings(**required))
     assert Auth(AuthSettings(**required, secure_cookies=True)).cookie_name == SECURE_COOKIE_NAME
     assert Auth(AuthSettings(**required, cookie_name="sid")).cookie_name == "sid"
+
+
+@pytest.mark.parametrize("quote", ["'", '"'])
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_quotes_that_an_env_file_keeps_are_named(variable: str, quote: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DATABASE_URL", "BETTER_AUTH_SECRET", "BETTER_AUTH_URL"):
+        if VARIABLES[name][0] != VARIABLES[variable][0]:
+            monkeypatch.setenv(name, VARIABLES[name][1])
+    monkeypatch.setenv(variable, f"{quote}{VARIABLES[variable][1]}{quote}")
+    with pytest.raises(ConfigurationError) as caught:
+        Auth(AuthSettings())
+    message = str(caught.value)
+    assert "quotes" in message
+    assert "--env-file" in message
+    field = VARIABLES[variable][0].rstrip("_")
+    assert {"base_url": "BETTER_AUTH_URL"}.get(field, field).lower() in message.lower()
+    assert SECRET not in message
+
+
+def test_trusted_origins_are_read_as_a_json_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BETTER_AUTH_TRUSTED_ORIGINS", '["https://app.example.com", "https://*"]')
+    settings = AuthSettings(database_url=unreachable_dsn(), secret=SECRET, base_url="https://auth.test")
+    with pytest.raises(ConfigurationError, match=r'"https://\*".*every site'):
+        Auth(settings)

@@ -7,8 +7,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from auth_middleware import Auth, ConfigurationError
-from tests.support.applications import Ask, Headers, asking_by_sockets, asking_in_process, guarded
-from tests.support.cookies import SECURE_COOKIE_NAME, cookie
+from dev.cookies import SECURE_COOKIE_NAME, cookie
+from tests.support.applications import Headers, Send, guarded, send_in_process, send_over_sockets
 from tests.support.databases import Database, SignedIn
 from tests.support.instances import MakeAuth
 from tests.support.servers import serving
@@ -64,15 +64,17 @@ def ours(host: str) -> dict[str, list[tuple[str, str]]]:
 
 
 def statuses(
-    ask: Ask, methods: list[str], cookie: Headers, cases: dict[str, list[tuple[str, str]]]
+    send: Send, methods: list[str], cookie: Headers, cases: dict[str, list[tuple[str, str]]]
 ) -> dict[str, set[int]]:
     shown = list(dict(cookie).items())
-    return {name: {ask(method, "/optional", shown + sent).status for method in methods} for name, sent in cases.items()}
+    return {
+        name: {send(method, "/optional", shown + sent).status for method in methods} for name, sent in cases.items()
+    }
 
 
 def test_a_foreign_page_is_refused_on_every_unsafe_method_and_in_handshakes(url: str, who: SignedIn) -> None:
     cases = foreign(url.removeprefix("http://"))
-    assert statuses(asking_by_sockets(url), UNSAFE, who.headers, cases) == {name: {403} for name in cases}
+    assert statuses(send_over_sockets(url), UNSAFE, who.headers, cases) == {name: {403} for name in cases}
 
 
 @pytest.mark.parametrize("second", ["http://auth.test", "https://evil.example"])
@@ -80,45 +82,45 @@ def test_several_origins_are_refused_whatever_they_say(auth: Auth, who: SignedIn
     # In process: uvicorn itself refuses such a handshake.
     headers = [*who.headers.items(), ("Origin", "http://auth.test"), ("Origin", second)]
     with TestClient(guarded(auth)) as client:
-        assert asking_in_process(client)("POST", "/required", headers).status == 403
-        assert asking_in_process(client)("WS", "/required", headers).status == 403
-        assert asking_in_process(client)("GET", "/required", headers).status == 200
+        assert send_in_process(client)("POST", "/required", headers).status == 403
+        assert send_in_process(client)("WS", "/required", headers).status == 403
+        assert send_in_process(client)("GET", "/required", headers).status == 200
 
 
 def test_a_foreign_page_may_still_get(url: str, who: SignedIn) -> None:
     cases = foreign(url.removeprefix("http://"))
-    assert statuses(asking_by_sockets(url), SAFE, who.headers, cases) == {name: {200} for name in cases}
+    assert statuses(send_over_sockets(url), SAFE, who.headers, cases) == {name: {200} for name in cases}
 
 
 def test_our_pages_and_programs_may_do_everything(url: str, who: SignedIn) -> None:
     cases = ours(url.removeprefix("http://"))
-    ask = asking_by_sockets(url)
-    assert statuses(ask, ["POST", "DELETE"], who.headers, cases) == {name: {200} for name in cases}
-    assert statuses(ask, ["WS"], who.headers, cases) == {name: {101} for name in cases}
+    send = send_over_sockets(url)
+    assert statuses(send, ["POST", "DELETE"], who.headers, cases) == {name: {200} for name in cases}
+    assert statuses(send, ["WS"], who.headers, cases) == {name: {101} for name in cases}
 
 
 def test_a_foreign_page_without_the_cookie_is_nobody_and_not_forbidden(url: str) -> None:
-    ask = asking_by_sockets(url)
+    send = send_over_sockets(url)
     hostile = {"Origin": "https://evil.example"}
-    assert ask("POST", "/required", hostile).status == 401
-    assert ask("POST", "/optional", hostile).body is None
-    assert ask("WS", "/required", hostile).status == 401
+    assert send("POST", "/required", hostile).status == 401
+    assert send("POST", "/optional", hostile).body is None
+    assert send("WS", "/required", hostile).status == 401
 
 
 def test_a_foreign_page_is_forbidden_even_with_a_cookie_that_is_no_good(url: str, who: SignedIn) -> None:
     forged = cookie(who.token, secret=who.token * 2) | {"Origin": "https://evil.example"}
-    assert asking_by_sockets(url)("POST", "/required", forged).status == 403
+    assert send_over_sockets(url)("POST", "/required", forged).status == 403
 
 
 def test_a_secure_cookie_is_not_for_the_plain_page_of_the_same_host(make_auth: MakeAuth, who: SignedIn) -> None:
     with serving(guarded(make_auth(base_url="https://auth.test"))) as url:
-        ask, host = asking_by_sockets(url), url.removeprefix("http://")
+        send, host = send_over_sockets(url), url.removeprefix("http://")
         shown = cookie(who.token, name=SECURE_COOKIE_NAME)
         for method, good in (("POST", 200), ("WS", 101)):
-            assert ask(method, "/required", shown | {"Origin": f"http://{host}"}).status == 403
-            assert ask(method, "/required", shown | {"Origin": "http://auth.test"}).status == 403
-            assert ask(method, "/required", shown | {"Origin": f"https://{host}"}).status == good
-            assert ask(method, "/required", shown | {"Origin": "https://auth.test"}).status == good
+            assert send(method, "/required", shown | {"Origin": f"http://{host}"}).status == 403
+            assert send(method, "/required", shown | {"Origin": "http://auth.test"}).status == 403
+            assert send(method, "/required", shown | {"Origin": f"https://{host}"}).status == good
+            assert send(method, "/required", shown | {"Origin": "https://auth.test"}).status == good
 
 
 @pytest.mark.parametrize(
@@ -151,14 +153,14 @@ async def test_a_pattern_that_trusts_a_hosts_other_customers_is_one_warning(
 
 def test_a_cookie_by_the_other_name_signs_nobody_in(make_auth: MakeAuth, who: SignedIn) -> None:
     with serving(guarded(make_auth(base_url="https://auth.test"))) as url:
-        planted = asking_by_sockets(url)("GET", "/required", who.headers)
+        planted = send_over_sockets(url)("GET", "/required", who.headers)
         assert (planted.status, planted.body) == (401, {"detail": "Not authenticated"})
 
 
 def test_the_first_of_two_cookies_with_one_name_wins(url: str, who: SignedIn, database: Database) -> None:
     second = database.sign_in()
-    ask = asking_by_sockets(url)
+    send = send_over_sockets(url)
     both = f"{who.headers['Cookie']}; {second.headers['Cookie']}"
-    assert ask("GET", "/required", {"Cookie": both}).body == who.user_id
+    assert send("GET", "/required", {"Cookie": both}).body == who.user_id
     spoiled = f"{who.headers['Cookie']}x; {second.headers['Cookie']}"
-    assert ask("GET", "/required", {"Cookie": spoiled}).status == 401
+    assert send("GET", "/required", {"Cookie": spoiled}).status == 401

@@ -8,9 +8,9 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from dev.cookies import COOKIE_NAME, SECRET, SECURE_COOKIE_NAME, cookie, new_token
 from dev.postgres import EmbeddedPostgres
-from tests.support.applications import TLS, ask_by_websocket
-from tests.support.cookies import COOKIE_NAME, SECRET, SECURE_COOKIE_NAME, cookie, new_token
+from tests.support.applications import TLS, connect_websocket
 from tests.support.databases import Database
 from tests.support.hand_written import hand_written
 
@@ -71,7 +71,7 @@ def test_the_cookie_and_the_session_are_asked_for_in_two_steps(site: Site) -> No
 
 def test_a_websocket_reads_the_cookie_by_its_name(site: Site) -> None:
     who = site.database.sign_in()
-    answer = ask_by_websocket(f"{site.url}/ws", cookie(who.token, name=site.cookie_name))
+    answer = connect_websocket(f"{site.url}/ws", cookie(who.token, name=site.cookie_name))
     assert answer.body == {"user": who.user_id}
     for headers in ({}, cookie(new_token(), name=site.cookie_name)):
         with connect(f"ws{site.url.removeprefix('http')}/ws", additional_headers=headers, proxy=None) as socket:

@@ -4,6 +4,7 @@ import logging
 import secrets
 import traceback
 from collections.abc import Callable, Generator
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,10 +13,10 @@ from pydantic import ValidationError
 from starlette.testclient import TestClient
 
 from auth_middleware import Auth, AuthError, AuthSession, AuthSettings, AuthUser, ConfigurationError, get_auth
-from tests.support.applications import asking_in_process, guarded
-from tests.support.cookies import SECRET, SECURE_COOKIE_NAME, cookie, signed
+from dev.cookies import SECRET, SECURE_COOKIE_NAME, cookie, signed
+from tests.support.applications import guarded, send_in_process
 from tests.support.databases import Database
-from tests.support.instances import BASE_URL, MakeAuth, nowhere
+from tests.support.instances import BASE_URL, MakeAuth, unreachable_dsn
 
 PASSWORD = secrets.token_hex(16)
 TOKEN = secrets.token_hex(16)
@@ -55,10 +56,12 @@ def test_a_requests_life_tells_no_credential(make_auth: MakeAuth, database: Data
         who.headers | {"Origin": "https://evil.example"},
     ]
     text = ""
-    for dsn in (database.dsn, wrong_password, nowhere()):
-        with TestClient(guarded(make_auth(database_url=dsn))) as client:
-            ask = asking_in_process(client)
-            answers = [ask(method, "/optional", headers) for headers in requests for method in ("POST", "WS")]
+    for dsn in (database.dsn, wrong_password, unreachable_dsn()):
+        client = TestClient(guarded(make_auth(database_url=dsn)))
+        # A wrong password is an error at start, so this one starts without a lifespan.
+        with client if dsn != wrong_password else nullcontext():
+            send = send_in_process(client)
+            answers = [send(method, "/optional", headers) for headers in requests for method in ("POST", "WS")]
             text += "".join(f"{answer.body} {dict(answer.headers or {})}" for answer in answers)
     text += told()
     for reason in ("bad_signature", "expired", "wrong_cookie_name", "origin", "no answer", "503 from now on"):
@@ -92,7 +95,7 @@ WRONG: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("what", WRONG)
 def test_a_configuration_error_shows_no_value(what: str, told: Callable[[], str]) -> None:
-    good: dict[str, Any] = {"database_url": nowhere(), "secret": SECRET, "base_url": BASE_URL}
+    good: dict[str, Any] = {"database_url": unreachable_dsn(), "secret": SECRET, "base_url": BASE_URL}
     with pytest.raises(ConfigurationError) as raised:
         Auth(AuthSettings(**good | WRONG[what]))
     for credential in (PASSWORD, TOKEN, TOKEN[:31], SECRET):

@@ -10,11 +10,11 @@ from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
 from auth_middleware import Auth, ConfigurationError, SchemaError, get_auth, get_optional_user, lifespan
+from dev.cookies import SECRET, cookie, new_token
 from dev.postgres import EmbeddedPostgres
 from tests.support.applications import CurrentUser, OptionalUser, guarded
-from tests.support.cookies import SECRET, cookie, new_token
 from tests.support.databases import Database, outage
-from tests.support.instances import BASE_URL, nowhere
+from tests.support.instances import BASE_URL, unreachable_dsn
 from tests.support.polling import wait_until
 
 Start = Callable[[ASGIApp], TestClient]
@@ -41,7 +41,7 @@ def documented_application() -> FastAPI:
 
 @pytest.mark.parametrize("missing", ["DATABASE_URL", "BETTER_AUTH_SECRET", "BETTER_AUTH_URL"])
 def test_a_missing_setting_stops_the_start_and_is_named(environment: pytest.MonkeyPatch, missing: str) -> None:
-    settings = {"DATABASE_URL": nowhere(), "BETTER_AUTH_SECRET": SECRET, "BETTER_AUTH_URL": BASE_URL}
+    settings = {"DATABASE_URL": unreachable_dsn(), "BETTER_AUTH_SECRET": SECRET, "BETTER_AUTH_URL": BASE_URL}
     for name, value in settings.items():
         if name != missing:
             environment.setenv(name, value)
@@ -85,7 +85,7 @@ def test_a_store_that_restarts_costs_nobody_the_session(
 def test_without_a_lifespan_a_missing_setting_is_500_and_one_critical_line(
     environment: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    environment.setenv("DATABASE_URL", nowhere())
+    environment.setenv("DATABASE_URL", unreachable_dsn())
     environment.setenv("BETTER_AUTH_SECRET", SECRET)
     environment.setenv("BETTER_AUTH_URL", "no URL at all")
     client = TestClient(documented_application())
@@ -100,7 +100,7 @@ def test_without_a_lifespan_a_missing_setting_is_500_and_one_critical_line(
 
 
 async def test_a_missing_setting_is_never_nobody(environment: pytest.MonkeyPatch) -> None:
-    environment.setenv("DATABASE_URL", nowhere())
+    environment.setenv("DATABASE_URL", unreachable_dsn())
     with pytest.raises(ConfigurationError):
         await get_optional_user(HTTPConnection({"type": "http", "method": "GET", "headers": []}))
     with pytest.raises(ConfigurationError):

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cookies import SECRET
+from dev.cookies import SECRET
+from dev.environment import without_our_settings
 from tests.support.databases import Database
-from tests.support.environment import without_our_settings
 from tests.support.instances import BASE_URL
 from tests.support.live import migrate_live
-from tests.support.polling import PATIENCE_SECONDS, wait_until
-from tests.support.tables import NAMED_BY_ITS_SERVER
+from tests.support.polling import TIMEOUT_SECONDS, wait_until
+from tests.support.tables import NAMED_BY_BACKEND
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,9 +26,9 @@ FORKS = {
     "after_use": {"child": 1, "parent": 2},
     "twice_removed": {"child": 2, "grandchild": 1, "parent": 2},
     "under_a_running_loop": {"child": 1, "parent": 5},
-    "a_child_that_lets_go_of_all_it_has": {"child": 2, "parent": 3},
+    "a_child_that_closes_what_it_inherited": {"child": 2, "parent": 3},
     "by_multiprocessing": {"child": 3, "parent": 2},
-    "a_child_that_never_asks": {"parent": 2},
+    "a_child_that_looks_up_nothing": {"parent": 2},
 }
 
 
@@ -48,7 +48,7 @@ def start(program: str, way: str, settings: Mapping[str, str]) -> subprocess.Pop
 def end_of(process: subprocess.Popen[str], line: str | None = None) -> tuple[str, str]:
     """What it printed, and its errors. One that hangs is ended, with its children: else nothing would tell of it."""
     try:
-        return process.communicate(line, timeout=PATIENCE_SECONDS)
+        return process.communicate(line, timeout=TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         raise
@@ -74,7 +74,7 @@ def settings_for(database: Database, cookie_value: str, freshness: str) -> dict[
 @pytest.mark.parametrize("way", FORKS)
 def test_parent_and_child_are_both_answered_by_connections_of_their_own(database: Database, way: str) -> None:
     who = database.sign_in()
-    database.execute(NAMED_BY_ITS_SERVER)
+    database.execute(NAMED_BY_BACKEND)
     settings = settings_for(database, who.cookie_value, "always") | {"AUTH_MIDDLEWARE_POOL_SIZE": "1"}
     answers = answers_of_forks(way, settings)
     assert {user_id for _, user_id, _ in answers} == {who.user_id}
@@ -107,7 +107,7 @@ async def test_a_child_does_not_keep_its_parents_listener_at_the_server(database
     settings = settings_for(database, who.cookie_value, "live")
     listeners = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'auth_middleware listener' \
                  AND datname = current_database()"
-    with start("forks", "closed_under_a_child", settings) as process:
+    with start("forks", "closed_while_a_child_lives", settings) as process:
         assert process.stdout
         assert process.stdout.readline().startswith(f"parent {who.user_id} ")
         assert process.stdout.readline() == "closed\n"

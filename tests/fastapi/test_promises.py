@@ -7,10 +7,10 @@ from fastapi import FastAPI, HTTPException
 from starlette.requests import HTTPConnection
 
 from auth_middleware import Auth, get_current_session, get_current_user, get_optional_user
-from tests.support.applications import Answer, Ask, AskWith, guarded
-from tests.support.cookies import COOKIE_NAME, cookie, new_token, signed
+from dev.cookies import COOKIE_NAME, cookie, new_token, signed
+from tests.support.applications import Response, Send, SendWith, guarded
 from tests.support.databases import Database
-from tests.support.instances import MakeAuth, nowhere
+from tests.support.instances import MakeAuth, unreachable_dsn
 
 CHALLENGE = 'Cookie realm="better-auth"'
 ANONYMOUS = {"detail": "Not authenticated"}
@@ -37,74 +37,74 @@ def headers_of(kind: str, database: Database) -> dict[str, str]:
     return {"Cookie": f"{COOKIE_NAME}={spoiled.get(kind, who.cookie_value)}"}
 
 
-def expect_401(answer: Answer, body: Any) -> None:
+def expect_401(answer: Response, body: Any) -> None:
     assert (answer.status, answer.body, answer.header("www-authenticate")) == (401, body, CHALLENGE)
 
 
-def expect_503(answer: Answer, retry_after: str) -> None:
+def expect_503(answer: Response, retry_after: str) -> None:
     assert (answer.status, answer.body, answer.header("retry-after")) == (503, UNAVAILABLE, retry_after)
     assert answer.header("www-authenticate") is None
 
 
-def test_a_request_that_shows_nothing_is_not_authenticated(ask: Ask) -> None:
+def test_a_request_that_shows_nothing_is_not_authenticated(send: Send) -> None:
     for headers in ({}, {"Cookie": "theme=dark"}, {"Cookie": f"{COOKIE_NAME}="}):
-        expect_401(ask("GET", "/required", headers), ANONYMOUS)
-        expect_401(ask("GET", "/session", headers), ANONYMOUS)
-        expect_401(ask("WS", "/required", headers), ANONYMOUS)
-        assert ask("GET", "/optional", headers).body is None
-        assert ask("WS", "/optional", headers) == Answer(101, None)
-        assert ask("WS", "/validated", headers) == Answer(101, None)
+        expect_401(send("GET", "/required", headers), ANONYMOUS)
+        expect_401(send("GET", "/session", headers), ANONYMOUS)
+        expect_401(send("WS", "/required", headers), ANONYMOUS)
+        assert send("GET", "/optional", headers).body is None
+        assert send("WS", "/optional", headers) == Response(101, None)
+        assert send("WS", "/validated", headers) == Response(101, None)
 
 
 @pytest.mark.parametrize("kind", NO_SESSIONS)
 def test_a_session_that_is_no_good_is_invalid_whatever_is_wrong_with_it(
-    ask: Ask, database: Database, kind: str
+    send: Send, database: Database, kind: str
 ) -> None:
     headers = headers_of(kind, database)
-    expect_401(ask("GET", "/required", headers), INVALID)
-    expect_401(ask("POST", "/session", headers), INVALID)
-    expect_401(ask("WS", "/required", headers), INVALID)
-    optional = ask("GET", "/optional", headers)
+    expect_401(send("GET", "/required", headers), INVALID)
+    expect_401(send("POST", "/session", headers), INVALID)
+    expect_401(send("WS", "/required", headers), INVALID)
+    optional = send("GET", "/optional", headers)
     assert (optional.status, optional.body) == (200, None)
-    assert ask("WS", "/optional", headers) == Answer(101, None)
-    assert ask("WS", "/validated", headers) == Answer(101, None)
+    assert send("WS", "/optional", headers) == Response(101, None)
+    assert send("WS", "/validated", headers) == Response(101, None)
 
 
-def test_a_good_session_is_its_user_everywhere(ask: Ask, database: Database) -> None:
+def test_a_good_session_is_its_user_everywhere(send: Send, database: Database) -> None:
     somebody_else, who = database.sign_in(), database.sign_in()
     for path in ("/required", "/optional", "/session"):
         for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
-            answer = ask(method, path, who.headers)
+            answer = send(method, path, who.headers)
             assert (answer.status, answer.body) == (200, who.user_id)
     for path in ("/required", "/optional", "/validated"):
-        assert ask("WS", path, who.headers) == Answer(101, who.user_id)
-    assert ask("GET", "/required", somebody_else.headers).body == somebody_else.user_id
+        assert send("WS", path, who.headers) == Response(101, who.user_id)
+    assert send("GET", "/required", somebody_else.headers).body == somebody_else.user_id
 
 
-def test_a_store_that_cannot_answer_is_503_and_never_nobody(ask_with: AskWith, make_auth: MakeAuth) -> None:
-    ask = ask_with(make_auth(database_url=nowhere(), retry_after_seconds=7))
+def test_a_store_that_cannot_answer_is_503_and_never_nobody(send_with: SendWith, make_auth: MakeAuth) -> None:
+    send = send_with(make_auth(database_url=unreachable_dsn(), retry_after_seconds=7))
     headers = cookie(new_token())
     for path in ("/required", "/optional", "/session"):
-        expect_503(ask("GET", path, headers), "7")
+        expect_503(send("GET", path, headers), "7")
     for path in ("/required", "/optional", "/validated"):
-        expect_503(ask("WS", path, headers), "7")
+        expect_503(send("WS", path, headers), "7")
 
 
-def test_what_the_headers_decide_needs_no_store(ask_with: AskWith, make_auth: MakeAuth) -> None:
-    ask = ask_with(make_auth(database_url=nowhere()))
-    expect_401(ask("GET", "/required"), ANONYMOUS)
-    expect_401(ask("GET", "/required", cookie(new_token(), secret=new_token() * 2)), INVALID)
-    assert ask("GET", "/optional").body is None
-    assert ask("POST", "/optional", cookie(new_token()) | HOSTILE).status == 403
+def test_what_the_headers_decide_needs_no_store(send_with: SendWith, make_auth: MakeAuth) -> None:
+    send = send_with(make_auth(database_url=unreachable_dsn()))
+    expect_401(send("GET", "/required"), ANONYMOUS)
+    expect_401(send("GET", "/required", cookie(new_token(), secret=new_token() * 2)), INVALID)
+    assert send("GET", "/optional").body is None
+    assert send("POST", "/optional", cookie(new_token()) | HOSTILE).status == 403
 
 
-def test_a_page_of_somebody_else_may_not_use_the_cookie(ask: Ask, database: Database) -> None:
+def test_a_page_of_somebody_else_may_not_use_the_cookie(send: Send, database: Database) -> None:
     headers = database.sign_in().headers | HOSTILE
     for path in ("/required", "/optional", "/session"):
-        answer = ask("POST", path, headers)
+        answer = send("POST", path, headers)
         assert (answer.status, answer.body) == (403, FORBIDDEN)
     for path in ("/required", "/optional", "/validated"):
-        answer = ask("WS", path, headers)
+        answer = send("WS", path, headers)
         assert (answer.status, answer.body) == (403, FORBIDDEN)
 
 
@@ -133,7 +133,7 @@ async def test_a_direct_await_gives_the_same_answers(auth: Auth, database: Datab
 
 
 async def test_a_direct_await_of_the_optional_user_fails_when_the_store_does(make_auth: MakeAuth) -> None:
-    app = guarded(make_auth(database_url=nowhere(), retry_after_seconds=7))
+    app = guarded(make_auth(database_url=unreachable_dsn(), retry_after_seconds=7))
     with pytest.raises(HTTPException) as refused:
         await get_optional_user(connection(app, cookie(new_token())))
     assert (refused.value.status_code, refused.value.headers) == (503, {"Retry-After": "7"})

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
+from dev.cookies import SECRET, cookie, new_token
+from dev.environment import without_our_settings
 from dev.processes import ChildProcess, free_port
-from tests.support.applications import TLS, ask_by_websocket
-from tests.support.cookies import SECRET, cookie, new_token
+from tests.support.applications import TLS, connect_websocket
 from tests.support.databases import Database, SignedIn
-from tests.support.environment import without_our_settings
 from tests.support.instances import BASE_URL
 from tests.support.polling import wait_until
 
@@ -107,8 +107,8 @@ def test_each_gets_their_own_answer_and_a_sign_out_is_seen_at_once(
 
     for path in ("/required", "/optional", "/session"):
         assert ask_for_all(site, path, everybody) == [(200, who.user_id) for who in everybody]
-    assert ask_by_websocket(f"{site.url}/required", everybody[0].headers).body == everybody[0].user_id
-    assert ask_by_websocket(f"{site.url}/validated", everybody[1].headers).body == everybody[1].user_id
+    assert connect_websocket(f"{site.url}/required", everybody[0].headers).body == everybody[0].user_id
+    assert connect_websocket(f"{site.url}/validated", everybody[1].headers).body == everybody[1].user_id
 
     hang_up_while_waiting(site, everybody[:20])
     gone, *others = everybody
@@ -117,8 +117,8 @@ def test_each_gets_their_own_answer_and_a_sign_out_is_seen_at_once(
         (401, {"detail": "Invalid or expired session"}),
         *((200, who.user_id) for who in others),
     ]
-    assert ask_by_websocket(f"{site.url}/required", gone.headers).status == 401
-    assert ask_by_websocket(f"{site.url}/required", cookie(new_token())).status == 401
+    assert connect_websocket(f"{site.url}/required", gone.headers).status == 401
+    assert connect_websocket(f"{site.url}/required", cookie(new_token())).status == 401
 
     site.process.stop()
     assert "Traceback" not in site.process.last_output()

@@ -2,16 +2,19 @@
 
 import logging
 from collections.abc import Mapping
+from typing import Annotated
 
 import pytest
+from fastapi import Depends, FastAPI
 from starlette.testclient import TestClient
 
-from auth_middleware import Auth
+from auth_middleware import Auth, AuthUser
+from dev.cookies import COOKIE_NAME, SECRET, SECURE_COOKIE_NAME, cookie, new_token
 from dev.postgres import EmbeddedPostgres
 from tests.support.applications import guarded
-from tests.support.cookies import COOKIE_NAME, SECRET, SECURE_COOKIE_NAME, cookie, new_token
 from tests.support.databases import Database, outage
-from tests.support.instances import MakeAuth, nowhere
+from tests.support.instances import MakeAuth, unreachable_dsn
+from tests.support.polling import wait_until
 
 Lines = list[tuple[int, str]]
 
@@ -115,6 +118,87 @@ def test_a_hostile_origin_writes_no_line_of_its_own(
         assert len(text) < 500
 
 
+def test_a_flood_of_origins_writes_a_few_warnings_and_a_count(
+    auth: Auth, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    headers = database.sign_in().headers
+    with TestClient(guarded(auth)) as client:
+        for number in range(250):
+            answer = client.post("/required", headers=headers | {"Origin": f"https://{number}.evil.example"})
+            assert answer.status_code == 403
+    warnings = [text for level, text in lines(caplog) if level == logging.WARNING]
+    assert len(warnings) < 10
+    for number in range(3):
+        assert any(f"//{number}.evil.example" in text for text in warnings)
+    assert "100" in warnings[-1]
+    assert "evil" not in warnings[-1]
+    assert counted(auth) == {"origin": 250}
+
+
+def test_one_origin_is_one_warning_however_often_it_comes(
+    auth: Auth, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    headers = database.sign_in().headers | {"Origin": "https://other.example"}
+    with TestClient(guarded(auth)) as client:
+        for method in ("POST", "PUT", "DELETE") * 40:
+            assert client.request(method, "/required", headers=headers).status_code == 403
+    assert [level for level, _ in lines(caplog) if level == logging.WARNING] == [logging.WARNING]
+
+
+def test_host_names_that_a_stranger_makes_up_write_one_warning_and_a_count(
+    make_auth: MakeAuth, caplog: pytest.LogCaptureFixture
+) -> None:
+    auth = make_auth(base_url="http://localhost:3000")
+    with TestClient(guarded(auth)) as client:
+        for number in range(1, 250):
+            client.get("/optional", headers={"Host": f"127.0.0.{number}:8000"})
+    [hint, count] = [text for level, text in lines(caplog) if level == logging.WARNING]
+    assert "127.0.0.1 instead of localhost" in hint
+    assert "100" in count
+
+
+class Numbered(AuthUser):
+    number: int
+
+
+def test_rows_that_do_not_fit_do_not_flood_the_log(
+    make_auth: MakeAuth, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    database.execute("""ALTER TABLE "user" ADD number TEXT""")
+    fits, misfit = database.sign_in(), database.sign_in()
+    database.execute(f"""UPDATE "user" SET number = '7' WHERE id = '{fits.user_id}'""")
+    auth = make_auth(user_model=Numbered)
+    app = FastAPI(lifespan=auth.lifespan)
+
+    @app.get("/")
+    async def root(user: Annotated[Numbered, Depends(auth.current_user)]) -> int:
+        return user.number
+
+    with TestClient(app) as client:
+        lines(caplog)
+        for _ in range(30):
+            assert client.get("/", headers=misfit.headers).status_code == 503
+            assert client.get("/", headers=fits.headers).json() == 7
+    [warning] = [text for level, text in lines(caplog) if level == logging.WARNING]
+    assert "number" in warning
+    assert counted(auth) == {"identified": 30, "store_unavailable": 30}
+
+
+def test_a_store_that_comes_and_goes_with_each_request_does_not_flood_the_log(
+    make_auth: MakeAuth, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    who, auth = database.sign_in(), make_auth(lookup_timeout_seconds=0.1)
+    with TestClient(guarded(auth)) as client:
+        client.get("/required", headers=who.headers)
+        lines(caplog)
+        for _ in range(20):
+            with database.locked():
+                assert client.get("/required", headers=who.headers).status_code == 503
+            wait_until(lambda: client.get("/required", headers=who.headers).status_code == 200)
+    warnings = [text for level, text in lines(caplog) if level == logging.WARNING]
+    assert 2 <= len(warnings) < 10
+
+
 def test_a_wrong_cookie_name_is_told_once(make_auth: MakeAuth, caplog: pytest.LogCaptureFixture) -> None:
     auth = make_auth(base_url="https://auth.test")
     with TestClient(guarded(auth)) as client:
@@ -170,7 +254,7 @@ def test_a_store_is_a_warning_when_it_goes_and_when_it_comes_back(
 def test_what_can_be_decided_without_it_says_nothing_about_the_store(
     make_auth: MakeAuth, caplog: pytest.LogCaptureFixture
 ) -> None:
-    auth = make_auth(database_url=nowhere())
+    auth = make_auth(database_url=unreachable_dsn())
     client = TestClient(guarded(auth))
     client.get("/required", headers=cookie(new_token()))
     lines(caplog)

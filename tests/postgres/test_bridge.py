@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from auth_middleware import Auth
-from tests.support.cookies import new_token, signed
+from dev.cookies import new_token, signed
+from dev.postgres_proxies import Counter, counting_proxy_process
 from tests.support.databases import Database
 from tests.support.instances import MakeAuth
 from tests.support.loops import UnwatchingLoop, WatchedLoop
-from tests.support.polling import PATIENCE_SECONDS
-from tests.support.wire import Counter, counting_process
+from tests.support.polling import TIMEOUT_SECONDS
 
 # Of one connection, this many statements: 64 tokens fit into one.
 STATEMENTS = 5
@@ -36,7 +36,7 @@ def nobody_else_runs() -> Generator[None]:
 
 def busy_until(counter: Counter, number: int) -> bool:
     """Python and nothing else, which never gives up the GIL. Whether the number was reached."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while counter.value < number:
         if time.monotonic() > deadline:
             return False
@@ -45,7 +45,7 @@ def busy_until(counter: Counter, number: int) -> bool:
 
 def asleep_until(counter: Counter, number: int) -> bool:
     """The event loop stands still, others may run."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while counter.value < number:
         if time.monotonic() > deadline:
             return False
@@ -77,8 +77,8 @@ def test_answers_are_handed_over_while_python_holds_the_gil(make_auth: MakeAuth,
         with nobody_else_runs():
             return await ask_while(auth, counter, values, busy_until)
 
-    with counting_process(database.dsn) as (dsn, counter):
-        auth = make_auth(database_url=dsn, pool_size=1, lookup_timeout_seconds=PATIENCE_SECONDS * 2)
+    with counting_proxy_process(database.dsn) as (dsn, counter):
+        auth = make_auth(database_url=dsn, pool_size=1, lookup_timeout_seconds=TIMEOUT_SECONDS * 2)
         was_reached, found = asyncio.run(main())
         asyncio.run(auth.close())
     assert was_reached, "whoever hands over an answer waits for the GIL"
@@ -109,8 +109,8 @@ def test_the_loop_is_woken_once_for_all_that_is_ready(
         # All that was ready when it was first woken; only what the last statement asked for may have come later.
         assert event_loop.done_after_wakes[0] >= TOKENS - 64
 
-    with counting_process(database.dsn) as (dsn, counter), asyncio.Runner(loop_factory=loop_type) as runner:
-        auth = make_auth(database_url=dsn, pool_size=1, lookup_timeout_seconds=PATIENCE_SECONDS * 2)
+    with counting_proxy_process(database.dsn) as (dsn, counter), asyncio.Runner(loop_factory=loop_type) as runner:
+        auth = make_auth(database_url=dsn, pool_size=1, lookup_timeout_seconds=TIMEOUT_SECONDS * 2)
         event_loop = runner.get_loop()
         assert isinstance(event_loop, loop_type)
         runner.run(main(auth, counter, event_loop))
@@ -146,7 +146,7 @@ def test_the_loops_own_thread_resolves_what_was_asked_there(
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(PATIENCE_SECONDS)
+        thread.join(TIMEOUT_SECONDS)
         assert not thread.is_alive()
     assert problems == []
 

@@ -12,12 +12,12 @@ import uvloop
 from starlette.testclient import TestClient
 
 from auth_middleware import Auth, Identity
+from dev.postgres_proxies import counting_proxy
 from tests.support.applications import guarded
 from tests.support.databases import Database, SignedIn
 from tests.support.instances import MakeAuth
 from tests.support.loops import UnwatchingLoop, WatchedLoop
 from tests.support.polling import until, wait_until
-from tests.support.wire import counting_proxy
 
 NewLoop = Callable[[], asyncio.AbstractEventLoop]
 LOOPS = [asyncio.SelectorEventLoop, uvloop.new_event_loop, UnwatchingLoop]

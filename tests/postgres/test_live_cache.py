@@ -21,12 +21,12 @@ async def test_a_session_is_asked_for_once(database: Database, make_live: MakeLi
     live = make_live()
     await live.auth.open()
     for who in everybody:
-        await live.keeps(who)
+        await live.wait_until_cached(who)
     assert live.auth.cache_size.sessions == 20
     with database.locked() as blocked:
         for _ in range(10):
             for who in everybody:
-                assert await live.ask(who) == who.user_id
+                assert await live.user_id(who) == who.user_id
         assert blocked() == 0, "nobody asks for what is kept"
     assert database.fetch(CONNECTIONS) == [(2, 1)], "one that asks (two, under load), and one that listens"
 
@@ -56,33 +56,33 @@ async def test_the_end_of_a_session_is_heard(database: Database, make_live: Make
         f"SELECT 'bulk-' || n, '{other.user_id}', 'bulk-' || n, now() + interval '1 day' FROM generate_series(1, 500) n"
     )
     live = make_live()
-    await live.keeps(who)
+    await live.wait_until_cached(who)
     database.execute(ENDS[end].format(session=who.session_id, user=who.user_id, other=other.user_id))
     if end == "another user":
-        await live.comes_to(who, other.user_id, live.ask)
+        await live.wait_for(who, other.user_id, live.user_id)
     else:
-        await live.refuses(who)
+        await live.wait_until_refused(who)
 
 
 async def test_a_change_that_is_rolled_back_changes_nothing(database: Database, make_live: MakeLive) -> None:
     await migrate_live(database.dsn)
     who, other = database.sign_in(), database.sign_in()
     live = make_live()
-    await live.keeps(who)
-    await live.keeps(other)
+    await live.wait_until_cached(who)
+    await live.wait_until_cached(other)
     database.execute(f"BEGIN; DELETE FROM session WHERE id = '{who.session_id}'; ROLLBACK")
     database.execute(f"DELETE FROM session WHERE id = '{other.session_id}'")
-    await live.refuses(other)
-    assert await live.ask_cache(who) == who.user_id
+    await live.wait_until_refused(other)
+    assert await live.cached_user_id(who) == who.user_id
 
 
 async def test_a_changed_user_is_seen_in_all_their_sessions(database: Database, make_live: MakeLive) -> None:
     await migrate_live(database.dsn)
     who = database.sign_in()
     live = make_live()
-    await live.keeps(who)
+    await live.wait_until_cached(who)
     database.execute(f"""UPDATE "user" SET name = 'Countess' WHERE id = '{who.user_id}'""")
-    await live.forgets(who)
+    await live.wait_until_evicted(who)
     identity = await live.auth.validate_session(who.cookie_value)
     assert identity
     assert identity.user.name == "Countess"
@@ -93,12 +93,12 @@ async def test_a_ban_is_heard_and_so_is_its_end(database: Database, make_live: M
     await migrate_live(database.dsn)
     who = database.sign_in()
     live = make_live()
-    await live.keeps(who)
+    await live.wait_until_cached(who)
     database.execute(f"""UPDATE "user" SET banned = true WHERE id = '{who.user_id}'""")
-    await live.refuses(who)
+    await live.wait_until_refused(who)
     assert live.auth.counters["banned"] > 0
     database.execute(f"""UPDATE "user" SET banned = false WHERE id = '{who.user_id}'""")
-    await live.keeps(who)
+    await live.wait_until_cached(who)
 
 
 async def test_ids_that_are_numbers_and_users_without_a_foreign_key(
@@ -109,9 +109,9 @@ async def test_ids_that_are_numbers_and_users_without_a_foreign_key(
     await migrate_live(empty_database.dsn)
     live = make_live(empty_database.dsn)
     who = SignedIn("7", "7", "token-of-seven", "ada@example.com")
-    await live.keeps(who)
+    await live.wait_until_cached(who)
     empty_database.execute('DELETE FROM "user"')
-    await live.refuses(who)
+    await live.wait_until_refused(who)
     assert live.auth.counters["unknown_user"] > 0
 
 
@@ -119,7 +119,7 @@ async def test_a_route_that_must_know_asks_the_store(database: Database, make_li
     await migrate_live(database.dsn)
     who = database.sign_in()
     live = make_live(lookup_timeout_seconds=0.2)
-    await live.keeps(who)
+    await live.wait_until_cached(who)
     scope = {"type": "http", "method": "GET", "headers": [(b"cookie", who.headers["Cookie"].encode())]}
     with database.locked():
         assert (await live.auth.current_user(HTTPConnection(dict(scope)))).id == who.user_id
@@ -131,25 +131,25 @@ async def test_seconds_are_the_same_cache_without_a_feed(database: Database, mak
     who = database.sign_in()
     live = make_live(freshness=3600)
     await live.auth.open()
-    assert await live.ask_cache(who) is None
-    assert await live.ask_cache(who) == who.user_id
+    assert await live.cached_user_id(who) is None
+    assert await live.cached_user_id(who) == who.user_id
     database.execute("DELETE FROM session")
-    assert await live.ask_cache(who) == who.user_id, "so it was chosen"
+    assert await live.cached_user_id(who) == who.user_id, "so it was chosen"
     assert database.fetch(CONNECTIONS) == [(1, 0)]
     brief = make_live(freshness="0.001")
-    assert await brief.ask(who) is None
+    assert await brief.user_id(who) is None
 
 
 async def test_no_more_than_so_many_are_kept(database: Database, make_live: MakeLive) -> None:
     everybody = [database.sign_in() for _ in range(10)]
     live = make_live(freshness=3600, max_cached_sessions=4)
     for who in everybody:
-        assert await live.ask(who) == who.user_id
+        assert await live.user_id(who) == who.user_id
     size = live.auth.cache_size
     assert size.sessions == 4
     assert 0 < size.bytes <= 4 * 1024
-    assert await live.ask_cache(everybody[0]) is None
-    assert await live.ask_cache(everybody[-1]) == everybody[-1].user_id
+    assert await live.cached_user_id(everybody[0]) is None
+    assert await live.cached_user_id(everybody[-1]) == everybody[-1].user_id
 
 
 class Tagged(AuthUser):

@@ -13,11 +13,11 @@ async def test_a_ban_whose_columns_are_added_later_is_seen(
     await migrate_live(database.dsn)
     banned, other = database.sign_in(), database.sign_in()
     live = make_live(**QUICK)
-    await live.keeps(banned)
-    await live.keeps(other)
+    await live.wait_until_cached(banned)
+    await live.wait_until_cached(other)
     database.execute(f"""
         ALTER TABLE "user" ADD {columns};
         UPDATE "user" SET banned = true WHERE id = '{banned.user_id}';
     """)
-    await live.refuses(banned)
-    assert await live.ask(other) == other.user_id
+    await live.wait_until_refused(banned)
+    assert await live.user_id(other) == other.user_id

@@ -8,10 +8,10 @@ import pytest
 
 from auth_middleware import StoreUnavailable
 from dev.postgres import EmbeddedPostgres
+from dev.postgres_proxies import counting_proxy
 from tests.support.databases import Database, SignedIn, outage
 from tests.support.live import QUICK, Live, MakeLive, migrate_live
 from tests.support.polling import until
-from tests.support.wire import counting_proxy
 
 SWITCHED_OFF = {
     "dropped": """
@@ -37,46 +37,48 @@ def listeners(database: Database) -> int:
 
 
 @pytest.mark.parametrize("how", SWITCHED_OFF)
-async def test_without_its_triggers_every_request_asks_the_store_and_an_operator_hears_why(
+async def test_without_its_triggers_every_request_queries_the_store_and_the_reason_is_logged(
     database: Database, make_live: MakeLive, caplog: pytest.LogCaptureFixture, how: str
 ) -> None:
     await migrate_live(database.dsn)
     who = database.sign_in()
     live = make_live(**QUICK)
-    await live.keeps(who)
+    await live.wait_until_cached(who)
     database.execute(SWITCHED_OFF[how])
-    await live.forgets(who)
+    await live.wait_until_evicted(who)
     database.execute("DELETE FROM session")
-    await live.refuses(who)
-    told = [record.getMessage() for record in caplog.records if "every request asks the store" in record.getMessage()]
+    await live.wait_until_refused(who)
+    told = [
+        record.getMessage() for record in caplog.records if "every request queries the store" in record.getMessage()
+    ]
     assert len(told) == 1
     assert all(record.levelno == logging.WARNING for record in caplog.records if record.getMessage() in told)
     if how != "inherited":
         assert "python -m auth_middleware migrate live" in told[0]
 
 
-async def test_triggers_that_were_never_made_are_told_of_at_start(
+async def test_missing_triggers_are_logged_at_start(
     database: Database, make_live: MakeLive, caplog: pytest.LogCaptureFixture
 ) -> None:
     who = database.sign_in()
     live = make_live(**QUICK)
     await live.auth.open()
     assert "python -m auth_middleware migrate live" in caplog.text
-    assert await live.ask(who) == who.user_id
-    assert await live.ask_cache(who) is None
+    assert await live.user_id(who) == who.user_id
+    assert await live.cached_user_id(who) is None
     await migrate_live(database.dsn)
-    await live.keeps(who)
+    await live.wait_until_cached(who)
     database.execute("DELETE FROM session")
-    await live.refuses(who)
+    await live.wait_until_refused(who)
 
 
-async def test_a_sign_out_while_triggers_slept_between_two_heartbeats_is_not_missed(
+async def test_a_sign_out_while_triggers_were_disabled_between_two_heartbeats_is_not_missed(
     database: Database, make_live: MakeLive
 ) -> None:
     await migrate_live(database.dsn)
     who = database.sign_in()
     live = make_live(**QUICK)
-    await live.keeps(who)
+    await live.wait_until_cached(who)
     # In one transaction: no heartbeat can see it.
     database.execute("""
         DO $$ DECLARE t name; BEGIN
@@ -85,64 +87,66 @@ async def test_a_sign_out_while_triggers_slept_between_two_heartbeats_is_not_mis
             FOR t IN SELECT tgname FROM pg_trigger WHERE tgrelid = 'session'::regclass AND NOT tgisinternal
             LOOP EXECUTE format('ALTER TABLE session ENABLE ALWAYS TRIGGER %I', t); END LOOP;
         END $$""")
-    await live.refuses(who)
+    await live.wait_until_refused(who)
 
 
-async def test_a_connection_that_dies_silently_is_believed_for_a_heartbeat_at_most(
+async def test_a_connection_that_dies_silently_is_trusted_for_a_heartbeat_at_most(
     database: Database, make_live: MakeLive
 ) -> None:
     await migrate_live(database.dsn)
     who = database.sign_in()
     with counting_proxy(database.dsn) as proxy:
         live = make_live(listen_database_url=proxy.dsn, **QUICK)
-        await live.keeps(who)
+        await live.wait_until_cached(who)
         with proxy.frozen():
             database.execute("DELETE FROM session")
-            await live.refuses(who)
-        await live.refuses(who)
+            await live.wait_until_refused(who)
+        await live.wait_until_refused(who)
 
 
-async def test_a_listener_that_is_ended_comes_back_and_what_it_missed_is_not_believed(
+async def test_a_listener_that_is_terminated_reconnects_and_what_it_missed_is_evicted(
     database: Database, make_live: MakeLive
 ) -> None:
     await migrate_live(database.dsn)
     who, other = database.sign_in(), database.sign_in()
     live = make_live()
-    await live.keeps(who)
+    await live.wait_until_cached(who)
     ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() \
              AND application_name = 'auth_middleware listener'"
     assert database.fetch(ended) == [(1,)]
     database.execute(f"DELETE FROM session WHERE id = '{who.session_id}'")
-    await live.refuses(who)
-    await live.keeps(other)
+    await live.wait_until_refused(who)
+    await live.wait_until_cached(other)
     database.execute("DELETE FROM session")
-    await live.refuses(other)
+    await live.wait_until_refused(other)
 
 
-async def test_an_outage_is_unavailable_and_its_end_is_noticed(
+async def test_an_outage_is_503_and_its_end_is_noticed(
     postgres: EmbeddedPostgres, database: Database, make_live: MakeLive
 ) -> None:
     await migrate_live(database.dsn)
     who = database.sign_in()
     live = make_live(**QUICK, lookup_timeout_seconds=1)
-    await live.keeps(who)
+    await live.wait_until_cached(who)
     with outage(postgres):
-        await live.comes_to(who, "unavailable", lambda each: answer_or_trouble(live, each))
+        await live.wait_for(who, "unavailable", lambda each: answer_or_trouble(live, each))
     database.execute("DELETE FROM session")
     other = database.sign_in()
-    await live.comes_to(other, other.user_id, lambda each: answer_or_trouble(live, each))
-    assert await live.ask(who) is None
-    await live.keeps(other)
+    await live.wait_for(other, other.user_id, lambda each: answer_or_trouble(live, each))
+    assert await live.user_id(who) is None
+    await live.wait_until_cached(other)
 
 
 async def answer_or_trouble(live: Live, who: SignedIn) -> str | None:
     try:
-        return await live.ask(who)
+        return await live.user_id(who)
     except StoreUnavailable:
         return "unavailable"
 
 
-async def test_a_look_up_that_crosses_a_revocation_is_not_kept(database: Database, make_live: MakeLive) -> None:
+async def test_the_result_of_a_look_up_that_crosses_a_revocation_is_not_cached(
+    database: Database, make_live: MakeLive
+) -> None:
     # The cast runs after the statement's snapshot was taken, and waits for the gate.
     database.execute("""
         CREATE TYPE gated AS ENUM ('passed');
@@ -154,24 +158,24 @@ async def test_a_look_up_that_crosses_a_revocation_is_not_kept(database: Databas
     bystander, who = database.sign_in(), database.sign_in()
     database.execute(f"UPDATE session SET ip_address = 'passed' WHERE id = '{who.session_id}'")
     live = make_live(lookup_timeout_seconds=30)
-    await live.keeps(bystander)
+    await live.wait_until_cached(bystander)
     with psycopg.connect(database.dsn) as gate:
         gate.execute("SELECT pg_advisory_xact_lock(1)")
-        crossing = asyncio.create_task(live.ask(who))
+        crossing = asyncio.create_task(live.user_id(who))
         waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"
         await until(lambda: database.fetch(waiting) == [(1,)])
         database.execute("DELETE FROM session")
-        await live.forgets(bystander)  # so the notification has been heard
+        await live.wait_until_evicted(bystander)  # so the notification has been heard
     assert await crossing == who.user_id, "it was asked while they were signed in"
-    assert await live.ask(who) is None
+    assert await live.user_id(who) is None
 
 
-async def test_a_storm_of_notifications_costs_nobody_their_sign_out(database: Database, make_live: MakeLive) -> None:
+async def test_no_sign_out_is_lost_among_many_notifications(database: Database, make_live: MakeLive) -> None:
     await migrate_live(database.dsn)
     everybody = [database.sign_in() for _ in range(30)]
     live = make_live(**QUICK)
     for who in everybody:
-        await live.keeps(who)
+        await live.wait_until_cached(who)
     [(channel,)] = database.fetch(
         "SELECT DISTINCT substring(prosrc FROM '(auth_middleware_[0-9a-f]{16})') FROM pg_proc WHERE prosrc LIKE %s",
         "%auth_middleware migrate live%",
@@ -184,19 +188,19 @@ async def test_a_storm_of_notifications_costs_nobody_their_sign_out(database: Da
         noisy.execute(
             "SELECT pg_notify(%s, encode(sha256(n::text::bytea), 'hex')) FROM generate_series(1, 50000) AS n", [channel]
         )
-    await live.refuses(everybody[0])
+    await live.wait_until_refused(everybody[0])
     for who in everybody[1:]:
-        await live.keeps(who)
+        await live.wait_until_cached(who)
 
 
-async def test_a_feed_that_nobody_uses_is_given_up_and_comes_back(database: Database, make_live: MakeLive) -> None:
+async def test_an_unused_feed_is_closed_and_reopened_on_demand(database: Database, make_live: MakeLive) -> None:
     await migrate_live(database.dsn)
     who = database.sign_in()
     live = make_live(max_age_seconds=3600, heartbeat_seconds=0.1)
-    await live.keeps(who)
+    await live.wait_until_cached(who)
     assert listeners(database) == 1
     await until(lambda: listeners(database) == 0)
     database.execute("DELETE FROM session")
-    assert await live.ask(who) is None
+    assert await live.user_id(who) is None
     other = database.sign_in()
-    await live.keeps(other)
+    await live.wait_until_cached(other)

@@ -6,10 +6,10 @@ from collections.abc import Callable, Generator
 import pytest
 
 from dev.postgres import EmbeddedPostgres
+from dev.postgres_proxies import counting_proxy
 from tests.postgres.conftest import Role
 from tests.support.databases import Database
-from tests.support.live import QUICK, MakeLive, migrate_live, told
-from tests.support.wire import counting_proxy
+from tests.support.live import QUICK, MakeLive, cache_warnings, migrate_live
 
 
 @pytest.fixture(params=["another database", "another server"])
@@ -26,46 +26,44 @@ def other_server() -> Generator[EmbeddedPostgres]:
         yield postgres
 
 
-async def test_a_listener_elsewhere_is_told_of_once_and_the_store_is_asked(
+async def test_a_listener_on_another_server_is_logged_once_and_the_store_is_queried(
     database: Database, elsewhere: str, make_live: MakeLive, caplog: pytest.LogCaptureFixture
 ) -> None:
     await migrate_live(database.dsn)
     who = database.sign_in()
     live = make_live(listen_database_url=elsewhere, **QUICK)
     await live.auth.open()
-    await live.asks_the_store(who)
-    [warning] = told(caplog)
+    await live.assert_queries_store(who)
+    [warning] = cache_warnings(caplog)
     assert "another server or database" in warning
     assert "AUTH_MIDDLEWARE_LISTEN_DATABASE_URL" in warning
     database.execute("DELETE FROM session")
-    assert await live.ask(who) is None
+    assert await live.user_id(who) is None
 
 
-async def test_a_heartbeat_that_comes_late_counts_from_when_it_was_sent(
-    database: Database, make_live: MakeLive
-) -> None:
+async def test_a_late_heartbeat_counts_from_when_it_was_sent(database: Database, make_live: MakeLive) -> None:
     await migrate_live(database.dsn)
     who = database.sign_in()
     heartbeat = 3
     with counting_proxy(database.dsn) as look_ups, counting_proxy(database.dsn) as listener:
         live = make_live(look_ups.dsn, listen_database_url=listener.dsn, heartbeat_seconds=heartbeat)
-        await live.keeps(who)
+        await live.wait_until_cached(who)
         with look_ups.frozen():
             # One is sent in here and heard at once, but answered only afterwards.
             await asyncio.sleep(0.9 * heartbeat)
             listener.freeze()
             database.execute("DELETE FROM session")
         await asyncio.sleep(0.8 * heartbeat)
-        assert await live.ask(who) is None
+        assert await live.user_id(who) is None
         await live.auth.close()
 
 
-async def test_tables_that_are_found_elsewhere_are_followed_there(database: Database, make_live: MakeLive) -> None:
+async def test_tables_that_move_to_another_schema_are_followed(database: Database, make_live: MakeLive) -> None:
     dsn = f"{database.dsn}?options=-csearch_path%3Dpublic,other"
     await migrate_live(dsn)
     who = database.sign_in()
     live = make_live(dsn, **QUICK)
-    await live.keeps(who)
+    await live.wait_until_cached(who)
     database.execute("""
         CREATE SCHEMA other;
         ALTER TABLE "user" SET SCHEMA other;
@@ -74,11 +72,11 @@ async def test_tables_that_are_found_elsewhere_are_followed_there(database: Data
             FOR t IN SELECT tgname, tgrelid FROM pg_trigger WHERE NOT tgisinternal
             LOOP EXECUTE format('DROP TRIGGER %I ON %s', t.tgname, t.tgrelid::regclass); END LOOP;
         END $$""")
-    await live.forgets(who)
+    await live.wait_until_evicted(who)
     await migrate_live(dsn)
-    await live.keeps(who)
+    await live.wait_until_cached(who)
     database.execute("DELETE FROM other.session")
-    await live.refuses(who)
+    await live.wait_until_refused(who)
 
 
 async def test_the_least_rights_are_enough(
@@ -97,13 +95,13 @@ async def test_the_least_rights_are_enough(
         ALTER ROLE {listener.name} SET default_transaction_read_only = on;
     """)
     live = make_live(reader.dsn(database), listen_database_url=listener.dsn(database), **QUICK)
-    await live.keeps(who)
+    await live.wait_until_cached(who)
     database.execute("DELETE FROM session")
-    await live.refuses(who)
-    assert told(caplog) == []
+    await live.wait_until_refused(who)
+    assert cache_warnings(caplog) == []
 
 
-async def test_a_listener_that_may_not_connect_is_told_of_once_without_its_password(
+async def test_a_listener_that_may_not_connect_is_logged_once_without_its_password(
     database: Database, make_live: MakeLive, make_role: Callable[..., Role], caplog: pytest.LogCaptureFixture
 ) -> None:
     await migrate_live(database.dsn)
@@ -111,7 +109,7 @@ async def test_a_listener_that_may_not_connect_is_told_of_once_without_its_passw
     listener = make_role("CONNECTION LIMIT 0")
     live = make_live(listen_database_url=listener.dsn(database), **QUICK)
     await live.auth.open()
-    await live.asks_the_store(who)
-    [warning] = told(caplog)
-    assert "the listener has no connection" in warning
+    await live.assert_queries_store(who)
+    [warning] = cache_warnings(caplog)
+    assert "no connection to database" in warning
     assert listener.password not in caplog.text

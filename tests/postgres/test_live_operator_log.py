@@ -9,7 +9,7 @@ from auth_middleware import Auth, AuthSettings, ConfigurationError
 from dev.postgres import EmbeddedPostgres
 from tests.support.databases import TABLES, Database
 from tests.support.instances import DEFAULTS
-from tests.support.live import QUICK, MakeLive, migrate_live, told
+from tests.support.live import QUICK, MakeLive, cache_warnings, migrate_live
 
 WORKS_AGAIN = 'freshness "live": the feed of changes works again'
 END_LISTENER = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() \
@@ -23,17 +23,17 @@ async def test_a_feed_that_comes_and_goes_is_one_trouble_with_one_end(
     who = database.sign_in()
     live = make_live(**QUICK)
     for _ in range(4):
-        await live.keeps(who)
+        await live.wait_until_cached(who)
         assert database.fetch(END_LISTENER) == [(1,)]
-        await live.forgets(who)
-    assert "listener's connection ended" in "".join(told(caplog))
+        await live.wait_until_evicted(who)
+    assert "listener's connection ended" in "".join(cache_warnings(caplog))
     # Its end shows with the first look-up that follows.
     other = database.sign_in()
     while WORKS_AGAIN not in caplog.messages:
-        await live.keeps(other)
+        await live.wait_until_cached(other)
         database.execute(f"UPDATE session SET updated_at = now() WHERE id = '{other.session_id}'")
-        await live.forgets(other)
-    assert len(told(caplog)) == 1
+        await live.wait_until_evicted(other)
+    assert len(cache_warnings(caplog)) == 1
     assert caplog.messages.count(WORKS_AGAIN) == 1
 
 
@@ -46,27 +46,27 @@ async def test_a_queue_that_fills_up_is_told_of_before_changes_are_not(
         await migrate_live(database.dsn)
         who = database.sign_in()
         live = make_live(database.dsn, **QUICK)
-        await live.keeps(who)
+        await live.wait_until_cached(who)
         with psycopg.connect(database.dsn) as listener:
             listener.execute("LISTEN anything")
             listener.commit()
             listener.execute("SELECT 1")
             while database.fetch("SELECT pg_notification_queue_usage() < 0.6") == [(True,)]:
                 database.fetch("SELECT pg_notify('anything', repeat('a', 7000))")
-            await live.forgets(who)
-            await live.asks_the_store(who)
-            [warning] = told(caplog)
+            await live.wait_until_evicted(who)
+            await live.assert_queries_store(who)
+            [warning] = cache_warnings(caplog)
             assert "queue of notifications" in warning
-        await live.keeps(who)
+        await live.wait_until_cached(who)
         database.execute("DELETE FROM session")
-        await live.refuses(who)
+        await live.wait_until_refused(who)
         await live.auth.close()
 
 
-async def test_neons_pooled_host_is_told_of_once_and_the_store_is_asked(caplog: pytest.LogCaptureFixture) -> None:
+async def test_neons_pooled_host_is_logged_once_and_the_store_is_queried(caplog: pytest.LogCaptureFixture) -> None:
     pooled = "postgresql://app:hunter2@ep-x-pooler.eu-1.aws.neon.tech/app?sslmode=require"
     auth = Auth(AuthSettings(database_url=pooled, freshness="live", **DEFAULTS))
-    [warning] = told(caplog)
+    [warning] = cache_warnings(caplog)
     assert "AUTH_MIDDLEWARE_LISTEN_DATABASE_URL" in warning
     assert "hunter2" not in caplog.text
     assert auth.cache_size == (0, 0)

@@ -6,12 +6,12 @@ from collections.abc import Generator
 
 import pytest
 
+from dev.postgres_proxies import CountingProxy, counting_proxy
 from tests.support.databases import Database
 from tests.support.instances import DEFAULTS
 from tests.support.live import QUICK, MakeLive, migrate_live
 from tests.support.polling import until, wait_until
-from tests.support.processes import Answer, ApplicationProcess
-from tests.support.wire import CountingProxy, counting_proxy
+from tests.support.processes import ApplicationProcess, Outcome
 
 
 @pytest.fixture
@@ -29,28 +29,28 @@ async def test_a_process_that_stood_still_says_nothing_by_what_it_kept(
     with ApplicationProcess(freshness="live", **settings) as application:
 
         def is_kept() -> bool:
-            assert application.ask(who.cookie_value).name
-            return application.kept_answers() > 0
+            assert application.look_up(who.cookie_value).name
+            return application.cache_hits() > 0
 
         wait_until(is_kept)
         with application.paused():
-            first = application.start_asking([who.cookie_value])
+            first = application.start_lookups([who.cookie_value])
             # What the server tells of the sign-out never comes: the network died meanwhile.
             listeners_way.freeze()
             database.execute("DELETE FROM session")
             await asyncio.sleep(2 * QUICK["heartbeat_seconds"])
-        assert first.result() == [Answer(None)]
+        assert first.result() == [Outcome(None)]
 
 
 async def test_event_loops_share_what_is_kept(database: Database, make_live: MakeLive) -> None:
     await migrate_live(database.dsn)
     who, other = database.sign_in(), database.sign_in()
     live = make_live()
-    await live.keeps(who)
-    await live.keeps(other)
+    await live.wait_until_cached(who)
+    await live.wait_until_cached(other)
 
     def in_a_loop_of_its_own(answers: list[str | None]) -> None:
-        answers += [asyncio.run(live.ask_cache(other)) for _ in range(3)]
+        answers += [asyncio.run(live.cached_user_id(other)) for _ in range(3)]
 
     heard: list[list[str | None]] = [[] for _ in range(4)]
     threads = [threading.Thread(target=in_a_loop_of_its_own, args=(answers,)) for answers in heard]
@@ -60,8 +60,8 @@ async def test_event_loops_share_what_is_kept(database: Database, make_live: Mak
         await asyncio.to_thread(thread.join)
     assert heard == [[other.user_id] * 3] * 4
     database.execute(f"DELETE FROM session WHERE id = '{who.session_id}'")
-    await live.refuses(who)
-    assert await live.ask_cache(other) == other.user_id
+    await live.wait_until_refused(who)
+    assert await live.cached_user_id(other) == other.user_id
 
 
 def connections(database: Database) -> int:
@@ -79,13 +79,13 @@ async def test_nothing_is_left_of_an_instance_that_was_closed(
     who = database.sign_in()
     live = make_live(freshness=freshness)
     for _ in range(3):
-        await live.keeps(who)
+        await live.wait_until_cached(who)
         await live.auth.close()
         await until(lambda: connections(database) == 0)
-    await live.keeps(who)
+    await live.wait_until_cached(who)
     await live.auth.close()
     database.execute("DELETE FROM session")
-    assert await live.ask(who) is None, "what was kept before it was closed says nothing"
+    assert await live.user_id(who) is None, "what was kept before it was closed says nothing"
 
 
 async def test_look_ups_that_hold_every_connection_cost_the_cache_and_nothing_else(
@@ -94,17 +94,17 @@ async def test_look_ups_that_hold_every_connection_cost_the_cache_and_nothing_el
     await migrate_live(database.dsn)
     who, other = database.sign_in(), database.sign_in()
     live = make_live(**QUICK, pool_size=1, lookup_timeout_seconds=30)
-    await live.keeps(who)
+    await live.wait_until_cached(who)
     with database.locked() as blocked:
-        waiting = asyncio.create_task(live.ask(other))
+        waiting = asyncio.create_task(live.user_id(other))
         await until(lambda: blocked() == 1)
         # No heartbeat finds a connection, so nothing is given any more, and this one waits as well.
         asked: list[asyncio.Task[str | None]] = []
         while all(task.done() for task in asked):
-            asked.append(asyncio.create_task(live.ask(who)))
+            asked.append(asyncio.create_task(live.user_id(who)))
             await asyncio.sleep(0.05)
     assert await waiting == other.user_id
     assert [await task for task in asked] == [who.user_id] * len(asked)
-    await live.keeps(who)
+    await live.wait_until_cached(who)
     database.execute("DELETE FROM session")
-    await live.refuses(who)
+    await live.wait_until_refused(who)

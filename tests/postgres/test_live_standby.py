@@ -6,7 +6,7 @@ import pytest
 
 from dev.postgres import EmbeddedPostgres
 from tests.support.databases import Database
-from tests.support.live import QUICK, MakeLive, migrate_live, told
+from tests.support.live import QUICK, MakeLive, cache_warnings, migrate_live
 from tests.support.standbys import Standby
 
 
@@ -27,13 +27,13 @@ async def test_a_standby_is_asked_every_time_and_named(
     listener = database.dsn if listens_at == "primary" else at_standby
     live = make_live(at_standby, listen_database_url=listener, **QUICK)
     await live.auth.open()
-    await live.asks_the_store(who)
-    [warning] = told(caplog)
+    await live.assert_queries_store(who)
+    [warning] = cache_warnings(caplog)
     assert "standby" in warning
     assert ("DATABASE_URL" if listens_at == "primary" else "the listener") in warning
     database.execute("DELETE FROM session")
     standby.catch_up()
-    assert await live.ask(who) is None
+    assert await live.user_id(who) is None
 
 
 async def test_a_listener_at_a_standby_hears_nothing_and_is_named(
@@ -44,12 +44,12 @@ async def test_a_listener_at_a_standby_hears_nothing_and_is_named(
     standby.catch_up()
     live = make_live(listen_database_url=standby.dsn(database.name), **QUICK)
     await live.auth.open()
-    await live.asks_the_store(who)
-    [warning] = told(caplog)
+    await live.assert_queries_store(who)
+    [warning] = cache_warnings(caplog)
     assert "standby" in warning
     assert "AUTH_MIDDLEWARE_LISTEN_DATABASE_URL" in warning
     database.execute("DELETE FROM session")
-    assert await live.ask(who) is None
+    assert await live.user_id(who) is None
 
 
 async def test_a_standby_that_was_promoted_is_as_good_as_any(
@@ -60,9 +60,9 @@ async def test_a_standby_that_was_promoted_is_as_good_as_any(
     with Standby(postgres) as standby:
         standby.catch_up()
         live = make_live(standby.dsn(database.name), **QUICK)
-        await live.asks_the_store(who)
+        await live.assert_queries_store(who)
         standby.promote()
-        await live.keeps(who)
+        await live.wait_until_cached(who)
         Database(standby.dsn(database.name)).execute("DELETE FROM session")
-        await live.refuses(who)
+        await live.wait_until_refused(who)
         await live.auth.close()

@@ -5,7 +5,7 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -20,7 +20,7 @@ from auth_middleware._core import Migrations
 from auth_middleware.cli import main
 from auth_middleware.cli.migrate import MIGRATIONS, PURPOSES
 from dev.postgres import EmbeddedPostgres, execute, fetch
-from tests.support.instances import nowhere
+from tests.support.instances import unreachable_dsn
 from tests.support.tables import CAMEL_CASE as BETTER_AUTHS_OWN
 
 BETTER_AUTH = ["account", "session", "user", "verification"]
@@ -64,6 +64,7 @@ class StackUser(NamedTuple):
     signed_up: datetime | None = SIGNED_UP
     updated: datetime | None = UPDATED
     deleted: datetime | None = None
+    raw: Mapping[str, object] = {}  # what raw_json has besides
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +114,7 @@ def with_search_path(dsn: str, path: str) -> str:
     return f"{dsn}?options=-c%20search_path%3D{path}"
 
 
-def test_without_a_name_it_tells_what_is_open_and_writes_nothing(migrate: Callable[..., Ran], dsn: str) -> None:
+def test_without_a_name_it_lists_what_is_open_and_writes_nothing(migrate: Callable[..., Ran], dsn: str) -> None:
     ran = migrate()
     assert ran.status == 0
     assert [line.split()[:2] for line in ran.out.splitlines()] == [[name, "open"] for name in PURPOSES]
@@ -137,7 +138,7 @@ def test_a_second_run_does_nothing_and_says_so(migrate: Callable[..., Ran], dsn:
     assert fetch(dsn, "SELECT * FROM auth_middleware_migration") == [before]
 
 
-def test_tables_made_by_hand_before_are_kept_with_their_rows(migrate: Callable[..., Ran], dsn: str) -> None:
+def test_tables_that_were_made_by_hand_stay_with_their_rows(migrate: Callable[..., Ran], dsn: str) -> None:
     execute(dsn, MIGRATIONS["tables"].sql)
     execute(dsn, """INSERT INTO "user" (id, name, email) VALUES ('u1', 'Ada', 'ada@example.com')""")
     assert migrate("tables").status == 0
@@ -190,7 +191,7 @@ def test_of_two_processes_at_once_one_applies_and_the_other_finds_it_done(dsn: s
     assert recorded(dsn) == ["rate_limit", "tables"]
 
 
-async def test_one_that_fails_half_way_leaves_nothing_behind(dsn: str) -> None:
+async def test_a_migration_that_fails_half_way_changes_nothing(dsn: str) -> None:
     half_way = "CREATE TABLE half (id int); INSERT INTO half VALUES (1); SELECT 1 / (id - 1) FROM half;"
     migrations = Migrations(dsn, None)
     with pytest.raises(SchemaError, match=r'"half" was not applied, and nothing was changed: division by zero'):
@@ -199,12 +200,10 @@ async def test_one_that_fails_half_way_leaves_nothing_behind(dsn: str) -> None:
     assert await migrations.applied() == {}
     # Nothing of the failure stays: the mended one can be applied.
     assert await migrations.apply("half", "CREATE TABLE half (id int); SELECT 1, NULL;") == [["1", None]]
-    assert list(await migrations.applied()) == ["half"]
+    assert list(await migrations.applied() or {}) == ["half"]
 
 
-def test_somebody_elses_table_of_the_same_name_is_not_taken_for_better_auths(
-    migrate: Callable[..., Ran], dsn: str
-) -> None:
+def test_another_applications_table_of_the_same_name_is_refused(migrate: Callable[..., Ran], dsn: str) -> None:
     execute(dsn, "CREATE TABLE verification (id text, identifier text, value text, checked boolean)")
     ran = migrate("tables")
     assert ran.status == 1
@@ -213,7 +212,7 @@ def test_somebody_elses_table_of_the_same_name_is_not_taken_for_better_auths(
 
 
 @pytest.mark.parametrize("table", BETTER_AUTH)
-def test_tables_refuses_beside_BETTER_AUTHS_OWN_camel_case_tables(
+def test_tables_refuses_beside_better_auths_own_camel_case_tables(
     migrate: Callable[..., Ran], dsn: str, table: str
 ) -> None:
     execute(dsn, CAMEL_CASE[table])
@@ -262,7 +261,7 @@ def test_the_schema_that_the_application_reads_from_is_the_one_that_is_written_t
     assert tables(dsn) == []
 
 
-def test_a_schema_that_does_not_exist_is_said(migrate: Callable[..., Ran], dsn: str) -> None:
+def test_a_schema_that_does_not_exist_is_reported(migrate: Callable[..., Ran], dsn: str) -> None:
     ran = migrate("tables", "--database-url", with_search_path(dsn, "nowhere"))
     assert ran.status == 1
     assert "create it first" in ran.err
@@ -310,6 +309,7 @@ def stack_database(dsn: str, *users: StackUser) -> None:
                 "display_name": user.name,
                 "primary_email": user.email,
                 "signed_up_at_millis": user.signed_up and int(user.signed_up.timestamp() * 1000),
+                **user.raw,
             }
             connection.execute(
                 "INSERT INTO neon_auth.users_sync (raw_json, updated_at, deleted_at) VALUES (%s, %s, %s)",
@@ -321,7 +321,7 @@ def test_stack_auths_users_become_users_with_their_times(migrate: Callable[..., 
     stack_database(dsn, StackUser("s1", "Ada@Example.com", "Ada"), StackUser("s2", "bob@example.com"))
     ran = migrate("tables", "stack_auth")
     assert ran.status == 0
-    assert ran.out.splitlines()[1:] == ["stack_auth: applied", "  2 of 2 users migrated"]
+    assert ran.out.splitlines()[1:] == ["stack_auth: applied", "  2 of 2 users migrated", *counts(unknown=2)]
     assert fetch(dsn, 'SELECT * FROM "user" ORDER BY id') == [
         # In lower case: Better Auth looks for it so, whatever is typed.
         ("s1", "Ada", "ada@example.com", True, None, SIGNED_UP, UPDATED),
@@ -337,7 +337,9 @@ def test_times_that_stack_auth_does_not_know_are_now(migrate: Callable[..., Ran]
     assert before <= created_at == updated_at <= datetime.now(UTC)
 
 
-def test_what_cannot_be_migrated_from_stack_auth_is_told_row_by_row(migrate: Callable[..., Ran], dsn: str) -> None:
+def test_users_that_cannot_be_migrated_from_stack_auth_are_listed_row_by_row(
+    migrate: Callable[..., Ran], dsn: str
+) -> None:
     later = SIGNED_UP.replace(year=2025)
     stack_database(
         dsn,
@@ -377,11 +379,114 @@ def test_what_cannot_be_migrated_from_stack_auth_is_told_row_by_row(migrate: Cal
         "  taken-otherwise: not migrated: its address belongs to the user grace",
         "  younger: not migrated: its address belongs to the user older",
         "  1 of 11 users migrated",
+        *counts(unknown=1),
     ]
     assert fetch(dsn, """SELECT id, name, email FROM "user" WHERE id NOT IN ('known', 'grace', 'odd')""") == [
         ("older", "Ada", "ada@example.com")
     ]
     assert fetch(dsn, """SELECT * FROM "user" WHERE id <> 'older' ORDER BY id""") == existing
+
+
+def counts(*, verified: int = 0, unverified: int = 0, unknown: int = 0, marked: str = "verified") -> list[str]:
+    return [
+        f"  address verified at Stack Auth: {verified}",
+        f"  address not verified at Stack Auth: {unverified}",
+        f"  not stated in raw_json, marked as {marked}: {unknown}",
+    ]
+
+
+@pytest.mark.parametrize(("options", "assumed"), [([], True), (["--unverified"], False)])
+def test_an_address_is_verified_where_stack_auth_says_so(
+    migrate: Callable[..., Ran], dsn: str, options: list[str], assumed: bool
+) -> None:
+    said: dict[str, tuple[Mapping[str, object], bool]] = {
+        "a-true": ({"primary_email_verified": True}, True),
+        "b-text": ({"primary_email_verified": "True"}, True),
+        "c-false": ({"primary_email_verified": False}, False),
+        "d-text": ({"primary_email_verified": "false"}, False),
+        "e-number": ({"primary_email_verified": 1}, False),
+        "f-object": ({"primary_email_verified": {"at": "2024-05-01"}}, False),
+        "g-null": ({"primary_email_verified": None}, assumed),
+        "h-absent": ({}, assumed),
+        "i-elsewhere": ({"client_metadata": {"primary_email_verified": True}}, assumed),
+    }
+    stack_database(dsn, *(StackUser(name, f"{name}@example.com", raw=raw) for name, (raw, _) in said.items()))
+    ran = migrate("tables", "stack_auth", *options)
+    assert ran.status == 0
+    assert fetch(dsn, 'SELECT id, email_verified FROM "user" ORDER BY id') == [
+        (name, verified) for name, (_, verified) in said.items()
+    ]
+    marked = "verified" if assumed else "not verified"
+    assert ran.out.splitlines()[2:] == [
+        "  9 of 9 users migrated",
+        *counts(verified=2, unverified=4, unknown=3, marked=marked),
+    ]
+
+
+def test_only_migrated_rows_are_counted(migrate: Callable[..., Ran], dsn: str) -> None:
+    verified, unverified = {"primary_email_verified": True}, {"primary_email_verified": False}
+    stack_database(
+        dsn,
+        StackUser("s1", "ada@example.com", raw=verified),
+        StackUser("s2", "ada@example.com", raw=verified),
+        StackUser("s3", "bob@example.com", raw=unverified, deleted=UPDATED),
+        StackUser("s4", None),
+    )
+    assert migrate("tables", "stack_auth").out.splitlines()[-4:] == ["  1 of 4 users migrated", *counts(verified=1)]
+
+
+def test_an_address_goes_to_who_verified_it_before_who_signed_up_first(migrate: Callable[..., Ran], dsn: str) -> None:
+    early, late = SIGNED_UP.replace(year=2020), SIGNED_UP.replace(year=2025)
+    verified, unverified = {"primary_email_verified": True}, {"primary_email_verified": False}
+    stack_database(
+        dsn,
+        StackUser("a-squatter", "ada@example.com", signed_up=early, raw=unverified),
+        StackUser("a-owner", "Ada@example.com", signed_up=late, raw=verified),
+        StackUser("b-squatter", "bob@example.com", signed_up=early, raw=unverified),
+        StackUser("b-unknown", "bob@example.com", signed_up=late),
+        StackUser("c-older", "cyd@example.com", signed_up=early, raw=verified),
+        StackUser("c-younger", "cyd@example.com", signed_up=late, raw=verified),
+    )
+    ran = migrate("tables", "stack_auth")
+    assert fetch(dsn, 'SELECT id FROM "user" ORDER BY id') == [("a-owner",), ("b-unknown",), ("c-older",)]
+    assert "  a-squatter: not migrated: its address belongs to the user a-owner" in ran.out.splitlines()
+
+
+@pytest.mark.parametrize("column", ["ADD COLUMN raw_json json", "ADD COLUMN raw_json jsonb", "ADD COLUMN other text"])
+def test_users_sync_without_anything_in_raw_json_is_migrated_too(
+    migrate: Callable[..., Ran], dsn: str, column: str
+) -> None:
+    execute(dsn, "CREATE SCHEMA neon_auth; CREATE TABLE neon_auth.users_sync (id text, name text, email text)")
+    execute(dsn, "ALTER TABLE neon_auth.users_sync ADD created_at timestamptz, ADD updated_at timestamptz")
+    execute(dsn, f"ALTER TABLE neon_auth.users_sync ADD deleted_at timestamptz, {column}")
+    execute(dsn, "INSERT INTO neon_auth.users_sync (id, email) VALUES ('s1', 'ada@example.com')")
+    ran = migrate("tables", "stack_auth", "--unverified")
+    assert ran.out.splitlines()[-1:] == counts(unknown=1, marked="not verified")[-1:]
+    assert fetch(dsn, 'SELECT email_verified FROM "user"') == [(False,)]
+
+
+def test_a_databases_own_setting_does_not_decide_what_is_assumed(migrate: Callable[..., Ran], dsn: str) -> None:
+    stack_database(dsn, StackUser("s1", "ada@example.com"))
+    [(name,)] = fetch(dsn, "SELECT current_database()::text")
+    execute(dsn, f"ALTER DATABASE {name} SET auth_middleware.assume_verified = 'off'")
+    assert migrate("tables", "stack_auth").status == 0
+    assert fetch(dsn, 'SELECT email_verified FROM "user"') == [(True,)]
+
+
+def test_a_dry_run_shows_what_unverified_changes(migrate: Callable[..., Ran], dsn: str) -> None:
+    stack_database(dsn, StackUser("s1", "ada@example.com"))
+    migrate("tables")
+    for options, setting in (([], "on"), (["--unverified"], "off")):
+        printed = migrate("stack_auth", "--dry-run", *options).out
+        assert f"SET LOCAL auth_middleware.assume_verified = '{setting}';" in printed
+        assert MIGRATIONS["stack_auth"].sql in printed
+
+
+@pytest.mark.parametrize("names", [[], ["tables"], ["live", "--down"]])
+def test_unverified_without_stack_auth_is_refused(migrate: Callable[..., Ran], dsn: str, names: list[str]) -> None:
+    ran = migrate(*names, "--unverified")
+    assert (ran.status, tables(dsn)) == (1, [])
+    assert "--unverified applies to stack_auth only" in ran.err
 
 
 def test_stack_auth_waits_for_a_sign_up_that_is_under_way(migrate: Callable[..., Ran], dsn: str) -> None:
@@ -504,7 +609,7 @@ class TestARoleThatMayOnlyRead:
 
 @pytest.mark.parametrize("name", MIGRATIONS)
 def test_a_dry_run_of_a_file_needs_no_database(migrate: Callable[..., Ran], name: str) -> None:
-    for url in ("", nowhere()):
+    for url in ("", unreachable_dsn()):
         ran = migrate(name, "--dry-run", DATABASE_URL=url)
         assert (ran.status, ran.err) == (0, "")
         assert MIGRATIONS[name].sql in ran.out

@@ -13,12 +13,12 @@ from dev.postgres import EmbeddedPostgres
 from tests.postgres.conftest import Role
 from tests.support import tables
 from tests.support.databases import TABLES, Database
-from tests.support.notifications import EVERYTHING, Watched, channel, token_item, user_item
+from tests.support.notifications import EVERYTHING, Listener, channel, token_item, user_item
 from tests.support.polling import wait_until
 
 NAME = channel()
 TRIGGERS = [(table, f"{NAME}_{event}") for table in ("session", '"user"') for event in ("update", "delete", "truncate")]
-MENDS = "(python -m auth_middleware migrate live mends it)"
+FIXES = "(python -m auth_middleware migrate live fixes it)"
 SETTINGS = ["SCHEMA", "USER_TABLE", "SESSION_TABLE", "USER_COLUMNS", "SESSION_COLUMNS"]
 
 
@@ -51,14 +51,14 @@ def migrate(empty_database: Database, monkeypatch: pytest.MonkeyPatch, capsys: p
 
 
 @pytest.fixture
-def served(empty_database: Database) -> Generator[Watched]:
+def served(empty_database: Database) -> Generator[Listener]:
     """Better Auth's tables with the triggers on them, and a session t1 of a user u1."""
     empty_database.execute(
         TABLES.read_text()
         + """INSERT INTO "user" (id, name, email) VALUES ('u1', 'Ada', 'ada');
              INSERT INTO session (id, user_id, token, expires_at) VALUES ('s1', 'u1', 't1', now())"""
     )
-    with closing(Watched(empty_database)) as watched:
+    with closing(Listener(empty_database)) as watched:
         yield watched
 
 
@@ -85,13 +85,13 @@ def test_it_makes_the_triggers_and_records_it(migrate: Migrate, empty_database: 
     assert recorded(empty_database) == ["live", "tables"]
 
 
-def test_a_second_run_does_nothing_and_says_so(migrate: Migrate, served: Watched) -> None:
+def test_a_second_run_does_nothing_and_says_so(migrate: Migrate, served: Listener) -> None:
     before = served.state(), served.database.fetch("SELECT * FROM auth_middleware_migration")
     assert migrate("live") == Ran(0, "live: applied already, nothing was done\n", "")
     assert (served.state(), served.database.fetch("SELECT * FROM auth_middleware_migration")) == before
 
 
-def test_without_a_name_it_tells_whether_it_is_in_force(migrate: Migrate, served: Watched) -> None:
+def test_without_a_name_it_tells_whether_it_is_in_force(migrate: Migrate, served: Listener) -> None:
     served.database.execute("DELETE FROM auth_middleware_migration")
     assert migrate().out.splitlines()[3].split()[:2] == ["live", "open"]
     migrate("live")
@@ -100,7 +100,7 @@ def test_without_a_name_it_tells_whether_it_is_in_force(migrate: Migrate, served
     served.database.execute(f"ALTER TABLE session DISABLE TRIGGER {NAME}_delete")
     [line, problem] = migrate().out.splitlines()[3:]
     assert line.split()[:2] == ["live", "applied"]
-    assert problem.strip() == (f'but not in force: the trigger {NAME}_delete on "public"."session" is disabled {MENDS}')
+    assert problem.strip() == (f'but not in force: the trigger {NAME}_delete on "public"."session" is disabled {FIXES}')
     served.database.execute("DROP TABLE session")
     assert "but not in force: Better Auth's tables cannot be read: no table session" in migrate().out
 
@@ -152,23 +152,26 @@ DAMAGES = {
     "id of another type": """
         ALTER TABLE session DROP CONSTRAINT session_user_id_fkey;
         ALTER TABLE account DROP CONSTRAINT account_user_id_fkey;
+        ALTER TABLE session ALTER user_id TYPE double precision USING 1;
         ALTER TABLE "user" ALTER id TYPE double precision USING 1
     """,
-    "no pg_notify for the owner": """
-        ALTER TABLE session OWNER TO {role}; ALTER TABLE "user" OWNER TO {role};
-        ALTER FUNCTION {name}_session() OWNER TO {role};
-        REVOKE EXECUTE ON FUNCTION pg_notify FROM PUBLIC
+    "tables of another owner": """
+        ALTER TABLE session OWNER TO {role}; ALTER TABLE "user" OWNER TO {role}
+    """,
+    "functions of another owner": """
+        GRANT CREATE ON SCHEMA public TO {role};
+        ALTER FUNCTION {name}_session() OWNER TO {role}; ALTER FUNCTION {name}_user() OWNER TO {role}
     """,
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_what_was_damaged_is_found_and_mended(migrate: Migrate, served: Watched, role: Role, damage: str) -> None:
+def test_damage_is_found_and_fixed(migrate: Migrate, served: Listener, role: Role, damage: str) -> None:
     command = DAMAGES[damage]
     served.database.execute(command.format(role=role.name, name=NAME) if "{role}" in command else command)
     problem, _ = served.state()
     assert problem
-    assert problem.endswith(MENDS)
+    assert problem.endswith(FIXES)
     assert f"trigger {NAME}_" in problem
     for table, trigger in TRIGGERS:
         if damage.endswith(f" {trigger} on {table}"):
@@ -179,20 +182,95 @@ def test_what_was_damaged_is_found_and_mended(migrate: Migrate, served: Watched,
     assert triggers(served.database) == sorted(TRIGGERS)
 
 
+TRACE_DAMAGES = {
+    "dropped": "DROP TABLE {name}_suppressed",
+    "unlogged": "ALTER TABLE {name}_suppressed SET UNLOGGED",
+    "a view": "DROP TABLE {name}_suppressed; CREATE VIEW {name}_suppressed AS SELECT 1::int8 AS transaction_id",
+    "with a rule": "CREATE RULE nothing AS ON INSERT TO {name}_suppressed DO INSTEAD NOTHING",
+    "with row-level security": "ALTER TABLE {name}_suppressed ENABLE ROW LEVEL SECURITY",
+    "of another owner": "GRANT CREATE ON SCHEMA public TO {role}; ALTER TABLE {name}_suppressed OWNER TO {role}",
+}
+
+
+@pytest.mark.parametrize("damage", TRACE_DAMAGES)
+def test_a_damaged_table_of_suppressed_notifications_is_found_and_fixed(
+    migrate: Migrate, served: Listener, role: Role, damage: str
+) -> None:
+    served.database.execute(TRACE_DAMAGES[damage].format(name=NAME, role=role.name))
+    problem, _ = served.state()
+    assert problem
+    assert f'"public"."{NAME}_suppressed"' in problem
+    if damage == "a view":
+        # Whoever made it has to remove it.
+        assert migrate("live").status == 1
+        served.database.execute(f"DROP VIEW {NAME}_suppressed")
+    assert migrate("live").out == "live: applied\n"
+    assert served.state()[0] is None
+
+
+def test_everybody_may_read_the_suppressed_notifications_and_only_the_owner_may_change_them(
+    served: Listener, role: Role
+) -> None:
+    with closing(psycopg.connect(role.dsn(served.database), autocommit=True)) as connection:
+        assert connection.execute(f"SELECT count(*) FROM {NAME}_suppressed".encode()).fetchall() == [(0,)]
+        for change in (f"DELETE FROM {NAME}_suppressed", f"INSERT INTO {NAME}_suppressed VALUES (1, now())"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(change.encode())
+
+
+def test_an_owner_who_may_not_notify_is_told_which_right_is_missing(
+    migrate: Migrate, served: Listener, role: Role
+) -> None:
+    served.database.execute(f"""
+        ALTER TABLE session OWNER TO {role.name}; ALTER TABLE "user" OWNER TO {role.name};
+        REVOKE EXECUTE ON FUNCTION pg_notify FROM PUBLIC
+    """)
+    ran = migrate("live")
+    assert ran.status == 1
+    assert f"GRANT EXECUTE ON FUNCTION pg_catalog.pg_notify TO {role.name}" in ran.err
+    served.database.execute(f"GRANT EXECUTE ON FUNCTION pg_notify TO {role.name}")
+    assert migrate("live").out == "live: applied\n"
+
+
+def test_functions_belong_to_the_owner_of_the_tables_and_not_to_the_role_that_migrates(
+    migrate: Migrate, empty_database: Database, role: Role
+) -> None:
+    migrate("tables")
+    empty_database.execute(f'ALTER TABLE session OWNER TO {role.name}; ALTER TABLE "user" OWNER TO {role.name}')
+    assert migrate("live").out == "live: applied\n"
+    owners = "SELECT DISTINCT pg_get_userbyid(proowner)::text FROM pg_proc WHERE proname LIKE 'auth_middleware_%%'"
+    assert empty_database.fetch(owners) == [(role.name,)]
+    # The attack: a cast of the table's owner's, which the function runs.
+    with closing(psycopg.connect(role.dsn(empty_database), autocommit=True)) as connection:
+        empty_database.execute(f"GRANT CREATE ON SCHEMA public TO {role.name}")
+        connection.execute("""
+            CREATE TABLE caught (name text);
+            CREATE TYPE odd AS ENUM ('a');
+            CREATE FUNCTION catch(odd) RETURNS text LANGUAGE plpgsql AS
+                'BEGIN INSERT INTO public.caught VALUES (current_user); RETURN NULL; END';
+            CREATE CAST (odd AS text) WITH FUNCTION catch(odd);
+            INSERT INTO "user" (id, name, email) VALUES ('u1', 'Ada', 'ada');
+            INSERT INTO session (id, user_id, token, expires_at) VALUES ('s1', 'u1', 't1', now());
+            ALTER TABLE session ALTER token TYPE odd USING 'a';
+        """)
+    empty_database.execute("DELETE FROM session")
+    assert empty_database.fetch("SELECT DISTINCT name FROM caught") == [(role.name,)]
+
+
 def quoted(name: str) -> str:
     return f'"{name.strip(chr(34))}"'
 
 
-def test_tables_made_anew_need_it_anew(migrate: Migrate, served: Watched) -> None:
+def test_tables_made_anew_need_it_anew(migrate: Migrate, served: Listener) -> None:
     _, before = served.state()
     served.database.execute(f'DROP TABLE session, "user" CASCADE; {tables.CAMEL_CASE}')
-    assert served.state()[0] == f"there are no triggers that tell of changes {MENDS}"
+    assert served.state()[0] == f"there are no triggers that notify changes {FIXES}"
     assert migrate("live").out == "live: applied\n"
     problem, after = served.state()
     assert problem is None
     assert after != before
     served.database.execute("""INSERT INTO "user" VALUES ('u1', 'Ada', 'ada', true)""")
-    assert served.told('UPDATE "user" SET "emailVerified" = false') == [user_item("u1")]
+    assert served.notified('UPDATE "user" SET "emailVerified" = false') == [user_item("u1")]
 
 
 def test_functions_that_somebody_else_made_before_do_not_stay_theirs(
@@ -250,7 +328,7 @@ UNSEEN = {
 
 @pytest.mark.parametrize("change", UNSEEN)
 def test_the_fingerprint_is_another_after_what_could_not_be_told(
-    migrate: Migrate, served: Watched, change: str
+    migrate: Migrate, served: Listener, change: str
 ) -> None:
     problem, before = served.state()
     assert problem is None
@@ -262,7 +340,7 @@ def test_the_fingerprint_is_another_after_what_could_not_be_told(
     assert before != after
 
 
-def test_the_fingerprint_stays_the_same_through_everyday_life(served: Watched, role: Role) -> None:
+def test_the_fingerprint_stays_the_same_through_everyday_life(served: Listener, role: Role) -> None:
     before = served.state()
     served.database.execute("""
         INSERT INTO "user" (id, name, email) SELECT n, 'Ada', n FROM generate_series(1, 1000) AS n;
@@ -276,7 +354,7 @@ def test_the_fingerprint_stays_the_same_through_everyday_life(served: Watched, r
     assert served.state() == before
 
 
-def test_whoever_may_read_the_two_tables_may_ask_and_sees_the_same(served: Watched, role: Role) -> None:
+def test_a_role_that_may_read_the_two_tables_sees_the_same_state(served: Listener, role: Role) -> None:
     served.database.execute(f'GRANT SELECT ON session, "user" TO {role.name}')
     assert served.state(role.dsn(served.database)) == served.state()
     served.database.execute(f"DROP TRIGGER {NAME}_update ON session")
@@ -286,10 +364,10 @@ def test_whoever_may_read_the_two_tables_may_ask_and_sees_the_same(served: Watch
 
 REFUSED = {
     "view": ("ALTER TABLE session RENAME TO stored; CREATE VIEW session AS SELECT * FROM stored",
-             '"public"."session" is a view', "name the table below it (AUTH_MIDDLEWARE_SESSION_TABLE)"),
+             '"public"."session" is a view', "set AUTH_MIDDLEWARE_SESSION_TABLE to the table below it"),
     "materialized view": ('ALTER TABLE "user" RENAME TO stored; '
                           'CREATE MATERIALIZED VIEW "user" AS SELECT * FROM stored',
-                          '"public"."user" is a view', "name the table below it (AUTH_MIDDLEWARE_USER_TABLE)"),
+                          '"public"."user" is a view', "set AUTH_MIDDLEWARE_USER_TABLE to the table below it"),
     "partitioned": ("ALTER TABLE session RENAME TO old; CREATE TABLE session (LIKE old) PARTITION BY LIST (id)",
                     '"public"."session" is partitioned', "use another freshness"),
     "partition": ("CREATE TABLE parent (LIKE session) PARTITION BY LIST (id); "
@@ -308,7 +386,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("kind", REFUSED)
 @pytest.mark.parametrize("was_applied", [False, True])
-def test_tables_whose_changes_no_trigger_tells_are_refused_by_name(
+def test_tables_whose_changes_no_trigger_can_notify_are_refused_by_name(
     migrate: Migrate, empty_database: Database, kind: str, was_applied: bool
 ) -> None:
     change, what, mend = REFUSED[kind]
@@ -319,7 +397,7 @@ def test_tables_whose_changes_no_trigger_tells_are_refused_by_name(
     assert '"live" was not applied, and nothing was changed: ' in ran.err
     assert what in ran.err
     assert mend in ran.err
-    assert "migrate live mends" not in ran.err
+    assert "migrate live fixes" not in ran.err
     assert migrate("--dry-run", "live").status == 1
     assert recorded(empty_database) == (["live", "tables"] if was_applied else ["tables"])
     assert (f"but not in force: {what}" in migrate().out) == was_applied or kind == "parent"
@@ -331,13 +409,15 @@ def logical() -> Generator[EmbeddedPostgres]:
         yield postgres
 
 
-def test_a_subscriber_is_refused_and_rightly_so(logical: EmbeddedPostgres, migrate: Migrate) -> None:
+def test_a_subscriber_is_refused_because_its_changes_fire_no_triggers(
+    logical: EmbeddedPostgres, migrate: Migrate
+) -> None:
     publisher, subscriber = (Database(logical.create_database(name)) for name in ("publisher", "subscriber"))
     for database in (publisher, subscriber):
         database.execute(TABLES.read_text())
     publisher.execute('CREATE PUBLICATION ours FOR TABLE session, "user"')
     publisher.execute("SELECT pg_create_logical_replication_slot('ours', 'pgoutput')")
-    with closing(Watched(subscriber)) as watched:
+    with closing(Listener(subscriber)) as watched:
         subscriber.execute(
             f"CREATE SUBSCRIPTION ours CONNECTION '{publisher.dsn}' PUBLICATION ours WITH (create_slot = false)"
         )
@@ -347,7 +427,7 @@ def test_a_subscriber_is_refused_and_rightly_so(logical: EmbeddedPostgres, migra
         publisher.execute("""INSERT INTO "user" (id, name, email) VALUES ('u1', 'Ada', 'ada')""")
         publisher.execute("""UPDATE "user" SET name = 'Eve'""")
         wait_until(lambda: subscriber.fetch('SELECT name FROM "user"') == [("Eve",)])
-        assert watched.heard() == []
+        assert watched.received() == []
         subscriber.execute("DROP SUBSCRIPTION ours")
         assert watched.state()[0] is None
     assert problem
@@ -359,14 +439,14 @@ def test_a_subscriber_is_refused_and_rightly_so(logical: EmbeddedPostgres, migra
 
 
 class TestDown:
-    def test_takes_back_all_of_it(self, migrate: Migrate, served: Watched) -> None:
+    def test_takes_back_all_of_it(self, migrate: Migrate, served: Listener) -> None:
         assert migrate("--down", "live") == Ran(0, "live: taken back\n", "")
         assert triggers(served.database) == []
         assert functions(served.database) == []
         assert recorded(served.database) == []
-        assert served.told("DELETE FROM session") == []
+        assert served.notified("DELETE FROM session") == []
         assert migrate("live").out == "live: applied\n"
-        assert served.told("TRUNCATE session") == [EVERYTHING]
+        assert served.notified("TRUNCATE session") == [EVERYTHING]
 
     def test_leaves_other_records(self, migrate: Migrate, empty_database: Database) -> None:
         migrate("tables", "live")
@@ -374,24 +454,24 @@ class TestDown:
         assert recorded(empty_database) == ["tables"]
 
     @pytest.mark.parametrize("names", [["tables"], ["live", "rate_limit"], ["stack_auth"], []])
-    def test_of_anything_else_is_refused(self, migrate: Migrate, served: Watched, names: list[str]) -> None:
+    def test_of_anything_else_is_refused(self, migrate: Migrate, served: Listener, names: list[str]) -> None:
         ran = migrate("--down", *names)
         assert (ran.status, ran.out) == (1, "")
         assert "only live can be taken back" in ran.err
         assert served.state()[0] is None
 
-    def test_takes_away_what_was_made_by_hand(self, migrate: Migrate, served: Watched) -> None:
+    def test_takes_away_what_was_made_by_hand(self, migrate: Migrate, served: Listener) -> None:
         served.database.execute("DROP TABLE auth_middleware_migration")
         assert migrate("--down", "live").out == "live: was not recorded; if its triggers were there, they are gone\n"
         assert triggers(served.database) == []
         assert served.database.fetch("SELECT to_regclass('auth_middleware_migration')") == [(None,)]
 
-    def test_serves_tables_that_can_no_longer_be_served(self, migrate: Migrate, served: Watched) -> None:
+    def test_serves_tables_that_can_no_longer_be_served(self, migrate: Migrate, served: Listener) -> None:
         served.database.execute("CREATE TABLE heir () INHERITS (session)")
         assert migrate("--down", "live").out == "live: taken back\n"
         assert functions(served.database) == []
 
-    def test_dry_run_prints_what_would_run(self, migrate: Migrate, served: Watched) -> None:
+    def test_dry_run_prints_what_would_run(self, migrate: Migrate, served: Listener) -> None:
         ran = migrate("--down", "--dry-run", "live")
         assert ran.status == 0
         assert served.state()[0] is None
@@ -412,16 +492,16 @@ class TestDryRun:
         assert migrate("live").out == "live: applied\n"
         assert "-- live: applied already, nothing would run" in migrate("--dry-run", "live").out
 
-    def test_prints_it_too_where_it_is_recorded_and_not_in_force(self, migrate: Migrate, served: Watched) -> None:
+    def test_prints_it_too_where_it_is_recorded_and_not_in_force(self, migrate: Migrate, served: Listener) -> None:
         served.database.execute(f"DROP TRIGGER {NAME}_update ON session")
         assert f'CREATE TRIGGER "{NAME}_update"' in migrate("--dry-run").out
 
-    def test_of_all_tells_in_a_comment_that_there_are_no_tables_yet(
+    def test_of_all_says_in_a_comment_that_there_are_no_tables_yet(
         self, migrate: Migrate, empty_database: Database
     ) -> None:
         ran = migrate("--dry-run")
         assert ran.status == 0
-        assert "-- live: the tables cannot be served: Better Auth's tables cannot be read" in ran.out
+        assert "-- live: changes of the tables cannot be followed: Better Auth's tables cannot be read" in ran.out
         assert migrate("--dry-run", "live").status == 1
         assert functions(empty_database) == []
 
@@ -506,14 +586,14 @@ class TestWhichTables:
         assert migrate("live", SESSION_TABLE="staff").out == "live: applied\n"
         empty_database.execute(tables.person("u1", "t1"))
         with (
-            closing(Watched(empty_database, '"public"."staff"', {"session_table": "staff"}, apply=False)) as staff,
-            closing(Watched(empty_database, apply=False)) as everybody,
+            closing(Listener(empty_database, '"public"."staff"', {"session_table": "staff"}, apply=False)) as staff,
+            closing(Listener(empty_database, apply=False)) as everybody,
         ):
             assert (staff.state()[0], everybody.state()[0]) == (None, None)
             empty_database.execute("DELETE FROM session")
-            assert (staff.heard(), everybody.heard()) == ([], [token_item("t1")])
+            assert (staff.received(), everybody.received()) == ([], [token_item("t1")])
             empty_database.execute("""UPDATE "user" SET name = 'Eve'""")
-            assert staff.heard() == everybody.heard() == [user_item("u1")]
+            assert staff.received() == everybody.received() == [user_item("u1")]
 
     def test_none_is_said(self, migrate: Migrate) -> None:
         ran = migrate("live")
@@ -521,18 +601,18 @@ class TestWhichTables:
         assert "no table session or sessions in the search path; has Better Auth's migration run" in ran.err
 
 
-def test_one_who_holds_a_lock_is_waited_for_but_not_for_long(migrate: Migrate, empty_database: Database) -> None:
+def test_a_lock_is_waited_for_but_not_for_long(migrate: Migrate, empty_database: Database) -> None:
     migrate("tables")
     with psycopg.connect(empty_database.dsn) as reader:
         reader.execute("SELECT FROM session")
         ran = migrate("live")
     assert ran.status == 1
-    assert "canceling statement due to lock timeout. Somebody holds a lock on a table: try again." in ran.err
+    assert "canceling statement due to lock timeout. Another transaction holds a lock on a table: try again." in ran.err
     assert functions(empty_database) == []
     assert migrate("live").status == 0
 
 
-def test_what_an_event_trigger_undoes_is_not_recorded(migrate: Migrate, empty_database: Database) -> None:
+def test_a_migration_that_an_event_trigger_undoes_is_not_recorded(migrate: Migrate, empty_database: Database) -> None:
     migrate("tables")
     empty_database.execute(f"""
         CREATE FUNCTION meddle() RETURNS event_trigger LANGUAGE plpgsql AS $$

@@ -6,11 +6,11 @@ from collections.abc import Callable
 import pytest
 
 from auth_middleware import Identity, StoreUnavailable
+from dev.postgres_proxies import Row, TamperingProxy, tampering_proxy
 from tests.postgres.conftest import MakeAuthFor
 from tests.support.databases import Database
 from tests.support.polling import until
-from tests.support.tables import NAMED_BY_ITS_SERVER
-from tests.support.wire import Row, TamperingProxy, tampering_proxy
+from tests.support.tables import NAMED_BY_BACKEND
 
 # Of each row: what statement it is of, and for which asked token.
 MARKER, ASKED = 0, 1
@@ -114,7 +114,7 @@ async def test_the_connection_that_gave_a_wrong_answer_is_not_asked_again(
     database: Database, auth_for: MakeAuthFor, change: Change
 ) -> None:
     who, other = database.sign_in(), database.sign_in()
-    database.execute(NAMED_BY_ITS_SERVER)
+    database.execute(NAMED_BY_BACKEND)
     with tampering_proxy(database.dsn) as proxy:
         auth = auth_for(proxy.dsn, pool_size=1)
         first = await auth.validate_session(who.cookie_value)

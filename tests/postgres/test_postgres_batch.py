@@ -8,13 +8,13 @@ from collections.abc import Generator
 import pytest
 
 from auth_middleware import Auth, Identity
+from dev.cookies import new_token, signed
 from dev.postgres import EmbeddedPostgres, execute
+from dev.postgres_proxies import CountingProxy, counting_proxy
 from tests.postgres.conftest import MakeAuthFor
 from tests.support import tables
-from tests.support.cookies import new_token, signed
 from tests.support.databases import Database
 from tests.support.polling import until
-from tests.support.wire import CountingProxy, counting_proxy
 
 ODD_TOKENS = [
     "NULL",

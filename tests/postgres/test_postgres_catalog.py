@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 import pytest
 
 from auth_middleware import AuthSession, AuthUser, SchemaError
+from dev.cookies import new_token, signed
 from tests.postgres.conftest import MakeAuthFor, Role
 from tests.support import tables
-from tests.support.cookies import new_token, signed
 from tests.support.databases import Database
 
 MORNING = datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)

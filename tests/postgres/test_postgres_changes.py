@@ -5,10 +5,10 @@ from collections.abc import Callable, Generator
 import pytest
 
 from auth_middleware import Auth, AuthUser, SchemaError, StoreUnavailable
+from dev.postgres_proxies import CountingProxy, counting_proxy
 from tests.postgres.conftest import MakeAuthFor
 from tests.support.databases import TABLES, Database
-from tests.support.polling import first_answer
-from tests.support.wire import CountingProxy, counting_proxy
+from tests.support.polling import first_result
 
 UUID = "4f9c4a1e-7d0f-4b61-9f0f-6c1f0a3b2d11"
 
@@ -68,7 +68,7 @@ async def test_tables_dropped_and_made_again_are_read_again(database: Database, 
         await auth.validate_session(gone.cookie_value)
     database.execute(TABLES.read_text())
     who = database.sign_in()
-    assert await first_answer(auth, who.cookie_value)
+    assert await first_result(auth, who.cookie_value)
     assert await auth.validate_session(gone.cookie_value) is None
 
 

@@ -8,10 +8,10 @@ from fastapi import Depends, FastAPI
 from fastapi.testclient import TestClient
 
 from auth_middleware import Auth, ConfigurationError, StoreUnavailable, get_auth, get_current_user
+from dev.cookies import cookie, new_token, signed
 from tests.postgres.conftest import MakeAuthFor, Role
-from tests.support.cookies import cookie, new_token, signed
 from tests.support.databases import Database
-from tests.support.instances import nowhere
+from tests.support.instances import unreachable_dsn
 
 WRONG = "a-wrong-password"
 
@@ -87,22 +87,23 @@ def test_it_ends_the_lifespan_and_without_one_requests_are_answered_503(
 async def test_a_database_that_is_not_there_any_more_is_unavailable(database: Database, auth_for: MakeAuthFor) -> None:
     auth = auth_for(database.dsn)
     await auth.open()
-    for name in (f"{database.name}_renamed", database.name):
-        other = database.dsn.replace(database.name, "postgres")
-        here = database.name if name != database.name else f"{database.name}_renamed"
-        Database(other).fetch(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{here}'")
-        Database(other).execute(f'ALTER DATABASE "{here}" RENAME TO "{name}"')
-        if name != database.name:
-            with pytest.raises(StoreUnavailable) as caught:
-                await auth.validate_session(signed(new_token()))
-            assert f'database "{database.name}" does not exist' in str(caught.value.__cause__)
+    other, away = Database(database.dsn.replace(database.name, "postgres")), f"{database.name}_away"
+    end = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s"
+    other.fetch(end, database.name)
+    other.execute(f'ALTER DATABASE "{database.name}" RENAME TO "{away}"')
+    try:
+        with pytest.raises(StoreUnavailable) as caught:
+            await auth.validate_session(signed(new_token()))
+        assert f'database "{database.name}" does not exist' in str(caught.value.__cause__)
+    finally:
+        other.execute(f'ALTER DATABASE "{away}" RENAME TO "{database.name}"')
     assert await auth.validate_session(signed(new_token())) is None
 
 
 async def test_a_server_that_is_down_is_said_with_its_address(
     auth_for: MakeAuthFor, caplog: pytest.LogCaptureFixture
 ) -> None:
-    dsn = nowhere()
+    dsn = unreachable_dsn()
     await auth_for(dsn).open()
     assert f'database "app" at 127.0.0.1:{urlsplit(dsn).port} as role "app": Connection refused' in caplog.text
     assert "host, port and sslmode in DATABASE_URL" in caplog.text

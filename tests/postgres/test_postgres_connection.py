@@ -15,7 +15,7 @@ from auth_middleware import StoreUnavailable
 from tests.postgres.conftest import MakeAuthFor
 from tests.support.databases import Database
 from tests.support.polling import until
-from tests.support.tables import NAMED_BY_ITS_SERVER
+from tests.support.tables import NAMED_BY_BACKEND
 
 
 def sockets_to(port: int) -> Generator[socket.socket]:
@@ -54,7 +54,7 @@ async def test_a_connection_whose_answer_did_not_come_in_time_is_not_asked_again
     database: Database, auth_for: MakeAuthFor
 ) -> None:
     who = database.sign_in()
-    database.execute(NAMED_BY_ITS_SERVER)
+    database.execute(NAMED_BY_BACKEND)
     auth = auth_for(database.dsn, pool_size=1, lookup_timeout_seconds=0.5)
     first = await auth.validate_session(who.cookie_value)
     again = await auth.validate_session(who.cookie_value)
@@ -108,7 +108,7 @@ async def test_after_a_connection_error_no_idle_connection_of_before_is_tried(
     database: Database, auth_for: MakeAuthFor
 ) -> None:
     everybody = [database.sign_in() for _ in range(5)]
-    database.execute(NAMED_BY_ITS_SERVER)
+    database.execute(NAMED_BY_BACKEND)
     auth = auth_for(database.dsn, pool_size=5, lookup_timeout_seconds=30)
     asked: list[asyncio.Task[None]] = []
     servers: set[str] = set()

@@ -5,9 +5,9 @@ import itertools
 import pytest
 
 from auth_middleware import SchemaError
+from dev.cookies import new_token, signed
 from tests.postgres.conftest import MakeAuthFor
 from tests.support import tables
-from tests.support.cookies import new_token, signed
 from tests.support.databases import Database
 
 UUIDS = ["10000000-0000-0000-0000-000000000001", "10000000-0000-0000-0000-000000000012"]
@@ -28,8 +28,8 @@ DECIMALS = ["numeric", "numeric(12)", "numeric(12, 2)", "exact_id"]
 UUID_TYPES = ["uuid", "uuid_id"]
 # Casting to them cuts off what is too long, or rounds.
 DOMAINS_WITH_LENGTH = {"padded_id", "short_id", "exact_id"}
-PAIRS = [
-    *itertools.product(TEXTS + WHOLE_NUMBERS + DECIMALS, repeat=2),
+PAIRS: list[tuple[str, str]] = [
+    *itertools.product(TEXTS + WHOLE_NUMBERS + DECIMALS, TEXTS + WHOLE_NUMBERS + DECIMALS),
     *itertools.product([*UUID_TYPES, "text", "varchar", "text_id"], UUID_TYPES),
     *itertools.product(UUID_TYPES, ["text", "varchar", "text_id"]),
     *itertools.product(WHOLE_NUMBERS + DECIMALS, UUID_TYPES),
@@ -126,10 +126,11 @@ SPELLINGS = [
 ]
 
 
-@pytest.mark.parametrize(("user_type", "session_type", "named", "user_id"), SPELLINGS)
+@pytest.mark.parametrize("spelling", SPELLINGS)
 async def test_an_id_that_is_only_nearly_a_users_is_nobodys(
-    empty_database: Database, auth_for: MakeAuthFor, user_type: str, session_type: str, named: str, user_id: str | None
+    empty_database: Database, auth_for: MakeAuthFor, spelling: tuple[str, str, str, str | None]
 ) -> None:
+    user_type, session_type, named, user_id = spelling
     token = new_token()
     empty_database.execute(tables.plain(id_type="text"))
     empty_database.execute(tables.person("1", new_token()) + tables.person("12", token, session_user_id=named))

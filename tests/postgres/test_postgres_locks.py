@@ -10,7 +10,7 @@ import pytest
 from auth_middleware import Identity, StoreUnavailable
 from tests.postgres.conftest import MakeAuthFor
 from tests.support.databases import Database
-from tests.support.polling import first_answer, until
+from tests.support.polling import first_result, until
 
 # Answers of this view wait for the gate, after the statement's snapshot was taken.
 GATED = """
@@ -64,7 +64,7 @@ async def test_a_long_lock_does_not_pile_up_connections(database: Database, auth
                 await auth.validate_session(who.cookie_value)
         await until(lambda: count(database, CONNECTIONS) <= 2)
         assert blocked() <= 2
-    assert await first_answer(auth, who.cookie_value)
+    assert await first_result(auth, who.cookie_value)
     assert count(database, CONNECTIONS) <= 2
 
 

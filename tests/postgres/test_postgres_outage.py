@@ -10,7 +10,7 @@ from auth_middleware import Auth, Identity, StoreUnavailable
 from dev.postgres import EmbeddedPostgres, execute
 from tests.postgres.conftest import MakeAuthFor, Role
 from tests.support.databases import TABLES, Database, SignedIn
-from tests.support.polling import first_answer, until
+from tests.support.polling import first_result, until
 
 POOLED = "application_name = 'auth_middleware' AND datname = current_database()"
 
@@ -54,7 +54,7 @@ async def test_a_stopped_server_is_unavailable_and_a_restarted_one_is_used_again
         await auth.validate_session(who.cookie_value)
     assert "refused" in str(caught.value.__cause__)
     await asyncio.to_thread(cluster.start)
-    assert await first_answer(auth, who.cookie_value)
+    assert await first_result(auth, who.cookie_value)
 
 
 async def test_no_request_during_a_restart_is_taken_for_nobodys(
@@ -67,7 +67,7 @@ async def test_no_request_during_a_restart_is_taken_for_nobodys(
     for _ in range(3):
         await asyncio.to_thread(cluster.stop)
         await asyncio.to_thread(cluster.start)
-    assert await first_answer(auth, who.cookie_value)
+    assert await first_result(auth, who.cookie_value)
     end.set()
     ends = [each for ended in await asyncio.gather(*asking) for each in ended]
     assert set(ends) == {"identified", "unavailable"}
@@ -83,7 +83,7 @@ async def test_a_server_that_is_down_at_start_is_used_when_it_is_up(
     with pytest.raises(StoreUnavailable):
         await auth.validate_session(who.cookie_value)
     await asyncio.to_thread(cluster.start)
-    assert await first_answer(auth, who.cookie_value)
+    assert await first_result(auth, who.cookie_value)
 
 
 async def test_terminated_connections_are_replaced_without_a_failed_request(
@@ -137,7 +137,7 @@ async def test_connections_terminated_in_the_middle_of_look_ups_are_replaced_too
     end.set()
     ends = [each for ended in await asyncio.gather(*asking) for each in ended]
     assert "nobody" not in ends
-    assert await first_answer(auth, who.cookie_value)
+    assert await first_result(auth, who.cookie_value)
 
 
 async def test_a_server_without_a_free_connection_is_unavailable_until_it_has_one(

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from auth_middleware import SchemaError
+from dev.cookies import new_token, signed
 from tests.postgres.conftest import MakeAuthFor, Role
 from tests.support import tables
-from tests.support.cookies import new_token, signed
 from tests.support.databases import Database, SignedIn
 
 COPIES = {

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from auth_middleware import SchemaError
+from dev.cookies import new_token, signed
 from tests.postgres.conftest import MakeAuthFor, Role
-from tests.support.cookies import new_token, signed
 from tests.support.databases import Database
 
 SESSION_COLUMNS = "id, user_id, token, expires_at, ip_address, user_agent, created_at, updated_at"

@@ -3,11 +3,11 @@
 import pytest
 
 from auth_middleware import SchemaError
+from dev.cookies import new_token, signed
 from tests.postgres.conftest import MakeAuthFor
 from tests.support import tables
-from tests.support.cookies import new_token, signed
 from tests.support.databases import Database
-from tests.support.polling import first_answer
+from tests.support.polling import first_result
 
 
 async def problem(auth_for: MakeAuthFor, dsn: str, **settings: object) -> str:
@@ -121,4 +121,4 @@ async def test_a_mended_schema_is_read_without_a_restart(empty_database: Databas
     with pytest.raises(SchemaError):
         await auth.open()
     empty_database.execute(tables.plain() + tables.person("u1", token))
-    assert await first_answer(auth, signed(token))
+    assert await first_result(auth, signed(token))

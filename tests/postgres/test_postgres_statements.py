@@ -2,10 +2,8 @@
 
 import pytest
 
-from dev.postgres import EmbeddedPostgres
 from tests.postgres.conftest import MakeAuthFor
 from tests.support.databases import Database
-from tests.support.wire import counting_proxy
 
 # Tells, in the very session that looks up, which of its statements are named.
 TELLTALE = """
@@ -33,24 +31,6 @@ async def test_a_direct_connection_names_its_statement_and_uses_it_again(
     database: Database, auth_for: MakeAuthFor
 ) -> None:
     assert await named_statements(database, auth_for, database.dsn) == 1
-
-
-async def test_a_unix_socket_could_be_a_poolers(
-    postgres: EmbeddedPostgres, database: Database, auth_for: MakeAuthFor
-) -> None:
-    dsn = postgres.socket_dsn(database.name)
-    assert await named_statements(database, auth_for, dsn) == 0
-
-
-async def test_a_connection_through_another_process_names_nothing(database: Database, auth_for: MakeAuthFor) -> None:
-    with counting_proxy(database.dsn) as proxy:
-        assert await named_statements(database, auth_for, proxy.dsn) == 0
-        assert proxy.statements
-
-
-async def test_the_operator_may_know_the_way_to_be_direct(database: Database, auth_for: MakeAuthFor) -> None:
-    with counting_proxy(database.dsn) as proxy:
-        assert await named_statements(database, auth_for, proxy.dsn, prepared_statements="on") == 1
 
 
 @pytest.mark.parametrize("word", ["pgbouncer=true", "statement_cache_size=0", "prepared_statement_cache_size=0"])

@@ -1,4 +1,4 @@
-"""An application with each kind of guarded route, and the ways to ask it."""
+"""An application with each kind of protected route, and clients that send requests to it."""
 
 import json
 import ssl
@@ -33,7 +33,7 @@ METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
 
 
 def guarded(auth: Auth[Any, Any]) -> FastAPI:
-    """`/required`, `/optional` and `/session` by every method and as WebSockets, which answer with the user's id."""
+    """`/required`, `/optional` and `/session` for every method and as WebSockets. Each returns the user's id."""
     app = FastAPI(lifespan=auth.lifespan)
     app.dependency_overrides[get_auth] = lambda: auth
 
@@ -69,8 +69,8 @@ def guarded(auth: Auth[Any, Any]) -> FastAPI:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """An HTTP answer; of an accepted WebSocket, status 101 and its first message."""
+class Response:
+    """An HTTP response. For an accepted WebSocket, status 101 and the first message."""
 
     status: int
     body: Any = None
@@ -80,53 +80,55 @@ class Answer:
         return (self.headers or {}).get(name)
 
 
-class Ask(Protocol):
-    """The method is an HTTP one, or WS."""
+class Send(Protocol):
+    """Sends a request. The method is an HTTP method or WS."""
 
-    def __call__(self, method: str, path: str, headers: Headers | None = None) -> Answer: ...
-
-
-AskWith = Callable[[Auth[Any, Any]], Ask]
+    def __call__(self, method: str, path: str, headers: Headers | None = None) -> Response: ...
 
 
-def asking_in_process(client: TestClient) -> Ask:
-    """By starlette's TestClient."""
+SendWith = Callable[[Auth[Any, Any]], Send]
 
-    def ask(method: str, path: str, headers: Headers | None = None) -> Answer:
+
+def send_in_process(client: TestClient) -> Send:
+    """Sends with Starlette's TestClient."""
+
+    def send(method: str, path: str, headers: Headers | None = None) -> Response:
         if method != "WS":
             response = client.request(method, path, headers=headers)
-            return Answer(response.status_code, response.json() if response.content else None, response.headers)
+            return Response(response.status_code, response.json() if response.content else None, response.headers)
         try:
             with client.websocket_connect(path, headers=httpx2.Headers(headers)) as socket:
-                return Answer(101, socket.receive_json())
+                return Response(101, socket.receive_json())
         except WebSocketDenialResponse as denied:
-            return Answer(denied.status_code, denied.json(), denied.headers)
+            return Response(denied.status_code, denied.json(), denied.headers)
 
-    return ask
+    return send
 
 
-# Made once: httpx would read the authorities' certificates for each request.
+# Created once, because httpx would load the CA certificates for each request.
 TLS = ssl.create_default_context()
 
 
-def asking_by_sockets(url: str) -> Ask:
-    """By real HTTP and WebSocket clients."""
+def send_over_sockets(url: str) -> Send:
+    """Sends with real HTTP and WebSocket clients."""
 
-    def ask(method: str, path: str, headers: Headers | None = None) -> Answer:
+    def send(method: str, path: str, headers: Headers | None = None) -> Response:
         if method != "WS":
             response = httpx.request(method, url + path, headers=headers, trust_env=False, verify=TLS)
-            return Answer(response.status_code, response.json() if response.content else None, response.headers)
-        return ask_by_websocket(url + path, headers)
+            return Response(response.status_code, response.json() if response.content else None, response.headers)
+        return connect_websocket(url + path, headers)
 
-    return ask
+    return send
 
 
-def ask_by_websocket(url: str, headers: Headers | None) -> Answer:
-    """What the handshake was answered, or the first message."""
+def connect_websocket(url: str, headers: Headers | None) -> Response:
+    """The first message, or the response that refused the handshake."""
     try:
         with connect("ws" + url.removeprefix("http"), additional_headers=headers, proxy=None) as socket:
-            return Answer(101, json.loads(socket.recv()))
+            return Response(101, json.loads(socket.recv()))
     except InvalidStatus as refused:
         response = refused.response
         body = json.loads(response.body or b"null")
-        return Answer(response.status_code, body, {name.lower(): value for name, value in response.headers.raw_items()})
+        return Response(
+            response.status_code, body, {name.lower(): value for name, value in response.headers.raw_items()}
+        )

@@ -1,4 +1,4 @@
-"""A plugin: one embedded PostgreSQL for the whole run, and a database of its own for each test that asks for one."""
+"""A pytest plugin: one embedded PostgreSQL for the run, and a database of its own for each test that requests one."""
 
 import os
 import secrets
@@ -14,8 +14,8 @@ from typing import Any, LiteralString
 import psycopg
 import pytest
 
+from dev.cookies import cookie, new_token, signed
 from dev.postgres import EmbeddedPostgres, execute, fetch
-from tests.support.cookies import cookie, new_token, signed
 
 TABLES = Path(__file__).parents[2] / "python" / "auth_middleware" / "migrations" / "13_better_auth_tables.sql"
 TEMPLATE = "better_auth_template"
@@ -24,7 +24,7 @@ PLENTY_BYTES = 2 * 1024**3
 
 @dataclass(frozen=True)
 class SignedIn:
-    """A row of each table, and what the person's browser sends."""
+    """A signed-in user: the ids of the rows, and the cookie that the browser sends."""
 
     user_id: str
     session_id: str
@@ -41,7 +41,7 @@ class SignedIn:
 
 
 class Database:
-    """Better Auth's tables, in snake_case."""
+    """A database with Better Auth's tables in snake_case."""
 
     def __init__(self, dsn: str) -> None:
         self.dsn = dsn
@@ -57,7 +57,7 @@ class Database:
         return fetch(self.dsn, query, *parameters)
 
     def sign_in(self, *, expires_at: str | datetime | None = None) -> SignedIn:
-        """Somebody new, signed in for an hour."""
+        """Adds a user with a session, which lasts an hour by default."""
         number = secrets.token_hex(4)
         who = SignedIn(f"user-{number}", f"session-{number}", new_token(), f"ada-{number}@example.com")
         expires_at = expires_at or datetime.now(UTC) + timedelta(hours=1)
@@ -73,7 +73,7 @@ class Database:
 
     @contextmanager
     def locked(self) -> Generator[Callable[[], int]]:
-        """Look-ups wait in here; call what it gives to learn how many do."""
+        """Blocks lookups. Yields a function that returns how many are waiting."""
         with psycopg.connect(self.dsn) as connection:
             connection.execute("LOCK TABLE session IN ACCESS EXCLUSIVE MODE")
             yield self._blocked
@@ -86,7 +86,7 @@ class Database:
 
 @contextmanager
 def outage(postgres: EmbeddedPostgres) -> Generator[None]:
-    """Nobody listens in here."""
+    """Stops PostgreSQL for the duration of the block."""
     postgres.stop()
     try:
         yield
@@ -104,8 +104,8 @@ def postgres() -> Generator[EmbeddedPostgres]:
 
 
 def fast_directory() -> Path | None:
-    """Memory where there is plenty: making its database is what takes most of a test's time."""
-    memory = Path("/dev/shm")  # noqa: S108 - the folder that is made in it has a name of its own
+    """A directory in memory, if it has enough room. Creating databases takes most of the tests' time."""
+    memory = Path("/dev/shm")  # noqa: S108 - the directory created in it has a unique name
     if not memory.is_dir() or os.statvfs(memory).f_flag & os.ST_NOEXEC:
         return None
     return memory if shutil.disk_usage(memory).free > PLENTY_BYTES else None

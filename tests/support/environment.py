@@ -1,6 +1,6 @@
-"""A plugin: what the developer's shell says about auth_middleware changes no test.
+"""A pytest plugin that removes the shell's auth_middleware settings, so that they do not affect tests.
 
-It is loaded before anything imports auth_middleware, which works out its cookie's name at import.
+It is loaded before anything imports auth_middleware, which reads the cookie's name at import.
 """
 
 import os
@@ -8,13 +8,7 @@ from collections.abc import Generator
 
 import pytest
 
-OURS = ("DATABASE_URL", "FRONTEND_URL", "AUTH_", "BETTER_AUTH_", "SECRET", "SCHEMA")
-
-
-def without_our_settings() -> dict[str, str]:
-    """The environment for a child process that is given settings of its own."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-
+from dev.environment import without_our_settings
 
 for _name in set(os.environ) - set(without_our_settings()):
     del os.environ[_name]
@@ -22,8 +16,8 @@ for _name in set(os.environ) - set(without_our_settings()):
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> Generator[pytest.MonkeyPatch]:
-    """Sets variables for one test, in which the default instance is made anew."""
-    from auth_middleware import get_auth  # noqa: PLC0415 - only now are the shell's settings gone
+    """Sets variables for one test, with a new default instance."""
+    from auth_middleware import get_auth  # noqa: PLC0415 - the shell's settings must be removed first
 
     get_auth.cache_clear()
     yield monkeypatch

@@ -1,7 +1,7 @@
-"""A plugin: groups of tests that need a program of the system, as `pytestmark = pytest.mark.needs("pgbouncer")`.
+"""A pytest plugin for tests that need a system program, marked with `pytestmark = pytest.mark.needs("pgbouncer")`.
 
-A group whose program is missing is not run, and pytest's last line says so and how to get it. With REQUIRE_ALL=1 that
-is a failure of the run. Nothing else skips: a test that is collected runs.
+If the program is missing, the group is not run, and the last line of pytest's output says so and how to install it.
+With REQUIRE_ALL=1, the run fails instead. No test is skipped for any other reason.
 """
 
 import functools
@@ -13,14 +13,15 @@ from typing import NamedTuple
 
 import pytest
 
-from dev import certificates, oldest, pgbouncer, postgres
+from dev import certificates, oldest, pgbouncer, pgbouncer_trixie, postgres
+from tests.support import namespaces
 
-# The environment's comes first: it clears the shell's settings before anything imports auth_middleware.
+# `environment` comes first: it removes the shell's settings before anything imports auth_middleware.
 pytest_plugins = ("tests.support.environment", "tests.support.databases", "tests.support.instances")
 
 
 class Group(NamedTuple):
-    is_here: Callable[[], bool]
+    is_available: Callable[[], bool]
     command: str
     packages: tuple[str, ...] = ()
 
@@ -31,7 +32,12 @@ GROUPS = {
         lambda: postgres.DEBIAN_15.exists() and certificates.openssl() is not None, APT, ("postgresql-15", "openssl")
     ),
     "chromium": Group(lambda: shutil.which("chromium") is not None, APT, ("chromium",)),
+    "caddy": Group(lambda: shutil.which("caddy") is not None, APT, ("caddy",)),
+    # With it, the tests' browser is told to trust Caddy's authority.
+    "certutil": Group(lambda: shutil.which("certutil") is not None, APT, ("libnss3-tools",)),
     "pgbouncer": Group(lambda: pgbouncer.program() is not None, APT, ("pgbouncer",)),
+    "pgbouncer-1.24": Group(pgbouncer_trixie.can_install, "let apt reach deb.debian.org"),
+    "network-namespace": Group(namespaces.can_make, "as root: apt-get install", ("iproute2", "iptables")),
     "oldest": Group(lambda: oldest.is_installed() or oldest.can_install(), "let pip reach a package index"),
 }
 
@@ -39,24 +45,24 @@ NOT_RUN = pytest.StashKey[set[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", f"needs(group): run where its programs are, one of {', '.join(GROUPS)}")
+    config.addinivalue_line("markers", f"needs(group): needs a system program; one of {', '.join(GROUPS)}")
     config.stash[NOT_RUN] = set()
 
 
-@pytest.hookimpl(trylast=True)  # after -k and -m: a group that nobody asked for is not missed
+@pytest.hookimpl(trylast=True)  # after -k and -m, so that a deselected group is not reported
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    kept: list[pytest.Item] = []
-    left_out: list[pytest.Item] = []
+    selected: list[pytest.Item] = []
+    deselected: list[pytest.Item] = []
     for item in items:
-        missing = {group for group in groups_of(item) if not is_here(group)}
+        missing = {group for group in groups_of(item) if not is_available(group)}
         config.stash[NOT_RUN] |= missing
-        (left_out if missing else kept).append(item)
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = kept
+        (deselected if missing else selected).append(item)
+    if deselected:
+        config.hook.pytest_deselected(items=deselected)
+        items[:] = selected
 
 
-# The outermost: what it writes comes after the line that pytest itself ends with.
+# Outermost, so that its line comes after pytest's own summary.
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
     yield
@@ -68,24 +74,26 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
     terminal = session.config.pluginmanager.get_plugin("terminalreporter")
     if isinstance(terminal, pytest.TerminalReporter):
-        because = "; REQUIRE_ALL=1 makes that a failure" if is_failure else ""
-        terminal.write_line(f"not run: {described(not_run)}{because}", red=is_failure, yellow=not is_failure)
+        suffix = "; this is a failure because of REQUIRE_ALL=1" if is_failure else ""
+        terminal.write_line(f"not run: {described(not_run)}{suffix}", red=is_failure, yellow=not is_failure)
 
 
 def groups_of(item: pytest.Item) -> set[str]:
     groups = {str(name) for mark in item.iter_markers("needs") for name in mark.args}
     if unknown := groups - GROUPS.keys():
-        raise pytest.UsageError(f"{item.nodeid} needs {', '.join(unknown)}: the groups are in tests/support/groups.py")
+        raise pytest.UsageError(
+            f"{item.nodeid} needs unknown groups: {', '.join(unknown)}. See tests/support/groups.py"
+        )
     return groups
 
 
 @functools.cache
-def is_here(group: str) -> bool:
-    return GROUPS[group].is_here()
+def is_available(group: str) -> bool:
+    return GROUPS[group].is_available()
 
 
 def described(not_run: Collection[str]) -> str:
-    """The groups, and the one command that gets all those that it can get."""
+    """Lists the groups, together with one command for each way to install them."""
     by_command: dict[str, dict[str, Group]] = {}
     for name, group in GROUPS.items():
         if name in not_run:

@@ -1,4 +1,4 @@
-"""A plugin: `Auth` instances for tests, closed with the test."""
+"""A pytest plugin: `Auth` instances that are closed at the end of the test."""
 
 import asyncio
 from collections.abc import Generator
@@ -7,8 +7,8 @@ from typing import Any, Protocol
 import pytest
 
 from auth_middleware import Auth, AuthSettings, AuthUser
+from dev.cookies import SECRET
 from dev.processes import free_port
-from tests.support.cookies import SECRET
 from tests.support.databases import Database
 
 BASE_URL = "http://auth.test"
@@ -21,17 +21,17 @@ class MakeAuth(Protocol):
 
 @pytest.fixture
 def make_auth(database: Database) -> Generator[MakeAuth]:
-    """Makes instances for the test's database; keywords are settings."""
-    made: list[Auth[Any, Any]] = []
+    """Creates instances for the test's database. Keyword arguments are settings."""
+    created: list[Auth[Any, Any]] = []
 
     def make(*, user_model: type[AuthUser] = AuthUser, **settings: Any) -> Auth[Any, Any]:
         values: dict[str, Any] = {"database_url": database.dsn, **DEFAULTS, **settings}
         auth = Auth(AuthSettings(**values), user_model=user_model)
-        made.append(auth)
+        created.append(auth)
         return auth
 
     yield make
-    for auth in made:
+    for auth in created:
         asyncio.run(auth.close())
 
 
@@ -40,6 +40,6 @@ def auth(make_auth: MakeAuth) -> Auth:
     return make_auth()
 
 
-def nowhere() -> str:
-    """A DSN where nobody listens."""
+def unreachable_dsn() -> str:
+    """The DSN of a port on which nothing listens."""
     return f"postgresql://app:unused@127.0.0.1:{free_port()}/app"

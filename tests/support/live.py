@@ -1,7 +1,8 @@
-"""Instances whose answers are kept in the process, on tables whose triggers tell of changes."""
+"""Instances with the live cache, on tables with the triggers of `migrate live`."""
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
@@ -11,14 +12,14 @@ from starlette.requests import HTTPConnection
 
 from auth_middleware import Auth, AuthSettings, AuthUser
 from auth_middleware._core import Migrations
-from tests.support.cookies import COOKIE_NAME
+from dev.cookies import COOKIE_NAME
 from tests.support.databases import Database, SignedIn
 from tests.support.instances import DEFAULTS
-from tests.support.polling import PATIENCE_SECONDS, POLL_SECONDS
+from tests.support.polling import POLL_SECONDS, TIMEOUT_SECONDS
 
-# What only a notification, or nothing, can end within a test.
+# Entries that only a notification can end within a test.
 AGELESS: Mapping[str, Any] = {"max_age_seconds": 3600, "heartbeat_seconds": 3600}
-# A heartbeat that a test can wait for.
+# Heartbeats short enough for a test to wait for.
 QUICK: Mapping[str, Any] = {"max_age_seconds": 3600, "heartbeat_seconds": 0.6}
 
 
@@ -33,54 +34,54 @@ class Live:
         values: dict[str, Any] = {"database_url": dsn, "freshness": "live", **DEFAULTS, **settings}
         self.auth: Auth[Any, Any] = Auth(AuthSettings(**values), user_model=user_model)
 
-    async def ask(self, who: SignedIn) -> str | None:
-        """Whom it names, to a page's request; and if from the store, in the same words."""
+    async def user_id(self, who: SignedIn) -> str | None:
+        """The user's id for a request with this cookie, from the cache or the store."""
         headers = [(b"cookie", f"{COOKIE_NAME}={who.cookie_value}".encode())]
         user = await self.auth.optional_user(HTTPConnection({"type": "http", "method": "GET", "headers": headers}))
         return user and user.id
 
-    async def ask_cache(self, who: SignedIn) -> str | None:
-        """The same, but None too where the store had to be asked."""
+    async def cached_user_id(self, who: SignedIn) -> str | None:
+        """The same, but None if it did not come from the cache."""
         before = self.auth.counters["live_cache"]
-        found = await self.ask(who)
+        found = await self.user_id(who)
         return found if self.auth.counters["live_cache"] > before else None
 
-    async def keeps(self, who: SignedIn) -> None:
-        """Until it answers for them without the store."""
-        await self.comes_to(who, who.user_id, self.ask_cache)
+    async def wait_until_cached(self, who: SignedIn) -> None:
+        """Waits until the cache returns the user."""
+        await self.wait_for(who, who.user_id, self.cached_user_id)
 
-    async def forgets(self, who: SignedIn) -> None:
-        """Until it no longer answers for them without the store, asked only seldom enough to tell."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while await self.ask_cache(who):
-            assert time.monotonic() < deadline, "the cache still answers"
+    async def wait_until_evicted(self, who: SignedIn) -> None:
+        """Waits until the cache does not return the user. Each attempt that misses the cache ends the wait."""
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while await self.cached_user_id(who):
+            assert time.monotonic() < deadline, "the session is still cached"
             await asyncio.sleep(POLL_SECONDS)
 
-    async def refuses(self, who: SignedIn) -> None:
-        """Until they are nobody, and stay it."""
-        await self.comes_to(who, None, self.ask)
+    async def wait_until_refused(self, who: SignedIn) -> None:
+        """Waits until the session is refused, and checks that it stays refused."""
+        await self.wait_for(who, None, self.user_id)
         for _ in range(3):
-            assert await self.ask(who) is None
+            assert await self.user_id(who) is None
 
-    async def asks_the_store(self, who: SignedIn) -> None:
-        """For many heartbeats on end, each time, and it names them."""
-        beats = 15
-        for _ in range(beats):
-            assert await self.ask(who) == who.user_id
-            assert await self.ask_cache(who) is None
+    async def assert_queries_store(self, who: SignedIn) -> None:
+        """Checks that every request queries the store, for the length of several heartbeats."""
+        attempts = 15
+        for _ in range(attempts):
+            assert await self.user_id(who) == who.user_id
+            assert await self.cached_user_id(who) is None
             await asyncio.sleep(float(QUICK["heartbeat_seconds"]) / 3)
 
-    async def comes_to(self, who: SignedIn, expected: str | None, ask: Callable[[SignedIn], Any]) -> None:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while (found := await ask(who)) != expected:
-            assert time.monotonic() < deadline, f"it goes on saying {found}"
+    async def wait_for(self, who: SignedIn, expected: str | None, look_up: Callable[[SignedIn], Any]) -> None:
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while (found := await look_up(who)) != expected:
+            assert time.monotonic() < deadline, f"expected {expected}, still got {found}"
             await asyncio.sleep(POLL_SECONDS)
 
 
-def told(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What operators were told of a cache that is not used."""
+def cache_warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The logged warnings that the live cache is not in use."""
     messages = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    return [message for message in messages if "every request asks the store" in message]
+    return [message for message in messages if re.search("every request (asks|queries) the store", message)]
 
 
 MakeLive = Callable[..., Live]
@@ -88,14 +89,14 @@ MakeLive = Callable[..., Live]
 
 @pytest.fixture
 async def make_live(database: Database) -> AsyncGenerator[MakeLive]:
-    """Makes instances for the test's database, or for the DSN that is given; keywords are settings."""
-    made: list[Live] = []
+    """Creates instances for the test's database or the given DSN. Keyword arguments are settings."""
+    created: list[Live] = []
 
     def make(dsn: str | None = None, **settings: Any) -> Live:
         live = Live(dsn or database.dsn, **{**AGELESS, **settings})
-        made.append(live)
+        created.append(live)
         return live
 
     yield make
-    for live in made:
+    for live in created:
         await live.auth.close()

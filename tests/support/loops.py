@@ -1,4 +1,4 @@
-"""Event loops that tell what was done to them."""
+"""Event loops that record how they are used."""
 
 import asyncio
 import threading
@@ -8,28 +8,28 @@ from weakref import WeakSet
 
 
 class WatchedFuture(asyncio.Future[Any]):
-    """Tells its loop which thread resolved it."""
+    """Records in its loop which thread resolved it."""
 
     def set_result(self, result: Any, /) -> None:
-        self._note()
+        self._record()
         super().set_result(result)
 
     def set_exception(self, exception: type[BaseException] | BaseException, /) -> None:
-        self._note()
+        self._record()
         super().set_exception(exception)
 
-    def _note(self) -> None:
+    def _record(self) -> None:
         event_loop = self.get_loop()
         assert isinstance(event_loop, WatchedLoop)
         event_loop.resolved_by.add(threading.get_ident())
 
 
 class WatchedLoop(asyncio.SelectorEventLoop):
-    """Notes what wakes it on behalf of others. asyncio's own pipe does not go through `add_reader`."""
+    """Records what wakes it. asyncio's own wake-up pipe does not use `add_reader`, so it is not recorded."""
 
     def __init__(self) -> None:
         super().__init__()
-        # How often another thread called it; and how many futures were done after each time that it was woken.
+        # The number of calls from other threads, and the number of finished futures after each wake-up.
         self.calls = 0
         self.done_after_wakes: list[int] = []
         self.watched: set[int] = set()
@@ -55,7 +55,7 @@ class WatchedLoop(asyncio.SelectorEventLoop):
 
 
 class UnwatchingLoop(WatchedLoop):
-    """Watches no sockets for others, as Windows' proactor."""
+    """Does not support `add_reader`, like the proactor loop on Windows."""
 
     def add_reader(self, fd: Any, callback: Callable[..., Any], *args: Any) -> None:
         raise NotImplementedError

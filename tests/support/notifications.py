@@ -1,4 +1,4 @@
-"""What the triggers of `migrate live` tell, heard as any PostgreSQL client hears it."""
+"""Receives the notifications that the triggers of `migrate live` send."""
 
 import asyncio
 import hashlib
@@ -15,7 +15,7 @@ EVERYTHING = "everything"
 
 
 def channel(session_table: str = '"public"."session"') -> str:
-    """The argument is the table's quoted name."""
+    """The channel for a session table, given by its qualified, quoted name."""
     return f"auth_middleware_{hashlib.sha256(session_table.encode()).hexdigest()[:16]}"
 
 
@@ -27,8 +27,11 @@ def user_item(user_id: str) -> str:
     return f"u{hashlib.sha256(user_id.encode()).hexdigest()}"
 
 
-class Watched:
-    """A database whose triggers are made here or were made before; the settings are those that name the tables."""
+class Listener:
+    """Listens on a database and records what its triggers send.
+
+    Creates the triggers unless `apply` is false. `settings` are the settings that name the tables.
+    """
 
     def __init__(
         self,
@@ -55,22 +58,22 @@ class Watched:
         return asyncio.run(run())
 
     def state(self, dsn: str | None = None) -> tuple[str | None, str]:
-        """The problem and the fingerprint, as this database's superuser or whoever `dsn` names sees them."""
+        """The problem and the fingerprint, as seen by the superuser or by the role in `dsn`."""
 
         async def run() -> tuple[str | None, str]:
             return await Migrations(dsn or self.database.dsn, **self._tables).live_state()
 
         return asyncio.run(run())
 
-    def told(self, command: str, *, dsn: str | None = None) -> list[str]:
-        """Runs the command as one transaction; gives what was told of it, items in order and apart."""
+    def notified(self, command: str, *, dsn: str | None = None) -> list[str]:
+        """Runs the command in one transaction, and returns the items of its notifications, sorted."""
         with psycopg.connect(dsn or self.database.dsn, autocommit=True) as connection:
             connection.execute(command.encode())
-        return self.heard()
+        return self.received()
 
-    def heard(self) -> list[str]:
-        """What has been committed since the last time."""
-        # Notifications come in the order of commits: when this one is here, those are.
+    def received(self) -> list[str]:
+        """The items of all notifications since the last call, sorted."""
+        # Notifications arrive in commit order, so all earlier ones have arrived before this one.
         nonce = secrets.token_hex(8)
         with psycopg.connect(self.database.dsn, autocommit=True) as connection:
             connection.execute("SELECT pg_notify(%s, %s)", (self.channel, nonce))
@@ -79,4 +82,4 @@ class Watched:
             if notification.payload == nonce:
                 return sorted(item for payload in payloads for item in payload.split(","))
             payloads.append(notification.payload)
-        raise AssertionError("the listener heard nothing within 30 s")
+        raise AssertionError("no notification arrived within 30 s")

@@ -1,4 +1,4 @@
-"""An `Auth` in a process of its own: what another server of the same application would be."""
+"""An `Auth` in a process of its own, like another server process of the same application."""
 
 import asyncio
 import multiprocessing
@@ -13,37 +13,37 @@ from typing import Any, NamedTuple, Self
 from auth_middleware import Auth, AuthSettings, StoreUnavailable
 
 
-class Answer(NamedTuple):
-    """Whom a cookie's look-up named, or why it named nobody."""
+class Outcome(NamedTuple):
+    """The name of the user, or the error if the store was unavailable."""
 
     name: str | None
-    trouble: str | None = None
+    error: str | None = None
 
 
 class ApplicationProcess:
-    """Every process numbers its statements anew, so those of two have the same names."""
+    """Each process numbers its statements from 0, so that two processes use the same statement names."""
 
     def __init__(self, **settings: Any) -> None:
-        # Not forked: a server of an application does not start with another one's state.
+        # Not forked: a server process does not inherit the state of another one.
         context = multiprocessing.get_context("spawn")
         self._executor = ProcessPoolExecutor(1, context, _start, (settings,))
 
-    def ask(self, cookie_value: str) -> Answer:
-        """One look-up."""
-        [answer] = self.start_asking([cookie_value]).result()
-        return answer
+    def look_up(self, cookie_value: str) -> Outcome:
+        """Looks up one session."""
+        [outcome] = self.start_lookups([cookie_value]).result()
+        return outcome
 
-    def start_asking(self, cookie_values: Sequence[str]) -> "Future[list[Answer]]":
-        """Look-ups, all at once; meanwhile the caller goes on."""
-        return self._executor.submit(_ask_all, list(cookie_values))
+    def start_lookups(self, cookie_values: Sequence[str]) -> "Future[list[Outcome]]":
+        """Starts concurrent lookups and returns at once."""
+        return self._executor.submit(_look_up_all, list(cookie_values))
 
-    def kept_answers(self) -> int:
-        """How many of its answers so far were none of the store's."""
-        return self._executor.submit(_kept_answers).result()
+    def cache_hits(self) -> int:
+        """The number of results so far that came from the live cache."""
+        return self._executor.submit(_cache_hits).result()
 
     @contextmanager
     def paused(self) -> Generator[None]:
-        """It stands still in here, all its threads; what it is asked meanwhile it finds when it goes on."""
+        """Suspends the process for the duration of the block. Lookups started meanwhile run afterwards."""
         process = self._executor.submit(os.getpid).result()
         os.kill(process, signal.SIGSTOP)
         try:
@@ -60,33 +60,33 @@ class ApplicationProcess:
         self._executor.shutdown(cancel_futures=True)
 
 
-# --- in the process
+# --- in the child process
 
-_here: dict[str, Any] = {}
+_state: dict[str, Any] = {}
 
 
 def _start(settings: dict[str, Any]) -> None:
-    _here["runner"] = asyncio.Runner()
-    _here["auth"] = Auth(AuthSettings(**settings))
+    _state["runner"] = asyncio.Runner()
+    _state["auth"] = Auth(AuthSettings(**settings))
 
 
-def _ask_all(cookie_values: list[str]) -> list[Answer]:
-    runner: asyncio.Runner = _here["runner"]
-    auth: Auth = _here["auth"]
+def _look_up_all(cookie_values: list[str]) -> list[Outcome]:
+    runner: asyncio.Runner = _state["runner"]
+    auth: Auth = _state["auth"]
 
-    async def ask(cookie_value: str) -> Answer:
+    async def look_up(cookie_value: str) -> Outcome:
         try:
             identity = await auth.validate_session(cookie_value)
         except StoreUnavailable as error:
-            return Answer(None, str(error.__cause__))
-        return Answer(identity.user.name if identity else None)
+            return Outcome(None, str(error.__cause__))
+        return Outcome(identity.user.name if identity else None)
 
-    async def ask_all() -> list[Answer]:
-        return await asyncio.gather(*map(ask, cookie_values))
+    async def look_up_all() -> list[Outcome]:
+        return await asyncio.gather(*map(look_up, cookie_values))
 
-    return runner.run(ask_all())
+    return runner.run(look_up_all())
 
 
-def _kept_answers() -> int:
-    auth: Auth = _here["auth"]
+def _cache_hits() -> int:
+    auth: Auth = _state["auth"]
     return auth.counters["live_cache"]

@@ -1,4 +1,4 @@
-"""A real uvicorn on a free port of the loopback, in a thread."""
+"""Runs uvicorn on a free loopback port, in a thread."""
 
 import socket
 import threading
@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 
 @contextmanager
 def serving(app: ASGIApp) -> Generator[str]:
-    """Serves the application; gives the URL."""
+    """Serves the application and yields its URL."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         has_started = threading.Event()
 

@@ -1,4 +1,4 @@
-"""A site, a real Better Auth server with a FastAPI application beside it, and the browsers of its visitors."""
+"""A site (a real Better Auth server and a FastAPI application on one database), and browsers that visit it."""
 
 import secrets
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from tests.support.applications import TLS, CurrentSession, CurrentUser, Optiona
 from tests.support.databases import Database
 
 NAME = "Ada Lovelace"
-# Theirs are in camelCase. What is compared of a session and of a user, by our names.
+# The fields that are compared, by our names. Better Auth's are in camelCase.
 FIELDS = {
     "session": ["id", "user_id", "expires_at", "created_at", "updated_at", "ip_address", "user_agent"],
     "user": ["id", "name", "email", "email_verified", "image", "created_at", "updated_at"],
@@ -22,26 +22,26 @@ FIELDS = {
 
 
 class Site:
-    """A Better Auth server and our application, over one database."""
+    """A Better Auth server and our application on one database."""
 
     def __init__(self, server: BetterAuthServer, api_url: str, database: Database, *, is_snake: bool) -> None:
         self.auth_url = server.url
-        # By the same name as Better Auth: a cookie belongs to a host, whatever the port.
+        # The same host name as Better Auth's, because cookies are scoped to a host and not to a port.
         self.api_url = api_url.replace("127.0.0.1", "localhost")
         self.database = database
         self.is_snake = is_snake
 
     def column(self, name: str) -> str:
-        """A column by its name in snake_case, as it is called here; quoted."""
+        """The quoted name of a column in this site's schema, given its name in snake_case."""
         return f'"{name if self.is_snake else camel(name)}"'
 
 
 class Browser:
-    """A cookie jar that visits both servers."""
+    """An HTTP client with a cookie jar, which visits both servers."""
 
     def __init__(self, site: Site) -> None:
         self.site = site
-        # As a browser's page would: Better Auth refuses posts with cookies and without an origin.
+        # Browsers send Origin, and Better Auth refuses POST requests with cookies but without an origin.
         self.client = httpx.Client(trust_env=False, verify=TLS, headers={"Origin": site.auth_url}, timeout=30)
         self.account = {"email": f"ada-{secrets.token_hex(6)}@example.com", "password": secrets.token_urlsafe(16)}
 
@@ -58,25 +58,25 @@ class Browser:
         self.post("/sign-out").raise_for_status()
 
     def theirs(self, *, from_cache: bool = False) -> dict[str, Any] | None:
-        """What Better Auth says: {"session", "user"} or None."""
+        """The result of Better Auth's get-session: {"session", "user"} or None."""
         url = f"{self.site.auth_url}/api/auth/get-session"
-        answer = self.client.get(url, params=None if from_cache else {"disableCookieCache": "true"})
-        return answer.raise_for_status().json()
+        response = self.client.get(url, params=None if from_cache else {"disableCookieCache": "true"})
+        return response.raise_for_status().json()
 
     def ours(self) -> dict[str, Any] | None:
-        """What our application says, in the same shape."""
-        answer = self.client.get(f"{self.site.api_url}/who")
-        assert answer.status_code in (200, 401), answer.text
-        return answer.json() if answer.status_code == 200 else None
+        """The result of our application, in the same shape."""
+        response = self.client.get(f"{self.site.api_url}/who")
+        assert response.status_code in (200, 401), response.text
+        return response.json() if response.status_code == 200 else None
 
     def agreed(self) -> dict[str, Any] | None:
-        """What both say; they must say the same."""
+        """Checks that both results are equal, and returns ours."""
         theirs, ours = comparable(self.theirs(), camel), comparable(self.ours(), str)
         assert ours == theirs
         return ours
 
-    def assert_is_nobody(self) -> None:
-        """Ours is asked before Better Auth, which deletes expired rows, and after it."""
+    def assert_signed_out(self) -> None:
+        """Checks our result before and after Better Auth's, because Better Auth deletes expired rows."""
         assert self.ours() is None
         assert self.agreed() is None
         assert self.client.get(f"{self.site.api_url}/optional").json() is None
@@ -87,10 +87,12 @@ def camel(name: str) -> str:
     return first + "".join(word.title() for word in rest)
 
 
-def comparable(said: dict[str, Any] | None, spelled: Callable[[str], str]) -> dict[str, Any] | None:
-    if said is None:
+def comparable(result: dict[str, Any] | None, spelling: Callable[[str], str]) -> dict[str, Any] | None:
+    if result is None:
         return None
-    return {kind: {name: parsed(name, said[kind][spelled(name)]) for name in names} for kind, names in FIELDS.items()}
+    return {
+        kind: {name: parsed(name, result[kind][spelling(name)]) for name in names} for kind, names in FIELDS.items()
+    }
 
 
 def parsed(name: str, value: Any) -> Any:

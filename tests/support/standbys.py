@@ -1,4 +1,4 @@
-"""A standby that follows an EmbeddedPostgres by streaming replication."""
+"""A standby of an EmbeddedPostgres, with streaming replication."""
 
 import subprocess
 from pathlib import Path
@@ -9,7 +9,7 @@ from tests.support.polling import wait_until
 
 
 class Standby(EmbeddedPostgres):
-    """On a port of its own; users and passwords are the primary's, as everything else."""
+    """A standby on its own port, with the primary's users, passwords and data."""
 
     def __init__(self, primary: EmbeddedPostgres, directory: Path | None = None, **options: Any) -> None:
         super().__init__(directory, **options)
@@ -17,12 +17,12 @@ class Standby(EmbeddedPostgres):
         self.password = primary.password
 
     def catch_up(self) -> None:
-        """Until it has whatever the primary has now."""
+        """Waits until it has replayed everything that the primary has written so far."""
         [(written,)] = fetch(self._primary.dsn(), "SELECT pg_current_wal_insert_lsn()")
         wait_until(lambda: fetch(self.dsn(), "SELECT pg_last_wal_replay_lsn() >= %s", written) == [(True,)])
 
     def promote(self) -> None:
-        """From now on it is nobody's standby."""
+        """Promotes it to a primary."""
         fetch(self.dsn(), "SELECT pg_promote()")
 
     def _initialise(self) -> None:

@@ -1,6 +1,6 @@
-"""Better Auth's tables as its tools and its users write them, beside the migration of the wheel."""
+"""Better Auth's tables in other forms than the wheel's own migration."""
 
-# What `npx @better-auth/cli migrate` makes.
+# As created by `npx @better-auth/cli migrate`.
 CAMEL_CASE = """
 CREATE TABLE "user" (
     "id" text NOT NULL PRIMARY KEY, "name" text NOT NULL, "email" text NOT NULL UNIQUE,
@@ -16,8 +16,8 @@ CREATE TABLE "session" (
 );
 """
 
-# Tells which of the server's processes answered.
-NAMED_BY_ITS_SERVER = """
+# The user's name is the id of the backend process that returned the row.
+NAMED_BY_BACKEND = """
 ALTER TABLE "user" RENAME TO stored_user;
 CREATE VIEW "user" AS
     SELECT id, pg_backend_pid()::text AS name, email, email_verified, image, created_at, updated_at
@@ -28,7 +28,7 @@ CREATE VIEW "user" AS
 def plain(
     *, schema: str = "public", id_type: str = "text", user_id_type: str | None = None, time: str = "timestamptz"
 ) -> str:
-    """snake_case without any constraint, so that a test can write rows that Better Auth would not."""
+    """Tables in snake_case without constraints, so that a test can insert rows that Better Auth would not."""
     return f"""
     CREATE TABLE {schema}."user" (
         id {id_type}, name text, email text, email_verified boolean, image text, created_at {time}, updated_at {time}
@@ -41,7 +41,7 @@ def plain(
 
 
 def person(user_id: str, token: str, *, schema: str = "public", session_user_id: str | None = None) -> str:
-    """Rows for `plain` tables, valid for long; the session's id is the user's."""
+    """Rows for `plain` tables: a user, and a session with the same id that is valid for a long time."""
     return f"""
     INSERT INTO {schema}."user" (id, name, email) VALUES ('{user_id}', 'Ada', 'ada@example.com');
     INSERT INTO {schema}.session (id, user_id, token, expires_at)

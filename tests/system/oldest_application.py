@@ -1,4 +1,6 @@
-"""Every kind of guarded route. Served, and asked by its own main, in an environment of the oldest versions.
+"""An application with every kind of protected route, for the oldest supported versions.
+
+A server runs it, and its own `main` tests it with Starlette's TestClient.
 
 Usage: python oldest_application.py COOKIE_VALUE
 """
@@ -31,12 +33,12 @@ members = Auth(user_model=Member)
 
 
 @asynccontextmanager
-async def both(app: FastAPI) -> AsyncGenerator[None]:
+async def combined_lifespan(app: FastAPI) -> AsyncGenerator[None]:
     async with lifespan(app), members.lifespan(app):
         yield
 
 
-app = FastAPI(lifespan=both)
+app = FastAPI(lifespan=combined_lifespan)
 
 
 @app.get("/required")
@@ -70,20 +72,20 @@ async def required_socket(websocket: WebSocket, user: Annotated[AuthUser, Depend
 async def validated_socket(websocket: WebSocket) -> None:
     identity = await validate_websocket(websocket)
     if identity is None:
-        raise HTTPException(401, "nobody")
+        raise HTTPException(401, "not signed in")
     await websocket.accept()
     await websocket.send_json(identity.user.name)
 
 
 def main(cookie_value: str) -> None:
-    """The same by starlette's TestClient."""
-    from starlette.testclient import TestClient, WebSocketDenialResponse  # noqa: PLC0415 - uvicorn needs none of it
+    """Tests the application with Starlette's TestClient."""
+    from starlette.testclient import TestClient, WebSocketDenialResponse  # noqa: PLC0415 - not needed under uvicorn
 
-    hers = {"Cookie": f"{SESSION_COOKIE_NAME}={cookie_value}"}
+    signed_in = {"Cookie": f"{SESSION_COOKIE_NAME}={cookie_value}"}
     with TestClient(app) as client:
-        assert client.get("/required", headers=hers).json()["name"] == "Ada Lovelace"
+        assert client.get("/required", headers=signed_in).json()["name"] == "Ada Lovelace"
         assert client.get("/required").status_code == 401
-        with client.websocket_connect("/required", headers=hers) as socket:
+        with client.websocket_connect("/required", headers=signed_in) as socket:
             assert socket.receive_json() == "Ada Lovelace"
         status = 101
         try:

@@ -1,4 +1,4 @@
-"""What a run says of tests that it could not run."""
+"""The report of tests that could not be run because a program is missing."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ groups.GROUPS = {
     "here": groups.Group(lambda: True, "apt-get install", ("here",)),
     "postgres": groups.Group(lambda: False, "apt-get install", ("postgres", "its-client")),
     "pooler": groups.Group(lambda: False, "apt-get install", ("pooler",)),
-    "index": groups.Group(lambda: False, "let pip reach it"),
+    "index": groups.Group(lambda: False, "give pip access"),
 }
 pytest_plugins = ["tests.support.groups"]
 """
@@ -36,11 +36,11 @@ def test_postgres(): raise AssertionError
 @pytest.mark.needs("index")
 def test_index(): raise AssertionError
 """
-NOT_RUN = "not run: postgres, pooler (apt-get install postgres its-client pooler), index (let pip reach it)"
+NOT_RUN = "not run: postgres, pooler (apt-get install postgres its-client pooler), index (give pip access)"
 
 
 def run(directory: Path, tests: str, *arguments: str, require_all: bool = False) -> tuple[int, str]:
-    """A run of these tests: its exit status and last line."""
+    """Runs these tests. Returns the exit status and the last line of output."""
     (directory / "conftest.py").write_text(CONFTEST)
     (directory / "test_it.py").write_text(tests)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "REQUIRE_ALL": str(int(require_all)), "COLUMNS": "200"}
@@ -51,7 +51,7 @@ def run(directory: Path, tests: str, *arguments: str, require_all: bool = False)
 
 
 @pytest.mark.parametrize("require_all", [False, True])
-def test_the_last_line_names_the_groups_and_how_to_get_them(tmp_path: Path, require_all: bool) -> None:
+def test_the_last_line_lists_the_groups_and_how_to_install_their_programs(tmp_path: Path, require_all: bool) -> None:
     status, last_line = run(tmp_path, TESTS, require_all=require_all)
     assert status == (pytest.ExitCode.TESTS_FAILED if require_all else pytest.ExitCode.OK)
     assert last_line.startswith(NOT_RUN)
@@ -59,13 +59,13 @@ def test_the_last_line_names_the_groups_and_how_to_get_them(tmp_path: Path, requ
 
 
 @pytest.mark.parametrize("arguments", [["-k", "plain or here"], ["-k", "here"]])
-def test_a_group_that_nobody_asked_for_is_not_missed(tmp_path: Path, arguments: list[str]) -> None:
+def test_a_deselected_group_is_not_reported(tmp_path: Path, arguments: list[str]) -> None:
     status, last_line = run(tmp_path, TESTS, *arguments, require_all=True)
     assert status == pytest.ExitCode.OK
     assert " passed, " in last_line
 
 
-def test_a_misspelt_group_ends_the_run(tmp_path: Path) -> None:
+def test_a_misspelt_group_is_a_usage_error(tmp_path: Path) -> None:
     status, last_line = run(tmp_path, TESTS.replace('"index"', '"indecks"'))
     assert status == pytest.ExitCode.USAGE_ERROR
     assert "indecks" in last_line

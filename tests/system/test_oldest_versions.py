@@ -1,4 +1,4 @@
-"""The lower bounds in pyproject.toml are true: an application works with exactly those versions."""
+"""An application works with exactly the lower bounds in pyproject.toml."""
 
 import os
 import subprocess
@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from dev import oldest
+from dev.cookies import COOKIE_NAME, SECRET
+from dev.environment import without_our_settings
 from dev.processes import ChildProcess, free_port
-from tests.support.applications import Ask, asking_by_sockets
-from tests.support.cookies import COOKIE_NAME, SECRET
+from tests.support.applications import Send, send_over_sockets
 from tests.support.databases import Database, SignedIn
-from tests.support.environment import without_our_settings
 
 pytestmark = pytest.mark.needs("oldest")
 
@@ -32,8 +32,8 @@ def ada(database: Database) -> SignedIn:
 
 
 @pytest.fixture
-def environment_of_it(database: Database, ada: SignedIn) -> dict[str, str]:
-    assert ada, "the column that the application declares has to be there"
+def application_environment(database: Database, ada: SignedIn) -> dict[str, str]:
+    assert ada, "the column that the application declares must exist"
     return {
         **without_our_settings(),
         "PYTHONPATH": os.pathsep.join([str(oldest.ROOT / "python"), str(HERE)]),
@@ -45,53 +45,53 @@ def environment_of_it(database: Database, ada: SignedIn) -> dict[str, str]:
 
 
 @pytest.fixture
-def ask(python: Path, environment_of_it: dict[str, str]) -> Generator[Ask]:
+def send(python: Path, application_environment: dict[str, str]) -> Generator[Send]:
     port = free_port()
     command = [python, "-m", "uvicorn", "oldest_application:app", "--port", str(port), "--log-level", "warning"]
-    with ChildProcess("uvicorn", command, env=environment_of_it) as server:
+    with ChildProcess("uvicorn", command, env=application_environment) as server:
         server.wait_for_url(f"http://127.0.0.1:{port}/openapi.json")
-        yield asking_by_sockets(f"http://127.0.0.1:{port}")
+        yield send_over_sockets(f"http://127.0.0.1:{port}")
 
 
-def test_the_versions_are_the_oldest(python: Path) -> None:
+def test_the_oldest_versions_are_installed(python: Path) -> None:
     code = "import json, sys; from importlib.metadata import version; print(*map(version, sys.argv[1:]))"
     wanted = oldest.versions()
     found = subprocess.run([python, "-c", code, *wanted], capture_output=True, text=True, check=True).stdout.split()
     assert [version.split(".")[:2] for version in found] == [version.split(".")[:2] for version in wanted.values()]
 
 
-def test_by_http_and_websockets(ask: Ask, ada: SignedIn) -> None:
-    stranger = {**ada.headers, "Origin": "https://evil.example"}
+def test_http_and_websocket_routes(send: Send, ada: SignedIn) -> None:
+    cross_site = {**ada.headers, "Origin": "https://evil.example"}
     forged = {"Cookie": f"{COOKIE_NAME}={ada.token}.{'A' * 43}%3D"}
-    assert ask("GET", "/required", ada.headers).body["id"] == ada.user_id
-    assert ask("POST", "/required", ada.headers).status == 200
-    refused = ask("GET", "/required", forged)
+    assert send("GET", "/required", ada.headers).body["id"] == ada.user_id
+    assert send("POST", "/required", ada.headers).status == 200
+    refused = send("GET", "/required", forged)
     assert (refused.status, refused.body) == (401, {"detail": "Invalid or expired session"})
     assert refused.header("www-authenticate") == 'Cookie realm="better-auth"'
-    assert ask("POST", "/required", stranger).status == 403
-    assert ask("GET", "/optional").body is None
-    assert ask("GET", "/optional", ada.headers).body == "Ada Lovelace"
-    assert ask("GET", "/member", ada.headers).body == "admin"
-    shown = ask("GET", "/session", ada.headers).body
-    assert shown["user_id"] == ada.user_id
-    assert "token" not in shown
+    assert send("POST", "/required", cross_site).status == 403
+    assert send("GET", "/optional").body is None
+    assert send("GET", "/optional", ada.headers).body == "Ada Lovelace"
+    assert send("GET", "/member", ada.headers).body == "admin"
+    session = send("GET", "/session", ada.headers).body
+    assert session["user_id"] == ada.user_id
+    assert "token" not in session
     for path in ("/required", "/validated"):
-        assert ask("WS", path, ada.headers).body == "Ada Lovelace"
-        assert ask("WS", path).status == 401
-        assert ask("WS", path, forged).status == 401
-        assert ask("WS", path, stranger).status == 403
+        assert send("WS", path, ada.headers).body == "Ada Lovelace"
+        assert send("WS", path).status == 401
+        assert send("WS", path, forged).status == 401
+        assert send("WS", path, cross_site).status == 403
 
 
-def test_the_store_is_down(ask: Ask, ada: SignedIn, database: Database) -> None:
+def test_a_missing_table_is_503(send: Send, ada: SignedIn, database: Database) -> None:
     database.execute("ALTER TABLE session RENAME TO gone")
     for path in ("/required", "/optional"):
-        answer = ask("GET", path, ada.headers)
-        assert (answer.status, answer.header("retry-after")) == (503, "1")
-    assert ask("WS", "/required", ada.headers).status == 503
+        response = send("GET", path, ada.headers)
+        assert (response.status, response.header("retry-after")) == (503, "1")
+    assert send("WS", "/required", ada.headers).status == 503
 
 
-def test_the_docs_show_the_lock(ask: Ask) -> None:
-    schema = ask("GET", "/openapi.json").body
+def test_the_openapi_schema_declares_the_cookie(send: Send) -> None:
+    schema = send("GET", "/openapi.json").body
     [scheme] = schema["components"]["securitySchemes"].values()
     assert scheme == {"type": "apiKey", "in": "cookie", "name": COOKIE_NAME}
     for path in ("/required", "/optional", "/session", "/member"):
@@ -100,7 +100,7 @@ def test_the_docs_show_the_lock(ask: Ask) -> None:
         assert "parameters" not in operation
 
 
-def test_under_the_test_client(python: Path, environment_of_it: dict[str, str], ada: SignedIn) -> None:
+def test_starlettes_test_client(python: Path, application_environment: dict[str, str], ada: SignedIn) -> None:
     command = [python, HERE / "oldest_application.py", ada.cookie_value]
-    done = subprocess.run(command, env=environment_of_it, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, env=application_environment, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 0, done.stderr

@@ -1,7 +1,7 @@
-"""Behind a transaction pooler a statement's name can be another client's: still nobody else is ever named.
+"""Behind a transaction pooler, a named statement can belong to another client. It must never return a wrong user.
 
-A transaction pooler gives each transaction one of its server connections, and a prepared statement lives on one of
-those. tokio-postgres names statements s0, s1, … in every process: two processes meet under one name.
+A transaction pooler assigns a server connection to each transaction, and prepared statements belong to a server
+connection. tokio-postgres names statements s0, s1, … in every process, so that two processes use the same names.
 """
 
 import io
@@ -14,26 +14,26 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from dev.pgbouncer import PgBouncer, follows_statements
+from dev.cookies import SECRET, new_token, signed
+from dev.pgbouncer import PgBouncer, tracks_statements
 from dev.postgres import EmbeddedPostgres
 from dev.sessions import create_tables, sign_in
-from tests.support.cookies import SECRET, new_token, signed
-from tests.support.processes import Answer, ApplicationProcess
+from tests.support.processes import ApplicationProcess, Outcome
 
 pytestmark = pytest.mark.needs("pgbouncer")
 
-# max_prepared_statements: an older PgBouncer, as Debian 12's, does not know the word and does as with 0.
-FOLLOWED = ["0", "200"] if follows_statements() else ["0"]
-FORGETS = {"server_reset_query": "DISCARD ALL", "server_reset_query_always": "1"}
+# Values of max_prepared_statements. Older versions, such as Debian 12's, lack the setting and behave as with 0.
+TRACKED = ["0", "200"] if tracks_statements() else ["0"]
+DISCARDS = {"server_reset_query": "DISCARD ALL", "server_reset_query_always": "1"}
 KEEPS = {"server_reset_query_always": "0"}
 
 MakePooler = Callable[..., PgBouncer]
 
 
 class Site:
-    """A database in which "shop" and "forum" have tables of their own.
+    """A database with separate tables for "shop" and "forum".
 
-    They hold the same tokens, so that the other's statement would name somebody.
+    Both have sessions with the same tokens, so that a statement of the other application would find a user.
     """
 
     def __init__(self, postgres: EmbeddedPostgres) -> None:
@@ -48,9 +48,9 @@ class Site:
     def names(self, schema: str) -> list[str]:
         return [f"{number} of {schema}" for number in range(200)]
 
-    def answers(self, schema: str) -> list[Answer]:
-        """What an application must hear when it asks for all of them."""
-        return [Answer(name) for name in self.names(schema)]
+    def outcomes(self, schema: str) -> list[Outcome]:
+        """The correct outcomes for all tokens."""
+        return [Outcome(name) for name in self.names(schema)]
 
     def application(self, pooler: PgBouncer, schema: str, *, query: str = "", **settings: Any) -> ApplicationProcess:
         dsn = pooler.dsn(self.database) + query
@@ -59,8 +59,8 @@ class Site:
         )
 
     @contextmanager
-    def both_servers(self, pooler: PgBouncer) -> Generator[dict[int, psycopg.Connection]]:
-        """The two server connections by their process ids: a transaction has one to itself."""
+    def both_server_connections(self, pooler: PgBouncer) -> Generator[dict[int, psycopg.Connection]]:
+        """Occupies both server connections with a transaction each, and yields them by backend process id."""
         dsn = pooler.dsn(self.database)
         with (
             psycopg.connect(dsn, prepare_threshold=None) as one,
@@ -72,8 +72,8 @@ class Site:
 
     @contextmanager
     def only(self, pooler: PgBouncer, pid: int) -> Generator[None]:
-        """In here everybody gets this server connection."""
-        with self.both_servers(pooler) as servers:
+        """Makes the pooler use this server connection only."""
+        with self.both_server_connections(pooler) as servers:
             servers[pid].rollback()
             yield
 
@@ -87,12 +87,12 @@ def site(postgres: EmbeddedPostgres) -> Generator[Site]:
 
 @pytest.fixture
 def make_pooler(postgres: EmbeddedPostgres) -> Generator[MakePooler]:
-    """Starts poolers with two server connections for a database."""
+    """Starts poolers with two server connections for each database."""
     with ExitStack() as stack:
 
-        def make(followed: str = "0", **settings: str) -> PgBouncer:
-            if follows_statements():
-                settings["max_prepared_statements"] = followed
+        def make(tracked: str = "0", **settings: str) -> PgBouncer:
+            if tracks_statements():
+                settings["max_prepared_statements"] = tracked
             return stack.enter_context(PgBouncer(postgres, settings={"default_pool_size": "2", **settings}))
 
         yield make
@@ -115,144 +115,145 @@ def prepare(connection: psycopg.Connection, statement: str, names: Sequence[str]
         )
 
 
-def named_wrong(asked: Sequence[Answer], heard: Sequence[Answer]) -> list[Answer]:
-    """Trouble is no wrong answer; "nobody" is one, for somebody who is signed in."""
-    return [answer for right, answer in zip(asked, heard, strict=True) if not answer.trouble and answer != right]
+def wrong_outcomes(expected: Sequence[Outcome], received: Sequence[Outcome]) -> list[Outcome]:
+    """The wrong outcomes. An error is not wrong, but "no user" is wrong for a valid session."""
+    return [got for right, got in zip(expected, received, strict=True) if not got.error and got != right]
 
 
 @pytest.mark.parametrize("query", ["", "?pgbouncer=true"])
-@pytest.mark.parametrize("keeping", [KEEPS, FORGETS], ids=["kept", "forgotten"])
-@pytest.mark.parametrize("followed", FOLLOWED)
-def test_no_name_is_used_where_names_are_taken(
-    site: Site, make_pooler: MakePooler, followed: str, keeping: dict[str, str], query: str
+@pytest.mark.parametrize("reset", [KEEPS, DISCARDS], ids=["keeps", "discards"])
+@pytest.mark.parametrize("tracked", TRACKED)
+def test_statements_are_unnamed_behind_a_pooler(
+    site: Site, make_pooler: MakePooler, tracked: str, reset: dict[str, str], query: str
 ) -> None:
-    pooler = make_pooler(followed, **keeping)
+    pooler = make_pooler(tracked, **reset)
     taken = [f"s{number}" for number in range(100)]
-    with site.both_servers(pooler) as servers:
+    with site.both_server_connections(pooler) as servers:
         for connection in servers.values():
             prepare(connection, "SELECT 'the statement of another client'", taken)
     with site.application(pooler, "shop", query=query) as shop:
-        assert shop.ask(site.cookie_values[0]) == Answer("0 of shop")
+        assert shop.look_up(site.cookie_values[0]) == Outcome("0 of shop")
         for _ in range(3):
-            assert shop.start_asking(site.cookie_values).result() == site.answers("shop")
-    with site.both_servers(pooler) as servers:
+            assert shop.start_lookups(site.cookie_values).result() == site.outcomes("shop")
+    with site.both_server_connections(pooler) as servers:
         for connection in servers.values():
-            assert prepared_on(connection).keys() <= set(taken), "a statement of ours has a name"
+            names = {name for name in prepared_on(connection) if not name.startswith("PGBOUNCER_")}
+            assert names <= set(taken), "a statement has the name that our driver gave it"
 
 
-def test_names_are_used_where_nothing_stands_between() -> None:
+def test_statements_are_named_on_a_direct_connection() -> None:
     log = io.StringIO()
     with EmbeddedPostgres(settings={"log_statement": "all"}, log=log) as postgres, PgBouncer(postgres) as pooler:
         site = Site(postgres)
 
-        def look_up_statements(dsn: str, **settings: Any) -> set[str]:
+        def statement_names(dsn: str, **settings: Any) -> set[str]:
             log.seek(0)
             log.truncate()
             with ApplicationProcess(
                 database_url=dsn, schema="shop", secret=SECRET, base_url="http://auth.test", **settings
             ) as shop:
-                assert shop.ask(site.cookie_values[0]) == Answer("0 of shop")
-            lines = [line for line in log.getvalue().splitlines() if "asked.token" in line]
+                assert shop.look_up(site.cookie_values[0]) == Outcome("0 of shop")
+            lines = [line for line in log.getvalue().splitlines() if "requested.token" in line]
             return {line.partition("execute ")[2].partition(":")[0] for line in lines}
 
         direct, pooled = postgres.dsn(site.database), pooler.dsn(site.database)
-        assert look_up_statements(direct) == {"s0"}
-        assert look_up_statements(direct, prepared_statements="off") == {"<unnamed>"}
-        assert look_up_statements(direct + "?pgbouncer=true") == {"<unnamed>"}
-        assert look_up_statements(pooled) == {"<unnamed>"}
+        assert statement_names(direct) == {"s0"}
+        assert statement_names(direct, prepared_statements="off") == {"<unnamed>"}
+        assert statement_names(direct + "?pgbouncer=true") == {"<unnamed>"}
+        assert statement_names(pooled) == {"<unnamed>"}
 
 
-@pytest.mark.parametrize("followed", FOLLOWED)
-def test_two_applications_at_once(site: Site, make_pooler: MakePooler, followed: str) -> None:
-    pooler = make_pooler(followed)
+@pytest.mark.parametrize("tracked", TRACKED)
+def test_two_applications_run_concurrently(site: Site, make_pooler: MakePooler, tracked: str) -> None:
+    pooler = make_pooler(tracked)
     with site.application(pooler, "shop") as shop, site.application(pooler, "forum") as forum:
         for _ in range(5):
-            of_shop, of_forum = (each.start_asking(site.cookie_values) for each in (shop, forum))
-            assert of_shop.result() == site.answers("shop")
-            assert of_forum.result() == site.answers("forum")
+            of_shop, of_forum = (each.start_lookups(site.cookie_values) for each in (shop, forum))
+            assert of_shop.result() == site.outcomes("shop")
+            assert of_forum.result() == site.outcomes("forum")
 
 
-@pytest.mark.parametrize("keeping", [KEEPS, FORGETS], ids=["kept", "forgotten"])
-@pytest.mark.parametrize("followed", FOLLOWED)
-def test_two_applications_that_insist_on_names(
-    site: Site, make_pooler: MakePooler, followed: str, keeping: dict[str, str]
+@pytest.mark.parametrize("reset", [KEEPS, DISCARDS], ids=["keeps", "discards"])
+@pytest.mark.parametrize("tracked", TRACKED)
+def test_two_applications_with_prepared_statements_on_never_get_a_wrong_user(
+    site: Site, make_pooler: MakePooler, tracked: str, reset: dict[str, str]
 ) -> None:
-    pooler = make_pooler(followed, **keeping)
+    pooler = make_pooler(tracked, **reset)
     on = {"prepared_statements": "on"}
-    trouble: list[Answer] = []
+    errors: list[Outcome] = []
     with site.application(pooler, "shop", **on) as shop, site.application(pooler, "forum", **on) as forum:
         for _ in range(5):
-            for schema, asked in [
-                (s, a.start_asking(site.cookie_values)) for s, a in (("shop", shop), ("forum", forum))
+            for schema, lookups in [
+                (s, a.start_lookups(site.cookie_values)) for s, a in (("shop", shop), ("forum", forum))
             ]:
-                heard = asked.result()
-                assert not named_wrong(site.answers(schema), heard)
-                trouble += [answer for answer in heard if answer.trouble]
-    if followed == "0":
-        assert trouble
-    elif keeping is KEEPS:
-        assert not trouble
+                received = lookups.result()
+                assert not wrong_outcomes(site.outcomes(schema), received)
+                errors += [outcome for outcome in received if outcome.error]
+    if tracked == "0":
+        assert errors
+    elif reset is KEEPS:
+        assert not errors
 
 
-def test_a_statement_of_another_application_is_known_by_its_answer(site: Site, make_pooler: MakePooler) -> None:
-    """One server connection holds the shop's s0, the other the forum's, and then the shop gets the other."""
+def test_a_result_of_another_applications_statement_is_detected(site: Site, make_pooler: MakePooler) -> None:
+    """One server connection has the shop's s0 and the other the forum's; then the shop is given the other one."""
     pooler = make_pooler()
     ada, *_ = site.cookie_values
     on: dict[str, Any] = {"prepared_statements": "on", "pool_size": 1}
-    with site.both_servers(pooler) as servers:
+    with site.both_server_connections(pooler) as servers:
         of_shop, of_forum = servers
     with site.application(pooler, "shop", **on) as shop, site.application(pooler, "forum", **on) as forum:
         with site.only(pooler, of_shop):
-            assert shop.ask(ada) == Answer("0 of shop")
+            assert shop.look_up(ada) == Outcome("0 of shop")
         with site.only(pooler, of_forum):
-            assert forum.ask(ada) == Answer("0 of forum")
-        with site.both_servers(pooler) as servers:
+            assert forum.look_up(ada) == Outcome("0 of forum")
+        with site.both_server_connections(pooler) as servers:
             [shops], [forums] = (prepared_on(servers[pid]) for pid in (of_shop, of_forum))
             assert shops == forums == "s0"
             statement = prepared_on(servers[of_forum])["s0"]
-            # What the shop is about to meet there answers its question, with another name.
+            # The statement that the shop would run there finds a user, but the wrong one.
             row = servers[of_forum].execute(sql.SQL("EXECUTE s0 ({})").format(site.tokens[0])).fetchone()
             assert row
             assert "0 of forum" in row
         with site.only(pooler, of_forum):
-            # A fresh connection, a fresh name: right again.
-            assert shop.ask(ada) == Answer("0 of shop")
+            # The shop reconnects and uses a new name, so that the result is correct.
+            assert shop.look_up(ada) == Outcome("0 of shop")
 
-        # As before, but all the names that it could try next are the forum's too.
-        with site.both_servers(pooler) as servers:
+        # The same, but all the names that it could use next belong to the forum's statements as well.
+        with site.both_server_connections(pooler) as servers:
             taken = [f"s{number}" for number in range(20)]
             for connection in servers.values():
-                free = [name for name in taken if name not in prepared_on(connection)]
-                prepare(connection, statement, free)
-        answer = shop.ask(ada)
-        assert answer.name is None
-        assert answer.trouble
+                unused = [name for name in taken if name not in prepared_on(connection)]
+                prepare(connection, statement, unused)
+        outcome = shop.look_up(ada)
+        assert outcome.name is None
+        assert outcome.error
 
 
-def test_an_outage_of_the_pooler(site: Site, make_pooler: MakePooler) -> None:
+def test_lookups_recover_after_a_pooler_outage(site: Site, make_pooler: MakePooler) -> None:
     pooler = make_pooler()
     with site.application(pooler, "shop") as shop:
-        assert shop.start_asking(site.cookie_values).result() == site.answers("shop")
+        assert shop.start_lookups(site.cookie_values).result() == site.outcomes("shop")
         pooler.stop()
-        assert shop.ask(site.cookie_values[0]).trouble
+        assert shop.look_up(site.cookie_values[0]).error
         pooler.start()
-        assert shop.start_asking(site.cookie_values).result() == site.answers("shop")
-        # It was gone only between two look-ups: nobody notices.
+        assert shop.start_lookups(site.cookie_values).result() == site.outcomes("shop")
+        # An outage between two lookups has no effect.
         pooler.stop()
         pooler.start()
-        assert shop.ask(site.cookie_values[0]) == Answer("0 of shop")
+        assert shop.look_up(site.cookie_values[0]) == Outcome("0 of shop")
 
 
-def test_a_statement_that_somebody_deallocated_is_named_anew(site: Site, make_pooler: MakePooler) -> None:
+def test_a_deallocated_statement_is_prepared_again(site: Site, make_pooler: MakePooler) -> None:
     pooler = make_pooler()
     ada, *_ = site.cookie_values
-    with site.both_servers(pooler) as servers:
+    with site.both_server_connections(pooler) as servers:
         one, _ = servers
     with site.application(pooler, "shop", prepared_statements="on", pool_size=1) as shop, site.only(pooler, one):
-        assert shop.ask(ada) == Answer("0 of shop")
+        assert shop.look_up(ada) == Outcome("0 of shop")
         for _ in range(3):
             with psycopg.connect(pooler.dsn(site.database), prepare_threshold=None, autocommit=True) as other:
                 assert len(prepared_on(other)) == 1
                 other.execute("DEALLOCATE ALL")
-            # 26000, a new look at the catalog, and a statement of a name that was never used.
-            assert shop.ask(ada) == Answer("0 of shop")
+            # The error 26000 makes us read the catalog again and prepare a statement with a new name.
+            assert shop.look_up(ada) == Outcome("0 of shop")

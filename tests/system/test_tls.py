@@ -1,4 +1,4 @@
-"""TLS to a real PostgreSQL: libpq's words mean here what they mean to libpq, which is asked beside us."""
+"""TLS to a real PostgreSQL. The settings have the same meaning as in libpq, which each test compares with."""
 
 import logging
 import secrets
@@ -14,15 +14,15 @@ import pytest
 
 from auth_middleware import Auth, AuthSettings, ConfigurationError, StoreUnavailable
 from dev.certificates import Authority, Certificate
+from dev.cookies import SECRET, signed
 from dev.postgres import DEBIAN_15, EmbeddedPostgres, execute, fetch
 from dev.sessions import create_tables, sign_in
-from tests.support.cookies import SECRET, signed
 
 pytestmark = pytest.mark.needs("postgresql-15")
 
 PLAIN, TLS, REFUSED = "plain", "tls", "refused"
 CERTIFICATES = ["good", "other_authority", "other_name", "only_common_name", "expired", "none"]
-# What becomes of a connection, for each certificate that the server can show.
+# The outcome of a connection attempt for each certificate of the server.
 OUTCOMES: dict[str, list[str]] = {
     #                            good  other_authority  other_name  only_common_name  expired  none
     "disable":                  [PLAIN, PLAIN,          PLAIN,      PLAIN,            PLAIN,   PLAIN],
@@ -33,8 +33,8 @@ OUTCOMES: dict[str, list[str]] = {
     "verify-ca&sslrootcert={}": [TLS,   REFUSED,        TLS,        TLS,              REFUSED, REFUSED],
     "verify-full&sslrootcert={}": [TLS, REFUSED,        REFUSED,    REFUSED,          REFUSED, REFUSED],
 }  # fmt: skip
-# Where we are stricter. libpq's `prefer` goes on in plain text when it does not like the certificate; and it takes a
-# common name for a host name, which browsers stopped doing in 2017 and rustls never did.
+# Where we are stricter. libpq's `prefer` falls back to plain text if it rejects the certificate. libpq also accepts a
+# common name as a host name, which browsers stopped doing in 2017 and rustls never did.
 LIBPQ_ALONE = {
     ("prefer&sslrootcert={}", "other_authority"): PLAIN,
     ("prefer&sslrootcert={}", "expired"): PLAIN,
@@ -43,7 +43,7 @@ LIBPQ_ALONE = {
 
 
 class Server:
-    """PostgreSQL 15, somebody signed in, and certificates to choose from."""
+    """PostgreSQL 15 with one session, and a choice of certificates."""
 
     def __init__(self, postgres: EmbeddedPostgres, directory: Path) -> None:
         self.postgres = postgres
@@ -63,27 +63,27 @@ class Server:
         [token] = sign_in(postgres.dsn(), ["Ada"])
         self.cookie_value = signed(token)
 
-    def show(self, name: str) -> None:
-        """From the next connection on, the server has this certificate."""
+    def use_certificate(self, name: str) -> None:
+        """Makes the server use this certificate for new connections."""
         certificate = self.certificates[name]
         settings = {"ssl": "off"}
         if certificate:
-            place = self.postgres.place
+            write = self.postgres.place
             settings = {
                 "ssl": "on",
-                "ssl_cert_file": str(place(f"{name}.crt", certificate.certificate.read_text())),
-                "ssl_key_file": str(place(f"{name}.key", certificate.key.read_text())),
+                "ssl_cert_file": str(write(f"{name}.crt", certificate.certificate.read_text())),
+                "ssl_key_file": str(write(f"{name}.key", certificate.key.read_text())),
             }
         for setting, value in settings.items():
             execute(self.postgres.dsn(), f"ALTER SYSTEM SET {setting} = '{value}'")
         execute(self.postgres.dsn(), "SELECT pg_reload_conf()")
         deadline = time.monotonic() + 10
         while any(self.setting(setting) != value for setting, value in settings.items()):
-            assert time.monotonic() < deadline, "the server did not read its settings again"
+            assert time.monotonic() < deadline, "the server did not reload its settings"
             time.sleep(0.01)
 
     def setting(self, name: str) -> str:
-        # On a new connection: that is a child of the process that reads them.
+        # On a new connection, because only new backends have the reloaded settings.
         [(value,)] = fetch(self.postgres.dsn(), "SELECT current_setting(%s)", name)
         return str(value)
 
@@ -91,7 +91,7 @@ class Server:
         return f"{self.postgres.dsn().replace('127.0.0.1', host)}?{query.format(self.authority.certificate)}"
 
     async def outcome(self, dsn: str) -> str:
-        """Of a look-up by us."""
+        """The outcome of a lookup by auth_middleware."""
         mark = f"test-{secrets.token_hex(4)}"
         async with opened(f"{dsn}&application_name={mark}") as auth:
             try:
@@ -102,7 +102,7 @@ class Server:
             assert identity.user.name == "Ada"
             query = "SELECT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = %s"
             connections = {is_tls for (is_tls,) in fetch(self.postgres.dsn(), query, mark)}
-        assert len(connections) == 1, "some of our connections had TLS, some had not"
+        assert len(connections) == 1, "some connections used TLS and others did not"
         return TLS if connections == {True} else PLAIN
 
 
@@ -129,8 +129,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Server]:
 
 @pytest.mark.parametrize("certificate", CERTIFICATES)
 @pytest.mark.parametrize("mode", OUTCOMES)
-async def test_sslmode(server: Server, certificate: str, mode: str) -> None:
-    server.show(certificate)
+async def test_sslmode_has_the_same_outcome_as_in_libpq(server: Server, certificate: str, mode: str) -> None:
+    server.use_certificate(certificate)
     dsn = server.dsn(f"sslmode={mode}")
     expected = OUTCOMES[mode][CERTIFICATES.index(certificate)]
     assert await server.outcome(dsn) == expected
@@ -138,24 +138,22 @@ async def test_sslmode(server: Server, certificate: str, mode: str) -> None:
 
 
 @pytest.mark.parametrize(("certificate", "expected"), [("good", TLS), ("only_dns_name", REFUSED)])
-async def test_a_host_can_be_an_address_that_the_certificate_names(
-    server: Server, certificate: str, expected: str
-) -> None:
-    server.show(certificate)
+async def test_an_ip_address_must_be_in_the_certificate(server: Server, certificate: str, expected: str) -> None:
+    server.use_certificate(certificate)
     dsn = server.dsn("sslmode=verify-full&sslrootcert={}", host="127.0.0.1")
     assert await server.outcome(dsn) == outcome_of_libpq(dsn) == expected
 
 
 @pytest.mark.parametrize("mode", ["sslmode=verify-full&", ""])
-async def test_system_certificates_are_those_of_the_machine_and_the_name_is_checked(
+async def test_sslrootcert_system_trusts_the_machines_cas_and_checks_the_name(
     server: Server, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
     query = f"{mode}sslrootcert=system"
-    server.show("good")
+    server.use_certificate("good")
     assert await server.outcome(server.dsn(query)) == REFUSED
     monkeypatch.setenv("SSL_CERT_FILE", str(server.authority.certificate))
     assert await server.outcome(server.dsn(query)) == TLS
-    server.show("other_name")
+    server.use_certificate("other_name")
     assert await server.outcome(server.dsn(query)) == REFUSED
 
 
@@ -172,7 +170,7 @@ async def test_system_certificates_are_those_of_the_machine_and_the_name_is_chec
 def test_a_mode_that_would_accept_any_public_certificate_is_refused_as_by_libpq(
     server: Server, monkeypatch: pytest.MonkeyPatch, query: str
 ) -> None:
-    server.show("good")
+    server.use_certificate("good")
     monkeypatch.setenv("SSL_CERT_FILE", str(server.authority.certificate))
     settings = AuthSettings(database_url=server.dsn(query), secret=SECRET, base_url="http://auth.test")
     with pytest.raises(ConfigurationError, match="write sslmode=verify-full") as raised:
@@ -181,16 +179,16 @@ def test_a_mode_that_would_accept_any_public_certificate_is_refused_as_by_libpq(
     assert outcome_of_libpq(server.dsn(query)) == REFUSED
 
 
-async def test_a_file_of_several_authorities_trusts_each(server: Server, tmp_path: Path) -> None:
+async def test_every_ca_in_sslrootcert_is_trusted(server: Server, tmp_path: Path) -> None:
     both = tmp_path / "both.crt"
     both.write_text("".join(a.certificate.read_text() for a in (server.other_authority, server.authority)))
     for certificate in ("good", "other_authority"):
-        server.show(certificate)
+        server.use_certificate(certificate)
         assert await server.outcome(server.dsn(f"sslmode=verify-full&sslrootcert={both}")) == TLS
 
 
 @pytest.mark.parametrize("content", [None, "", "not a certificate"])
-def test_a_root_file_that_cannot_be_used_is_named(server: Server, tmp_path: Path, content: str | None) -> None:
+def test_an_unusable_sslrootcert_is_named_in_the_error(server: Server, tmp_path: Path, content: str | None) -> None:
     path = tmp_path / "authority-of-the-database.crt"
     if content is not None:
         path.write_text(content)
@@ -203,8 +201,8 @@ def test_a_root_file_that_cannot_be_used_is_named(server: Server, tmp_path: Path
     assert server.postgres.password not in str(raised.value)
 
 
-async def test_channel_binding_needs_tls(server: Server) -> None:
-    server.show("good")
+async def test_channel_binding_requires_tls(server: Server) -> None:
+    server.use_certificate("good")
     for query, expected in {
         "sslmode=require&channel_binding=require": TLS,
         "sslmode=disable&channel_binding=require": REFUSED,
@@ -212,33 +210,35 @@ async def test_channel_binding_needs_tls(server: Server) -> None:
         "sslmode=require&channel_binding=disable": TLS,
     }.items():
         assert await server.outcome(server.dsn(query)) == outcome_of_libpq(server.dsn(query)) == expected, query
-    server.show("none")
+    server.use_certificate("none")
     assert await server.outcome(server.dsn("sslmode=prefer&channel_binding=require")) == REFUSED
 
 
 @pytest.mark.parametrize("mode", ["disable", "require"])
-async def test_a_wrong_password_is_told_without_it(server: Server, mode: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_wrong_password_is_not_in_the_error(
+    server: Server, mode: str, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
-    server.show("good")
+    server.use_certificate("good")
     wrong = f"wrong-{secrets.token_hex(8)}"
     dsn = server.dsn(f"sslmode={mode}").replace(server.postgres.password, wrong)
     async with opened(dsn) as auth:
         await auth.open()
         with pytest.raises(StoreUnavailable) as raised:
             await auth.validate_session(server.cookie_value)
-    told = "".join(traceback.format_exception(raised.value))
-    assert "password authentication failed" in told
+    message = "".join(traceback.format_exception(raised.value))
+    assert "password authentication failed" in message
     assert "password authentication failed" in caplog.text
-    assert wrong not in told + caplog.text + repr(auth) + repr(raised.value)
+    assert wrong not in message + caplog.text + repr(auth) + repr(raised.value)
 
 
-async def test_the_old_connections_serve_on_while_the_certificate_is_renewed(server: Server) -> None:
-    server.show("good")
+async def test_connections_survive_the_renewal_of_the_certificate(server: Server) -> None:
+    server.use_certificate("good")
     async with opened(server.dsn("sslmode=verify-full&sslrootcert={}")) as auth:
         assert await auth.validate_session(server.cookie_value)
         server.certificates["renewed"] = server.authority.issue("renewed")
-        server.show("renewed")
+        server.use_certificate("renewed")
         assert await auth.validate_session(server.cookie_value)
-        end_ours = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'auth_middleware'"
-        assert fetch(server.postgres.dsn(), end_ours)
+        terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'auth_middleware'"
+        assert fetch(server.postgres.dsn(), terminate)
         assert await auth.validate_session(server.cookie_value)

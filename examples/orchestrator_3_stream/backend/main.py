@@ -4,6 +4,7 @@ Run: python -m uvicorn main:app --port 9403
 """
 
 import asyncio
+import logging
 import os
 import time
 from contextlib import suppress
@@ -17,16 +18,32 @@ from fastapi.middleware.cors import CORSMiddleware
 if auth_base_url := os.environ.get("AUTH_BASE_URL"):
     os.environ["BETTER_AUTH_URL"] = auth_base_url
 # The pages that may use a visitor's cookie here, for CORS and for WebSocket handshakes alike.
-os.environ.setdefault("FRONTEND_URL", "http://localhost:5175")
+# Without a slash at the end, which the auth service accepts and no Origin header has.
+os.environ["FRONTEND_URL"] = ",".join(
+    url.strip().rstrip("/") for url in os.environ.get("FRONTEND_URL", "http://localhost:5175").split(",")
+)
 
-from auth_middleware import AuthUser, get_current_user, get_optional_user, lifespan, validate_websocket
+from auth_middleware import (
+    AuthSession,
+    AuthUser,
+    SchemaError,
+    StoreUnavailable,
+    get_current_session,
+    get_current_user,
+    get_optional_user,
+    lifespan,
+    validate_websocket,
+)
 
-FRONTENDS = [url.strip() for url in os.environ["FRONTEND_URL"].split(",")]
+FRONTENDS = os.environ["FRONTEND_URL"].split(",")
 # Off by default: the stream is for those who are signed in.
 ALLOW_ANONYMOUS_WS = os.environ.get("ALLOW_ANONYMOUS_WS") == "1"
 PUSH_SECONDS = 1.0
+# 4000 to 4999 are for applications (RFC 6455, section 7.4.2); 4001 resembles HTTP 401.
+SESSION_ENDED = 4001
 
 CurrentUser = Annotated[AuthUser, Depends(get_current_user)]
+CurrentSession = Annotated[AuthSession, Depends(get_current_session)]
 OptionalUser = Annotated[AuthUser | None, Depends(get_optional_user)]
 
 
@@ -36,6 +53,12 @@ class Counters:
     open_sockets: int = 0
     pushes: int = 0
 
+
+# Uvicorn (0.54, with `websockets`) logs this error for each handshake that was refused with an HTTP response, although
+# the client got that response. The stream's route always accepts or refuses, so here the message is never true.
+logging.getLogger("uvicorn.error").addFilter(
+    lambda record: record.getMessage() != "ASGI callable returned without completing handshake."
+)
 
 app = FastAPI(title="Orchestrator", lifespan=lifespan)
 app.add_middleware(
@@ -55,8 +78,13 @@ async def health() -> dict[str, str]:
 
 
 @app.get("/api/me")
-async def me(user: CurrentUser) -> dict[str, object]:
-    return {"user": user.model_dump()}
+async def me(user: CurrentUser, session: CurrentSession) -> dict[str, object]:
+    """Who the request's cookie belongs to, and how long it is valid. Both dependencies share one lookup."""
+    return {
+        "user": user.model_dump(),
+        "session": session.model_dump(include={"id", "created_at", "updated_at", "expires_at"}),
+        "credential": "cookie",
+    }
 
 
 @app.get("/get_orchestrator")
@@ -76,6 +104,9 @@ async def stream(websocket: WebSocket) -> None:
                 await websocket.send_json({"for": user.name if user else None, **measurements()})
                 counters.pushes += 1
                 await asyncio.sleep(PUSH_SECONDS)
+                if user and not await has_session(websocket):
+                    await websocket.close(SESSION_ENDED, "session ended")
+                    break
     finally:
         counters.open_sockets -= 1
 
@@ -93,6 +124,18 @@ async def listener(websocket: WebSocket) -> AuthUser | None:
     if websocket.headers.get("origin", FRONTENDS[0]) not in FRONTENDS:
         raise HTTPException(status_code=403)
     return None
+
+
+async def has_session(websocket: WebSocket) -> bool:
+    """Whether the session that opened the socket is still valid.
+
+    The cookie is checked once, at the handshake; without this, a socket would outlive a sign-out, a ban or an expiry.
+    A database that does not respond closes no socket.
+    """
+    try:
+        return await validate_websocket(websocket) is not None
+    except (StoreUnavailable, SchemaError):
+        return True
 
 
 def measurements() -> dict[str, object]:

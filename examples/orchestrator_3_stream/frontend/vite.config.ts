@@ -13,6 +13,8 @@ export default defineConfig(({ mode, isPreview }) => {
     plugins: [vue()],
     server: ONE_PLACE,
     preview: ONE_PLACE,
+    // The dictionaries of zxcvbn, which are loaded when somebody chooses a password.
+    build: { chunkSizeWarningLimit: 1500 },
     test: {
       environment: "happy-dom",
       environmentOptions: { happyDOM: { url: "http://localhost:5175/" } },

@@ -24,11 +24,12 @@ class Migration(NamedTuple):
         return files("auth_middleware").joinpath("migrations", self.file).read_text(encoding="utf-8")
 
 
+STACK_AUTH = "stack_auth"
 # In the order in which they are run, whatever order they are named in.
 MIGRATIONS: Mapping[str, Migration] = {
     "tables": Migration("13_better_auth_tables.sql", "Better Auth's tables, in snake_case"),
     "rate_limit": Migration("14_rate_limit.sql", "where Better Auth counts requests, if told to use the database"),
-    "stack_auth": Migration("migrate_stack_auth.sql", 'users of neon_auth.users_sync become "user" rows'),
+    STACK_AUTH: Migration("migrate_stack_auth.sql", 'users of neon_auth.users_sync become "user" rows'),
 }
 # Last: no file, for it is written for the tables that are found; and not done for good when it is recorded.
 LIVE = "live"
@@ -50,6 +51,11 @@ def add_to(commands: "Commands") -> None:
     )
     parser.add_argument("names", nargs="*", metavar="NAME", type=_known, help="what to apply")
     parser.add_argument("--down", action="store_true", help=f"take back, which only {LIVE} can be")
+    parser.add_argument(
+        "--unverified",
+        action="store_true",
+        help=f"{STACK_AUTH}: mark an address as not verified where raw_json does not say (default: verified)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the SQL that would run; write nothing")
     parser.add_argument("--database-url", metavar="URL", help="default: DATABASE_URL (there, no `ps` shows it)")
     parser.set_defaults(run=run)
@@ -62,8 +68,12 @@ async def run(chosen: argparse.Namespace) -> int:
         AuthError: the database cannot be reached, or refused.
     """
     wanted = [name for name in PURPOSES if name in chosen.names]
+    if chosen.unverified and STACK_AUTH not in wanted:
+        raise ConfigurationError(f"--unverified applies to {STACK_AUTH} only: name that migration too")
+    files_sql = {name: migration.sql for name, migration in MIGRATIONS.items()}
+    files_sql[STACK_AUTH] = _assuming(verified=not chosen.unverified) + files_sql[STACK_AUTH]
     if chosen.dry_run and not chosen.down:
-        await _print_sql(chosen.database_url, wanted)
+        await _print_sql(chosen.database_url, wanted, files_sql)
         return 0
     migrations = _open(chosen.database_url)
     if chosen.down:
@@ -72,7 +82,7 @@ async def run(chosen: argparse.Namespace) -> int:
         await _print_state(migrations)
     else:
         for name in wanted:
-            await _apply(migrations, name)
+            await _apply(migrations, name, files_sql)
     return 0
 
 
@@ -81,7 +91,7 @@ def _open(database_url: str | None) -> Migrations:
     Raises:
         ConfigurationError: no database is named, or a setting is wrong.
     """
-    settings = AuthSettings(**({"database_url": database_url} if database_url else {}))
+    settings = AuthSettings(database_url=database_url) if database_url else AuthSettings()
     return Migrations(
         settings.database_url.get_secret_value() if settings.database_url else None,
         settings.schema_,
@@ -98,9 +108,14 @@ def _known(name: str) -> str:
     return name
 
 
-async def _apply(migrations: Migrations, name: str) -> None:
+def _assuming(*, verified: bool) -> str:
+    """What migrate_stack_auth.sql reads: set either way, so that no role's or database's own setting decides."""
+    return f"SET LOCAL auth_middleware.assume_verified TO '{'on' if verified else 'off'}';\n\n"
+
+
+async def _apply(migrations: Migrations, name: str, files_sql: Mapping[str, str]) -> None:
     if name != LIVE:
-        _print_result(name, await migrations.apply(name, MIGRATIONS[name].sql))
+        _print_result(name, await migrations.apply(name, files_sql[name]))
     else:
         _print_result(name, [] if await migrations.apply_live() else None)
 
@@ -133,7 +148,8 @@ async def _print_state(migrations: Migrations) -> None:
         print(f"{state:<44}{purpose}")
     if recorded is None:
         print(
-            "our role may not read auth_middleware_migration, which says what was applied: GRANT SELECT ON it TO the role"
+            "this role may not read auth_middleware_migration, where applied migrations are recorded: "
+            "GRANT SELECT ON auth_middleware_migration to it"
         )
     if LIVE in applied and problem:
         print(f"{'':<12}but not in force: {problem}")
@@ -141,7 +157,7 @@ async def _print_state(migrations: Migrations) -> None:
         print(f"{name:<12}applied by another version of auth_middleware")
 
 
-async def _print_sql(database_url: str | None, names: Sequence[str]) -> None:
+async def _print_sql(database_url: str | None, names: Sequence[str], files_sql: Mapping[str, str]) -> None:
     migrations, applied = None, {}
     try:
         reachable = _open(database_url)
@@ -158,7 +174,7 @@ async def _print_sql(database_url: str | None, names: Sequence[str]) -> None:
         elif name in applied:
             print(f"-- {name}: applied already, nothing would run\n")
         else:
-            print(f"-- {name}: {MIGRATIONS[name].file}, in one transaction with its record\n\n{MIGRATIONS[name].sql}")
+            print(f"-- {name}: {MIGRATIONS[name].file}, in one transaction with its record\n\n{files_sql[name]}")
 
 
 async def _print_live_sql(migrations: Migrations | None, *, is_applied: bool, is_named: bool) -> None:

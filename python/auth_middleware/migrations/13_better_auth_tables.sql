@@ -14,7 +14,11 @@ BEGIN
                  ('verification', 'expiresAt')) AS camel (relname, attname)
         ON c.relname OPERATOR(pg_catalog.=) camel.relname::pg_catalog.name
         AND a.attname OPERATOR(pg_catalog.=) camel.attname::pg_catalog.name
-    WHERE n.nspname OPERATOR(pg_catalog.=) ANY (pg_catalog.current_schemas(false)) AND NOT a.attisdropped;
+    WHERE NOT a.attisdropped
+      -- The search path that the application will have: `migrate` runs this file with a shorter one.
+      AND n.nspname OPERATOR(pg_catalog.=) ANY (COALESCE(
+          pg_catalog.current_setting('auth_middleware.schemas', true)::pg_catalog.name[],
+          pg_catalog.current_schemas(false)));
     IF theirs IS NOT NULL THEN
         RAISE EXCEPTION 'Better Auth''s tables are here already, with camelCase columns: %', theirs
             USING HINT = 'Nothing to migrate: auth_middleware reads them as they are, and Better Auth needs no field '
@@ -33,6 +37,8 @@ CREATE TABLE IF NOT EXISTS "user" (
     created_at     pg_catalog.timestamptz DEFAULT pg_catalog.now(),
     updated_at     pg_catalog.timestamptz DEFAULT pg_catalog.now()
 );
+-- Redundant, as is idx_session_token below: UNIQUE has made an index on that column. Both are in the schema that this
+-- file reproduces, so they stay.
 CREATE INDEX IF NOT EXISTS idx_user_email ON "user" (email);
 
 CREATE TABLE IF NOT EXISTS session (
@@ -78,12 +84,34 @@ CREATE TABLE IF NOT EXISTS verification (
 CREATE INDEX IF NOT EXISTS idx_verification_identifier ON verification (identifier);
 
 -- A table of these names that was here before was left as it is. If it is somebody else's, this fails and all is undone.
+-- The catalog says which columns it has: to select from it could run code of its owner's.
 DO $$
+DECLARE
+    missing pg_catalog.text;
 BEGIN
-    PERFORM id, name, email, email_verified, image, created_at, updated_at FROM "user" LIMIT 0;
-    PERFORM id, user_id, token, expires_at, ip_address, user_agent, created_at, updated_at FROM session LIMIT 0;
-    PERFORM id, user_id, account_id, provider_id, access_token, refresh_token, access_token_expires_at,
-            refresh_token_expires_at, scope, id_token, password, created_at, updated_at FROM account LIMIT 0;
-    PERFORM id, identifier, value, expires_at, created_at, updated_at FROM verification LIMIT 0;
+    SELECT pg_catalog.string_agg(pg_catalog.format('table %I: column "%s" does not exist', w.relname, w.attname), '; ')
+    INTO missing
+    FROM (VALUES
+        ('user', '{id,name,email,email_verified,image,created_at,updated_at}'),
+        ('session', '{id,user_id,token,expires_at,ip_address,user_agent,created_at,updated_at}'),
+        ('account', '{id,user_id,account_id,provider_id,access_token,refresh_token,access_token_expires_at,'
+                    'refresh_token_expires_at,scope,id_token,password,created_at,updated_at}'),
+        ('verification', '{id,identifier,value,expires_at,created_at,updated_at}')
+    ) AS t (relname, columns)
+    CROSS JOIN LATERAL (
+        SELECT t.relname, c.attname FROM pg_catalog.unnest(t.columns::pg_catalog.text[]) AS c (attname)
+    ) AS w
+    LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname OPERATOR(pg_catalog.=) pg_catalog.current_schema()
+    LEFT JOIN pg_catalog.pg_class AS c
+        ON c.relnamespace OPERATOR(pg_catalog.=) n.oid
+        AND c.relname OPERATOR(pg_catalog.=) w.relname::pg_catalog.name
+        AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p}'::pg_catalog."char"[])
+    LEFT JOIN pg_catalog.pg_attribute AS a
+        ON a.attrelid OPERATOR(pg_catalog.=) c.oid AND NOT a.attisdropped
+        AND a.attname OPERATOR(pg_catalog.=) w.attname::pg_catalog.name
+    WHERE a.attname IS NULL;
+    IF missing IS NOT NULL THEN
+        RAISE EXCEPTION '%', missing;
+    END IF;
 END
 $$;

@@ -9,8 +9,26 @@ CREATE TABLE IF NOT EXISTS rate_limit (
     last_request pg_catalog.int8 NOT NULL         -- milliseconds since 1970
 );
 
+-- If a table of this name was here before and is somebody else's, this fails and all is undone.
+-- The catalog says which columns it has: to select from it could run code of its owner's.
 DO $$
+DECLARE
+    missing pg_catalog.text;
 BEGIN
-    PERFORM id, key, count, last_request FROM rate_limit LIMIT 0;
+    SELECT pg_catalog.string_agg(pg_catalog.format('table rate_limit: column "%s" does not exist', w.attname), '; ')
+    INTO missing
+    FROM (VALUES ('id'), ('key'), ('count'), ('last_request')) AS w (attname)
+    LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname OPERATOR(pg_catalog.=) pg_catalog.current_schema()
+    LEFT JOIN pg_catalog.pg_class AS c
+        ON c.relnamespace OPERATOR(pg_catalog.=) n.oid
+        AND c.relname OPERATOR(pg_catalog.=) 'rate_limit'::pg_catalog.name
+        AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p}'::pg_catalog."char"[])
+    LEFT JOIN pg_catalog.pg_attribute AS a
+        ON a.attrelid OPERATOR(pg_catalog.=) c.oid AND NOT a.attisdropped
+        AND a.attname OPERATOR(pg_catalog.=) w.attname::pg_catalog.name
+    WHERE a.attname IS NULL;
+    IF missing IS NOT NULL THEN
+        RAISE EXCEPTION '%', missing;
+    END IF;
 END
 $$;

@@ -131,3 +131,157 @@ fn a_piece_of_a_password_is_in_no_message() {
         assert!(!message.contains("hunter2secret"), "{message}");
     }
 }
+
+/// The settings' warnings with this URL.
+fn warnings(url: &str) -> Vec<String> {
+    match Settings::check(RawSettings { database_url: Some(url.into()), ..raw() }) {
+        Ok(settings) => settings.warnings,
+        Err(error) => panic!("{url}: {error}"),
+    }
+}
+
+#[test]
+fn parameters_of_pools_drivers_and_hosters_are_ignored() {
+    for parameter in [
+        "supa=base-pooler.x",
+        "workaround=supabase-pooler.vercel",
+        "pgbouncer=true",
+        "pgbouncer=false",
+        "connection_limit=1",
+        "pool_timeout=0",
+        "max_idle_connection_lifetime=30",
+        "single_use_connections=true",
+        "command_timeout=60",
+        "prepared_statement_name_func=f",
+        "statementCacheSize=100",
+        "statement-cache-capacity=100",
+        "pool_max_conns=10",
+        "idleTimeoutMillis=1000",
+        "connectionTimeoutMillis=2000",
+        "ApplicationName=shop",
+        "TimeZone=Europe/Vienna",
+        "timezone=UTC",
+        "sslcert=",
+        "sslkey=&sslaccept=",
+        "host=&port=&schema=&options=&connect_timeout=&application_name=&password=",
+        "statement_timeout=",
+        "a_parameter_that_nobody_knows=",
+        "supa",
+        "gssencmode=prefer&target_session_attrs=read-write",
+    ] {
+        let url = format!("postgresql://u:p@h:6543/d?{parameter}");
+        assert_eq!(warnings(&url), Vec::<String>::new(), "{parameter}");
+        let read = database(&url);
+        assert_eq!((read.host, read.port), (Host::Tcp("h".into()), 6543), "{parameter}");
+        assert_eq!(
+            (read.password.as_deref(), read.application_name.as_str()),
+            (Some("p"), "auth_middleware")
+        );
+        assert!(read.timeouts.is_empty() && read.schema.is_none() && read.options.is_none(), "{parameter}");
+    }
+    for word in ["pgbouncer=true", "statementCacheSize=0", "prepareThreshold=0", "prepare=false"] {
+        assert!(database(&format!("postgresql://u@h/d?{word}")).behind_pooler, "{word}");
+    }
+    for word in ["pgbouncer=false", "pgbouncer=", "statement_cache_size=100", "prepareThreshold=5"] {
+        assert!(!database(&format!("postgresql://u@h/d?{word}")).behind_pooler, "{word}");
+    }
+}
+
+#[test]
+fn timeouts_are_passed_to_the_server() {
+    let timeouts = |query: &str| database(&format!("postgresql://u@h/d?{query}")).timeouts.join(" ");
+    assert_eq!(timeouts("statement_timeout=5000"), "-c statement_timeout=5000");
+    assert_eq!(
+        timeouts("lock_timeout=2s&idle_in_transaction_session_timeout=1min"),
+        "-c lock_timeout=2s -c idle_in_transaction_session_timeout=1min"
+    );
+    assert_eq!(timeouts("statementTimeout=0"), "-c statement_timeout=0");
+    for value in ["soon", "5 -c role=postgres", "s", "-1", "5000;x", "5%5C%20"] {
+        let url = format!("postgresql://u@h/d?statement_timeout={value}");
+        let message = refused(RawSettings { database_url: Some(url), ..raw() });
+        assert!(message.contains("has statement_timeout=") && message.contains("milliseconds"), "{message}");
+    }
+}
+
+/// Each parameter, and what its message says to write instead.
+#[test]
+fn parameters_that_change_whom_we_trust_are_refused_by_name() {
+    for (parameter, fix) in [
+        ("sslaccept=strict", "sslmode=verify-full"),
+        ("sslaccept=accept_invalid_certs", "sslmode=require"),
+        ("rejectUnauthorized=false", "sslmode=require"),
+        ("rejectUnauthorized=true", "sslmode=verify-full"),
+        ("ssl_reject_unauthorized=false", "sslmode=require"),
+        ("trustServerCertificate=true", "sslmode=require"),
+        ("sslcert=/client.crt", "a role with a password"),
+        ("sslkey=/client.key", "a role with a password"),
+        ("sslidentity=/client.p12", "a role with a password"),
+        ("sslcrl=/revoked.crl", "sslmode=verify-full"),
+        ("sslMode=require", "sslmode"),
+        ("sslfactory=org.postgresql.ssl.NonValidatingFactory", "sslmode"),
+        ("ssl_min_protocol_version=TLSv1.3", "sslmode"),
+        ("tlsCAFile=/root.crt", "sslrootcert"),
+        ("verifyServerCertificate=false", "sslmode"),
+        ("require_auth=scram-sha-256", "channel_binding=require"),
+        ("gssencmode=require", "sslmode=require"),
+        ("hostaddr=10.0.0.1", "host"),
+        ("target_session_attrs=standby", "the primary"),
+        ("search_path=auth", "schema="),
+        ("currentSchema=auth", "schema="),
+    ] {
+        let name = parameter.split('=').next().unwrap_or_default();
+        let raw =
+            RawSettings { database_url: Some(format!("postgresql://u:hunter2@h/d?{parameter}")), ..raw() };
+        let message = refused(raw);
+        let start = format!("DATABASE_URL has the parameter {name:?}, which is not supported here: ");
+        assert!(message.starts_with(&start) && message.contains(fix), "{parameter}: {message}");
+        assert!(!message.contains("hunter2"), "{message}");
+    }
+}
+
+#[test]
+fn an_unknown_parameter_is_one_warning_with_its_name() {
+    let long = "a_parameter_with_a_name_that_is_longer_than_thirty_two_letters";
+    for name in ["foo", "fooBar", "FooBar9", long, "foo.bar", "foo[bar]", "foo-bar"] {
+        let url = format!("postgresql://u:hunter2@h/d?{name}=hunter3");
+        let expected =
+            format!("DATABASE_URL has the parameter {name:?}, which is not known here and has no effect");
+        assert_eq!(warnings(&url), [expected]);
+        let raw = RawSettings { freshness: Some("live".into()), listen_database_url: Some(url), ..raw() };
+        let Ok(settings) = Settings::check(raw) else { panic!("refused: {name}") };
+        let [warning] = &settings.warnings[..] else { panic!("{name}: {:?}", settings.warnings) };
+        assert!(warning.starts_with("AUTH_MIDDLEWARE_LISTEN_DATABASE_URL has the parameter"), "{warning}");
+    }
+    let live = RawSettings {
+        freshness: Some("live".into()),
+        database_url: Some("postgresql://u@h/d?foo=1&bar=2".into()),
+        ..raw()
+    };
+    assert_eq!(Settings::check(live).map(|settings| settings.warnings.len()).ok(), Some(2));
+}
+
+#[test]
+fn a_list_of_hosts_is_called_that() {
+    for url in [
+        "postgresql://u:hunter2@one,two/d",
+        "postgresql://u:hunter2@one:5432,two:5433/d",
+        "postgresql://one:5432,two:5433/d?user=u",
+        "postgresql://u@[::1]:5432,[::2]:5433/d",
+        "postgresql://u:hunter2@one:5432,two:5433?sslmode=require",
+        "postgresql://u:hunter2@/d?host=one,two",
+        "postgresql://u:hunter2@/d?host=one&port=5432,5433",
+    ] {
+        let message = refused(RawSettings { database_url: Some(url.into()), ..raw() });
+        assert!(message.starts_with("DATABASE_URL names several hosts"), "{url}: {message}");
+        assert!(!message.contains("hunter2"), "{message}");
+    }
+    assert_eq!(database("postgresql://u:a,b@h/d,e").host, Host::Tcp("h".into()));
+}
+
+#[test]
+fn a_piece_of_a_password_is_not_taken_for_a_parameter() {
+    for url in ["postgresql://u:p@ss?hunter=1@h/d", "postgresql://u:p@ss?a=1&hunter=2@h/d"] {
+        let message = refused(RawSettings { database_url: Some(url.into()), ..raw() });
+        assert!(message.contains("%40 and %3F") && !message.contains("hunter"), "{url}: {message}");
+    }
+}

@@ -226,3 +226,47 @@ fn patterns_that_can_never_match_are_named_once() {
     let raw = RawSettings { trusted_origins: sound.map(String::from).to_vec(), ..self::raw() };
     assert!(Settings::check(raw).is_ok_and(|settings| settings.warnings.is_empty()));
 }
+
+#[test]
+fn a_json_list_is_read() {
+    let (app, admin) = ("https://app.example.com", "https://admin.example.com");
+    let lists = [
+        format!("[\"{app}\",\"{admin}\"]"),
+        format!(" [ \"{app}\" , \"{admin}\" ] "),
+        format!("[\n  \"{app}\",\n  \"{admin}\"\n]"),
+        format!("[\"https:\\/\\/app.example.com\", \"{admin}\"]"),
+    ];
+    for list in lists {
+        // As the environment's variable arrives, and as one text of a list.
+        let split: Vec<String> = list.split(',').map(String::from).collect();
+        for trusted_origins in [split, vec![list.clone()]] {
+            let Ok(settings) = Settings::check(RawSettings { trusted_origins, ..raw() }) else {
+                panic!("{list} was refused")
+            };
+            assert!(settings.warnings.is_empty(), "{list}: {:?}", settings.warnings);
+            for origin in [app, admin] {
+                assert!(settings.trusted_origins.contains(origin), "{list} without {origin}");
+            }
+            assert!(!settings.trusted_origins.contains("https://other.example.com"));
+        }
+    }
+    let raw_with = |trusted_origins: &str| RawSettings {
+        trusted_origins: trusted_origins.split(',').map(String::from).collect(),
+        ..raw()
+    };
+    assert!(Settings::check(raw_with("[]")).is_ok_and(|settings| settings.warnings.is_empty()));
+    for wrong in ["['https://a.example.com']", "[https://a.example.com]", "[\"https://a.example.com\"", "[1]"]
+    {
+        let message = refused(raw_with(wrong));
+        assert!(
+            message.contains("BETTER_AUTH_TRUSTED_ORIGINS") && message.contains("not a JSON list"),
+            "{message}"
+        );
+    }
+    let message = refused(raw_with("[\"https://*\"]"));
+    assert!(message.contains("every site"), "{message}");
+    for host in ["[::1]:*", "[::1]:*,https://app.example.com"] {
+        let Ok(settings) = Settings::check(raw_with(host)) else { panic!("{host} was refused") };
+        assert!(settings.trusted_origins.contains("http://[::1]:3000"), "{host}");
+    }
+}

@@ -43,13 +43,10 @@ pub(super) struct CatalogColumn {
     pub(super) qualified_type: String,
     /// It is a domain that has a length, such as one over `varchar(3)`.
     pub(super) has_domain_length: bool,
-    /// Its text is what it is, as citext's is.
-    pub(super) is_text: bool,
-    pub(super) is_enum: bool,
+    /// `pg_type.typcategory` of what a domain stands for.
+    category: char,
     /// What its domain stands for, or its type: with a schema where it is not PostgreSQL's own.
     pub(super) base_type: String,
-    /// That one is PostgreSQL's own.
-    pub(super) is_builtin: bool,
     /// The equality of an extension's type, in SQL, where its values can be indexed.
     pub(super) equality: Option<String>,
     pub(super) may_select: bool,
@@ -62,6 +59,14 @@ impl Catalog {
         let sql = include_str!("catalog.sql");
         let rows = client.query_typed(sql, &[(&names, Type::TEXT_ARRAY)]).await.map_err(unreadable)?;
         Self::collect(&rows).map_err(unreadable)
+    }
+
+    /// The same of tables that have columns as Better Auth's, whatever their names.
+    pub(super) async fn read_similar(client: &Client) -> Result<Self, Failure> {
+        let unreadable = |error| Failure::of("the catalog could not be read", error);
+        let rows = client.query_typed(include_str!("similar.sql"), &[]).await.map_err(unreadable)?;
+        let names: Result<Vec<String>, _> = rows.iter().map(|row| row.try_get(0)).collect();
+        Self::read(client, &names.map_err(unreadable)?).await
     }
 
     fn collect(rows: &[Row]) -> Result<Self, PgError> {
@@ -84,10 +89,8 @@ impl Catalog {
             let column = CatalogColumn {
                 kind: Kind::of(base_type, category),
                 base_type: base_type.to_owned(),
-                is_builtin: !base_type.contains('.'),
                 equality: row.try_get("equality")?,
-                is_text: category == "S",
-                is_enum: category == "E",
+                category: category.chars().next().unwrap_or_default(),
                 has_domain_length: row.try_get("has_domain_length")?,
                 type_name: row.try_get("type_name")?,
                 qualified_type: row.try_get("qualified_type")?,
@@ -100,6 +103,22 @@ impl Catalog {
         let is_standby = rows.first().map(|row| row.try_get("is_standby")).transpose()?.unwrap_or(false);
         let role = rows.first().map(|row| row.try_get("role")).transpose()?.unwrap_or_default();
         Ok(Self { tables, is_standby, role })
+    }
+}
+
+impl CatalogColumn {
+    /// Its text is what it is, as citext's is.
+    pub(super) fn is_text(&self) -> bool {
+        self.category == 'S'
+    }
+
+    pub(super) fn is_enum(&self) -> bool {
+        self.category == 'E'
+    }
+
+    /// Its type, or what its domain stands for, is PostgreSQL's own.
+    pub(super) fn is_builtin(&self) -> bool {
+        !self.base_type.contains('.')
     }
 }
 

@@ -46,7 +46,7 @@ fn refusal(database: &DatabaseUrl, setting: &str, error: &PgError, said: &str) -
         Some(_) if says("no such user") || says("no such database") || says("Tenant or user not found") => {
             Some(format!("Correct the user or the name of the database in {setting}"))
         }
-        Some(_) if says("unsupported startup parameter") => Some(format!(
+        Some(_) if is_of_options(error) => Some(format!(
             "A pooler refuses options= in {setting}: leave it out, and name the schema by ?schema= or \
              AUTH_MIDDLEWARE_SCHEMA"
         )),
@@ -56,6 +56,14 @@ fn refusal(database: &DatabaseUrl, setting: &str, error: &PgError, said: &str) -
         }
         _ => None,
     }
+}
+
+/// Whether a pooler refused our `options`: PgBouncer ("unsupported startup parameter"), or RDS Proxy ("doesn't support
+/// command-line options").
+pub(super) fn is_of_options(error: &PgError) -> bool {
+    error.as_db_error().is_some_and(|server| {
+        ["startup parameter", "command-line options"].iter().any(|part| server.message().contains(part))
+    })
 }
 
 /// The server's own words, or the innermost cause: what lies between is this library's affair.

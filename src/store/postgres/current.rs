@@ -4,7 +4,7 @@
 //! holds. So the catalog is read again about once a minute while look-ups come, and at once when the live feed saw
 //! the tables change. An idle database is left alone.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -30,6 +30,8 @@ pub(super) struct CurrentStatement {
     recheck: Duration,
     /// How often the tables changed, or may have: then the catalog has to be read before the next look-up.
     changes: AtomicU64,
+    /// The tables were found before: then their names are right.
+    was_found: AtomicBool,
     /// What the live feed says of the tables; empty before its first heartbeat.
     fingerprint: std::sync::Mutex<String>,
     known: Mutex<Known>,
@@ -39,8 +41,17 @@ pub(super) struct CurrentStatement {
 #[derive(Debug)]
 enum Known {
     Nothing,
-    Tables { schema: Schema, statement: Arc<Statement>, next_read: Instant, changes: u64 },
+    Tables(Box<KnownTables>),
     Wrong { message: String, next_read: Instant },
+}
+
+#[derive(Debug)]
+struct KnownTables {
+    schema: Schema,
+    statement: Arc<Statement>,
+    next_read: Instant,
+    /// How often the tables had changed.
+    changes: u64,
 }
 
 impl CurrentStatement {
@@ -50,9 +61,14 @@ impl CurrentStatement {
             tables,
             recheck,
             changes: AtomicU64::new(0),
+            was_found: AtomicBool::new(false),
             fingerprint: std::sync::Mutex::default(),
             known: Mutex::new(Known::Nothing),
         }
+    }
+
+    pub(super) fn with_recheck(self, recheck: Duration) -> Self {
+        Self { recheck, ..self }
     }
 
     /// The statement, from the catalog as it was read not long ago.
@@ -65,12 +81,12 @@ impl CurrentStatement {
                 return Err(Failure::Lasting(Error::Schema(message.clone())));
             }
             Known::Nothing | Known::Wrong { .. } => {}
-            Known::Tables { statement, next_read, changes, .. } => {
-                if *changes == current_changes && Instant::now() < *next_read {
-                    return Ok(Arc::clone(statement));
+            Known::Tables(tables) => {
+                if tables.changes == current_changes && Instant::now() < tables.next_read {
+                    return Ok(Arc::clone(&tables.statement));
                 }
                 // Set before the catalog is read: were that to hang each time, there would be no look-ups.
-                (*next_read, *changes) = (Instant::now() + RETRY, current_changes);
+                (tables.next_read, tables.changes) = (Instant::now() + RETRY, current_changes);
                 return self.read_again(&mut known, borrowed).await;
             }
         }
@@ -88,39 +104,57 @@ impl CurrentStatement {
         borrowed: &mut Borrowed<'_>,
     ) -> Result<Arc<Statement>, Failure> {
         let result = self.read(borrowed).await;
-        let Known::Tables { schema: old_schema, statement, next_read, changes } = known else {
+        let Known::Tables(tables) = known else {
             return Err(Failure::Lasting(Error::unavailable("the tables are not known")));
         };
-        let (old, changes) = (Arc::clone(statement), *changes);
+        let (old, changes) = (Arc::clone(&tables.statement), tables.changes);
         match result {
             // It would not serve the look-up either.
             Err(failure @ Failure::Connection(_)) => return Err(failure),
             Err(_) => return Ok(old),
             // A statement that was written anew would have to be prepared anew on each connection.
-            Ok(Ok(schema)) if schema == *old_schema => {}
+            Ok(Ok(schema)) if schema == tables.schema => {}
             Ok(Ok(schema)) => return Ok(self.write(known, schema, changes)),
             // Otherwise any role that may create a table could lock everybody out.
-            Ok(Err(problems)) if problems.0.iter().all(Problem::may_be_anothers_doing) => {}
+            Ok(Err(problems)) if problems.problems.iter().all(Problem::may_be_anothers_doing) => {}
             Ok(Err(problems)) => return Err(wrong(known, borrowed, problems)),
         }
-        *next_read = Instant::now() + self.recheck;
+        tables.next_read = Instant::now() + self.recheck;
         Ok(old)
     }
 
     fn write(&self, known: &mut Known, schema: Schema, changes: u64) -> Arc<Statement> {
-        let statement = Arc::new(Statement::write(&schema));
+        let statement = Arc::new(Statement::write(&schema, self.tables.zone));
         let next_read = Instant::now() + self.recheck;
-        *known = Known::Tables { schema, statement: Arc::clone(&statement), next_read, changes };
+        self.was_found.store(true, Ordering::Relaxed);
+        let tables = KnownTables { schema, statement: Arc::clone(&statement), next_read, changes };
+        *known = Known::Tables(Box::new(tables));
         statement
     }
 
     async fn read(&self, borrowed: &Borrowed<'_>) -> Result<Result<Schema, Problems>, Failure> {
         let names = Schema::table_names(&self.tables);
         let client = borrowed.client().map_err(Failure::Lasting)?;
-        match Catalog::read(client, &names).await {
-            Ok(catalog) => Ok(Schema::resolve(&self.tables, &catalog)),
-            Err(failure @ Failure::Connection(_)) => Err(failure),
-            Err(failure) => Err(Failure::Lasting(failure.into_error())),
+        let catalog = match Catalog::read(client, &names).await {
+            Ok(catalog) => catalog,
+            Err(failure @ Failure::Connection(_)) => return Err(failure),
+            Err(failure) => return Err(Failure::Lasting(failure.into_error())),
+        };
+        let mut resolved = Schema::resolve(&self.tables, &catalog);
+        if let Err(problems) = &mut resolved
+            && !self.was_found.load(Ordering::Relaxed)
+        {
+            // A help, and no more: without it the problems are as true.
+            problems.hints = Schema::hints(&self.tables, problems, client).await.unwrap_or_default();
+        }
+        Ok(resolved)
+    }
+
+    /// The statement, where the catalog was read and nobody is reading it.
+    pub(super) fn known(&self) -> Option<Arc<Statement>> {
+        match &*self.known.try_lock().ok()? {
+            Known::Tables(tables) => Some(Arc::clone(&tables.statement)),
+            Known::Nothing | Known::Wrong { .. } => None,
         }
     }
 

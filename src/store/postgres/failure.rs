@@ -28,7 +28,10 @@ impl Failure {
             "0A000" | "26000" | "42P01" | "42703" | "42846" | "42883" | "42501" => {
                 Self::Tables(Error::unavailable_because(what, error))
             }
-            connection if connection.starts_with("08") || connection.starts_with("57P") => {
+            // 42P05: behind a pooler, another client's statement has the name.
+            connection
+                if connection.starts_with("08") || connection.starts_with("57P") || connection == "42P05" =>
+            {
                 Self::Connection(Error::unavailable_because(what, error))
             }
             _ if *code == SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT => {

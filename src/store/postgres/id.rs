@@ -108,7 +108,7 @@ impl IdType {
             "uuid" => Self::Uuid,
             "int2" | "int4" | "int8" => Self::Integer,
             "numeric" => Self::Numeric,
-            _ if column.is_text || column.is_enum => Self::OtherText,
+            _ if column.is_text() || column.is_enum() => Self::OtherText,
             _ => Self::Other,
         }
     }

@@ -22,10 +22,12 @@ impl PostgresStore {
         let mut borrowed = self.borrow().await?;
         let client = borrowed.client()?;
         let tables = self.current.tables();
-        let names = [Schema::table_names(tables), PublicKeyTable::names()].concat();
-        let catalog = Catalog::read(client, &names).await.map_err(Failure::into_error)?;
-        let schema = Schema::resolve(tables, &catalog)?;
-        let sql = PublicKeyTable::resolve(&schema.user, &catalog)?.select();
+        let read = |names: Vec<String>| async move {
+            Catalog::read(client, &names).await.map_err(Failure::into_error)
+        };
+        let user = Schema::resolve(tables, &read(Schema::table_names(tables)).await?)?.user;
+        let catalog = read(PublicKeyTable::names(&tables.jwks, &user)).await?;
+        let sql = PublicKeyTable::resolve(&tables.jwks, &user, &catalog)?.select();
         let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 0] = [];
         let failed = |error| Failure::of("the jwks table could not be read", error).into_error();
         let rows = client.query_typed(&sql, &parameters).await.map_err(failed)?;

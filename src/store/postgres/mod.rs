@@ -5,6 +5,7 @@
 
 mod borrowed;
 mod catalog;
+mod column;
 mod connect_error;
 mod connection;
 mod current;
@@ -15,16 +16,21 @@ mod jwks;
 mod listener;
 mod migration;
 mod problem;
+mod process_id;
 mod row;
 mod schema;
 mod selection;
+mod socket;
 mod statement;
+mod statement_names;
 mod table;
 mod tls;
 mod triggers;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use chrono::Utc;
 use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime};
 use tokio::time::timeout;
 
@@ -33,6 +39,8 @@ use self::connection::Connector;
 use self::current::CurrentStatement;
 use self::failure::Failure;
 pub use self::migration::{Migrator, Report};
+use self::problem::Model;
+use self::statement::Statement;
 use super::{LookupKey, LookupResult, Store};
 use crate::error::Error;
 use crate::settings::Settings;
@@ -47,14 +55,14 @@ pub struct PostgresStore {
     connector: Connector,
     timeout: Duration,
     current: CurrentStatement,
+    warned_of_zone: AtomicBool,
 }
 
 impl PostgresStore {
     /// A store for these settings. Opens nothing.
     ///
     /// # Errors
-    /// [`Error::Configuration`] when there is no database URL, or the certificates that `sslrootcert`
-    /// names cannot be read.
+    /// [`Error::Configuration`] when the certificates that `sslrootcert` names cannot be read.
     pub fn new(settings: &Settings) -> Result<Self, Error> {
         let missing = || Error::configuration("no database: set DATABASE_URL");
         let database = settings.database.as_ref().ok_or_else(missing)?;
@@ -67,7 +75,19 @@ impl PostgresStore {
             .build()
             .map_err(|error| Error::configuration(error.to_string()))?;
         let current = CurrentStatement::new(settings.tables.clone(), CATALOG_RECHECK);
-        Ok(Self { pool, connector, timeout: settings.limits.lookup_timeout, current })
+        Ok(Self {
+            pool,
+            connector,
+            timeout: settings.limits.lookup_timeout,
+            current,
+            warned_of_zone: AtomicBool::new(false),
+        })
+    }
+
+    /// The same with another time for which the catalog stays valid, instead of a minute.
+    #[must_use]
+    pub fn with_catalog_recheck(self, recheck: Duration) -> Self {
+        Self { current: self.current.with_recheck(recheck), ..self }
     }
 
     /// Connects and reads the catalog, so that an error shows at start. Returns what an operator
@@ -82,7 +102,7 @@ impl PostgresStore {
             let mut borrowed = self.borrow().await?;
             let statement = self.current.get(&mut borrowed).await.map_err(Failure::into_error)?;
             borrowed.keep();
-            Ok(statement.warnings.clone())
+            Ok(statement.warnings.iter().cloned().chain(self.take_warnings()).collect())
         })
         .await
     }
@@ -98,6 +118,17 @@ impl PostgresStore {
             )))
         };
         timeout(self.timeout, result).await.unwrap_or_else(late)
+    }
+
+    /// Whether look-ups name their statements on the server, and why: a line for the log, once it is known, and again
+    /// when it changes.
+    pub fn take_note(&self) -> Option<String> {
+        self.connector.statement_names().take_note()
+    }
+
+    /// What an operator should know of connections and rows, once.
+    pub fn take_warnings(&self) -> Vec<String> {
+        self.connector.statement_names().take_warnings()
     }
 
     /// Closes the connections; what is under way ends as unavailable.
@@ -130,9 +161,11 @@ impl PostgresStore {
             _ => Failure::Connection(error),
         })?;
         let statement = self.current.get(&mut borrowed).await?;
-        let is_named = self.connector.may_name_statements();
         let client = borrowed.client().map_err(Failure::Lasting)?;
-        let results = statement.query(client, keys, is_named).await;
+        let results = statement.query(client, keys, self.connector.statement_names()).await;
+        if let Ok(results) = &results {
+            self.check_zone(&statement, results);
+        }
         // Where only the statement failed, the connection is as good as before.
         if matches!(results, Ok(_) | Err(Failure::Data | Failure::Tables(_))) {
             borrowed.keep();
@@ -140,7 +173,7 @@ impl PostgresStore {
         results
     }
 
-    /// A value that cannot be read makes the whole statement fail without saying whose it is: each key is queried
+    /// A value that cannot be read makes the whole statement fail without saying whose it is: each token is queried
     /// by itself.
     async fn query_each(&self, keys: &[LookupKey]) -> Result<Vec<LookupResult>, Failure> {
         let mut results = Vec::with_capacity(keys.len());
@@ -151,6 +184,27 @@ impl PostgresStore {
             }
         }
         Ok(results)
+    }
+
+    /// Warns once of times that were written in another zone than the setting says.
+    fn check_zone(&self, statement: &Statement, results: &[LookupResult]) {
+        if self.warned_of_zone.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Some(warning) = statement.zone_warning(results, Utc::now()) {
+            self.warned_of_zone.store(true, Ordering::Relaxed);
+            self.connector.statement_names().warn(warning);
+        }
+    }
+
+    /// The column of a field of the `user` or `session` table, with the table's name: for messages.
+    pub fn user_column(&self, field: &str) -> Option<String> {
+        self.current.known()?.column(Model::User, field)
+    }
+
+    /// The same for the `session` table.
+    pub fn session_column(&self, field: &str) -> Option<String> {
+        self.current.known()?.column(Model::Session, field)
     }
 
     fn close_idle_connections(&self) {

@@ -7,7 +7,7 @@ use super::catalog::CatalogTable;
 use super::table::{FoundTable, quote};
 
 /// One of Better Auth's tables, as settings name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Model {
     Session,
     User,
@@ -16,7 +16,20 @@ pub(super) enum Model {
 
 /// Everything that is wrong with the tables that were found.
 #[derive(Debug)]
-pub(super) struct Problems(pub(super) Vec<Problem>);
+pub(super) struct Problems {
+    pub(super) problems: Vec<Problem>,
+    /// Tables of other names that would fit.
+    pub(super) hints: Vec<Hint>,
+}
+
+/// A table whose columns fit, by another name than those that we look for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Hint {
+    pub(super) model: Model,
+    pub(super) table: TableName,
+    /// It is found without the schema's setting.
+    pub(super) is_reachable: bool,
+}
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,13 +52,13 @@ pub(super) enum Problem {
     },
     /// No schema has both.
     TwoSchemas {
-        session: TableName,
-        user: TableName,
+        session: Box<TableName>,
+        user: Box<TableName>,
     },
     /// The two tables belong to two roles.
     TwoOwners {
-        one: TableName,
-        other: TableName,
+        one: Box<TableName>,
+        other: Box<TableName>,
     },
     SchemaClosed {
         schema: String,
@@ -83,15 +96,17 @@ pub(super) enum Problem {
     },
     /// The two id columns cannot be compared without loss.
     IdTypes {
-        session: TypedColumn,
-        user: TypedColumn,
+        session: Box<TypedColumn>,
+        user: Box<TypedColumn>,
     },
 }
 
 /// A table with its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TableName {
+    /// With its schema, quoted.
     pub(super) name: String,
+    bare_name: String,
     schema: String,
     owner: String,
     /// The schema is closed to this role of ours.
@@ -119,8 +134,24 @@ impl Model {
         format!("AUTH_MIDDLEWARE_{}_TABLE", self.as_str().to_uppercase())
     }
 
-    fn columns_setting(self, field: &str) -> String {
+    pub(super) fn columns_setting(self, field: &str) -> String {
         format!("AUTH_MIDDLEWARE_{}_COLUMNS={{\"{field}\": \"…\"}}", self.as_str().to_uppercase())
+    }
+}
+
+impl Problems {
+    pub(super) fn new(problems: Vec<Problem>) -> Self {
+        Self { problems, hints: Vec::new() }
+    }
+
+    /// Whether something is wrong with this table.
+    pub(super) fn concern(&self, model: Model) -> bool {
+        self.problems.iter().any(|problem| match problem {
+            Problem::NoTable { model: of, .. }
+            | Problem::NoColumn { model: of, .. }
+            | Problem::WrongType { model: of, .. } => *of == model,
+            _ => false,
+        })
     }
 }
 
@@ -141,6 +172,7 @@ impl TableName {
     pub(super) fn of(table: &CatalogTable, role: &str) -> Self {
         Self {
             name: table.quoted_name(),
+            bare_name: table.name.clone(),
             schema: table.schema.clone(),
             owner: table.owner.clone(),
             closed_to: (!table.may_use_schema).then(|| role.to_owned()),
@@ -150,6 +182,7 @@ impl TableName {
     pub(super) fn of_found(table: &FoundTable) -> Self {
         Self {
             name: table.quoted_name(),
+            bare_name: table.name.clone(),
             schema: table.schema.clone(),
             owner: table.owner.clone(),
             closed_to: None,
@@ -170,7 +203,7 @@ impl fmt::Display for Problems {
             }
             _ => None,
         };
-        let unreadable: Vec<(String, String)> = self.0.iter().filter_map(whole_tables).collect();
+        let unreadable: Vec<(String, String)> = self.problems.iter().filter_map(whole_tables).collect();
         // One statement grants all of them.
         if let [(_, role), ..] = unreadable.as_slice() {
             let tables: Vec<&str> = unreadable.iter().map(|(table, _)| table.as_str()).collect();
@@ -181,10 +214,24 @@ impl fmt::Display for Problems {
                 quote(role)
             ));
         }
-        sentences
-            .extend(self.0.iter().filter(|problem| whole_tables(problem).is_none()).map(ToString::to_string));
+        sentences.extend(
+            self.problems.iter().filter(|problem| whole_tables(problem).is_none()).map(ToString::to_string),
+        );
+        sentences.extend(self.hints.iter().map(ToString::to_string));
         sentences.dedup();
         f.write_str(&sentences.join("; "))
+    }
+}
+
+impl fmt::Display for Hint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { model, table, is_reachable } = self;
+        let setting = model.table_setting();
+        write!(f, "{} fits the {} table: set {setting}={}", table.name, model.as_str(), table.bare_name)?;
+        if !is_reachable {
+            write!(f, " and AUTH_MIDDLEWARE_SCHEMA={}", table.schema)?;
+        }
+        Ok(())
     }
 }
 

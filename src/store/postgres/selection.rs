@@ -6,7 +6,7 @@
 //! how well the columns fit.
 
 use super::catalog::{Catalog, CatalogTable, Kind};
-use super::problem::{Model, Problem, TableName};
+use super::problem::{Hint, Model, Problem, TableName};
 use super::schema::present;
 use super::table::FoundTable;
 use crate::settings::Table;
@@ -55,7 +55,10 @@ pub(super) fn select<'a>(
     };
     let first = shared.into_iter().map(in_schema).min_by_key(|(missing, rank, ..)| (*missing, *rank));
     let Some((_, _, sessions, users)) = first else {
-        return Err(vec![Problem::TwoSchemas { session: name(sessions[0]), user: name(users[0]) }]);
+        return Err(vec![Problem::TwoSchemas {
+            session: Box::new(name(sessions[0])),
+            user: Box::new(name(users[0])),
+        }]);
     };
     let one = |model, tables: &[&'a CatalogTable]| match tables {
         [one] => Ok(*one),
@@ -66,7 +69,10 @@ pub(super) fn select<'a>(
     let (session_table, user_table) = both(one(Model::Session, &sessions), one(Model::User, &users))?;
     let is_named = schema.is_some() && session.settings.name.is_some() && user.settings.name.is_some();
     if session_table.owner != user_table.owner && !is_named {
-        return Err(vec![Problem::TwoOwners { one: name(session_table), other: name(user_table) }]);
+        return Err(vec![Problem::TwoOwners {
+            one: Box::new(name(session_table)),
+            other: Box::new(name(user_table)),
+        }]);
     }
     Ok(Selected { session: session_table, user: user_table, warnings })
 }
@@ -85,7 +91,10 @@ pub(super) fn select_beside<'a>(
     let (tables, _) = wanted.best(&tables, tables[0].rank);
     match tables.as_slice() {
         [table] if table.owner == found.owner => Ok(table),
-        [table] => Err(Problem::TwoOwners { one: name(table), other: TableName::of_found(found) }),
+        [table] => Err(Problem::TwoOwners {
+            one: Box::new(name(table)),
+            other: Box::new(TableName::of_found(found)),
+        }),
         several => {
             let tables = several.iter().map(|table| name(table)).collect();
             Err(Problem::Ambiguous { model: wanted.model, tables })
@@ -102,13 +111,13 @@ fn candidates<'a>(
 ) -> Result<Vec<&'a CatalogTable>, Problem> {
     let names = wanted.names();
     let name = |table: &&CatalogTable| TableName::of(table, &catalog.role);
-    let named: Vec<&CatalogTable> =
+    let by_name: Vec<&CatalogTable> =
         catalog.tables.iter().filter(|table| names.contains(&table.name)).collect();
     let is_reachable = |table: &&CatalogTable| match schema {
         Some(schema) => table.schema == schema,
         None => table.rank.is_some(),
     };
-    let (mut meant, elsewhere): (Vec<_>, Vec<_>) = named.into_iter().partition(is_reachable);
+    let (mut meant, elsewhere): (Vec<_>, Vec<_>) = by_name.into_iter().partition(is_reachable);
     if meant.is_empty() {
         return Err(Problem::NoTable {
             model: wanted.model,
@@ -143,6 +152,25 @@ impl Wanted<'_> {
         }
     }
 
+    /// Tables of other names that have all fields.
+    pub(super) fn hints(&self, catalog: &Catalog, schema: Option<&str>) -> Vec<Hint> {
+        let names = self.names();
+        let fits = |table: &&CatalogTable| {
+            !names.contains(&table.name) && table.is_readable() && self.missing(table) == 0
+        };
+        let hint = |table: &CatalogTable| Hint {
+            model: self.model,
+            table: TableName::of(table, &catalog.role),
+            is_reachable: schema.map_or(table.rank.is_some(), |schema| table.schema == schema),
+        };
+        catalog.tables.iter().filter(fits).map(hint).collect()
+    }
+
+    /// How many fields a table lacks.
+    fn missing(&self, table: &CatalogTable) -> usize {
+        self.fields.iter().filter(|(field, _)| present(table, self.settings, field).is_empty()).count()
+    }
+
     /// The same for a message.
     fn shown_names(&self) -> Vec<String> {
         self.names().into_iter().take(2).collect()
@@ -152,12 +180,9 @@ impl Wanted<'_> {
     /// "users" of its own beside Better Auth's "user". What we may read does not tell them apart: a right that is
     /// missing must not lead to the other.
     fn best<'a>(&self, tables: &[&'a CatalogTable], rank: Option<i32>) -> (Vec<&'a CatalogTable>, usize) {
-        let missing = |table: &CatalogTable| {
-            self.fields.iter().filter(|(field, _)| present(table, self.settings, field).is_empty()).count()
-        };
         let in_schema = || tables.iter().copied().filter(|table| table.rank == rank);
-        let fewest = in_schema().map(missing).min().unwrap_or_default();
-        (in_schema().filter(|table| missing(table) == fewest).collect(), fewest)
+        let fewest = in_schema().map(|table| self.missing(table)).min().unwrap_or_default();
+        (in_schema().filter(|table| self.missing(table) == fewest).collect(), fewest)
     }
 }
 

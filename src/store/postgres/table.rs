@@ -1,6 +1,7 @@
 //! A table that was found, in the words of SQL.
 
 use super::catalog::Kind;
+use super::column::BanExpiry;
 
 /// A table and the columns that are read of it, Better Auth's fields first.
 #[derive(Debug, PartialEq)]
@@ -67,6 +68,21 @@ impl FoundTable {
         let expression =
             move |(index, column): (usize, &FoundColumn)| column.kind.expression(format!("{alias}.c{index}"));
         self.columns.iter().enumerate().map(expression)
+    }
+
+    /// The columns with the table's name, for messages.
+    pub(super) fn column_names(&self) -> impl Iterator<Item = String> {
+        self.columns.iter().map(|column| format!("{}.{}", self.quoted_name(), quote(&column.name)))
+    }
+
+    /// How the ban's expiry is read, where the table has it.
+    pub(super) fn ban_expiry(&self) -> Option<BanExpiry> {
+        let column = self.column("ban_expires")?;
+        Some(match (column.kind, column.base_type.as_str()) {
+            (Kind::Time | Kind::LocalTime, _) => BanExpiry::Time,
+            (kind @ (Kind::Int | Kind::Float), _) | (kind, "numeric") => BanExpiry::Milliseconds(kind),
+            _ => BanExpiry::Text,
+        })
     }
 
     pub(super) fn kinds(&self) -> Vec<Kind> {

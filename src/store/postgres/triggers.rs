@@ -1,12 +1,15 @@
-//! Triggers that tell every change of a session or a user to whoever listens, written for the
-//! tables found: what a cache needs to be as fresh as the tables.
+//! Triggers that notify every change of a session or a user, written for the tables that were found.
 //!
-//! A payload is `everything`, or items between commas: 64 hexadecimal digits, the SHA-256 of a
-//! session's token, or `u` and 64 digits, that of a user's id. A user is named by the id, not by the
-//! tokens of the sessions: a sign-in that is committed between this statement and its own commit is
-//! seen by neither snapshot, and would be left in the cache with the user as it was.
+//! A payload is `everything`, or items between commas: 64 hexadecimal digits, the SHA-256 of a session's token, or `u`
+//! and 64 digits, that of a user's id. A change of a user sends the id, not the tokens of the user's sessions: a sign-in
+//! that is committed between this statement and its own commit is visible to neither snapshot, and would stay in the
+//! cache with the old user.
 //!
-//! Inserts tell nothing, so only what was found may be cached.
+//! Inserts notify nothing, so a cache may only hold what was found.
+//!
+//! PostgreSQL's queue of notifications is shared by all databases, and a commit that finds it full fails. So above
+//! [`FULL_QUEUE`] a trigger does not notify; instead it leaves a *trace*, a row in a small table that becomes visible in
+//! the same commit as the change, and that every heartbeat reads.
 
 use std::fmt::Write as _;
 
@@ -15,11 +18,14 @@ use sha2::{Digest as _, Sha256};
 use super::schema::Schema;
 use super::table::{FoundTable, literal, quote};
 
-/// More rows than this are `everything`: a payload has less than 8,000 bytes.
-const MOST_ITEMS: usize = 100;
+/// More rows than this are `everything`: a payload is limited to 8,000 bytes.
+const MAX_ITEMS: usize = 100;
 
-/// Types whose text is the same whatever a connection's settings. An id of any other type is not
-/// worth the doubt: everything is told.
+/// Above this part of the queue, triggers leave a trace instead of a notification.
+const FULL_QUEUE: &str = "0.8";
+
+/// Types whose text does not depend on a connection's settings. A change of a user whose id has another type notifies
+/// `everything`.
 const PLAIN_TEXT: [&str; 8] = [
     "pg_catalog.text",
     "pg_catalog.\"varchar\"",
@@ -31,24 +37,36 @@ const PLAIN_TEXT: [&str; 8] = [
     "pg_catalog.\"numeric\"",
 ];
 
-/// A function's own search path: no name in it can be somebody else's.
+/// The search path of the functions: no other role can put anything there.
 const SEARCH_PATH: &str = "pg_catalog, pg_temp";
 
-/// What a trigger answers to, and `pg_trigger.tgtype` of one that comes once, after the statement.
-/// There are no transition tables for TRUNCATE, and several events cannot share them.
+/// The events, and `pg_trigger.tgtype` of a trigger that runs once, after the statement. TRUNCATE has no transition
+/// tables, and several events cannot share one.
 const EVENTS: [(&str, i16); 3] = [("update", 16), ("delete", 8), ("truncate", 32)];
 
-/// Where the changes of these tables are told. All that is made for them carries this name, so that
-/// several session tables in one schema do not meet.
+/// The channel on which changes of these tables are notified. Functions and triggers have it in their names, so that
+/// those of several session tables in one schema differ.
 pub(super) fn channel(schema: &Schema) -> String {
     let digest = Sha256::digest(schema.session.quoted_name());
     format!("auth_middleware_{}", hexadecimal(&digest[..8]))
 }
 
-/// Makes the triggers anew, whether or not there are some: to be run in one transaction. A function
-/// is not replaced but dropped first: whose it was, his it would stay.
+/// Creates the triggers, whether or not there are some: to be run in one transaction. Functions are dropped first:
+/// `CREATE OR REPLACE` would keep the previous owner.
+///
+/// They are SECURITY DEFINER, because a writer may not have the rights that they need. They belong to the table's owner:
+/// a cast of the owner's runs in them, which must not have the rights of the role that migrates.
 pub(super) fn create(schema: &Schema) -> String {
     let mut sql = drop(schema);
+    let (trace, trace_owner) = (trace_name(schema), quote(&schema.session.owner));
+    _ = write!(
+        sql,
+        "
+CREATE TABLE {trace} (transaction_id pg_catalog.int8 NOT NULL, suppressed_at pg_catalog.timestamptz NOT NULL);
+GRANT SELECT ON TABLE {trace} TO PUBLIC;
+ALTER TABLE {trace} OWNER TO {trace_owner};
+"
+    );
     for watch in watches(schema) {
         let (name, function, tag) = (watch.table.quoted_name(), &watch.function, tag(&watch.source));
         _ = write!(
@@ -72,12 +90,14 @@ ALTER TABLE {name} ENABLE ALWAYS TRIGGER {trigger};
 "
             );
         }
+        // Last: to create a trigger takes the right to execute its function.
+        _ = writeln!(sql, "ALTER FUNCTION {function}() OWNER TO {};", quote(&watch.table.owner));
     }
     sql
 }
 
-/// Takes away what [`create`] makes. Both tables are locked first, in the order in which a deleted
-/// user's sessions go, and not for long: behind one who waits for such a lock every sign-in waits.
+/// Removes what [`create`] makes. Both tables are locked first, in the order in which a deleted user's sessions are
+/// deleted, and not for long: while one transaction waits for such a lock, every sign-in waits behind it.
 pub(super) fn drop(schema: &Schema) -> String {
     let (user, session) = (schema.user.quoted_name(), schema.session.quoted_name());
     let mut sql =
@@ -87,26 +107,52 @@ pub(super) fn drop(schema: &Schema) -> String {
             let (trigger, name) = (quote(&watch.trigger(event)), watch.table.quoted_name());
             _ = writeln!(sql, "DROP TRIGGER IF EXISTS {trigger} ON {name};");
         }
-        // Its triggers may have gone elsewhere, with a table that was renamed.
+        // Its triggers may be on a table that was renamed.
         _ = writeln!(sql, "DROP FUNCTION IF EXISTS {}() CASCADE;", watch.function);
     }
+    _ = writeln!(sql, "DROP TABLE IF EXISTS {} CASCADE;", trace_name(schema));
     sql
 }
 
-/// A SELECT that needs no rights: `problem text`, NULL where every change is told, `is_refused
-/// boolean` where no trigger could tell them, and `fingerprint text`, which is another one after
-/// anything that could have kept a change from being told.
+/// A SELECT that needs no rights: `problem text`, NULL where every change is notified; `is_refused boolean`, whether no
+/// trigger could notify them; and `fingerprint text`, which differs after anything that could have kept a change from
+/// being notified. It reads the catalog alone.
 pub(super) fn check(schema: &Schema) -> String {
     let triggers: Vec<String> = watches(schema).iter().flat_map(Watch::expected).collect();
     format!(
         include_str!("triggers.sql"),
         tables = tables(schema),
         triggers = triggers.join(",\n        "),
+        trace = format!(
+            "{}, {}, {}",
+            literal(&schema.session.schema),
+            literal(&trace_table(schema)),
+            literal(&trace_name(schema))
+        ),
         search_path = literal(&format!("search_path={SEARCH_PATH}"))
     )
 }
 
-/// One of the two tables, and what tells of it.
+/// A SELECT of one text, which differs after each commit whose notification was suppressed. To be sent only after the
+/// check found no problem: what stands there otherwise may be a view of anybody's.
+pub(super) fn trace(schema: &Schema) -> String {
+    format!(
+        "SELECT pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(COALESCE(pg_catalog.string_agg(\
+         pg_catalog.concat_ws(':', transaction_id, ctid), ',' ORDER BY transaction_id, ctid), 'none'), 'UTF8')), 'hex') \
+         FROM {}",
+        trace_name(schema)
+    )
+}
+
+fn trace_table(schema: &Schema) -> String {
+    format!("{}_suppressed", channel(schema))
+}
+
+fn trace_name(schema: &Schema) -> String {
+    format!("{}.{}", quote(&schema.session.schema), quote(&trace_table(schema)))
+}
+
+/// One of the two tables, and the function that notifies its changes.
 struct Watch<'a> {
     table: &'a FoundTable,
     channel: String,
@@ -120,21 +166,18 @@ fn watches(schema: &Schema) -> [Watch<'_>; 2] {
     let watch = |table, kind, item: &str| Watch {
         table,
         function: format!("{}.{}", quote(&schema.session.schema), quote(&format!("{channel}_{kind}"))),
-        source: source(&channel, item),
+        source: source(&channel, &trace_name(schema), item),
         channel: channel.clone(),
     };
     let hash = |table: &FoundTable, field| {
-        let value = format!(
-            "pg_catalog.convert_to(g.{}::pg_catalog.text, 'UTF8'::pg_catalog.name)",
-            table.quoted(field)
-        );
-        format!("pg_catalog.encode(pg_catalog.sha256({value}), 'hex'::pg_catalog.text)")
+        let value = format!("pg_catalog.convert_to(g.{}::pg_catalog.text, 'UTF8')", table.quoted(field));
+        format!("pg_catalog.encode(pg_catalog.sha256({value}), 'hex')")
     };
     let user = match schema.user.type_of("id") {
         plain if PLAIN_TEXT.contains(&plain) => {
-            format!("'u'::pg_catalog.text OPERATOR(pg_catalog.||) {}", hash(&schema.user, "id"))
+            format!("pg_catalog.concat('u', {})", hash(&schema.user, "id"))
         }
-        _ => "'everything'::pg_catalog.text".to_owned(),
+        _ => "'everything'".to_owned(),
     };
     [watch(&schema.user, "user", &user), watch(&schema.session, "session", &hash(&schema.session, "token"))]
 }
@@ -160,37 +203,62 @@ impl Watch<'_> {
     }
 }
 
-/// What a trigger runs. It reads nothing but the rows that the statement changed, and whatever goes
-/// wrong in it, the statement goes on. A NOTIFY that finds the queue full would fail the commit: long
-/// before that, whoever listens has stopped trusting what it heard.
-fn source(channel: &str, item: &str) -> String {
-    let limit = MOST_ITEMS + 1;
+/// The body of a function. It reads only the rows that the statement changed, and whatever fails in it, the statement
+/// succeeds: at the latest, the next heartbeat sees the trace.
+///
+/// A trace deletes the ones before it, so the table stays small, and another differs from it by its transaction. A row
+/// that another transaction has locked is skipped: writers never wait for each other here. Above READ COMMITTED a
+/// deletion could fail the writer's transaction.
+fn source(channel: &str, trace: &str, item: &str) -> String {
+    let limit = MAX_ITEMS + 1;
     format!(
         "
 -- Made by: python -m auth_middleware migrate live
 DECLARE
-    told pg_catalog.text := 'everything'::pg_catalog.text;
+    payload pg_catalog.text := 'everything';
+    is_silent pg_catalog.bool := true;
+    failure pg_catalog.text;
 BEGIN
     BEGIN
-        IF pg_catalog.pg_notification_queue_usage() OPERATOR(pg_catalog.>) 0.8::pg_catalog.float8 THEN
-            RETURN NULL;
-        END IF;
         IF TG_OP OPERATOR(pg_catalog.<>) 'TRUNCATE'::pg_catalog.text THEN
-            SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.>) {MOST_ITEMS} THEN 'everything'::pg_catalog.text
-                        ELSE pg_catalog.string_agg(DISTINCT o.item, ','::pg_catalog.text) END
-            INTO told
-            FROM (SELECT {item} AS item FROM gone AS g LIMIT {limit}) AS o;
+            IF NOT EXISTS (SELECT FROM gone) THEN
+                RETURN NULL;
+            END IF;
         END IF;
-        IF told IS NOT NULL THEN
-            PERFORM pg_catalog.pg_notify('{channel}'::pg_catalog.text, told);
+        is_silent := pg_catalog.pg_notification_queue_usage() OPERATOR(pg_catalog.>) {FULL_QUEUE}::pg_catalog.float8;
+        IF TG_OP OPERATOR(pg_catalog.<>) 'TRUNCATE'::pg_catalog.text AND NOT is_silent THEN
+            SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.>) {MAX_ITEMS}::pg_catalog.int8 THEN 'everything'
+                        ELSE pg_catalog.string_agg(DISTINCT o.item, ',') END
+            INTO payload
+            FROM (SELECT {item} AS item FROM gone AS g LIMIT {limit}) AS o;
+            IF payload IS NULL THEN
+                RETURN NULL;
+            END IF;
         END IF;
     EXCEPTION WHEN OTHERS THEN
-        BEGIN
-            PERFORM pg_catalog.pg_notify('{channel}'::pg_catalog.text, 'everything'::pg_catalog.text);
-        EXCEPTION WHEN OTHERS THEN
-            RAISE WARNING 'auth_middleware was not told of a change: SQLSTATE %', SQLSTATE;
-        END;
+        payload := 'everything';
     END;
+    BEGIN
+        IF NOT is_silent THEN
+            PERFORM pg_catalog.pg_notify('{channel}', payload);
+            RETURN NULL;
+        END IF;
+    EXCEPTION WHEN OTHERS THEN
+        failure := SQLSTATE;
+    END;
+    BEGIN
+        IF pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.=) 'read committed'::pg_catalog.text THEN
+            DELETE FROM {trace} AS t
+            WHERE t.ctid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT s.ctid FROM {trace} AS s FOR UPDATE SKIP LOCKED));
+        END IF;
+        INSERT INTO {trace} (transaction_id, suppressed_at)
+        VALUES (pg_catalog.txid_current(), pg_catalog.clock_timestamp());
+    EXCEPTION WHEN OTHERS THEN
+        failure := SQLSTATE;
+    END;
+    IF failure IS NOT NULL THEN
+        RAISE WARNING 'auth_middleware was not notified of a change: SQLSTATE %', failure;
+    END IF;
     RETURN NULL;
 END
 "
@@ -206,9 +274,9 @@ fn tables(schema: &Schema) -> String {
     format!("{}, {}", row(&schema.session, "SESSION"), row(&schema.user, "USER"))
 }
 
-/// A dollar quote that does not stand in the text: it holds names that anybody chose.
+/// A dollar quote that does not occur in the text, which contains names that anybody chose.
 fn tag(text: &str) -> String {
-    let mut tag = "$tell$".to_owned();
+    let mut tag = "$body$".to_owned();
     while text.contains(&tag) {
         tag.insert(1, '_');
     }

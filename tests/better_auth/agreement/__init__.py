@@ -1,1 +1,1 @@
-"""What the live agreement is made of: the real servers, people and their cookies, mutations, rules."""
+"""The parts of the live agreement test: generated users and sessions, mutations of cookies, results, and rules."""

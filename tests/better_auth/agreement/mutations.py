@@ -1,4 +1,4 @@
-"""A few hundred things that can happen to a real Cookie header."""
+"""A few hundred modifications of a real Cookie header."""
 
 import base64
 import json
@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import quote, unquote
 
-from tests.better_auth.agreement.people import Person
-from tests.better_auth.agreement.servers import DATA, FORGET, TOKEN, cookie_header
+from dev.better_auth.strategies import DATA, DONT_REMEMBER, TOKEN, cookie_header
+from tests.better_auth.agreement.users import UserSession
 
 RANDOM_CUTS, RANDOM_FLIPS, RANDOM_SPLICES = 10, 24, 6
 
@@ -19,35 +19,41 @@ Named: TypeAlias = tuple[str, Pairs]
 
 
 class Mutation(NamedTuple):
-    """The Cookie headers of one request, and what was done to them."""
+    """The Cookie headers of one request, and how they were modified."""
 
     name: str
     headers: tuple[bytes, ...]
 
 
-def of(who: Person, stranger: Person, earlier: Person, chance: random.Random) -> Iterator[Mutation]:
-    """Everything that is tried with one person's cookies; `earlier` is an older session of the same person."""
+def all_mutations(
+    session: UserSession, stranger: UserSession, earlier: UserSession, rng: random.Random
+) -> Iterator[Mutation]:
+    """All mutations of one session's cookies. `earlier` is an older session of the same user."""
     for name, pairs in [
-        *_whole(who, stranger, earlier),
-        *_token(who, stranger),
-        *_data(who, stranger, earlier),
-        *_chunks(who, stranger),
-        *_at_random(who, stranger, chance),
+        *_whole(session, stranger, earlier),
+        *_token(session, stranger),
+        *_data(session, stranger, earlier),
+        *_chunks(session, stranger),
+        *_at_random(session, stranger, rng),
     ]:
         yield Mutation(name, (cookie_header(*pairs),))
-    yield from _headers(list(who.jar.items()))
+    yield from _headers(list(session.jar.items()))
 
 
-def some_of(who: Person, stranger: Person, earlier: Person, chance: random.Random) -> Iterator[Mutation]:
-    """What matters where the data is large."""
-    yield from few_of(who, stranger, earlier, chance)
-    for name, pairs in [*_chunks(who, stranger), *_at_random(who, stranger, chance)]:
+def some_mutations(
+    session: UserSession, stranger: UserSession, earlier: UserSession, rng: random.Random
+) -> Iterator[Mutation]:
+    """The mutations that matter for large data."""
+    yield from few_mutations(session, stranger, earlier, rng)
+    for name, pairs in [*_chunks(session, stranger), *_at_random(session, stranger, rng)]:
         yield Mutation(name, (cookie_header(*pairs),))
 
 
-def few_of(who: Person, stranger: Person, earlier: Person, _chance: random.Random) -> Iterator[Mutation]:
-    """What matters where the rows have something peculiar."""
-    for name, pairs in _whole(who, stranger, earlier):
+def few_mutations(
+    session: UserSession, stranger: UserSession, earlier: UserSession, _chance: random.Random
+) -> Iterator[Mutation]:
+    """The mutations that matter for unusual rows."""
+    for name, pairs in _whole(session, stranger, earlier):
         yield Mutation(name, (cookie_header(*pairs),))
 
 
@@ -62,14 +68,14 @@ def _headers(pairs: Pairs) -> Iterator[Mutation]:
     yield Mutation("one header for each, reversed", tuple(cookie_header(pair) for pair in reversed(pairs)))
 
 
-def at_any_age(who: Person) -> Iterator[Mutation]:
-    """The little that matters whatever the age."""
-    token = (TOKEN, who.jar[TOKEN])
-    yield Mutation("as it is", (cookie_header(*who.jar.items()),))
+def basic_mutations(session: UserSession) -> Iterator[Mutation]:
+    """The mutations that matter for sessions of every age."""
+    token = (TOKEN, session.jar[TOKEN])
+    yield Mutation("as it is", (cookie_header(*session.jar.items()),))
     yield Mutation("token alone", (cookie_header(token),))
-    yield Mutation("token and data", (cookie_header(token, *_data_of(who.jar)),))
-    yield Mutation("bad data", (cookie_header(*_rest(who.jar, DATA), (DATA, "bad")),))
-    yield Mutation("bad token", (cookie_header(*_rest(who.jar, TOKEN), (TOKEN, "bad")),))
+    yield Mutation("token and data", (cookie_header(token, *_data_of(session.jar)),))
+    yield Mutation("bad data", (cookie_header(*_rest(session.jar, DATA), (DATA, "bad")),))
+    yield Mutation("bad token", (cookie_header(*_rest(session.jar, TOKEN), (TOKEN, "bad")),))
 
 
 def _rest(jar: Mapping[str, str], *left_out: str) -> Pairs:
@@ -80,9 +86,9 @@ def _data_of(jar: Mapping[str, str]) -> Pairs:
     return [(name, value) for name, value in jar.items() if name.startswith(DATA)]
 
 
-def _whole(who: Person, stranger: Person, earlier: Person) -> Iterator[Named]:
-    pairs, data = list(who.jar.items()), _data_of(who.jar)
-    token = (TOKEN, who.jar[TOKEN])
+def _whole(session: UserSession, stranger: UserSession, earlier: UserSession) -> Iterator[Named]:
+    pairs, data = list(session.jar.items()), _data_of(session.jar)
+    token = (TOKEN, session.jar[TOKEN])
     yield "as it is", pairs
     yield "reversed", pairs[::-1]
     yield "amid others", [("a", "1"), *pairs, ("better-auth", "x"), (f"{TOKEN}2", "y"), (f"{DATA}2", "z")]
@@ -96,15 +102,15 @@ def _whole(who: Person, stranger: Person, earlier: Person) -> Iterator[Named]:
     yield "both of us, me last", [*stranger.jar.items(), *pairs]
     yield "token doubled", [token, *pairs]
     yield "everything doubled", [*pairs, *pairs]
-    yield "not remembered, forged", [*pairs, (FORGET, "true.x")]
+    yield "not remembered, forged", [*pairs, (DONT_REMEMBER, "true.x")]
     yield "names in capitals", [(name.upper(), value) for name, value in pairs]
     yield "names with __Secure-", [(f"__Secure-{name}", value) for name, value in pairs]
     yield "names with __Host-", [(f"__Host-{name}", value) for name, value in pairs]
     yield "names encoded", [(quote(name.replace(".", "%2E")), value) for name, value in pairs]
 
 
-def _token(who: Person, stranger: Person) -> Iterator[Named]:
-    rest, value = _rest(who.jar, TOKEN), who.jar[TOKEN]
+def _token(session: UserSession, stranger: UserSession) -> Iterator[Named]:
+    rest, value = _rest(session.jar, TOKEN), session.jar[TOKEN]
     plain = unquote(value)
     token, signature = plain.rsplit(".", 1)
     other = unquote(stranger.jar[TOKEN]).rsplit(".", 1)[1]
@@ -139,11 +145,11 @@ def _token(who: Person, stranger: Person) -> Iterator[Named]:
     yield "the good token, then a bad one", [(TOKEN, value), (TOKEN, "bad"), *rest]
 
 
-def _data(who: Person, stranger: Person, earlier: Person) -> Iterator[Named]:
-    joined = "".join(value for _, value in _data_of(who.jar))
+def _data(session: UserSession, stranger: UserSession, earlier: UserSession) -> Iterator[Named]:
+    joined = "".join(value for _, value in _data_of(session.jar))
     theirs = "".join(value for _, value in _data_of(stranger.jar))
     older = "".join(value for _, value in _data_of(earlier.jar))
-    rest = [pair for pair in who.jar.items() if not pair[0].startswith(DATA)]
+    rest = [pair for pair in session.jar.items() if not pair[0].startswith(DATA)]
     parts, their_parts = joined.split("."), theirs.split(".")
     for name, changed in {
         "data in one piece": joined,
@@ -184,7 +190,7 @@ def _data(who: Person, stranger: Person, earlier: Person) -> Iterator[Named]:
 
 
 def _rewritten(joined: str) -> dict[str, str]:
-    """Content changed, and signed by nobody."""
+    """Changed contents, with the old signature."""
     head, _, rest = joined.partition(".")
     content, _, tail = rest.partition(".")
     is_jwt = joined.count(".") == 2
@@ -198,7 +204,7 @@ def _rewritten(joined: str) -> dict[str, str]:
         written = base64.urlsafe_b64encode(text).decode().rstrip("=")
         return f"{head}.{written}.{tail}" if is_jwt else written
 
-    result = {"data written anew": encoded(decoded), "data written with spaces": encoded(decoded, (", ", ": "))}
+    result = {"data encoded again": encoded(decoded), "data encoded with spaces": encoded(decoded, (", ", ": "))}
     for name, path, value in [
         ("another address", ("user", "email"), "root@example.com"),
         ("another user's id", ("user", "id"), "1"),
@@ -219,9 +225,9 @@ def _decoded(text: str) -> bytes:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
-def _chunks(who: Person, stranger: Person) -> Iterator[Named]:
-    data = _data_of(who.jar)
-    rest = [pair for pair in who.jar.items() if not pair[0].startswith(DATA)]
+def _chunks(session: UserSession, stranger: UserSession) -> Iterator[Named]:
+    data = _data_of(session.jar)
+    rest = [pair for pair in session.jar.items() if not pair[0].startswith(DATA)]
     joined = "".join(value for _, value in data)
     third = len(joined) // 3 + 1
     one, two, three = joined[:third], joined[third : 2 * third], joined[2 * third :]
@@ -261,22 +267,22 @@ def _chunks(who: Person, stranger: Person) -> Iterator[Named]:
 SIGNS = 'ABCabc012-_.+/=%~!*() ",\\\xe9'
 
 
-def _at_random(who: Person, stranger: Person, chance: random.Random) -> Iterator[Named]:
-    names = list(who.jar)
+def _at_random(session: UserSession, stranger: UserSession, rng: random.Random) -> Iterator[Named]:
+    names = list(session.jar)
     for _ in range(RANDOM_CUTS):
-        name, jar = chance.choice(names), dict(who.jar)
-        begin = chance.randrange(len(jar[name]))
-        end = chance.choice([len(jar[name]), chance.randrange(begin, len(jar[name]))])
+        name, jar = rng.choice(names), dict(session.jar)
+        begin = rng.randrange(len(jar[name]))
+        end = rng.choice([len(jar[name]), rng.randrange(begin, len(jar[name]))])
         jar[name] = jar[name][:begin] + jar[name][end:]
         yield f"cut {name}[{begin}:{end}]", list(jar.items())
     for _ in range(RANDOM_FLIPS):
-        name, jar = chance.choice(names), dict(who.jar)
-        at, sign = chance.randrange(len(jar[name])), chance.choice(SIGNS)
-        kept = chance.choice([at, at + 1])
+        name, jar = rng.choice(names), dict(session.jar)
+        at, sign = rng.randrange(len(jar[name])), rng.choice(SIGNS)
+        kept = rng.choice([at, at + 1])
         jar[name] = jar[name][:at] + sign + jar[name][kept:]
         yield f"{name}[{at}:{kept}] = {sign!r}", list(jar.items())
     for _ in range(RANDOM_SPLICES):
-        jar, name = dict(who.jar), chance.choice([name for name in names if name in stranger.jar])
-        at = chance.randrange(min(len(jar[name]), len(stranger.jar[name])))
+        jar, name = dict(session.jar), rng.choice([name for name in names if name in stranger.jar])
+        at = rng.randrange(min(len(jar[name]), len(stranger.jar[name])))
         jar[name] = jar[name][:at] + stranger.jar[name][at:]
         yield f"{name} of a stranger from {at}", list(jar.items())

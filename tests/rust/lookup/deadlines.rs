@@ -1,97 +1,109 @@
-//! How long one waits: each for himself, and a statement as a whole. `lookup_timeout_seconds` is 5.
+//! Timeouts of waiters and of statements. `lookup_timeout_seconds` is 5.
 
 use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::harness::{Harness, Said, one_connection, settle};
+use super::harness::{Harness, Outcome, one_connection, wait_until_idle};
 
 const LATE: &str = "no answer within 5 s (lookup_timeout_seconds)";
 
 #[tokio::test(start_paused = true)]
-async fn each_waiter_is_told_when_their_own_time_is_over() {
+async fn each_waiter_times_out_on_its_own() {
     let harness = Harness::new(one_connection(), &["ada"]);
-    let waits = async |comes_after: u64| {
-        sleep(Duration::from_secs(comes_after)).await;
-        let said = harness.find("ada").await;
-        assert!(said.is_unavailable(LATE), "{said:?}");
-        harness.seconds().floor()
+    let waits = async |delay: u64| {
+        sleep(Duration::from_secs(delay)).await;
+        let outcome = harness.find("ada").await;
+        assert!(outcome.is_unavailable(LATE), "{outcome:?}");
+        harness.elapsed_seconds().floor()
     };
-    // The first is sent; the others share the look-up that waits behind it.
+    // The first lookup is sent; the others share the next one.
     let ended = tokio::join!(waits(0), waits(1), waits(2), waits(4));
     assert_eq!(ended, (5.0, 6.0, 7.0, 9.0));
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_shares_with_somebody_whose_time_is_over_goes_on_waiting() {
+async fn a_timeout_does_not_affect_other_waiters_of_the_same_lookup() {
     let harness = Harness::new(one_connection(), &["ada", "bob"]);
-    harness.ask("bob");
+    harness.start("bob");
     sleep(Duration::from_secs(1)).await;
-    harness.ask("ada");
+    harness.start("ada");
     sleep(Duration::from_secs(3)).await;
-    harness.ask("ada");
-    // At 5 bob's statement is given up and ada's is sent, at 6 the first ada is told.
+    harness.start("ada");
+    // At 5 s, Bob's statement is abandoned and Ada's is sent. At 6 s, the first waiter for Ada times out.
     sleep(Duration::from_millis(2500)).await;
-    assert!(harness.told().iter().all(|(_, said)| said.is_unavailable(LATE)), "{:?}", harness.told());
-    assert_eq!(harness.told().len(), 2);
+    assert!(
+        harness.outcomes().iter().all(|(_, outcome)| outcome.is_unavailable(LATE)),
+        "{:?}",
+        harness.outcomes()
+    );
+    assert_eq!(harness.outcomes().len(), 2);
     harness.open_gate();
-    settle().await;
-    assert_eq!(harness.told()[2..], [("ada".into(), Said::SignedIn)]);
+    wait_until_idle().await;
+    assert_eq!(harness.outcomes()[2..], [("ada".into(), Outcome::SignedIn)]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_statement_that_takes_too_long_is_given_up_and_its_connection_asks_the_next() {
+async fn a_slow_statement_is_abandoned_and_its_connection_sends_the_next_one() {
     let harness = Harness::new(one_connection(), &["ada", "bob"]);
-    harness.ask("ada");
+    harness.start("ada");
     sleep(Duration::from_millis(4990)).await;
-    harness.ask("bob");
-    settle().await;
-    assert_eq!((harness.seen().given_up, harness.statements().len()), (0, 1));
+    harness.start("bob");
+    wait_until_idle().await;
+    assert_eq!((harness.store_log().abandoned, harness.statements().len()), (0, 1));
     sleep(Duration::from_millis(20)).await;
-    assert_eq!((harness.seen().given_up, harness.seen().under_way), (1, 1));
+    assert_eq!((harness.store_log().abandoned, harness.store_log().in_progress), (1, 1));
     assert_eq!(harness.statements(), [["ada"], ["bob"]]);
     harness.open_gate();
-    settle().await;
-    assert!(harness.told()[0].1.is_unavailable(LATE));
-    assert_eq!(harness.told()[1], ("bob".into(), Said::SignedIn));
+    wait_until_idle().await;
+    assert!(harness.outcomes()[0].1.is_unavailable(LATE));
+    assert_eq!(harness.outcomes()[1], ("bob".into(), Outcome::SignedIn));
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_comes_after_the_time_is_over_is_told_to_nobody() {
+async fn a_result_after_the_timeout_is_ignored() {
     let harness = Harness::new(one_connection(), &["ada", "bob"]);
-    harness.ask("bob");
+    harness.start("bob");
     sleep(Duration::from_secs(4)).await;
-    harness.ask("ada");
-    // Ada's statement is sent at 5 and has until 10; she herself has until 9.
+    harness.start("ada");
+    // Ada's statement is sent at 5 s and times out at 10 s. Her waiter times out at 9 s.
     sleep(Duration::from_millis(5500)).await;
     harness.open_gate();
-    settle().await;
-    assert_eq!(harness.seen().given_up, 1);
-    assert_eq!(harness.told().len(), 2);
-    assert!(harness.told().iter().all(|(_, said)| said.is_unavailable(LATE)), "{:?}", harness.told());
+    wait_until_idle().await;
+    assert_eq!(harness.store_log().abandoned, 1);
+    assert_eq!(harness.outcomes().len(), 2);
+    assert!(
+        harness.outcomes().iter().all(|(_, outcome)| outcome.is_unavailable(LATE)),
+        "{:?}",
+        harness.outcomes()
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_ended_in_time_does_not_end_again() {
+async fn a_finished_lookup_does_not_time_out_later() {
     let harness = Harness::new(one_connection(), &["ada"]);
     harness.open_gate();
     for _ in 0..3 {
-        harness.ask("ada");
+        harness.start("ada");
         sleep(Duration::from_secs(2)).await;
     }
     sleep(Duration::from_secs(60)).await;
-    assert_eq!(harness.told(), vec![("ada".into(), Said::SignedIn); 3]);
+    assert_eq!(harness.outcomes(), vec![("ada".into(), Outcome::SignedIn); 3]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn closing_leaves_nobody_waiting() {
+async fn closing_resolves_all_waiters() {
     let harness = Harness::new(one_connection(), &["ada", "bob"]);
-    harness.ask("ada");
-    settle().await;
-    harness.ask("bob");
+    harness.start("ada");
+    wait_until_idle().await;
+    harness.start("bob");
     let harness = harness.closed();
-    settle().await;
-    assert_eq!(harness.told().len(), 2);
-    assert!(harness.told().iter().all(|(_, said)| said.is_unavailable("closed")), "{:?}", harness.told());
-    assert_eq!(harness.seen().given_up, 1);
+    wait_until_idle().await;
+    assert_eq!(harness.outcomes().len(), 2);
+    assert!(
+        harness.outcomes().iter().all(|(_, outcome)| outcome.is_unavailable("closed")),
+        "{:?}",
+        harness.outcomes()
+    );
+    assert_eq!(harness.store_log().abandoned, 1);
 }

@@ -1,11 +1,11 @@
-//! A look-up over a store that the test holds in its hand, and a record of who was told what.
+//! A `Lookup` with a store that the test controls, and a record of all outcomes.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use auth_middleware::error::Error;
 use auth_middleware::identity::{Identity, Session, User};
-use auth_middleware::lookup::{Lookup, Outcome, Waiter};
+use auth_middleware::lookup::{self, Lookup, Waiter};
 use auth_middleware::settings::{Limits, RawSettings, Secret, Settings};
 use auth_middleware::signature::{Keys, SessionToken};
 use auth_middleware::store::memory::MemoryStore;
@@ -17,80 +17,80 @@ use tokio::time::{Instant, sleep};
 
 const SECRET: &str = "0123456789abcdefghijklmnopqrstuv";
 
-/// More than any test asks.
+/// More statements than any test sends.
 const MANY: usize = 1 << 20;
 
-/// How a look-up ended, for one who asked.
+/// The outcome of a lookup for one waiter.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Said {
+pub(crate) enum Outcome {
     SignedIn,
-    Nobody,
+    NoSession,
     Unavailable(String),
 }
 
-impl Said {
-    fn of(outcome: Outcome) -> Self {
+impl Outcome {
+    fn of(outcome: lookup::Outcome) -> Self {
         match outcome {
             Ok(LookupResult::Found(_)) => Self::SignedIn,
-            Ok(_) => Self::Nobody,
+            Ok(_) => Self::NoSession,
             Err(error) => Self::Unavailable(error.to_string()),
         }
     }
 
-    pub(crate) fn is_unavailable(&self, because: &str) -> bool {
-        matches!(self, Self::Unavailable(message) if message.contains(because))
+    pub(crate) fn is_unavailable(&self, reason: &str) -> bool {
+        matches!(self, Self::Unavailable(message) if message.contains(reason))
     }
 }
 
-/// Sessions in memory. An answer is what was there when the store was asked, as a statement's
-/// snapshot is, and it is given when the gate lets it through.
+/// Sessions in memory. A lookup sees the sessions that exist when it starts, like the snapshot of a statement, and
+/// returns once the gate lets it through.
 pub(crate) struct GatedStore {
     sessions: Mutex<Arc<MemoryStore>>,
     gate: Semaphore,
-    takes: Duration,
-    seen: Mutex<SnapshotCache>,
-    leaves_out: Mutex<usize>,
-    fails: Mutex<bool>,
+    latency: Duration,
+    log: Mutex<StoreLog>,
+    omitted_results: Mutex<usize>,
+    is_failing: Mutex<bool>,
 }
 
-/// What the store saw of those who asked it.
+/// What the store recorded.
 #[derive(Clone, Default)]
-pub(crate) struct SnapshotCache {
+pub(crate) struct StoreLog {
     /// The tokens of each statement.
     pub(crate) statements: Vec<Vec<String>>,
-    pub(crate) under_way: usize,
-    pub(crate) most_under_way: usize,
-    /// Statements that nobody waited for to the end.
-    pub(crate) given_up: usize,
+    pub(crate) in_progress: usize,
+    pub(crate) most_in_progress: usize,
+    /// Statements that were dropped before they finished.
+    pub(crate) abandoned: usize,
 }
 
 impl Store for GatedStore {
     async fn find(&self, tokens: &[LookupKey]) -> Result<Vec<LookupResult>, Error> {
-        let under_way = UnderWay::begin(self, tokens);
+        let statement = Statement::begin(self, tokens);
         let sessions = Arc::clone(&lock(&self.sessions));
-        let mut answers = sessions.find(tokens).await?;
-        sleep(self.takes).await;
-        self.gate.acquire().await.map_err(|_| Error::unavailable("the gate is gone"))?.forget();
-        under_way.end();
-        if *lock(&self.fails) {
+        let mut results = sessions.find(tokens).await?;
+        sleep(self.latency).await;
+        self.gate.acquire().await.map_err(|_| Error::unavailable("the gate is closed"))?.forget();
+        statement.end();
+        if *lock(&self.is_failing) {
             return Err(Error::unavailable("the store failed"));
         }
-        answers.truncate(answers.len() - *lock(&self.leaves_out));
-        Ok(answers)
+        results.truncate(results.len() - *lock(&self.omitted_results));
+        Ok(results)
     }
 }
 
-struct UnderWay<'a> {
+struct Statement<'a> {
     store: &'a GatedStore,
     has_ended: bool,
 }
 
-impl<'a> UnderWay<'a> {
+impl<'a> Statement<'a> {
     fn begin(store: &'a GatedStore, tokens: &[LookupKey]) -> Self {
-        let mut seen = lock(&store.seen);
-        seen.statements.push(tokens.iter().map(|token| token.as_str().to_owned()).collect());
-        seen.under_way += 1;
-        seen.most_under_way = seen.most_under_way.max(seen.under_way);
+        let mut log = lock(&store.log);
+        log.statements.push(tokens.iter().map(|token| token.as_str().to_owned()).collect());
+        log.in_progress += 1;
+        log.most_in_progress = log.most_in_progress.max(log.in_progress);
         Self { store, has_ended: false }
     }
 
@@ -99,64 +99,64 @@ impl<'a> UnderWay<'a> {
     }
 }
 
-impl Drop for UnderWay<'_> {
+impl Drop for Statement<'_> {
     fn drop(&mut self) {
-        let mut seen = lock(&self.store.seen);
-        seen.under_way -= 1;
-        seen.given_up += usize::from(!self.has_ended);
+        let mut log = lock(&self.store.log);
+        log.in_progress -= 1;
+        log.abandoned += usize::from(!self.has_ended);
     }
 }
 
-/// A look-up, its store, and what was told to whom, in the order in which it was.
+/// A `Lookup`, its store, and the outcomes by token, in order.
 pub(crate) struct Harness {
     pub(crate) lookup: Arc<Lookup>,
     store: Arc<GatedStore>,
-    told: Arc<Mutex<Vec<(String, Said)>>>,
-    began: Instant,
+    outcomes: Arc<Mutex<Vec<(String, Outcome)>>>,
+    started: Instant,
     signed_in: Vec<&'static str>,
 }
 
 impl Harness {
-    /// Its gate is shut.
+    /// Starts with the gate closed.
     pub(crate) fn new(settings: RawSettings, signed_in: &[&'static str]) -> Self {
-        Self::taking(Duration::ZERO, settings, signed_in)
+        Self::with_latency(Duration::ZERO, settings, signed_in)
     }
 
-    /// The same with a store that takes its time.
-    pub(crate) fn taking(takes: Duration, settings: RawSettings, signed_in: &[&'static str]) -> Self {
+    /// The same, with a store that takes this long.
+    pub(crate) fn with_latency(latency: Duration, settings: RawSettings, signed_in: &[&'static str]) -> Self {
         let store = Arc::new(GatedStore {
             sessions: Mutex::new(sessions_of(signed_in)),
             gate: Semaphore::new(0),
-            takes,
-            seen: Mutex::default(),
-            leaves_out: Mutex::default(),
-            fails: Mutex::default(),
+            latency,
+            log: Mutex::default(),
+            omitted_results: Mutex::default(),
+            is_failing: Mutex::default(),
         });
         Self {
             lookup: Arc::new(Lookup::start(&store, limits(settings), &Handle::current())),
             store,
-            told: Arc::default(),
-            began: Instant::now(),
+            outcomes: Arc::default(),
+            started: Instant::now(),
             signed_in: signed_in.to_vec(),
         }
     }
 
-    /// One more who waits for this token.
-    pub(crate) fn ask(&self, token: &str) -> Arc<Waiter> {
-        let (told, whose) = (Arc::clone(&self.told), token.to_owned());
-        self.lookup.ask(&signed(token), move |outcome| lock(&told).push((whose, Said::of(outcome))))
+    /// Starts a lookup of this token.
+    pub(crate) fn start(&self, token: &str) -> Arc<Waiter> {
+        let (outcomes, name) = (Arc::clone(&self.outcomes), token.to_owned());
+        self.lookup.ask(&signed(token), move |outcome| lock(&outcomes).push((name, Outcome::of(outcome))))
     }
 
-    /// The same for one of many who ask in one go. Whether they wait until somebody says that it is over.
+    /// The same for one of many lookups that start together. Returns whether it waits for `send`.
     pub(crate) fn gather(&self, token: &str) -> bool {
-        let (told, whose) = (Arc::clone(&self.told), token.to_owned());
-        let resolve = move |outcome| lock(&told).push((whose, Said::of(outcome)));
+        let (outcomes, name) = (Arc::clone(&self.outcomes), token.to_owned());
+        let resolve = move |outcome| lock(&outcomes).push((name, Outcome::of(outcome)));
         self.lookup.gather(&signed(token), resolve).waits_for_others
     }
 
-    /// Waits for an answer itself.
-    pub(crate) async fn find(&self, token: &str) -> Said {
-        Said::of(self.lookup.find(&signed(token)).await)
+    /// Starts a lookup and waits for its outcome.
+    pub(crate) async fn find(&self, token: &str) -> Outcome {
+        Outcome::of(self.lookup.find(&signed(token)).await)
     }
 
     pub(crate) fn sign_out(&mut self, token: &str) {
@@ -164,55 +164,56 @@ impl Harness {
         *lock(&self.store.sessions) = sessions_of(&self.signed_in);
     }
 
-    /// Lets as many statements through as ask.
+    /// Lets all statements through from now on.
     pub(crate) fn open_gate(&self) {
         self.store.gate.add_permits(MANY);
     }
 
-    pub(crate) fn let_through(&self, statements: usize) {
+    /// Lets this many statements through.
+    pub(crate) fn release(&self, statements: usize) {
         self.store.gate.add_permits(statements);
     }
 
-    pub(crate) fn fail(&self, fails: bool) {
-        *lock(&self.store.fails) = fails;
+    pub(crate) fn set_failing(&self, is_failing: bool) {
+        *lock(&self.store.is_failing) = is_failing;
     }
 
-    /// How many of a statement's tokens the store says nothing of.
-    pub(crate) fn leave_out(&self, tokens: usize) {
-        *lock(&self.store.leaves_out) = tokens;
+    /// Makes the store omit this many results of each statement.
+    pub(crate) fn omit_results(&self, count: usize) {
+        *lock(&self.store.omitted_results) = count;
     }
 
-    pub(crate) fn seen(&self) -> SnapshotCache {
-        lock(&self.store.seen).clone()
+    pub(crate) fn store_log(&self) -> StoreLog {
+        lock(&self.store.log).clone()
     }
 
     pub(crate) fn statements(&self) -> Vec<Vec<String>> {
-        self.seen().statements
+        self.store_log().statements
     }
 
-    pub(crate) fn told(&self) -> Vec<(String, Said)> {
-        lock(&self.told).clone()
+    pub(crate) fn outcomes(&self) -> Vec<(String, Outcome)> {
+        lock(&self.outcomes).clone()
     }
 
-    /// The only one who was told something so far was told this.
-    pub(crate) fn only_told(&self) -> Option<Said> {
-        let [(_, said)] = &self.told()[..] else { return None };
-        Some(said.clone())
+    /// The outcome, if there is exactly one so far.
+    pub(crate) fn only_outcome(&self) -> Option<Outcome> {
+        let [(_, outcome)] = &self.outcomes()[..] else { return None };
+        Some(outcome.clone())
     }
 
-    /// The same without its look-up.
+    /// Closes the lookup.
     pub(crate) fn closed(self) -> Self {
-        let nobody_asks = Lookup::start(&self.store, limits(one_connection()), &Handle::current());
-        Self { lookup: Arc::new(nobody_asks), ..self }
+        let unused = Lookup::start(&self.store, limits(one_connection()), &Handle::current());
+        Self { lookup: Arc::new(unused), ..self }
     }
 
-    pub(crate) fn seconds(&self) -> f64 {
-        self.began.elapsed().as_secs_f64()
+    pub(crate) fn elapsed_seconds(&self) -> f64 {
+        self.started.elapsed().as_secs_f64()
     }
 }
 
-/// Until everything waits. The clock moves by a millisecond, which is far from any deadline.
-pub(crate) async fn settle() {
+/// Waits until all tasks are idle. The clock advances by a millisecond, which is far from any timeout.
+pub(crate) async fn wait_until_idle() {
     sleep(Duration::from_millis(1)).await;
 }
 
@@ -221,12 +222,12 @@ pub(crate) fn one_connection() -> RawSettings {
     RawSettings { pool_size: Some(1), ..RawSettings::default() }
 }
 
-/// Names of their own for as many.
-pub(crate) fn crowd(number: usize) -> Vec<String> {
-    (0..number).map(|each| format!("token {each:05}")).collect()
+/// This many different tokens.
+pub(crate) fn tokens(count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("token {number:05}")).collect()
 }
 
-#[expect(clippy::expect_used, reason = "a test whose settings are wrong has failed")]
+#[expect(clippy::expect_used, reason = "a test with invalid settings must fail")]
 fn limits(settings: RawSettings) -> Limits {
     let settings = RawSettings {
         database_url: Some("postgresql://app@localhost/app".into()),
@@ -234,17 +235,17 @@ fn limits(settings: RawSettings) -> Limits {
         base_url: Some("http://localhost".into()),
         ..settings
     };
-    Settings::check(settings).expect("the settings are good").limits
+    Settings::check(settings).expect("the settings are valid").limits
 }
 
 pub(crate) fn signed(token: &str) -> LookupKey {
     session_token(token).into()
 }
 
-#[expect(clippy::expect_used, reason = "only what was signed is a token")]
+#[expect(clippy::expect_used, reason = "a signed token is always valid")]
 fn session_token(token: &str) -> SessionToken {
     let keys = Keys::new(&[Secret::new(SECRET)]);
-    keys.sign(token).and_then(|value| keys.verify(&value)).expect("we signed it ourselves")
+    keys.sign(token).and_then(|value| keys.verify(&value)).expect("the token was just signed")
 }
 
 fn sessions_of(tokens: &[&str]) -> Arc<MemoryStore> {
@@ -265,8 +266,8 @@ fn identity(token: &str) -> Identity {
     };
     let user = User {
         id: token.into(),
-        name: token.into(),
-        email: format!("{token}@example.com"),
+        name: Some(token.into()),
+        email: Some(format!("{token}@example.com")),
         email_verified: false,
         image: None,
         created_at: None,

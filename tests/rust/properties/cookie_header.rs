@@ -8,7 +8,7 @@ use auth_middleware::credentials::{Credentials, Kind, RawCookie, Request};
 use auth_middleware::settings::{RawSettings, Settings};
 use chrono::DateTime;
 
-use super::better_auth::{SECRET, session_token};
+use super::better_auth_cookies::{SECRET, session_token};
 use super::parse_cookies::{Cookie, better_auth, better_call};
 
 /// Short names, which chance hits: `s` is the session token, `d` the session data.

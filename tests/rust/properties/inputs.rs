@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::Value;
 
-use crate::properties::better_auth::{Form, encode_uri_component, session_token};
+use crate::properties::better_auth_cookies::{Form, encode_uri_component, session_token};
 use crate::properties::person::Person;
 
 pub(crate) fn form() -> impl Strategy<Value = Form> {

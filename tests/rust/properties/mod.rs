@@ -1,7 +1,8 @@
-//! What must hold whatever a request carries. `properties.rs` beside this folder tries it on chance's
-//! inputs in `make test`, `fuzz/` on those that coverage leads to in `make fuzz`.
+//! Properties that hold for every request. `main.rs` tests them with random inputs in `make test`, and `fuzz/` with
+//! coverage-guided inputs in `make fuzz`.
 
-pub(crate) mod better_auth;
+#[path = "../../../dev/rust/better_auth_cookies.rs"]
+pub(crate) mod better_auth_cookies;
 pub(crate) mod cookie_header;
 pub(crate) mod jwt;
 pub(crate) mod jwt_issuer;

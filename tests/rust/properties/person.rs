@@ -8,7 +8,7 @@ use auth_middleware::signature::{Keys, SessionToken};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use super::better_auth::SECRET;
+use super::better_auth_cookies::SECRET;
 
 /// The time of every request here.
 pub(crate) const NOW: DateTime<Utc> = match DateTime::from_timestamp_millis(1_768_478_400_123) {
@@ -116,8 +116,8 @@ impl Person {
             }),
             user: User {
                 id: user_id,
-                name: self.name.clone(),
-                email: self.email.to_lowercase(),
+                name: Some(self.name.clone()),
+                email: Some(self.email.to_lowercase()),
                 email_verified: self.is_email_verified,
                 image: self.image.clone(),
                 created_at: Some(NOW - TimeDelta::days(2)),
@@ -152,7 +152,7 @@ impl Person {
 }
 
 fn declared(fields: &[(&str, &str)]) -> Vec<OwnField> {
-    fields.iter().map(|field| OwnField { name: field.0.to_owned() }).collect()
+    fields.iter().map(|field| OwnField::from(field.0.to_owned())).collect()
 }
 
 fn iso(time: DateTime<Utc>) -> String {

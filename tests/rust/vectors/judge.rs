@@ -60,10 +60,9 @@ pub(crate) fn judge(entry: &Entry) -> Result<Outcome, String> {
             Authenticator::decide(answer, now).ok()
         }
     };
-    let asked = store.asked() > 0;
-    let needs_store = entry.expected.needs_store() || lacks_declared_field(entry);
-    if asked != needs_store {
-        return Err(format!("asked the store: {asked}; Better Auth: {}", !asked));
+    let asked = store.lookups() > 0;
+    if asked != (entry.expected.needs_store() || lacks_declared_field(entry)) {
+        return Err(format!("asked the store: {asked}; Better Auth: {}", entry.expected.needs_store()));
     }
     let ours = identity.map(|identity| show(&entry.config, &identity));
     let theirs = expected(entry)?;
@@ -126,7 +125,7 @@ fn raw_settings(config: &Config) -> RawSettings {
 }
 
 fn declared(fields: Option<&BTreeMap<String, Field>>) -> Vec<OwnField> {
-    own_fields(fields).map(|(name, _)| OwnField { name: name.clone() }).collect()
+    own_fields(fields).map(|(name, _)| OwnField::from(name.clone())).collect()
 }
 
 /// Node reads headers as Latin-1; a text beyond that can only have been sent as UTF-8.

@@ -62,8 +62,8 @@ fn session_of(config: &Config, row: &Row, keys: &Keys) -> Option<Session> {
 fn user_of(config: &Config, row: &Row) -> Option<User> {
     Some(User {
         id: id(row.get("id")?),
-        name: text(row, "name")?,
-        email: text(row, "email")?,
+        name: text(row, "name"),
+        email: text(row, "email"),
         email_verified: row.get("emailVerified").and_then(Value::as_bool).unwrap_or(false),
         image: text(row, "image"),
         ban: None,

@@ -1,6 +1,6 @@
-"""Ends, in the way that argv says, while look-ups are under way; `main` goes on when a line comes in.
+"""Exits in the way that argv names while lookups are in progress, once a line arrives on standard input.
 
-The default instance's settings are in the environment; COOKIE_VALUE is what it is asked about.
+The environment has the default instance's settings, and COOKIE_VALUE, the cookie to look up.
 """
 
 import asyncio
@@ -19,29 +19,29 @@ async def wait_for_a_line() -> None:
 
 
 async def returning() -> None:
-    """The loop ends and cancels what it still has."""
-    asking = [asyncio.create_task(validate_session(COOKIE_VALUE)) for _ in range(100)]
+    """The loop ends and cancels its remaining tasks."""
+    lookups = [asyncio.create_task(validate_session(COOKIE_VALUE)) for _ in range(100)]
     await wait_for_a_line()
-    assert not any(task.done() for task in asking)
+    assert not any(task.done() for task in lookups)
 
 
 async def exiting() -> None:
-    """By SystemExit out of a task."""
-    asking = asyncio.create_task(validate_session(COOKIE_VALUE))
+    """Exits with SystemExit from a task."""
+    lookup = asyncio.create_task(validate_session(COOKIE_VALUE))
     await wait_for_a_line()
-    assert not asking.done()
+    assert not lookup.done()
     sys.exit(0)
 
 
 async def abandoning() -> None:
-    """The awaiting task is cancelled, but the interpreter ends before the store answers."""
-    asking = asyncio.create_task(validate_session(COOKIE_VALUE))
+    """Cancels the waiting task, and exits before the store responds."""
+    lookup = asyncio.create_task(validate_session(COOKIE_VALUE))
     await wait_for_a_line()
-    asking.cancel()
+    lookup.cancel()
 
 
 def in_a_daemon_thread() -> None:
-    """The loop does not end at all: the interpreter does."""
+    """The interpreter exits while the loop runs in another thread."""
 
     async def forever() -> None:
         await asyncio.gather(*(validate_session(COOKIE_VALUE) for _ in range(100)))
@@ -51,8 +51,8 @@ def in_a_daemon_thread() -> None:
 
 
 def in_a_busy_daemon_thread() -> None:
-    """Answers come in all the time while the interpreter ends."""
-    # The store is closed under the thread when the interpreter ends; its warning is no failure.
+    """The interpreter exits while lookups keep finishing."""
+    # The store is closed under the running thread at exit. The warning about it is expected.
     logging.getLogger("auth_middleware").addHandler(logging.NullHandler())
     is_busy = threading.Event()
 
@@ -65,8 +65,8 @@ def in_a_busy_daemon_thread() -> None:
     is_busy.wait()
 
 
-IN_A_LOOP = {way.__name__: way for way in (returning, exiting, abandoning)}
-IN_A_THREAD = {way.__name__: way for way in (in_a_daemon_thread, in_a_busy_daemon_thread)}
+IN_A_LOOP = {function.__name__: function for function in (returning, exiting, abandoning)}
+IN_A_THREAD = {function.__name__: function for function in (in_a_daemon_thread, in_a_busy_daemon_thread)}
 
 if __name__ == "__main__":
     if sys.argv[1] in IN_A_LOOP:

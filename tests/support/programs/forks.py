@@ -1,6 +1,6 @@
-"""Forks in the way that argv says and prints what each process was answered: `parent user-1 name`, `child user-1 name`.
+"""Forks in the way that argv names. Each process prints its result: `parent user-1 name`, `child user-1 name`.
 
-The default instance's settings are in the environment; COOKIE_VALUE is what it is asked about.
+The environment has the default instance's settings, and COOKIE_VALUE, the cookie to look up.
 """
 
 import asyncio
@@ -15,14 +15,14 @@ from auth_middleware import get_auth, validate_session
 COOKIE_VALUE = os.environ["COOKIE_VALUE"]
 
 
-async def ask(who: str) -> None:
+async def look_up(process: str) -> None:
     identity = await validate_session(COOKIE_VALUE)
-    sys.stdout.write(f"{who} {identity.user.id} {identity.user.name}\n" if identity else f"{who} nobody\n")
+    sys.stdout.write(f"{process} {identity.user.id} {identity.user.name}\n" if identity else f"{process} nobody\n")
     sys.stdout.flush()
 
 
 def in_child(work: Callable[[], None]) -> None:
-    """By os.fork; a child that fails makes us fail."""
+    """Runs the function in a forked child, and exits with an error if the child fails."""
     child = os.fork()
     if child == 0:
         status = 1
@@ -36,101 +36,101 @@ def in_child(work: Callable[[], None]) -> None:
         sys.exit(f"the child ended with {ended}")
 
 
-def ask_as_child() -> None:
-    asyncio.run(ask("child"))
+def look_up_in_child() -> None:
+    asyncio.run(look_up("child"))
 
 
 def after_import() -> None:
-    in_child(ask_as_child)
-    asyncio.run(ask("parent"))
+    in_child(look_up_in_child)
+    asyncio.run(look_up("parent"))
 
 
 def after_use() -> None:
-    asyncio.run(ask("parent"))
-    in_child(ask_as_child)
-    asyncio.run(ask("parent"))
+    asyncio.run(look_up("parent"))
+    in_child(look_up_in_child)
+    asyncio.run(look_up("parent"))
 
 
 def twice_removed() -> None:
-    asyncio.run(ask("parent"))
+    asyncio.run(look_up("parent"))
 
     def child() -> None:
-        ask_as_child()
-        in_child(lambda: asyncio.run(ask("grandchild")))
-        ask_as_child()
+        look_up_in_child()
+        in_child(lambda: asyncio.run(look_up("grandchild")))
+        look_up_in_child()
 
     in_child(child)
-    asyncio.run(ask("parent"))
+    asyncio.run(look_up("parent"))
 
 
 def under_a_running_loop() -> None:
     async def main() -> None:
-        await ask("parent")
-        under_way = [asyncio.create_task(ask("parent")) for _ in range(3)]
+        await look_up("parent")
+        lookups = [asyncio.create_task(look_up("parent")) for _ in range(3)]
         await asyncio.sleep(0)
-        in_child(ask_as_child)
-        await asyncio.gather(*under_way)
-        await ask("parent")
+        in_child(look_up_in_child)
+        await asyncio.gather(*lookups)
+        await look_up("parent")
 
     asyncio.run(main())
 
 
-def a_child_that_lets_go_of_all_it_has() -> None:
-    """And the parent goes on with the very loop that it had."""
+def a_child_that_closes_what_it_inherited() -> None:
+    """The parent keeps using its event loop."""
     runner = asyncio.Runner()
-    runner.run(ask("parent"))
+    runner.run(look_up("parent"))
 
     def child() -> None:
         inherited = get_auth()
         asyncio.run(inherited.close())
         asyncio.run(inherited.validate_session(COOKIE_VALUE))
-        ask_as_child()
+        look_up_in_child()
         asyncio.run(inherited.close())
         get_auth.cache_clear()
         del inherited
         gc.collect()
 
     in_child(child)
-    runner.run(ask("parent"))
+    runner.run(look_up("parent"))
     in_child(child)
-    runner.run(ask("parent"))
+    runner.run(look_up("parent"))
     runner.close()
 
 
 def by_multiprocessing() -> None:
     async def main() -> None:
-        await ask("parent")
-        children = [multiprocessing.get_context("fork").Process(target=ask_as_child) for _ in range(3)]
+        await look_up("parent")
+        children = [multiprocessing.get_context("fork").Process(target=look_up_in_child) for _ in range(3)]
         for child in children:
             child.start()
         for child in children:
             await asyncio.to_thread(child.join)
             if child.exitcode:
                 sys.exit(f"a child ended with {child.exitcode}")
-        await ask("parent")
+        await look_up("parent")
 
     asyncio.run(main())
 
 
-def a_child_that_never_asks() -> None:
-    asyncio.run(ask("parent"))
+def a_child_that_looks_up_nothing() -> None:
+    asyncio.run(look_up("parent"))
     in_child(lambda: None)
-    # An ordinary exit runs what was registered for the interpreter's end.
+    # A regular exit, which runs the exit handlers.
     child = os.fork()
     if child == 0:
         sys.exit(0)
     _, ended = os.waitpid(child, 0)
     if ended:
         sys.exit(f"the child ended with {ended}")
-    asyncio.run(ask("parent"))
+    asyncio.run(look_up("parent"))
 
 
-def closed_under_a_child() -> None:
-    """The child has the parent's sockets too, until a line comes in."""
+def closed_while_a_child_lives() -> None:
+    """The child holds copies of the parent's sockets until a line arrives on standard input."""
 
     async def main() -> int:
         await get_auth().open()
-        await ask("parent")
+        await look_up("parent")
         until_closed, open_end = os.pipe()
         child = os.fork()
         if child == 0:
@@ -147,19 +147,19 @@ def closed_under_a_child() -> None:
     os.waitpid(asyncio.run(main()), 0)
 
 
-WAYS = {
-    way.__name__: way
-    for way in (
+SCENARIOS = {
+    function.__name__: function
+    for function in (
         after_import,
         after_use,
         twice_removed,
         under_a_running_loop,
-        a_child_that_lets_go_of_all_it_has,
+        a_child_that_closes_what_it_inherited,
         by_multiprocessing,
-        a_child_that_never_asks,
-        closed_under_a_child,
+        a_child_that_looks_up_nothing,
+        closed_while_a_child_lives,
     )
 }
 
 if __name__ == "__main__":
-    WAYS[sys.argv[1]]()
+    SCENARIOS[sys.argv[1]]()

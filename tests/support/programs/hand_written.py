@@ -1,4 +1,4 @@
-"""The application of somebody who had a module of his own, with the names that it had; only the imports are new.
+"""An application that was written for a hand-written module of its own. Only the imports have changed.
 
 It reads the environment at import, so tests run it as a process: `uvicorn tests.support.programs.hand_written:app`.
 """
@@ -26,12 +26,12 @@ async def health() -> dict[str, str]:
 
 
 @app.get("/api/me")
-async def me(user: AuthUser = Depends(get_current_user)) -> dict[str, Any]:  # noqa: B008 - as it was
+async def me(user: AuthUser = Depends(get_current_user)) -> dict[str, Any]:  # noqa: B008 - unchanged from the original
     return {"user": user.model_dump()}
 
 
 @app.get("/api/greeting")
-async def greeting(user: Optional[AuthUser] = Depends(get_optional_user)) -> dict[str, Any]:  # noqa: B008, UP045 - as it was
+async def greeting(user: Optional[AuthUser] = Depends(get_optional_user)) -> dict[str, Any]:  # noqa: B008, UP045 - unchanged from the original
     return {"hello": user.name if user else "stranger"}
 
 

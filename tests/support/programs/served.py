@@ -1,4 +1,4 @@
-"""The guarded application of the default instance, for a server's command line; `/loop` names the event loop."""
+"""The protected application with the default instance, to be run by a server. `/loop` returns the event loop's type."""
 
 import asyncio
 import os

@@ -1,8 +1,12 @@
 import { serve } from "@hono/node-server";
+import { getConnInfo } from "@hono/node-server/conninfo";
 import { Hono } from "hono";
 import { cors } from "hono/cors";
 
 import { auth } from "./auth.js";
+import { ADDRESS_HEADER, clientAddress } from "./clientAddress.js";
+import { checkTables } from "./db.js";
+import { withRetryTime } from "./rateLimits.js";
 import { settings } from "./settings.js";
 
 const app = new Hono();
@@ -18,12 +22,19 @@ app.use(
   }),
 );
 
-app.on(["GET", "POST"], "/api/auth/*", (context) => auth.handler(context.req.raw));
+app.on(["GET", "POST"], "/api/auth/*", async (context) => {
+  const request = context.req.raw;
+  // Another spelling of a path would be counted for itself, and so have a rate limit of its own.
+  if (/\/\/|\/$|%/.test(new URL(request.url).pathname)) return context.notFound();
+  const { remote } = getConnInfo(context);
+  const headers = new Headers(request.headers);
+  headers.set(ADDRESS_HEADER, clientAddress(settings.addressSource, headers, remote.address ?? ""));
+  return withRetryTime(await auth.handler(new Request(request, { headers })));
+});
 
 app.get("/health", (context) => context.json({ status: "ok" }));
 
-// On a developer's machine nobody else needs to reach it; in a container a proxy does.
-const hostname = settings.inProduction ? "0.0.0.0" : "127.0.0.1";
-serve({ fetch: app.fetch, hostname, port: settings.port }, () =>
-  console.log(`auth-service for ${settings.baseUrl} listens on ${hostname}:${settings.port}`),
+await checkTables();
+serve({ fetch: app.fetch, hostname: settings.host, port: settings.port }, () =>
+  console.log(`auth-service for ${settings.baseUrl} listens on ${settings.host}:${settings.port}`),
 );

@@ -1,4 +1,8 @@
-import "./style.css";
+import "./style/base.css";
+import "./style/parts.css";
+import "./style/sign-in.css";
+import "./style/errors.css";
+import "./style/home.css";
 
 import { createPinia } from "pinia";
 import { createApp } from "vue";

@@ -65,7 +65,7 @@ describe("signing in", () => {
     ["bad-address", () => refusal(400, "INVALID_EMAIL")],
     ["too-many", () => refusal(429)],
     ["broken", () => refusal(500, "INTERNAL")],
-    ["broken", () => new Response("<h1>Bad gateway</h1>", { status: 502 })],
+    ["unreachable", () => new Response("<h1>Bad gateway</h1>", { status: 502 })],
     ["unreachable", unreachable],
   ])("has a sentence for %s", async (kind, answer) => {
     services.answers.set("/api/auth/sign-in/email", answer);

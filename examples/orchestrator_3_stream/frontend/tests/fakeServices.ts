@@ -47,10 +47,16 @@ export class FakeServices {
         return Response.json({ success: true });
       case "/api/me":
         return this.isSignedIn
-          ? Response.json({ user: ME })
-          : Response.json({ detail: "Not authenticated" }, { status: 401 });
+          ? Response.json({ user: ME, session: { created_at: NOW, expires_at: SESSION.expiresAt }, credential: "cookie" })
+          : Response.json({ detail: "Invalid or expired session" }, { status: 401 });
+      case "/api/auth/revoke-session":
+        // 1.4.6 keeps the cookies, and with them its copy of the session; 1.7 deletes them.
+        if (!isRecord(body) || body.token !== SESSION.token) return refusal(400, "INVALID_TOKEN");
+        this.isSignedIn = false;
+        this.hasCookieCache = true;
+        return Response.json({ status: true });
       default:
-        throw new Error(`nobody expected ${path}`);
+        throw new Error(`unexpected request for ${path}`);
     }
   }
 }

@@ -65,7 +65,7 @@ describe.each([
     for (const action of ["sign-in", "sign-up"]) services.answers.set(`/api/auth/${action}/email`, unreachable);
     await send(texts);
     await flushPromises();
-    expect(alertText()).toContain("does not answer");
+    expect(alertText()).toContain("is not responding");
     expect(page.get("input[name=password]").element).toHaveProperty("value", ADA.password);
     services.answers.clear();
     await page.get("form").trigger("submit");
@@ -101,7 +101,7 @@ it("signing in with a wrong password says so at the password", async () => {
   await open("/login");
   await send({ email: ADA.email, password: "wrong" });
   await flushPromises();
-  expect(alertText()).toContain("do not belong together");
+  expect(alertText()).toContain("is incorrect");
   expect(focusedName()).toBe("password");
   expect(page.get("input[name=password]").attributes("aria-invalid")).toBe("true");
 });
@@ -111,7 +111,7 @@ it("signing up with a taken address says so at the address, and leads to signing
   services.answers.set("/api/auth/sign-up/email", () => refusal(422, "USER_ALREADY_EXISTS_USE_ANOTHER_EMAIL"));
   await send(ADA);
   await flushPromises();
-  expect(alertText()).toContain("already an account");
+  expect(alertText()).toContain("already exists");
   expect(focusedName()).toBe("email");
   expect(page.get("[role=alert] a").attributes("href")).toBe("/login?redirect=/?from=mail");
 });
@@ -123,10 +123,10 @@ it.each(["short", "x".repeat(129)])("signing up with a password of the wrong len
   expect(focusedName()).toBe("password");
 });
 
-it("a page that cannot learn who is there says so, and asks again when told to", async () => {
+it("the sign-in page says that it cannot tell whether the visitor is signed in, and tries again when told to", async () => {
   services.answers.set("/api/auth/get-session", unreachable);
-  await open("/");
-  expect(page.get("[role=status]").text()).toContain("nobody can tell");
+  await open("/login");
+  expect(page.get("[role=status]").text()).toContain("cannot tell whether you are signed in");
   services.answers.clear();
   services.isSignedIn = true;
   await page.get("[role=status] button").trigger("click");

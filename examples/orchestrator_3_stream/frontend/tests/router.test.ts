@@ -77,7 +77,6 @@ describe("the guard", () => {
   it.each([
     ["/", "/"],
     ["/?from=mail#top", "/?from=mail#top"],
-    ["/no/such/page", "/"],
   ])("takes a stranger from %s to the sign-in page, and knows the way back", async (path, redirect) => {
     const { currentRoute } = await open(path);
     expect(currentRoute.value.name).toBe("Login");
@@ -103,9 +102,16 @@ describe("the guard", () => {
     expect(router.currentRoute.value.name).toBe("Home");
   });
 
-  it("takes a stranger to the sign-in page when nobody can tell who it is", async () => {
+  it("stays at the address when the auth service does not respond: App.vue shows an error page there", async () => {
     services.answers.set("/api/auth/get-session", unreachable);
-    expect((await open("/?from=mail")).currentRoute.value.fullPath).toBe("/login?redirect=/?from=mail");
+    expect((await open("/?from=mail")).currentRoute.value.fullPath).toBe("/?from=mail");
+  });
+
+  it("shows that there is no such page at once, without waiting for the session", async () => {
+    services.answers.set("/api/auth/get-session", () => new Promise(() => undefined));
+    const { currentRoute } = await open("/no/such/page?from=mail");
+    expect([currentRoute.value.name, currentRoute.value.fullPath]).toEqual(["NotFound", "/no/such/page?from=mail"]);
+    expect(document.title).toBe("Page not found · Orchestrator");
   });
 
   it.each([

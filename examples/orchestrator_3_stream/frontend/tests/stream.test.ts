@@ -8,7 +8,7 @@ const EVENT = { load_average: [0.5, 0.25, 0.125], uptime_seconds: 1 };
 class FakeSocket {
   static readonly all: FakeSocket[] = [];
   onmessage?: (event: { data: unknown }) => void;
-  onclose?: () => void;
+  onclose?: (event: { code: number; reason: string }) => void;
   isClosed = false;
 
   constructor(readonly url: string) {
@@ -23,11 +23,15 @@ class FakeSocket {
     this.onmessage?.({ data });
   }
 
-  /** As the browser tells it: not a word about the reason. */
-  async fails(): Promise<void> {
-    this.onclose?.();
+  /** Without a close frame, as after a refused handshake: the browser reports 1006 and no reason. */
+  async fails(code = 1006, reason = ""): Promise<void> {
+    this.onclose?.({ code, reason });
     await vi.advanceTimersByTimeAsync(0);
   }
+}
+
+function problem(status: number): BackendProblem {
+  return new BackendProblem({ url: "http://api.test/api/me", status, milliseconds: 1, body: undefined });
 }
 
 let ask: () => Promise<unknown>;
@@ -113,7 +117,7 @@ describe("a stream that is lost", () => {
   });
 
   it("goes on when the backend has trouble of its own", async () => {
-    ask = () => Promise.reject(new BackendProblem(503));
+    ask = () => Promise.reject(problem(503));
     await last().fails();
     await vi.advanceTimersByTimeAsync(1_000);
     expect(sockets).toHaveLength(2);
@@ -143,14 +147,24 @@ describe("a stream that is over", () => {
     [403, "refused"],
   ])("stops when the backend says %i", async (status, end) => {
     last().says(JSON.stringify(EVENT));
-    ask = () => Promise.reject(new BackendProblem(status));
+    ask = () => Promise.reject(problem(status));
     await last().fails();
     expect(state()).toBe(end);
     await vi.advanceTimersByTimeAsync(600_000);
     expect(sockets).toHaveLength(1);
   });
 
-  it("stops when the backend knows us, and yet refuses the socket three times", async () => {
+  it("stops without a question when the backend closes it because the session has ended", async () => {
+    let questions = 0;
+    ask = () => Promise.resolve(questions++);
+    last().says(JSON.stringify(EVENT));
+    await last().fails(4001, "session ended");
+    expect(states.at(-1)).toEqual({ is: "signed-out", close: { code: 4001, reason: "session ended" } });
+    await vi.advanceTimersByTimeAsync(600_000);
+    expect([sockets.length, questions]).toEqual([1, 0]);
+  });
+
+  it("stops when the backend accepts our session and still refuses the socket three times", async () => {
     for (let count = 0; count < 2; count++) {
       await last().fails();
       expect(state()).toBe("interrupted");

@@ -1,43 +1,55 @@
-//! Changes to the tables, when a person asks for them: the only place that writes.
+//! Changes to the tables, which only the `migrate` command makes: the only code that writes.
 //!
-//! Each is one transaction together with its own record, so it happened whole or not at all.
+//! Each migration is one transaction together with its record, so it is applied completely or not at all. It often runs
+//! as a superuser, in a schema where other roles may create objects. So nothing that stands in that schema is used before
+//! it was checked (`acceptance`), and while a migration's file runs, the search path is the target schema alone: the file
+//! names the schema of everything else.
 
+mod acceptance;
 mod live;
+mod record;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use deadpool_postgres::Connect as _;
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error as PgError, SimpleQueryMessage, Transaction};
 
+use self::acceptance::{Access, accept, used_by};
+use self::record::Record;
 use super::connection::Connector;
+use super::table::quote;
 use crate::error::Error;
 use crate::settings::{DatabaseUrl, PreparedStatements, Tables};
 
-/// A Neon cold start fits.
+/// Long enough for a database on Neon that has to start first.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Held until the transaction ends: of two runs at once, one waits and then finds the record.
+/// Held until the transaction ends: of two runs at the same time, the second waits and then finds the record.
 const ONLY_ONE_AT_A_TIME: &str = "SELECT pg_catalog.pg_advisory_xact_lock(7022362994164359524)";
 
-/// In the schema that new tables go to, even where another of that name is on the search path.
-const WHERE_RECORDED: &str = "SELECT pg_catalog.to_regclass(pg_catalog.quote_ident(pg_catalog.current_schema()) \
-            OPERATOR(pg_catalog.||) '.auth_middleware_migration'::pg_catalog.text)::pg_catalog.text";
+/// The schema that new tables go to: the one that is given ($1), else the first on the search path.
+const TARGET_SCHEMA: &str = "SELECT n.nspname::pg_catalog.text FROM pg_catalog.pg_namespace AS n \
+                             WHERE n.nspname OPERATOR(pg_catalog.=) \
+                                   COALESCE($1::pg_catalog.text::pg_catalog.name, pg_catalog.current_schema())";
 
-const RECORD_TABLE: &str = "CREATE TABLE IF NOT EXISTS auth_middleware_migration (
-    name       pg_catalog.text PRIMARY KEY,
-    applied_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now()
-)";
+/// Leaves only the target schema ($1) on the search path. What was on it stays known to the files: tables in another
+/// schema of it may be in the way.
+const RESTRICT_SEARCH_PATH: &str = "SELECT pg_catalog.set_config('auth_middleware.schemas', CASE WHEN $2::pg_catalog.bool \
+            THEN ARRAY[$1::pg_catalog.text]::pg_catalog.text \
+            ELSE pg_catalog.current_schemas(false)::pg_catalog.text END, true), \
+            pg_catalog.set_config('search_path', pg_catalog.concat( \
+                pg_catalog.quote_ident($1::pg_catalog.text), ', pg_temp'), true)";
 
-/// Who may do what was refused.
-const MAKES_TABLES: &str =
+const MAY_CREATE_TABLES: &str =
     "Give DATABASE_URL a role that may create tables; the application itself needs only SELECT.";
+const NO_SCHEMA: &str = "no schema has been selected to create in. The search path leads to no schema that exists: \
+                         create it first.";
 
-/// What a migration's own queries say, row by row: for a person to read.
+/// The rows that a migration's own queries return, for a person to read.
 pub type Report = Vec<Vec<Option<String>>>;
 
 /// Migrates one database.
@@ -48,18 +60,17 @@ pub struct Migrator {
 }
 
 impl Migrator {
-    /// For this database and these tables, in its URL's schema unless another is given. Opens nothing.
+    /// For this database and these tables, in the schema of its URL unless another is given. Opens nothing.
     ///
     /// # Errors
-    /// [`Error::Configuration`] when the certificates that `sslrootcert` names cannot be read.
+    /// [`Error::Configuration`] when the certificates in `sslrootcert` cannot be read.
     pub fn new(database: &DatabaseUrl, mut tables: Tables) -> Result<Self, Error> {
         let connector = Connector::new(database, PreparedStatements::Off)?;
         tables.schema = tables.schema.or_else(|| database.schema.clone());
         Ok(Self { connector, tables })
     }
 
-    /// Which migrations are recorded, and since when; None where our role may not read the record. Writes
-    /// nothing.
+    /// Which migrations were applied, and when; None if our role may not read the record. Writes nothing.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when PostgreSQL does not answer, [`Error::Schema`] when it refuses.
@@ -67,12 +78,14 @@ impl Migrator {
         let mut client = self.connect().await?;
         match self.read_records(&mut client).await {
             Ok(records) => Ok(Some(records)),
-            Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => Ok(None),
-            Err(error) => Err(explained("the record of migrations", MAKES_TABLES, error)),
+            Err(Trouble::Postgres(error)) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+                Ok(None)
+            }
+            Err(trouble) => Err(trouble.explained("the record of migrations", MAY_CREATE_TABLES)),
         }
     }
 
-    /// Applies a migration and records it; gives its report, or None when it was recorded before.
+    /// Applies a migration and records it. Returns its report, or None if it was applied before.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when PostgreSQL does not answer, [`Error::Schema`] when it refuses.
@@ -80,12 +93,12 @@ impl Migrator {
     pub async fn apply(&self, name: &str, sql: &str) -> Result<Option<Report>, Error> {
         let mut client = self.connect().await?;
         let what = format!("{name:?} was not applied, and nothing was changed");
-        self.run(&mut client, name, sql).await.map_err(|error| explained(&what, MAKES_TABLES, error))
+        let applied = self.run(&mut client, name, sql).await;
+        applied.map_err(|trouble| trouble.explained(&what, MAY_CREATE_TABLES))
     }
 
     async fn connect(&self) -> Result<Client, Error> {
-        let config = self.connector.config();
-        let connecting = timeout(CONNECT_TIMEOUT, self.connector.connect(&config)).await;
+        let connecting = timeout(CONNECT_TIMEOUT, self.connector.open()).await;
         let late =
             |_elapsed| Error::unavailable(format!("no connection to {} in time", self.connector.address()));
         let connected = connecting.map_err(late)?;
@@ -93,46 +106,57 @@ impl Migrator {
         Ok(client)
     }
 
-    async fn read_records(&self, client: &mut Client) -> Result<BTreeMap<String, DateTime<Utc>>, PgError> {
+    async fn read_records(&self, client: &mut Client) -> Result<BTreeMap<String, DateTime<Utc>>, Trouble> {
         let transaction = client.build_transaction().read_only(true).start().await?;
-        self.choose_schema(&transaction).await?;
-        let [row] = &transaction.query_typed(WHERE_RECORDED, &[]).await?[..] else {
-            return Ok(BTreeMap::new());
-        };
-        let Some(table) = row.try_get::<_, Option<String>>(0)? else { return Ok(BTreeMap::new()) };
-        let sql = format!("SELECT name, applied_at FROM {table}");
-        let rows = transaction.query_typed(&sql, &[]).await?;
-        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+        let Some(schema) = self.target_schema(&transaction).await? else { return Ok(BTreeMap::new()) };
+        match Record::find(&transaction, &schema, Access::Read).await? {
+            Some(record) => record.all().await,
+            None => Ok(BTreeMap::new()),
+        }
     }
 
-    async fn run(&self, client: &mut Client, name: &str, sql: &str) -> Result<Option<Report>, PgError> {
-        // Dropped on the way out, it rolls back.
+    async fn run(&self, client: &mut Client, name: &str, sql: &str) -> Result<Option<Report>, Trouble> {
+        // Rolls back when it is dropped on an early return.
         let transaction = client.transaction().await?;
         transaction.batch_execute(ONLY_ONE_AT_A_TIME).await?;
-        self.choose_schema(&transaction).await?;
-        transaction.batch_execute(RECORD_TABLE).await?;
-        let record =
-            "INSERT INTO auth_middleware_migration (name) VALUES ($1) ON CONFLICT DO NOTHING RETURNING name";
-        if transaction.query_typed(record, &[(&name, Type::TEXT)]).await?.is_empty() {
+        let schema = self.required_schema(&transaction).await?;
+        let record = Record::find_or_create(&transaction, &schema).await?;
+        if record.contains(name).await? {
             return Ok(None);
         }
-        let answers = transaction.simple_query(sql).await?;
+        record.add(name).await?;
+        for (in_schema, table, access) in used_by(name) {
+            accept(&transaction, in_schema.unwrap_or(&schema), table, *access).await?;
+        }
+        let is_given = self.tables.schema.is_some();
+        transaction
+            .query_typed(RESTRICT_SEARCH_PATH, &[(&schema, Type::TEXT), (&is_given, Type::BOOL)])
+            .await?;
+        let results = transaction.simple_query(sql).await?;
         transaction.commit().await?;
-        Ok(Some(report(&answers)))
+        Ok(Some(report(&results)))
     }
 
-    async fn choose_schema(&self, transaction: &Transaction<'_>) -> Result<(), PgError> {
-        let Some(schema) = &self.tables.schema else { return Ok(()) };
-        let sql =
-            "SELECT pg_catalog.set_config('search_path'::pg_catalog.text, pg_catalog.quote_ident($1), true)";
-        transaction.query_typed(sql, &[(schema, Type::TEXT)]).await.map(drop)
+    async fn target_schema(&self, transaction: &Transaction<'_>) -> Result<Option<String>, PgError> {
+        let rows = transaction.query_typed(TARGET_SCHEMA, &[(&self.tables.schema, Type::TEXT)]).await?;
+        rows.first().map(|row| row.try_get(0)).transpose()
+    }
+
+    async fn required_schema(&self, transaction: &Transaction<'_>) -> Result<String, Trouble> {
+        if let Some(schema) = self.target_schema(transaction).await? {
+            return Ok(schema);
+        }
+        Err(Trouble::Found(Error::Schema(match &self.tables.schema {
+            Some(schema) => format!("there is no schema {}: create it first", quote(schema)),
+            None => NO_SCHEMA.to_owned(),
+        })))
     }
 }
 
-fn report(answers: &[SimpleQueryMessage]) -> Report {
-    answers
+fn report(results: &[SimpleQueryMessage]) -> Report {
+    results
         .iter()
-        .filter_map(|answer| match answer {
+        .filter_map(|result| match result {
             SimpleQueryMessage::Row(row) => {
                 Some((0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect())
             }
@@ -141,17 +165,44 @@ fn report(answers: &[SimpleQueryMessage]) -> Report {
         .collect()
 }
 
-/// What PostgreSQL said, and its hint, or who may do it. Its detail is left out: that can quote a row.
+/// Why a migration did not happen.
+enum Trouble {
+    /// Found by us: the message needs no explanation.
+    Found(Error),
+    Postgres(PgError),
+}
+
+impl From<PgError> for Trouble {
+    fn from(error: PgError) -> Self {
+        Self::Postgres(error)
+    }
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self::Found(error)
+    }
+}
+
+impl Trouble {
+    /// The error to show: what failed, why, and for a missing right `who_may` do it.
+    fn explained(self, what: &str, who_may: &str) -> Error {
+        match self {
+            Self::Found(Error::Schema(problem)) => Error::Schema(format!("{what}: {problem}")),
+            Self::Found(error) => error,
+            Self::Postgres(error) => explained(what, who_may, error),
+        }
+    }
+}
+
+/// PostgreSQL's message, and its hint or ours. Its detail is left out: that can quote a row.
 fn explained(what: &str, who_may: &str, error: PgError) -> Error {
     let Some(said) = error.as_db_error() else { return Error::unavailable_because(what, error) };
     let hint = match said.hint() {
         Some(hint) => hint,
-        None if *said.code() == SqlState::INVALID_SCHEMA_NAME => {
-            "The search path leads to no schema that exists: create it first."
-        }
         None if *said.code() == SqlState::INSUFFICIENT_PRIVILEGE => who_may,
         None if *said.code() == SqlState::LOCK_NOT_AVAILABLE => {
-            "Somebody holds a lock on a table: try again."
+            "Another transaction holds a lock on a table: try again."
         }
         None => return Error::Schema(format!("{what}: {}", said.message())),
     };

@@ -31,12 +31,41 @@ export const routes = [
     meta: { requiresGuest: true, title: "Create an account" },
   },
   {
+    path: "/forgot-password",
+    name: "ForgotPassword",
+    component: () => import("../views/ForgotPasswordView.vue"),
+    meta: { title: "Reset your password" },
+  },
+  {
+    path: "/reset-password",
+    name: "ResetPassword",
+    component: () => import("../views/ResetPasswordView.vue"),
+    meta: { title: "Set a new password" },
+  },
+  {
+    path: "/verify-email",
+    name: "VerifyEmail",
+    component: () => import("../views/VerifyEmailView.vue"),
+    meta: { title: "Confirm your email address" },
+  },
+  {
+    path: "/account/password",
+    name: "ChangePassword",
+    component: () => import("../views/ChangePasswordView.vue"),
+    meta: { requiresAuth: true, title: "Change your password" },
+  },
+  {
     path: HOME,
     name: "Home",
     component: () => import("../views/HomeView.vue"),
     meta: { requiresAuth: true, title: "Live" },
   },
-  { path: "/:unknown(.*)*", redirect: HOME },
+  {
+    path: "/:unknown(.*)*",
+    name: "NotFound",
+    component: () => import("../views/NotFoundView.vue"),
+    meta: { title: "Page not found" },
+  },
 ];
 
 export function createAppRouter(history: RouterHistory): Router {
@@ -53,10 +82,12 @@ export async function decideAgain(router: Router): Promise<void> {
   await router.replace({ ...router.currentRoute.value, force: true } as RouteLocationRaw);
 }
 
-/** Waits until it is known who is there; only then does it decide. */
+/** Waits for the session before it decides. App.vue shows an error page where the auth service does not respond. */
 export async function guard(to: RouteLocationNormalized): Promise<RouteLocationRaw | true> {
+  if (!to.meta.requiresAuth && !to.meta.requiresGuest) return true;
   const auth = useAuthStore();
   await auth.whenKnown();
+  if (auth.isUnknown) return true;
   if (to.meta.requiresAuth && !auth.isAuthenticated) return { name: "Login", query: { redirect: to.fullPath } };
   if (to.meta.requiresGuest && auth.isAuthenticated) return ownPath(to.query.redirect);
   return true;

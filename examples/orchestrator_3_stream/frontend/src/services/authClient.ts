@@ -9,4 +9,4 @@ export const authClient = createAuthClient({
   fetchOptions: { customFetchImpl: fetchInTime },
 });
 
-export const { signIn, signUp, signOut, useSession, getSession } = authClient;
+export const { signIn, signUp, signOut, revokeSession, useSession, getSession } = authClient;

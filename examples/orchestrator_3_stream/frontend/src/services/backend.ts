@@ -11,26 +11,47 @@ export interface Me {
   created_at: string | null;
 }
 
-/** The backend's refusal; `status` is undefined when it did not answer at all. */
+/** The session that the backend found in the database. */
+export interface BackendSession {
+  created_at: string | null;
+  expires_at: string;
+}
+
+/** The response to `GET /api/me`, whatever its status. */
+export interface MeResponse {
+  url: string;
+  status: number;
+  milliseconds: number;
+  body: unknown;
+  /** These three with status 200. */
+  user?: Me;
+  session?: BackendSession;
+  credential?: string;
+}
+
+/** Anything but 200; `response` is undefined when the backend did not respond at all. */
 export class BackendProblem extends Error {
+  readonly status: number | undefined;
+
   constructor(
-    readonly status: number | undefined,
+    readonly response: MeResponse | undefined,
     options?: ErrorOptions,
   ) {
-    super(status ? `the backend answered ${status}` : "the backend did not answer", options);
+    super(response ? `the backend responded with ${response.status}` : "the backend did not respond", options);
+    this.status = response?.status;
   }
 }
 
-export async function whoAmI(): Promise<Me> {
-  const response = await askBackend("/api/me");
-  return ((await response.json()) as { user: Me }).user;
-}
-
-async function askBackend(path: string): Promise<Response> {
-  // The cookie was set by another origin of this host: only with `include` does it go along.
-  const response = await fetchInTime(settings.apiUrl + path, { credentials: "include" }).catch((cause: unknown) => {
+export async function whoAmI(): Promise<MeResponse> {
+  const url = `${settings.apiUrl}/api/me`;
+  const sent = performance.now();
+  // The cookie was set by another origin of this host: only with `include` does the browser send it.
+  const response = await fetchInTime(url, { credentials: "include" }).catch((cause: unknown) => {
     throw new BackendProblem(undefined, { cause });
   });
-  if (!response.ok) throw new BackendProblem(response.status);
-  return response;
+  const milliseconds = performance.now() - sent;
+  const body: unknown = await response.json().catch(() => undefined);
+  const received: MeResponse = { url, status: response.status, milliseconds, body };
+  if (!response.ok) throw new BackendProblem(received);
+  return { ...received, ...(body as Pick<MeResponse, "user" | "session" | "credential">) };
 }

@@ -1,7 +1,7 @@
 // The backend's WebSocket, kept open.
 //
 // A browser does not tell a page why a handshake was refused: 401, 403 and a server that is down all look alike. So
-// after each loss the backend is asked over HTTP, and that answer decides whether to try again.
+// after each loss the page sends a request over HTTP, and the response decides whether to reconnect.
 
 import { BackendProblem } from "./backend";
 
@@ -17,14 +17,15 @@ export interface OrchestratorEvent {
 export type StreamState =
   | { is: "connecting" }
   | { is: "live" }
-  /** Tried again in so many seconds; 0: it is being tried. */
+  /** Reconnects in so many seconds; 0: now. */
   | { is: "interrupted"; seconds: number }
-  | { is: "signed-out" }
+  /** The session has ended. With the code and reason of the close frame, if the backend sent one. */
+  | { is: "signed-out"; close?: { code: number; reason: string } }
   | { is: "refused" };
 
 export interface StreamOptions {
   url: string;
-  /** Rejects with the backend's status when it would not know us. */
+  /** Rejects with the backend's status unless it accepts our session. */
   ask: () => Promise<unknown>;
   onEvent: (event: OrchestratorEvent) => void;
   onState: (state: StreamState) => void;
@@ -32,10 +33,12 @@ export interface StreamOptions {
 
 const FIRST_WAIT_MS = 1_000;
 const LONGEST_WAIT_MS = 30_000;
-// It speaks every second: so long a silence is a connection that died without a word.
+// The backend sends an event every second: after so long a silence the connection is dead.
 const SILENCE_MS = 10_000;
-// The backend knows us over HTTP, and yet refuses the socket: once may be a restart, this often it is its opinion.
+// The backend accepts our session over HTTP and still refuses the socket: once may be a restart, this often is not.
 const REFUSALS = 3;
+// The backend's close code for a session that was revoked or has expired.
+const SESSION_ENDED = 4001;
 
 export class OrchestratorStream {
   private socket: WebSocket | undefined;
@@ -51,18 +54,20 @@ export class OrchestratorStream {
     this.options.onState(this.losses > 0 ? { is: "interrupted", seconds: 0 } : { is: "connecting" });
     const socket = new WebSocket(this.options.url);
     this.socket = socket;
-    let wasHeard = false;
+    let hasReceived = false;
 
     socket.onmessage = ({ data }) => {
-      wasHeard = true;
+      hasReceived = true;
       this.losses = this.refusals = 0;
       this.options.onState({ is: "live" });
       this.expectMore(socket);
       const event = parsed(data);
       if (event) this.options.onEvent(event);
     };
-    socket.onclose = () => {
-      if (socket === this.socket) void this.lost(wasHeard);
+    socket.onclose = ({ code, reason }) => {
+      if (socket !== this.socket) return;
+      if (code === SESSION_ENDED) return this.end({ is: "signed-out", close: { code, reason } });
+      void this.lost(hasReceived);
     };
     this.expectMore(socket);
   }
@@ -90,16 +95,21 @@ export class OrchestratorStream {
     }, SILENCE_MS);
   }
 
-  private async lost(wasHeard: boolean): Promise<void> {
+  private async lost(hasReceived: boolean): Promise<void> {
     this.drop();
     this.options.onState({ is: "interrupted", seconds: 0 });
     const status = await statusOf(this.options.ask());
     // Closed, or opened again by `retry`, while we asked.
     if (this.isClosed || this.socket) return;
-    this.refusals = status === 200 && !wasHeard ? this.refusals + 1 : 0;
+    this.refusals = status === 200 && !hasReceived ? this.refusals + 1 : 0;
     if (status === 401) return this.options.onState({ is: "signed-out" });
     if (status === 403 || this.refusals >= REFUSALS) return this.options.onState({ is: "refused" });
     this.wait();
+  }
+
+  private end(state: StreamState): void {
+    this.drop();
+    this.options.onState(state);
   }
 
   private wait(): void {

@@ -3,14 +3,19 @@
 export const PASSWORD_LENGTH = { min: 8, max: 128 };
 
 const SENTENCES = {
-  "wrong-password": "This email address and password do not belong together. Check both and try again.",
-  "address-taken": "There is already an account with this email address.",
-  "bad-address": "This does not look like an email address.",
-  "bad-password": `A password has ${PASSWORD_LENGTH.min} to ${PASSWORD_LENGTH.max} characters.`,
+  "wrong-password": "The email address or the password is incorrect.",
+  "address-taken": "An account with this email address already exists.",
+  "bad-address": "Enter a valid email address.",
+  "bad-password": `Use ${PASSWORD_LENGTH.min} to ${PASSWORD_LENGTH.max} characters.`,
+  "weak-password": "This password is easy to guess. Add more words that are less common.",
+  "wrong-current": "Your current password is not correct.",
+  "not-verified": "Confirm your email address before you sign in. We have sent a new link to it.",
+  "link-expired": "This link has expired or was used already. Request another one.",
+  "mail-down": "We cannot send mail at the moment. Try again in a few minutes.",
   "too-many": "Too many attempts. Wait a minute, then try again.",
   "no-cookie":
-    "You were recognised, but your browser did not keep the sign-in cookie. Allow cookies for this site and try again.",
-  unreachable: "The sign-in service does not answer. Check your connection, or try again in a moment.",
+    "You signed in, but your browser did not store the session cookie. Allow cookies for this site and try again.",
+  unreachable: "The sign-in service is not responding. Check your connection, or try again in a moment.",
   broken: "Something went wrong at the sign-in service. Try again in a moment.",
 };
 
@@ -19,9 +24,9 @@ export type ProblemKind = keyof typeof SENTENCES;
 export class AuthProblem extends Error {
   constructor(
     readonly kind: ProblemKind,
-    options?: ErrorOptions,
+    { sentence, ...options }: ErrorOptions & { sentence?: string | undefined } = {},
   ) {
-    super(SENTENCES[kind], options);
+    super(sentence ?? SENTENCES[kind], options);
   }
 }
 
@@ -29,6 +34,9 @@ export class AuthProblem extends Error {
 export interface Refusal {
   status: number;
   code?: string | undefined;
+  message?: string | undefined;
+  /** Seconds; with a 429. */
+  retryAfter?: number | undefined;
 }
 
 // From 1.4.6 to today; 1.4.6 makes its codes of its messages.
@@ -39,9 +47,26 @@ const KINDS: Record<string, ProblemKind> = {
   INVALID_EMAIL: "bad-address",
   PASSWORD_TOO_SHORT: "bad-password",
   PASSWORD_TOO_LONG: "bad-password",
+  PASSWORD_TOO_WEAK: "weak-password",
+  INVALID_PASSWORD: "wrong-current",
+  EMAIL_NOT_VERIFIED: "not-verified",
+  INVALID_TOKEN: "link-expired",
+  TOKEN_EXPIRED: "link-expired",
+  USER_NOT_FOUND: "link-expired",
+  MAIL_UNAVAILABLE: "mail-down",
 };
 
+// 502 and 504 come from a proxy in front of a service that does not respond.
+const KINDS_BY_STATUS: Record<number, ProblemKind> = { 429: "too-many", 502: "unreachable", 504: "unreachable" };
+
 export function problemOf(refusal: Refusal): AuthProblem {
-  const kind = KINDS[refusal.code ?? ""] ?? (refusal.status === 429 ? "too-many" : "broken");
-  return new AuthProblem(kind, { cause: refusal });
+  const kind = KINDS[refusal.code ?? ""] ?? KINDS_BY_STATUS[refusal.status] ?? "broken";
+  return new AuthProblem(kind, { cause: refusal, sentence: sentenceOf(kind, refusal) });
+}
+
+/** Where the auth service knows more than the kind: what makes the password weak, and when to try again. */
+function sentenceOf(kind: ProblemKind, { message, retryAfter }: Refusal): string | undefined {
+  if (kind === "weak-password") return message;
+  if (kind !== "too-many" || !retryAfter) return undefined;
+  return `Too many attempts. Try again in ${retryAfter} ${retryAfter === 1 ? "second" : "seconds"}.`;
 }

@@ -1,8 +1,15 @@
 import { defineStore } from "pinia";
 import { computed, ref, watch } from "vue";
 
-import { signIn as signInAt, signOut as signOutAt, signUp as signUpAt, useSession } from "../services/authClient";
-import { AuthProblem, problemOf, type Refusal } from "../services/problems";
+import {
+  revokeSession,
+  signIn as signInAt,
+  signOut as signOutAt,
+  signUp as signUpAt,
+  useSession,
+} from "../services/authClient";
+import { accepted } from "../services/accepted";
+import { AuthProblem } from "../services/problems";
 
 // Better Auth's client would ask for the session by itself, a little later; we ask at once, and wait for the answer.
 const ASK_OURSELVES = { disableSignal: true };
@@ -16,20 +23,28 @@ export const useAuthStore = defineStore("auth", () => {
   const state = useSession();
   const isBusy = ref(false);
   const departure = ref<"signed-out" | "ended" | null>(null);
+  /** Revoked from this page, which stays open to show what happens next. */
+  const isRevoked = ref(false);
 
   const session = computed(() => state.value.data?.session ?? null);
   const user = computed(() => state.value.data?.user ?? null);
   const isAuthenticated = computed(() => session.value !== null);
   const isLoading = computed(() => isBusy.value || state.value.isPending);
-  /** Nobody could tell: which is not the same as signed out. */
-  const isUnknown = computed(() => {
-    const { data, isPending, error } = state.value;
-    return data === null && !isPending && error !== null && error.status !== 401;
-  });
+  /** The auth service did not respond, which is not the same as signed out. Stays so until it does. */
+  const isUnknown = ref(false);
+
+  watch(
+    state,
+    ({ data, isPending, error }) => {
+      if (!isPending) isUnknown.value = data === null && error !== null && error.status !== 401;
+    },
+    { immediate: true, flush: "sync" },
+  );
 
   watch(
     isAuthenticated,
     (isIn) => {
+      isRevoked.value = false;
       if (isIn) departure.value = null;
       // Not by ourselves. (An error alone does not take the session away.)
       else if (!isBusy.value) departure.value = "ended";
@@ -38,11 +53,19 @@ export const useAuthStore = defineStore("auth", () => {
   );
 
   async function signIn(email: string, password: string): Promise<void> {
-    await enter(() => signInAt.email({ email, password, fetchOptions: ASK_OURSELVES }));
+    await busily(async () => {
+      await accepted(() => signInAt.email({ email, password, fetchOptions: ASK_OURSELVES }));
+      await entered();
+    });
   }
 
-  async function signUp(name: string, email: string, password: string): Promise<void> {
-    await enter(() => signUpAt.email({ name, email, password, fetchOptions: ASK_OURSELVES }));
+  /** Whether the visitor is signed in now; if not, they have to confirm their address first. */
+  async function signUp(name: string, email: string, password: string): Promise<boolean> {
+    return busily(async () => {
+      const { token } = await accepted(() => signUpAt.email({ name, email, password, fetchOptions: ASK_OURSELVES }));
+      if (token) await entered();
+      return token !== null;
+    });
   }
 
   async function signOut(): Promise<void> {
@@ -55,7 +78,18 @@ export const useAuthStore = defineStore("auth", () => {
     });
   }
 
-  /** Asks the database, not the session's five-minute copy in a cookie. */
+  /**
+   * Deletes the session in the database without signing out here: the page stays open to show how the backend
+   * responds, until `recheck`.
+   */
+  async function revoke(): Promise<void> {
+    const token = session.value?.token;
+    if (!token) return;
+    await accepted(() => revokeSession({ token, fetchOptions: ASK_OURSELVES }));
+    isRevoked.value = true;
+  }
+
+  /** Queries the database, not the session's five-minute copy in a cookie. */
   async function recheck(): Promise<void> {
     await state.value.refetch(PAST_THE_CACHE);
     await whenKnown();
@@ -66,19 +100,16 @@ export const useAuthStore = defineStore("auth", () => {
     await until(() => !state.value.isPending);
   }
 
-  async function enter(ask: () => Promise<Answer>): Promise<void> {
-    await busily(async () => {
-      await accepted(ask);
-      await state.value.refetch();
-      await whenKnown();
-      if (!isAuthenticated.value) throw new AuthProblem(isUnknown.value ? "unreachable" : "no-cookie");
-    });
+  async function entered(): Promise<void> {
+    await state.value.refetch();
+    await whenKnown();
+    if (!isAuthenticated.value) throw new AuthProblem(isUnknown.value ? "unreachable" : "no-cookie");
   }
 
-  async function busily(work: () => Promise<void>): Promise<void> {
+  async function busily<Result>(work: () => Promise<Result>): Promise<Result> {
     isBusy.value = true;
     try {
-      await work();
+      return await work();
     } finally {
       isBusy.value = false;
     }
@@ -90,25 +121,16 @@ export const useAuthStore = defineStore("auth", () => {
     isAuthenticated,
     isLoading,
     isUnknown,
+    isRevoked,
     departure,
     signIn,
     signUp,
     signOut,
+    revoke,
     recheck,
     whenKnown,
   };
 });
-
-interface Answer {
-  error: Refusal | null;
-}
-
-async function accepted(ask: () => Promise<Answer>): Promise<void> {
-  const { error } = await ask().catch((cause: unknown) => {
-    throw new AuthProblem("unreachable", { cause });
-  });
-  if (error) throw problemOf(error);
-}
 
 async function until(condition: () => boolean): Promise<void> {
   if (condition()) return;

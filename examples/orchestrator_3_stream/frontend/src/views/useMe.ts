@@ -1,49 +1,67 @@
-import { onScopeDispose, ref } from "vue";
+import { computed, onScopeDispose, ref, shallowRef } from "vue";
 
-import { BackendProblem, type Me, whoAmI } from "../services/backend";
+import { BackendProblem, type Me, type MeResponse, whoAmI } from "../services/backend";
 import { useAuthStore } from "../stores/authStore";
 
-const AGAIN_MS = 30_000;
+const REFRESH_MS = 30_000;
+const RETRY_MS = 5_000;
+
+/** Why the backend did not return a user. */
+export type Trouble = "down" | "store-down" | "revoked" | "unrecognised" | "refused";
 
 /**
- * Who the backend says we are, asked again every half minute and when the page is looked at: a session that was ended
- * somewhere else must not go on looking alive.
+ * Who the backend says we are. Asked again every half minute and when the page becomes visible, so that a session that
+ * was revoked elsewhere does not keep looking alive; every few seconds while there is trouble.
  */
 export function useMe() {
   const auth = useAuthStore();
-  const me = ref<Me>();
-  const trouble = ref("");
+  /** The latest one; undefined when the backend did not respond. */
+  const response = shallowRef<MeResponse>();
+  const me = shallowRef<Me>();
+  const trouble = ref<Trouble>();
+  const isBusy = ref(false);
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let isDisposed = false;
 
   async function ask(): Promise<void> {
+    clearTimeout(timer);
+    isBusy.value = true;
     try {
-      me.value = await whoAmI();
-      trouble.value = "";
+      response.value = await whoAmI();
+      me.value = response.value.user;
+      trouble.value = undefined;
     } catch (problem) {
       if (!(problem instanceof BackendProblem)) throw problem;
-      trouble.value = await sentenceFor(problem);
+      response.value = problem.response;
+      trouble.value = await troubleOf(problem);
+    } finally {
+      isBusy.value = false;
     }
+    clearTimeout(timer);
+    if (!isDisposed) timer = setTimeout(ask, trouble.value && !auth.isRevoked ? RETRY_MS : REFRESH_MS);
   }
 
-  async function sentenceFor(problem: BackendProblem): Promise<string> {
-    if (problem.status === undefined) return "The backend does not answer. This page asks again by itself.";
-    if (problem.status === 503)
-      return "The backend cannot reach its database just now. This page asks again by itself.";
-    if (problem.status !== 401) return `The backend refused to say who you are (status ${problem.status}).`;
-    // If the session is over, this makes everyone see it, and the guard takes the visitor to the sign-in page.
+  async function troubleOf({ status }: BackendProblem): Promise<Trouble> {
+    // 502 and 504 come from a proxy in front of a backend that does not respond.
+    if (status === undefined || status === 502 || status === 504) return "down";
+    if (status === 503) return "store-down";
+    if (status !== 401) return "refused";
+    if (auth.isRevoked) return "revoked";
+    // If the session has ended, this updates the store, and the guard leads to the sign-in page.
     await auth.recheck();
-    return "You are signed in, but the backend does not recognise you: its secret or its base URL is not the auth-service's.";
+    return "unrecognised";
   }
 
-  const whenSeen = () => {
+  const whenVisible = () => {
     if (document.visibilityState === "visible") void ask();
   };
-  const timer = setInterval(ask, AGAIN_MS);
-  document.addEventListener("visibilitychange", whenSeen);
+  document.addEventListener("visibilitychange", whenVisible);
   onScopeDispose(() => {
-    clearInterval(timer);
-    document.removeEventListener("visibilitychange", whenSeen);
+    isDisposed = true;
+    clearTimeout(timer);
+    document.removeEventListener("visibilitychange", whenVisible);
   });
   void ask();
 
-  return { me, trouble, ask };
+  return { response, me, session: computed(() => response.value?.session), trouble, isBusy, ask };
 }

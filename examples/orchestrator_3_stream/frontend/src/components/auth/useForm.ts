@@ -13,7 +13,7 @@ export interface FormOptions<Name extends string> {
   fieldOf: Partial<Record<ProblemKind, NoInfer<Name>>>;
 }
 
-/** What both forms do: check, send, say what went wrong, and take the focus to where it can be mended. */
+/** What both forms do: check, send, say what went wrong, and move the focus to the field that needs correcting. */
 export function useForm<Name extends string>({ names, check, send, fieldOf }: FormOptions<Name>) {
   const values = reactive(blank(names)) as Texts<Name>;
   const errors = ref(blank(names)) as Ref<Texts<Name>>;
@@ -30,15 +30,15 @@ export function useForm<Name extends string>({ names, check, send, fieldOf }: Fo
     const wrong = names.find((name) => errors.value[name]);
     if (wrong) return focus(form, wrong);
 
+    // It stays busy after a success: the next page may still be on its way, and a second press would send it again.
     isBusy.value = true;
     try {
       await send(values);
     } catch (problem) {
+      isBusy.value = false;
       if (!(problem instanceof AuthProblem)) throw problem;
       refusal.value = problem;
       await focus(form, wrongField.value);
-    } finally {
-      isBusy.value = false;
     }
   }
 

@@ -1,27 +1,33 @@
-import { computed, onScopeDispose, ref, shallowRef } from "vue";
+import { onScopeDispose, ref, shallowRef } from "vue";
 
 import { whoAmI } from "../../services/backend";
 import { type OrchestratorEvent, OrchestratorStream, type StreamState } from "../../services/orchestratorStream";
 import { settings } from "../../services/settings";
 import { useAuthStore } from "../../stores/authStore";
+import type { Sample } from "./scale";
 
-const REMEMBERED = 60;
+const SHOWN_MS = 60_000;
 
-/** The stream, open for as long as the component is there. */
+/** The stream, open for as long as the component is mounted. `samples` are the load of the last minute. */
 export function useStream() {
   const auth = useAuthStore();
   const state = ref<StreamState>({ is: "connecting" });
-  const events = shallowRef<OrchestratorEvent[]>([]);
+  const latest = shallowRef<OrchestratorEvent>();
+  const samples = shallowRef<Sample[]>([]);
 
   const stream = new OrchestratorStream({
     url: settings.streamUrl,
     ask: whoAmI,
     onEvent: (event) => {
-      events.value = [...events.value, event].slice(-REMEMBERED);
+      const at = Date.now();
+      latest.value = event;
+      samples.value = [...samples.value, { at, value: event.load_average[0] ?? 0 }].filter(
+        (sample) => at - sample.at <= SHOWN_MS,
+      );
     },
     onState: (now) => {
       state.value = now;
-      if (now.is === "signed-out") void auth.recheck();
+      if (now.is === "signed-out" && !auth.isRevoked) void auth.recheck();
     },
   });
   const retry = () => stream.retry();
@@ -32,5 +38,5 @@ export function useStream() {
   });
   stream.open();
 
-  return { state, events, latest: computed(() => events.value.at(-1)), retry };
+  return { state, samples, latest, retry };
 }

@@ -1,0 +1,1 @@
+"""Turns the figures of a run into docs/benchmarks.md and its charts."""

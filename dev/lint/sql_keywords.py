@@ -1,0 +1,105 @@
+"""The words of SQL that are no names, and the forms that cannot say the schema of what they look up."""
+
+# What may stand before a parenthesis, and is no function that is looked up by name.
+NO_FUNCTIONS = frozenset(
+    [
+        "ALL",
+        "AND",
+        "ANY",
+        "ARRAY",
+        "AS",
+        "BY",
+        "CHECK",
+        "COALESCE",
+        "CONFLICT",
+        "CURRENT_TIME",
+        "CURRENT_TIMESTAMP",
+        "DEFAULT",
+        "DISTINCT",
+        "ELSE",
+        "ELSIF",
+        "EXCEPT",
+        "EXISTS",
+        "FILTER",
+        "FROM",
+        "GREATEST",
+        "GROUP",
+        "GROUPING",
+        "HAVING",
+        "IF",
+        "IN",
+        "INCLUDE",
+        "INTERSECT",
+        "INTO",
+        "IS",
+        "JOIN",
+        "KEY",
+        "LATERAL",
+        "LEAST",
+        "LIMIT",
+        "LOCALTIME",
+        "LOCALTIMESTAMP",
+        "MATERIALIZED",
+        "NOT",
+        "OFFSET",
+        "ON",
+        "OPERATOR",
+        "OR",
+        "OVER",
+        "PARTITION",
+        "RETURN",
+        "RETURNING",
+        "ROW",
+        "ROWS",
+        "SELECT",
+        "SET",
+        "SOME",
+        "TABLE",
+        "THEN",
+        "UNION",
+        "UNIQUE",
+        "USING",
+        "VALUES",
+        "WHEN",
+        "WHERE",
+        "WITH",
+    ]
+)
+# PostgreSQL looks up an operator or a function for these by its bare name, or reads better without them.
+BANNED = {
+    "BETWEEN": "two comparisons with OPERATOR(pg_catalog.>=) and OPERATOR(pg_catalog.<=)",
+    "ILIKE": "OPERATOR(pg_catalog.~~*)",
+    "NATURAL": "JOIN … ON with OPERATOR(pg_catalog.=)",
+    "NULLIF": "CASE WHEN … OPERATOR(pg_catalog.=) … THEN NULL",
+    "OVERLAPS": "pg_catalog.overlaps(…)",
+    "SIMILAR": "OPERATOR(pg_catalog.~)",
+    "TABLESAMPLE": "another query",
+}
+# Before a string: a keyword, not the type of a constant (`regclass 'x'`).
+BEFORE_TEXT = NO_FUNCTIONS | frozenset(
+    [
+        "BEGIN",
+        "CASE",
+        "DEBUG",
+        "DELIMITER",
+        "DO",
+        "ESCAPE",
+        "EXCEPTION",
+        "EXECUTE",
+        "INFO",
+        "LANGUAGE",
+        "LIKE",
+        "LOG",
+        "NOTICE",
+        "PASSWORD",
+        "RAISE",
+        "SQLSTATE",
+        "TO",
+        "WARNING",
+    ]
+)
+# Where a clause of assignments ends.
+AFTER_SET = frozenset(["AS", "FROM", "LANGUAGE", "RETURNING", "WHERE"])
+# The rows that a statement changed, in a trigger's function: no table of any schema.
+TRANSITION_TABLES = frozenset({"gone"})
+NO_COLUMNS = frozenset(["CHECK", "CONSTRAINT", "EXCLUDE", "FOREIGN", "LIKE", "PRIMARY", "UNIQUE"])

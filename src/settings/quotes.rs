@@ -1,0 +1,59 @@
+//! Quotes around a value. `docker run --env-file` keeps them as part of the value, where a shell, Compose and dotenv
+//! remove them.
+
+use super::RawSettings;
+use super::trusted_origins;
+use crate::error::Error;
+
+/// Refuses a text setting whose value is in quotes. No message shows the value.
+pub(super) fn refuse(raw: &RawSettings) -> Result<(), Error> {
+    let texts = [
+        ("DATABASE_URL", &raw.database_url),
+        ("BETTER_AUTH_SECRET", &raw.secret),
+        ("BETTER_AUTH_SECRETS", &raw.secrets),
+        ("BETTER_AUTH_URL", &raw.base_url),
+        ("AUTH_MIDDLEWARE_COOKIE_PREFIX", &raw.cookie_prefix),
+        ("AUTH_MIDDLEWARE_COOKIE_NAME", &raw.cookie_name),
+        ("AUTH_MIDDLEWARE_CACHE_COOKIE_NAME", &raw.cache_cookie_name),
+        ("AUTH_MIDDLEWARE_SCHEMA", &raw.schema),
+        ("AUTH_MIDDLEWARE_USER_TABLE", &raw.user_table),
+        ("AUTH_MIDDLEWARE_SESSION_TABLE", &raw.session_table),
+        ("AUTH_MIDDLEWARE_FRESHNESS", &raw.freshness),
+        ("AUTH_MIDDLEWARE_LISTEN_DATABASE_URL", &raw.listen_database_url),
+        ("AUTH_MIDDLEWARE_CACHE_STRATEGY", &raw.cache_strategy),
+        ("AUTH_MIDDLEWARE_CACHE_VERSION", &raw.cache_version),
+        ("AUTH_MIDDLEWARE_PREPARED_STATEMENTS", &raw.prepared_statements),
+    ];
+    let lists = [
+        ("AUTH_MIDDLEWARE_PREVIOUS_SECRETS", &raw.previous_secrets),
+        (trusted_origins::SETTING, &raw.trusted_origins),
+    ];
+    let entries =
+        raw.secrets.iter().flat_map(|list| list.split(',')).filter_map(|entry| entry.split_once(':'));
+    if entries.into_iter().any(|(_, secret)| is_quoted(secret)) {
+        return Err(Error::configuration(message("BETTER_AUTH_SECRETS")));
+    }
+    let quoted_text = texts.into_iter().find(|(_, value)| value.as_deref().is_some_and(is_quoted));
+    // A quoted list was split at its commas, so that its quotes are in two entries.
+    let quoted_list = lists
+        .into_iter()
+        .find(|(_, values)| is_quoted(&values.join(",")) || values.iter().any(|value| is_quoted(value)));
+    match quoted_text.map(|(setting, _)| setting).or(quoted_list.map(|(setting, _)| setting)) {
+        Some(setting) => Err(Error::configuration(message(setting))),
+        None => Ok(()),
+    }
+}
+
+fn is_quoted(value: &str) -> bool {
+    let value = value.trim();
+    value.len() >= 2 && ['"', '\''].iter().any(|quote| value.starts_with(*quote) && value.ends_with(*quote))
+}
+
+fn message(setting: &str) -> String {
+    let server =
+        if setting.contains("SECRET") { ", and give the Better Auth server the same value" } else { "" };
+    format!(
+        "{setting} is in quotes, which are part of the value: docker run --env-file keeps them. Write it without \
+         quotes{server}"
+    )
+}

@@ -1,0 +1,236 @@
+//! Every rule of the settings, and that no message shows a secret.
+
+mod database_url;
+mod trusted_origins;
+
+use super::*;
+
+type Spoil = fn(&mut RawSettings);
+
+fn raw() -> RawSettings {
+    RawSettings {
+        database_url: Some("postgresql://app:pass%40word@db.example.com/app".into()),
+        secret: Some("0123456789abcdefghijklmnopqrstuv".into()),
+        base_url: Some("http://localhost:3000".into()),
+        ..RawSettings::default()
+    }
+}
+
+fn refused(raw: RawSettings) -> String {
+    match Settings::check(raw) {
+        Err(Error::Configuration(message)) => message,
+        other => panic!("expected a configuration error, got {other:?}"),
+    }
+}
+
+#[test]
+fn a_complete_environment_is_accepted_with_the_documented_defaults() {
+    let Ok(settings) = Settings::check(raw()) else { panic!("refused") };
+    assert_eq!(settings.cookie_names.session_token, "better-auth.session_token");
+    assert_eq!(settings.cookie_names.other_spelling, "__Secure-better-auth.session_token");
+    assert_eq!((settings.limits.pool_size, settings.limits.max_waiting), (2, 10_000));
+    assert_eq!(settings.limits.lookup_timeout, Duration::from_secs(5));
+    assert_eq!(settings.database.and_then(|database| database.password).as_deref(), Some("pass@word"));
+    assert!(settings.trusted_origins.contains("http://localhost:3000"));
+    assert!(settings.warnings.is_empty());
+}
+
+#[test]
+fn every_wrong_value_names_its_setting_and_shows_no_secret() {
+    let short = "hunter2-hunter2";
+    let cases: [(&str, Spoil); 15] = [
+        ("BETTER_AUTH_SECRET", |raw| raw.secret = None),
+        ("BETTER_AUTH_SECRET", |raw| raw.secret = Some("hunter2-hunter2".into())),
+        ("public default", |raw| raw.secret = Some("better-auth-secret-12345678901234567890".into())),
+        ("BETTER_AUTH_SECRETS", |raw| raw.secrets = Some("hunter2-hunter2".into())),
+        ("BETTER_AUTH_SECRETS", |raw| raw.secrets = Some("1:hunter2-hunter2".into())),
+        ("BETTER_AUTH_URL", |raw| raw.base_url = None),
+        ("BETTER_AUTH_URL", |raw| raw.base_url = Some("localhost:3000".into())),
+        ("DATABASE_URL", |raw| raw.database_url = None),
+        ("DATABASE_URL", |raw| raw.database_url = Some("mysql://a:hunter2-hunter2@b/c".into())),
+        ("sslkey", |raw| raw.database_url = Some("postgresql://a:hunter2-hunter2@b/c?sslkey=x".into())),
+        ("sslmode", |raw| raw.database_url = Some("postgresql://a:hunter2-hunter2@b/c?sslmode=maybe".into())),
+        ("several hosts", |raw| raw.database_url = Some("postgresql://a:hunter2-hunter2@b,c/d".into())),
+        ("trusted_origins", |raw| raw.trusted_origins = vec!["https://*".into()]),
+        ("AUTH_MIDDLEWARE_POOL_SIZE", |raw| raw.pool_size = Some(0)),
+        ("AUTH_MIDDLEWARE_PREPARED_STATEMENTS", |raw| raw.prepared_statements = Some("maybe".into())),
+    ];
+    for (wanted, spoil) in cases {
+        let mut raw = raw();
+        spoil(&mut raw);
+        let message = refused(raw);
+        assert!(message.contains(wanted), "{message:?} does not name {wanted}");
+        assert!(!message.contains(short), "{message:?} shows a secret");
+    }
+}
+
+#[test]
+fn every_wrong_value_of_freshness_names_its_setting_and_shows_no_password() {
+    let cases: [(&str, Spoil); 12] = [
+        ("AUTH_MIDDLEWARE_FRESHNESS", |raw| raw.freshness = Some("alive".into())),
+        ("AUTH_MIDDLEWARE_FRESHNESS", |raw| raw.freshness = Some("0".into())),
+        ("AUTH_MIDDLEWARE_FRESHNESS", |raw| raw.freshness = Some("-1".into())),
+        ("AUTH_MIDDLEWARE_FRESHNESS", |raw| raw.freshness = Some("NaN".into())),
+        ("AUTH_MIDDLEWARE_FRESHNESS", |raw| raw.freshness = Some("86401".into())),
+        ("AUTH_MIDDLEWARE_MAX_CACHED_SESSIONS", |raw| raw.max_cached_sessions = Some(0)),
+        ("AUTH_MIDDLEWARE_MAX_AGE_SECONDS", |raw| raw.max_age_seconds = Some(0.0)),
+        ("AUTH_MIDDLEWARE_HEARTBEAT_SECONDS", |raw| raw.heartbeat_seconds = Some(f64::INFINITY)),
+        ("AUTH_MIDDLEWARE_LISTEN_DATABASE_URL", |raw| raw.listen_database_url = Some("hunter2".into())),
+        ("AUTH_MIDDLEWARE_LISTEN_DATABASE_URL", |raw| {
+            raw.listen_database_url = Some("mysql://a:hunter2@b/c".into());
+        }),
+        ("sslmode", |raw| raw.listen_database_url = Some("postgresql://a:hunter2@b/c?sslmode=maybe".into())),
+        ("several hosts", |raw| raw.listen_database_url = Some("postgresql://a:hunter2@b,c/d".into())),
+    ];
+    for (wanted, spoil) in cases {
+        let mut raw = RawSettings { freshness: Some("live".into()), ..raw() };
+        spoil(&mut raw);
+        let message = refused(raw);
+        assert!(message.contains(wanted), "{message:?} does not name {wanted}");
+        assert!(!message.contains("hunter2"), "{message:?} shows a password");
+    }
+}
+
+#[test]
+fn quotes_that_an_env_file_keeps_are_named() {
+    let cases: [(&str, Spoil); 14] = [
+        ("DATABASE_URL", |raw| raw.database_url = Some("\"postgresql://u:hunter2@h/d\"".into())),
+        ("DATABASE_URL", |raw| raw.database_url = Some(" 'postgresql://u:hunter2@h/d' ".into())),
+        ("BETTER_AUTH_SECRET", |raw| {
+            raw.secret = Some("\"hunter2-0123456789abcdefghijklmnopqrstuv\"".into());
+        }),
+        ("BETTER_AUTH_SECRET", |raw| raw.secret = Some("'hunter2'".into())),
+        ("BETTER_AUTH_SECRETS", |raw| raw.secrets = Some("'2:hunter2,1:hunter2'".into())),
+        ("BETTER_AUTH_SECRETS", |raw| raw.secrets = Some("2:\"hunter2\",1:\"hunter2\"".into())),
+        ("AUTH_MIDDLEWARE_PREVIOUS_SECRETS", |raw| {
+            raw.previous_secrets = vec!["\"hunter2".into(), "x\"".into()];
+        }),
+        ("BETTER_AUTH_URL", |raw| raw.base_url = Some("\"https://auth.example.com\"".into())),
+        ("BETTER_AUTH_TRUSTED_ORIGINS", |raw| raw.trusted_origins = vec!["\"https://a.example.com\"".into()]),
+        ("BETTER_AUTH_TRUSTED_ORIGINS", |raw| {
+            raw.trusted_origins = vec!["'https://a.example.com".into(), "https://b.example.com'".into()];
+        }),
+        ("BETTER_AUTH_TRUSTED_ORIGINS", |raw| {
+            raw.trusted_origins = vec!["'[\"https://a.example.com\"]'".into()];
+        }),
+        ("AUTH_MIDDLEWARE_FRESHNESS", |raw| raw.freshness = Some("\"30\"".into())),
+        ("AUTH_MIDDLEWARE_PREPARED_STATEMENTS", |raw| raw.prepared_statements = Some("'on'".into())),
+        ("AUTH_MIDDLEWARE_SCHEMA", |raw| raw.schema = Some("\"auth\"".into())),
+    ];
+    for (setting, spoil) in cases {
+        let mut raw = raw();
+        spoil(&mut raw);
+        let message = refused(raw);
+        assert!(message.contains(setting) && message.contains("is in quotes"), "{setting}: {message}");
+        assert!(message.contains("--env-file") && !message.contains("hunter2"), "{message}");
+    }
+}
+
+#[test]
+fn quotes_inside_a_value_belong_to_it() {
+    let secret = "it's \"0123456789abcdefghijklmnopqrstuv";
+    let raw = RawSettings {
+        secret: Some(secret.into()),
+        database_url: Some("postgresql://u:'p'@h/d".into()),
+        ..raw()
+    };
+    let Ok(settings) = Settings::check(raw) else { panic!("refused") };
+    assert_eq!(settings.secrets.signing, vec![Secret::new(secret)]);
+    assert_eq!(settings.database.and_then(|database| database.password).as_deref(), Some("'p'"));
+}
+
+#[test]
+fn a_pooler_that_is_known_to_be_one_cannot_be_listened_through_and_every_request_asks_the_store() {
+    let direct = "postgresql://u:hunter2@ep-x.eu-1.aws.neon.tech/app";
+    let neons = "postgresql://u:hunter2@ep-x-pooler.eu-1.aws.neon.tech/app?sslmode=require";
+    let told = "postgresql://u:hunter2@pgbouncer:6432/app?pgbouncer=true";
+    let live = |url: &str, listen: Option<&str>| {
+        let raw = RawSettings {
+            database_url: Some(url.into()),
+            freshness: Some("live".into()),
+            listen_database_url: listen.map(String::from),
+            ..raw()
+        };
+        let Ok(settings) = Settings::check(raw) else { panic!("refused: {url}") };
+        (settings.freshness.live_cache().is_some(), settings.warnings)
+    };
+    for pooled in [neons, told] {
+        for (url, listen, setting) in [
+            (pooled, None, "as DATABASE_URL names one"),
+            (direct, Some(pooled), "as AUTH_MIDDLEWARE_LISTEN_DATABASE_URL names one"),
+        ] {
+            let (is_live, warnings) = live(url, listen);
+            let [warning] = &warnings[..] else { panic!("{warnings:?}") };
+            assert!(
+                warning.contains(setting) && warning.contains("every request asks the store"),
+                "{warning}"
+            );
+            assert!(!is_live && !warning.contains("hunter2"), "{warning}");
+        }
+        assert_eq!(live(pooled, Some(direct)), (true, vec![]));
+    }
+    for url in
+        [direct, "postgresql://u@my-pooler.example.com/app", "postgresql://u@ep-pooler-x.neon.tech/app"]
+    {
+        assert_eq!(live(url, None), (true, vec![]), "{url}");
+    }
+}
+
+#[test]
+fn a_name_of_ones_own_is_the_whole_name_unless_something_tells_about_secure() {
+    let name = |is_https, prefix, name, secure| {
+        let options = CookieOptions { is_https, secure, prefix, name, cache_name: None };
+        CookieNames::check(options).map(|names| names.session_token).ok()
+    };
+    assert_eq!(name(None, None, Some("sid"), None).as_deref(), Some("sid"));
+    assert_eq!(name(Some(true), None, Some("sid"), None).as_deref(), Some("__Secure-sid"));
+    assert_eq!(name(Some(true), None, Some("__Secure-sid"), None).as_deref(), Some("__Secure-sid"));
+    assert_eq!(name(Some(true), Some("my"), None, Some(false)).as_deref(), Some("my.session_token"));
+    assert_eq!(name(None, None, None, None), None);
+    assert_eq!(name(None, None, Some("a b"), None), None);
+}
+
+#[test]
+fn nothing_secret_is_in_any_debug() {
+    let Ok(settings) = Settings::check(raw()) else { panic!("refused") };
+    let shown = format!("{settings:?}");
+    assert!(!shown.contains("pass@word") && !shown.contains("pass%40word"), "{shown}");
+    assert!(!shown.contains("0123456789abcdefghijklmnopqrstuv"), "{shown}");
+}
+
+#[test]
+fn a_secret_in_quotes_or_with_white_space_at_an_end_is_refused() {
+    let sound = "0123456789abcdefghijklmnopqrstuv";
+    for secret in [" {}", "{} ", "{}\n", "\t{}", "\u{a0}{}", "\"{}\"", "'{}'", "`{}`", "\"{}\" "]
+        .map(|form| form.replace("{}", sound))
+    {
+        let settings = RawSettings { secret: Some(secret.clone()), ..raw() };
+        let message = Settings::check(settings).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(
+            message.contains("BETTER_AUTH_SECRET begins or ends with white space or is in quotes"),
+            "{secret:?}"
+        );
+        assert!(!message.contains(sound), "{message}");
+    }
+    for listed in [format!("2:'{sound}'"), format!("2:\"{sound}\",1:{sound}")] {
+        assert!(Settings::check(RawSettings { secrets: Some(listed), ..raw() }).is_err());
+    }
+    // Inside, they are characters like others; and what was signed with a quoted one can still be read.
+    for secret in [format!("{sound} {sound}"), format!("{sound}'"), format!("\"{sound}")] {
+        assert!(Settings::check(RawSettings { secret: Some(secret), ..raw() }).is_ok());
+    }
+    let previous = vec![format!("\"{sound}\"")];
+    assert!(Settings::check(RawSettings { previous_secrets: previous, ..raw() }).is_ok());
+}
+
+#[test]
+fn an_old_secret_that_anybody_could_know_decrypts_nothing() {
+    let current = "0123456789abcdefghijklmnopqrstuv";
+    let secrets = format!("3:{current},2:better-auth-secret-12345678901234567890,1:short");
+    let Ok(settings) = Settings::check(RawSettings { secrets: Some(secrets), ..raw() }) else {
+        panic!("refused")
+    };
+    // The current one, and the plain secret of `raw`, which is the same.
+    assert_eq!(settings.secrets.encrypting, vec![Secret::new(current), Secret::new(current)]);
+    assert_eq!(settings.secrets.signing, vec![Secret::new(current)]);
+}

@@ -1,0 +1,246 @@
+//! Whether statements may have names on the server.
+//!
+//! tokio-postgres names its statements s0, s1, … in every process. Behind a transaction pooler a name can be another
+//! client's statement. So names are used on a direct connection, and through a pooler that gives each client's
+//! statements names of its own. Where they are not used, the server parses and plans each look-up anew.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Error as PgError, SimpleQueryMessage};
+
+use super::nonce;
+use super::process_id::process_id;
+use crate::settings::{DatabaseUrl, Host, PreparedStatements};
+
+/// A batch of few tokens looks so cheap to PostgreSQL that it plans each anew, which takes longer than the look-up; the
+/// plan that serves any number is as good. Older servers do not know the setting.
+const PLAN_ONCE: &str = "SELECT pg_catalog.set_config(name, 'force_generic_plan'::pg_catalog.text, false) \
+                         FROM pg_catalog.pg_settings \
+                         WHERE name OPERATOR(pg_catalog.=) 'plan_cache_mode'::pg_catalog.text";
+/// The process that answers, and its age in seconds by the server's own clock.
+const ANSWERING_PROCESS: &str = "SELECT pid, pg_catalog.date_part('epoch'::pg_catalog.text, \
+                               pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) backend_start) \
+                           FROM pg_catalog.pg_stat_activity \
+                           WHERE pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()";
+const DIRECT: &str = "look-ups name their statements, since connections are direct: each one's process id is that of \
+                      the server's process";
+const RENAMING: &str =
+    "look-ups name their statements: a pooler stands between, and gives them names of its own";
+const SETTING: &str = "AUTH_MIDDLEWARE_PREPARED_STATEMENTS";
+
+/// The rule for one pool of connections, and what is known of their path to the server.
+#[derive(Debug)]
+pub(super) struct StatementNames {
+    rule: PreparedStatements,
+    /// With `auto`: every connection so far allows names. Once false it stays false.
+    is_safe: AtomicBool,
+    /// With `auto`: every connection so far was direct, so that each look-up runs in the connection's own process.
+    is_direct: AtomicBool,
+    messages: Mutex<Messages>,
+}
+
+#[derive(Debug, Default)]
+struct Messages {
+    /// The last line about names, and whether it was taken.
+    note: Option<String>,
+    is_note_taken: bool,
+    warnings: Vec<String>,
+}
+
+impl StatementNames {
+    pub(super) fn new(rule: PreparedStatements) -> Self {
+        let (is_safe, is_direct) = (AtomicBool::new(true), AtomicBool::new(true));
+        Self { rule, is_safe, is_direct, messages: Mutex::default() }
+    }
+
+    /// Whether a look-up may name its statement, as far as the connections so far show.
+    pub(super) fn are_allowed(&self) -> bool {
+        match self.rule {
+            PreparedStatements::On => true,
+            PreparedStatements::Off => false,
+            PreparedStatements::Auto => self.is_safe.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Finds out what a new connection leads through, and whether it is still usable: a pooler may have closed it. Then
+    /// another one, which is not examined any more, can be used. `started` is before its socket was opened.
+    pub(super) async fn examine(
+        &self,
+        client: &Client,
+        database: &DatabaseUrl,
+        started: Instant,
+    ) -> Result<bool, PgError> {
+        match self.rule {
+            PreparedStatements::On => self.note(format!("look-ups name their statements, by {SETTING}=on")),
+            PreparedStatements::Off => self.note(off_by_setting(database)),
+            PreparedStatements::Auto if !self.are_allowed() => {}
+            PreparedStatements::Auto => return self.examine_path(client, database, started).await,
+        }
+        Ok(true)
+    }
+
+    async fn examine_path(
+        &self,
+        client: &Client,
+        database: &DatabaseUrl,
+        started: Instant,
+    ) -> Result<bool, PgError> {
+        let Some(indirect) = indirection(client, started).await? else {
+            client.simple_query(PLAN_ONCE).await?;
+            if self.is_direct.load(Ordering::Relaxed) {
+                self.note(DIRECT.to_owned());
+            }
+            return Ok(true);
+        };
+        self.is_direct.store(false, Ordering::Relaxed);
+        let renames = renames_statements(client).await;
+        if matches!(renames, Ok(true)) {
+            self.note(RENAMING.to_owned());
+            return Ok(true);
+        }
+        self.is_safe.store(false, Ordering::Relaxed);
+        self.note(pooler(&indirect, database));
+        Ok(renames.is_ok())
+    }
+
+    /// Whether the process that ran a named statement is the connection's own, where that has to be so. Some poolers
+    /// hand out small process ids, which a server in a container can have too.
+    pub(super) async fn is_of_connection(&self, client: &Client, process: Option<i32>) -> bool {
+        if self.rule != PreparedStatements::Auto || !self.is_direct.load(Ordering::Relaxed) {
+            return true;
+        }
+        process.is_some() && process == process_id(&client.cancel_token()).await
+    }
+
+    /// Uses no names from now on, where the setting leaves that open: there is a pooler after all.
+    pub(super) fn forbid(&self, why: &str) {
+        if self.rule == PreparedStatements::Auto && self.is_safe.swap(false, Ordering::Relaxed) {
+            self.is_direct.store(false, Ordering::Relaxed);
+            self.messages().warnings.push(format!(
+                "look-ups do not name their statements any more, since a pooler stands between: {why}"
+            ));
+        }
+    }
+
+    /// Whether names are used and why, once after the first connection, and again if it changes.
+    pub(super) fn take_note(&self) -> Option<String> {
+        let mut messages = self.messages();
+        let is_taken = std::mem::replace(&mut messages.is_note_taken, true);
+        messages.note.clone().filter(|_| !is_taken)
+    }
+
+    /// What an operator should know, once.
+    pub(super) fn take_warnings(&self) -> Vec<String> {
+        std::mem::take(&mut self.messages().warnings)
+    }
+
+    pub(super) fn warn(&self, warning: String) {
+        self.messages().warnings.push(warning);
+    }
+
+    fn note(&self, note: String) {
+        let mut messages = self.messages();
+        if messages.note.as_ref() != Some(&note) {
+            (messages.note, messages.is_note_taken) = (Some(note), false);
+        }
+    }
+
+    /// Nothing panics while it holds the lock, so a poisoned one is as good as any.
+    fn messages(&self) -> MutexGuard<'_, Messages> {
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How it shows that a connection is not direct; None where it is. `started` is before its socket was opened.
+async fn indirection(client: &Client, started: Instant) -> Result<Option<String>, PgError> {
+    let promised = process_id(&client.cancel_token()).await;
+    let answering = match answering_process(client).await {
+        // Not every server that speaks PostgreSQL's protocol has that view, or lets everybody read it.
+        Err(error) if error.as_db_error().is_some() => None,
+        answering => answering?,
+    };
+    Ok(match (promised, answering) {
+        (Some(promised), Some((process, age))) if promised == process => {
+            // Both are durations, so the two clocks need not agree.
+            let is_older = age > started.elapsed().as_secs_f64();
+            is_older.then(|| "the server's process is older than the connection".to_owned())
+        }
+        (Some(promised), Some((process, _))) => {
+            Some(format!("the connection's process id is {promised}, and the server's process is {process}"))
+        }
+        _ => Some("the server does not say which of its processes answers".to_owned()),
+    })
+}
+
+/// The server's process that answers, and its age in seconds.
+async fn answering_process(client: &Client) -> Result<Option<(i32, f64)>, PgError> {
+    let messages = client.simple_query(ANSWERING_PROCESS).await?;
+    Ok(messages.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some((row.get(0)?.parse().ok()?, row.get(1)?.parse().ok()?)),
+        _ => None,
+    }))
+}
+
+/// Whether a statement of ours has another name on the server than we gave it. In one transaction, so that a pooler
+/// uses one server process for all of it; the statement is closed before another client can get that process.
+async fn renames_statements(client: &Client) -> Result<bool, PgError> {
+    client.batch_execute("BEGIN READ ONLY").await?;
+    let result = is_renamed(client).await;
+    client.batch_execute(if result.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
+    match result {
+        // Another client's statement has that name, so our name arrived there as it is.
+        Err(error) if error.code() == Some(&SqlState::DUPLICATE_PSTATEMENT) => Ok(false),
+        result => result,
+    }
+}
+
+async fn is_renamed(client: &Client) -> Result<bool, PgError> {
+    let marker = format!("auth_middleware probe {:016x}", nonce());
+    let statement = client.prepare(&format!("SELECT '{marker}'::pg_catalog.text")).await?;
+    let query = format!(
+        "SELECT name FROM pg_catalog.pg_prepared_statements \
+         WHERE pg_catalog.strpos(statement, '{marker}'::pg_catalog.text) OPERATOR(pg_catalog.>) 0"
+    );
+    let seen = client.simple_query(&query).await;
+    // Closes it on the server, before what the caller sends next.
+    drop(statement);
+    let names: Vec<String> = seen?
+        .iter()
+        .filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+            _ => None,
+        })
+        .collect();
+    Ok(!names.is_empty() && !names.iter().any(|name| is_of_driver(name)))
+}
+
+/// Whether a name is as tokio-postgres makes them: s0, s1, …
+fn is_of_driver(name: &str) -> bool {
+    name.strip_prefix('s')
+        .is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
+}
+
+fn off_by_setting(database: &DatabaseUrl) -> String {
+    if database.behind_pooler {
+        return "look-ups do not name their statements, since the database's URL tells of a pooler (pgbouncer=true, or \
+                a statement cache of 0)"
+            .to_owned();
+    }
+    format!("look-ups do not name their statements, by {SETTING}=off")
+}
+
+fn pooler(shows: &str, database: &DatabaseUrl) -> String {
+    let advice = match &database.host {
+        Host::Tcp(name) if name.ends_with(".neon.tech") => format!(
+            "Neon's proxy shows this on direct connections too: if the host name has no \"-pooler\", set {SETTING}=on"
+        ),
+        _ => format!("If each connection keeps its server process, set {SETTING}=on"),
+    };
+    format!(
+        "look-ups do not name their statements, so that one alone takes longer, since a pooler seems to stand between: \
+         {shows}. {advice}"
+    )
+}
