@@ -128,6 +128,8 @@ class Core:
     def token_claims(self, scope: Mapping[str, Any]) -> dict[str, Any] | None:
         """The claims of the verified JWT that this request presents."""
     @property
+    def has_database(self) -> bool: ...
+    @property
     def trusts_claims(self) -> bool:
         """Whether the claims of a JWT are its user."""
     @property

@@ -84,11 +84,11 @@ def _with_locks(dependency: Callable[..., Awaitable[Any]], locks: list[Any], sig
     return shown
 
 
-def bound(method: Any, auth: "Auth[Any, Any]") -> Any:
+def bound(method: Any, auth: "Auth[Any, Any]", accepts: tuple[bool, bool]) -> Any:
     """A method of this instance with its own cookie name in `/docs`. A wrapper would cost each request a coroutine."""
     function = FunctionType(method.__code__, method.__globals__, method.__name__)
     function.__annotations__ = inspect.get_annotations(method)
-    dependency: Any = partial(documented(function, auth.cookie_name, auth.accepts), auth)
+    dependency: Any = partial(documented(function, auth.cookie_name, accepts), auth)
     dependency.__doc__ = method.__doc__
     dependency.__signature__ = inspect.signature(dependency)
     return dependency
@@ -148,12 +148,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
             Auth.current_session,
             Auth.token_claims,
         ):
-            vars(self)[method.__name__] = bound(method, self)
-
-    @property
-    def accepts(self) -> tuple[bool, bool]:
-        """Whether cookies are accepted, and whether bearer tokens are."""
-        return self._core.accepts
+            vars(self)[method.__name__] = bound(method, self, self._core.accepts)
 
     @property
     def cookie_name(self) -> str:
@@ -238,7 +233,14 @@ class Auth(Generic[SessionT_co, UserT_co]):
 
         Raises:
             HTTPException: as `current_user`.
+            ConfigurationError: there is no database that knows; as an HTTP response, 500.
         """
+        if not self._core.has_database:
+            self._telemetry.misconfigured(
+                "get_fresh_user reads the user's row, and there is no database: set DATABASE_URL, or use "
+                "get_current_user, which returns what the JWT claims"
+            )
+            raise http_errors.misconfigured()
         return (await self._required(self._core.identify_by_store(request.scope))).user
 
     async def current_session(self, request: HTTPConnection) -> SessionT_co:

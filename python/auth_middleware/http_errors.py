@@ -36,10 +36,8 @@ def unauthorized(accepts: tuple[bool, bool], *, is_anonymous: bool) -> HTTPExcep
 
 def from_error(
     error: AuthError, retry_after_seconds: int
-) -> OriginForbidden | TemporarilyUnavailable | TemporarilyUnreadable | Misconfigured:
-    """403, 503, or 500 for a wrong setting; to be raised from the error, so that logs have the cause."""
-    if isinstance(error, ConfigurationError):
-        return misconfigured()
+) -> OriginForbidden | TemporarilyUnavailable | TemporarilyUnreadable:
+    """403 or 503; to be raised from the error, so that logs have the cause."""
     if isinstance(error, OriginRefused):
         return OriginForbidden(status.HTTP_403_FORBIDDEN, "Origin not allowed")
     kind = TemporarilyUnreadable if isinstance(error, SchemaError) else TemporarilyUnavailable

@@ -153,6 +153,11 @@ impl Core {
         self.engine.settings().jwt.as_ref().is_some_and(|jwt| jwt.freshness == JwtFreshness::Claims)
     }
 
+    #[getter]
+    fn has_database(&self) -> bool {
+        self.engine.settings().database.is_some()
+    }
+
     /// The kinds of credentials that are accepted: whether cookies, and whether bearer tokens.
     #[getter]
     fn accepts(&self) -> (bool, bool) {

@@ -18,15 +18,24 @@ pub(super) fn refuse(raw: &RawSettings) -> Result<(), Error> {
         ("AUTH_MIDDLEWARE_SCHEMA", &raw.schema),
         ("AUTH_MIDDLEWARE_USER_TABLE", &raw.user_table),
         ("AUTH_MIDDLEWARE_SESSION_TABLE", &raw.session_table),
+        ("AUTH_MIDDLEWARE_JWKS_TABLE", &raw.jwks_table),
+        ("AUTH_MIDDLEWARE_DATABASE_TIME_ZONE", &raw.database_time_zone),
         ("AUTH_MIDDLEWARE_FRESHNESS", &raw.freshness),
         ("AUTH_MIDDLEWARE_LISTEN_DATABASE_URL", &raw.listen_database_url),
         ("AUTH_MIDDLEWARE_CACHE_STRATEGY", &raw.cache_strategy),
         ("AUTH_MIDDLEWARE_CACHE_VERSION", &raw.cache_version),
         ("AUTH_MIDDLEWARE_PREPARED_STATEMENTS", &raw.prepared_statements),
+        ("AUTH_MIDDLEWARE_JWKS_URL", &raw.jwks_url),
+        ("AUTH_MIDDLEWARE_JWT_ISSUER", &raw.jwt_issuer),
+        ("AUTH_MIDDLEWARE_JWT_AUDIENCE", &raw.jwt_audience),
+        ("AUTH_MIDDLEWARE_JWT_FRESHNESS", &raw.jwt_freshness),
+        ("NEON_AUTH_BASE_URL", &raw.neon_auth_base_url),
+        ("NEON_AUTH_JWKS_URL", &raw.neon_auth_jwks_url),
     ];
     let lists = [
         ("AUTH_MIDDLEWARE_PREVIOUS_SECRETS", &raw.previous_secrets),
         (trusted_origins::SETTING, &raw.trusted_origins),
+        ("AUTH_MIDDLEWARE_CREDENTIALS", &raw.credentials),
     ];
     let entries =
         raw.secrets.iter().flat_map(|list| list.split(',')).filter_map(|entry| entry.split_once(':'));
