@@ -246,9 +246,8 @@ class Auth(Generic[SessionT_co, UserT_co]):
     async def current_session(self, request: HTTPConnection) -> SessionT_co:
         """The session that this request presents. Identified once in a request, and raises, as `current_user`."""
         found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
-        session: SessionT_co | None
         session = (await self._required(found) if type(found) is RequestState else found).session
-        if session is None:  # a JWT has none
+        if not session:  # a JWT has none
             raise http_errors.unauthorized(self._core.accepts, is_anonymous=False)
         return session
 
@@ -327,7 +326,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
             else:
                 self._core.look_up(state)
             return None
-        if self._may_share and all(is_shareable(row) for row in identity if row is not None):
+        if self._may_share and all(is_shareable(row) for row in identity if row):
             found.cache_object(identity)
         self._telemetry.warn(state.conclude(identity))
         return identity

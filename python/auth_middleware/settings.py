@@ -70,7 +70,7 @@ class AuthSettings(BaseSettings):
 
     database_url: SecretStr | None = _setting(
         "database_url",
-        "The URL of the PostgreSQL database with Better Auth's tables. Required unless the claims of JWTs are the user.",
+        "The URL of the PostgreSQL database with Better Auth's tables. Optional if the claims of JWTs are the user.",
         "DATABASE_URL",
     )
     secret: SecretStr | None = _setting(

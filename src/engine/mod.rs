@@ -268,7 +268,7 @@ impl Engine {
         let state = self.lock();
         let Some(state) = state.as_ref().filter(|state| state.is_ours()) else { return Vec::new() };
         let of_feed = state.open.iter().flat_map(|open| &open.live_cache).flat_map(LiveCache::take_messages);
-        let of_store = state.open.iter().flat_map(|open| open.store()).flat_map(AnyStore::take_warnings);
+        let of_store = state.open.iter().filter_map(|open| open.store()).flat_map(AnyStore::take_warnings);
         of_feed.chain(of_store).chain(state.authenticator.take_messages()).collect()
     }
 

@@ -1,14 +1,15 @@
 """The issuer's keys over HTTPS: certificates, proxies, and a server that misbehaves."""
 
 import json
+import socket
 import ssl
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socketserver import BaseRequestHandler, ThreadingTCPServer
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from starlette.requests import HTTPConnection
@@ -40,7 +41,7 @@ class KeyServer:
                 self.end_headers()
                 self.wfile.write(body)
 
-            def log_message(self, format: str, *args: object) -> None: ...
+            def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002 - its name there
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -48,7 +49,7 @@ class KeyServer:
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self.port = self._server.server_address[1]
 
-    def __enter__(self) -> "KeyServer":
+    def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self
 
@@ -130,7 +131,7 @@ class Proxy:
         self._server = ThreadingTCPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
-    def __enter__(self) -> "Proxy":
+    def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self
 
@@ -140,9 +141,7 @@ class Proxy:
 
 
 @contextmanager
-def connected(port: int) -> Iterator[Any]:
-    import socket
-
+def connected(port: int) -> Generator[Any]:
     with socket.create_connection(("127.0.0.1", port)) as there:
         yield there
 
