@@ -20,7 +20,6 @@ PACKAGES = (
     *("libsystemd0", "libcap2", "libzstd1", "zlib1g"),
 )
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-SOURCE = f"deb [signed-by={KEYRING}] http://deb.debian.org/debian trixie main\n"
 # apt's own lists and cache stay as they are.
 APT_CONFIGURATION = """
 Dir::Etc::sourcelist "{0}/sources.list";
@@ -39,7 +38,10 @@ def can_install() -> bool:
         return True
     if not (KEYRING.exists() and shutil.which("apt-get") and shutil.which("dpkg-deb")):
         return False
-    _configure()
+    mirror = _mirror()
+    if mirror is None:
+        return False
+    _configure(mirror)
     return _apt("update").returncode == 0 and _apt("download", "--print-uris", *PACKAGES).returncode == 0
 
 
@@ -65,11 +67,18 @@ def command(root: Path) -> list[Path | str]:
     return [loader, "--library-path", libraries, root / "usr" / "sbin" / "pgbouncer"]
 
 
-def _configure() -> None:
+def _mirror() -> str | None:
+    """The mirror from which this machine installs Debian 12; it has Debian 13 too."""
+    wanted = ["--format", "$(REPO_URI)", "Created-By: Packages", "Label: Debian", "Codename: bookworm"]
+    listed = subprocess.run(["apt-get", "indextargets", *wanted], capture_output=True, text=True, check=False)
+    return next(iter(listed.stdout.split()), None)
+
+
+def _configure(mirror: str) -> None:
     for folder in ("lists/partial", "cache/archives/partial"):
         (DIRECTORY / folder).mkdir(parents=True, exist_ok=True)
     (DIRECTORY / "status").touch()
-    (DIRECTORY / "sources.list").write_text(SOURCE)
+    (DIRECTORY / "sources.list").write_text(f"deb [signed-by={KEYRING}] {mirror} trixie main\n")
     (DIRECTORY / "apt.conf").write_text(APT_CONFIGURATION.format(DIRECTORY))
 
 

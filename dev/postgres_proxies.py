@@ -102,6 +102,15 @@ class CountingProxy:
                 has_started = has_started or content[:2] == b"\0\3"
 
 
+class CopyingProxy(CountingProxy):
+    """Copies bytes without reading them, so that they may be encrypted. Counts nothing."""
+
+    def _to_server(self, client: socket.socket, server: socket.socket) -> None:
+        with suppress(OSError):
+            while data := client.recv(65536):
+                server.sendall(data)
+
+
 class TamperingProxy(CountingProxy):
     """Passes each result row to `change`, which returns the rows that the client receives instead. Does not use TLS."""
 
@@ -145,6 +154,15 @@ def _data_row(row: Row) -> bytes:
 @contextmanager
 def counting_proxy(dsn: str) -> Generator[CountingProxy]:
     proxy = CountingProxy(dsn)
+    try:
+        yield proxy
+    finally:
+        proxy.close()
+
+
+@contextmanager
+def copying_proxy(dsn: str) -> Generator[CopyingProxy]:
+    proxy = CopyingProxy(dsn)
     try:
         yield proxy
     finally:

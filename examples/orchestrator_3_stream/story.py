@@ -19,7 +19,7 @@ from websockets.sync.client import connect
 NAME = "Ada Lovelace"
 HOSTILE_ORIGIN = "https://evil.example"
 UPDATES = 2
-LONGEST = 200  # characters of a body
+LONGEST = 110  # characters of a body
 COLOURS = {"bold": "1", "dim": "2", "green": "32", "yellow": "33", "cyan": "36"}
 HAS_COLOURS = sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
 

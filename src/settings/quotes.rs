@@ -5,11 +5,10 @@ use super::RawSettings;
 use super::trusted_origins;
 use crate::error::Error;
 
-/// Refuses a text setting whose value is in quotes. No message shows the value.
+/// Refuses a text setting whose value is in quotes. A secret alone is checked where secrets are. No message shows the value.
 pub(super) fn refuse(raw: &RawSettings) -> Result<(), Error> {
     let texts = [
         ("DATABASE_URL", &raw.database_url),
-        ("BETTER_AUTH_SECRET", &raw.secret),
         ("BETTER_AUTH_SECRETS", &raw.secrets),
         ("BETTER_AUTH_URL", &raw.base_url),
         ("AUTH_MIDDLEWARE_COOKIE_PREFIX", &raw.cookie_prefix),
@@ -32,22 +31,20 @@ pub(super) fn refuse(raw: &RawSettings) -> Result<(), Error> {
         ("NEON_AUTH_BASE_URL", &raw.neon_auth_base_url),
         ("NEON_AUTH_JWKS_URL", &raw.neon_auth_jwks_url),
     ];
-    let lists = [
-        ("AUTH_MIDDLEWARE_PREVIOUS_SECRETS", &raw.previous_secrets),
-        (trusted_origins::SETTING, &raw.trusted_origins),
-        ("AUTH_MIDDLEWARE_CREDENTIALS", &raw.credentials),
-    ];
-    let entries =
-        raw.secrets.iter().flat_map(|list| list.split(',')).filter_map(|entry| entry.split_once(':'));
-    if entries.into_iter().any(|(_, secret)| is_quoted(secret)) {
-        return Err(Error::configuration(message("BETTER_AUTH_SECRETS")));
-    }
     let quoted_text = texts.into_iter().find(|(_, value)| value.as_deref().is_some_and(is_quoted));
     // A quoted list was split at its commas, so that its quotes are in two entries.
-    let quoted_list = lists
-        .into_iter()
-        .find(|(_, values)| is_quoted(&values.join(",")) || values.iter().any(|value| is_quoted(value)));
-    match quoted_text.map(|(setting, _)| setting).or(quoted_list.map(|(setting, _)| setting)) {
+    let origins = &raw.trusted_origins;
+    let are_origins_quoted = is_quoted(&origins.join(",")) || origins.iter().any(|origin| is_quoted(origin));
+    let credentials = &raw.credentials;
+    let are_credentials_quoted =
+        is_quoted(&credentials.join(",")) || credentials.iter().any(|kind| is_quoted(kind));
+    let previous = &raw.previous_secrets;
+    let are_previous_quoted = previous.len() > 1 && is_quoted(&previous.join(","));
+    let quoted_list = are_origins_quoted
+        .then_some(trusted_origins::SETTING)
+        .or(are_credentials_quoted.then_some("AUTH_MIDDLEWARE_CREDENTIALS"))
+        .or(are_previous_quoted.then_some("AUTH_MIDDLEWARE_PREVIOUS_SECRETS"));
+    match quoted_text.map(|(setting, _)| setting).or(quoted_list) {
         Some(setting) => Err(Error::configuration(message(setting))),
         None => Ok(()),
     }

@@ -124,8 +124,8 @@ fn accept_current(variable: &str, secret: &str) -> Result<Secret, Error> {
     // library would sign with different keys.
     if secret.trim() != secret || is_quoted(secret) {
         return Err(Error::configuration(format!(
-            "{variable} begins or ends with white space or is in quotes, as it arrives here: set it without them, at \
-             the Better Auth server and here"
+            "{variable} begins or ends with white space or is in quotes, as it arrives here (docker run --env-file \
+             keeps quotes): set it without them, at the Better Auth server and here"
         )));
     }
     accept(variable, secret)

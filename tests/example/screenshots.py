@@ -23,7 +23,7 @@ from tests.example import browser
 from tests.example.development import development
 
 FOLDER = stack.ROOT / "target" / "screenshots"
-COLUMNS = 110
+COLUMNS = 136
 # The README's terminal picture ends before this part of the story.
 CUT = "A page of another site may send the request"
 COLOURS = [

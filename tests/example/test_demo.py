@@ -171,7 +171,7 @@ def test_when_a_service_ends_so_does_everything_and_it_is_said(mark: str) -> Non
         [backend] = [pid for pid, command in marked(mark).items() if "uvicorn" in command]
         os.kill(backend, signal.SIGKILL)
         assert terminal.read_to_the_end() == 1
-        assert "demo: backend has ended" in terminal.said
+        assert "demo: backend exited" in terminal.said
     assert left_over(mark) == []
 
 

@@ -211,7 +211,8 @@ def test_the_base_url_is_needed_only_to_know_the_cookies_name() -> None:
 
 
 @pytest.mark.parametrize("quote", ["'", '"'])
-@pytest.mark.parametrize("variable", VARIABLES)
+# What was signed with a quoted secret can still be read.
+@pytest.mark.parametrize("variable", [each for each in VARIABLES if each != "AUTH_MIDDLEWARE_PREVIOUS_SECRETS"])
 def test_quotes_that_an_env_file_keeps_are_named(variable: str, quote: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DATABASE_URL", "BETTER_AUTH_SECRET", "BETTER_AUTH_URL"):
         if VARIABLES[name][0] != VARIABLES[variable][0]:

@@ -99,8 +99,10 @@ async def test_a_look_up_is_tried_once_more_and_then_no_more(auth_for: MakeAuthF
         asked = (auth.validate_session(who.cookie_value) for who in everybody)
         found = await asyncio.gather(*asked, return_exceptions=True)
         assert all(isinstance(each, StoreUnavailable) for each in found)
-        # One who was asked for alone, and the others together.
-        assert hanging.calls in (4, 6)
+        # However the workers divide them into batches, each batch connects twice.
+        batches, rest = divmod(hanging.calls - 2, 2)
+        assert rest == 0
+        assert 1 <= batches <= len(everybody)
         listener.shutdown(socket.SHUT_RDWR)
 
 

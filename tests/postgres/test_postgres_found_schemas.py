@@ -322,7 +322,7 @@ class TestNames:
             await auth_for(database.dsn).open()
         for model in ("session", "user"):
             fits = f'"public"."auth_{model}s" fits the {model} table: set AUTH_MIDDLEWARE_{model.upper()}_TABLE'
-            assert f"{fits}=auth_{model}s" in str(caught.value)
+            assert f"{fits} to auth_{model}s" in str(caught.value)
         named = {"session_table": "auth_sessions", "user_table": "auth_users"}
         assert await auth_for(database.dsn, **named).validate_session(who.cookie_value)
 
@@ -334,7 +334,7 @@ class TestNames:
         """)
         with pytest.raises(SchemaError) as caught:
             await auth_for(database.dsn).open()
-        settings = "AUTH_MIDDLEWARE_SESSION_TABLE=logins and AUTH_MIDDLEWARE_SCHEMA=auth"
+        settings = "AUTH_MIDDLEWARE_SESSION_TABLE to logins and AUTH_MIDDLEWARE_SCHEMA to auth"
         assert f'"auth"."logins" fits the session table: set {settings}' in str(caught.value)
         assert "AUTH_MIDDLEWARE_USER_TABLE" not in str(caught.value)
 

@@ -37,7 +37,7 @@ GROUPS = {
     # With it, the tests' browser is told to trust Caddy's authority.
     "certutil": Group(lambda: shutil.which("certutil") is not None, APT, ("libnss3-tools",)),
     "pgbouncer": Group(lambda: pgbouncer.program() is not None, APT, ("pgbouncer",)),
-    "pgbouncer-1.24": Group(pgbouncer_trixie.can_install, "let apt reach deb.debian.org"),
+    "pgbouncer-1.24": Group(pgbouncer_trixie.can_install, "let apt reach Debian's packages"),
     "network-namespace": Group(namespaces.can_make, "as root: apt-get install", ("iproute2", "iptables")),
     "oldest": Group(lambda: oldest.is_installed() or oldest.can_install(), "let pip reach a package index"),
 }

