@@ -3,7 +3,7 @@
 //! `cargo bench --bench jwt`: an Ed25519 token as Better Auth issues it by default. A first-seen token may cost twice
 //! what `ed25519-dalek` alone takes, and one that was seen before next to nothing.
 
-#[path = "../tests/rust/properties/jwt_issuer.rs"]
+#[path = "../../tests/rust/properties/jwt_issuer.rs"]
 mod jwt_issuer;
 
 use std::hint::black_box;
