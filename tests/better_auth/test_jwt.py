@@ -19,7 +19,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-from auth_middleware import Auth, AuthSettings, AuthUser, ConfigurationError
+from auth_middleware import Auth, AuthSettings, AuthUser, ConfigurationError, SchemaError, StoreUnavailable
 from auth_middleware._core import Migrations
 from dev.better_auth import VERSIONS, BetterAuthServer, Version
 from dev.postgres import EmbeddedPostgres, execute
@@ -445,3 +445,34 @@ async def settled(condition: Callable[[], Awaitable[bool]]) -> None:
     while not await condition():
         assert time.monotonic() < deadline, "it did not happen"
         await asyncio.sleep(POLL_SECONDS)
+
+
+async def test_a_missing_key_table_is_reported_at_start(newest: Issuer, postgres: EmbeddedPostgres) -> None:
+    dsn = postgres.create_database(f"no_keys_{secrets.token_hex(4)}")
+    with BetterAuthServer(dsn, secret=newest.secret):
+        auth = Auth(AuthSettings(database_url=dsn, base_url=newest.server.base_url, credentials="jwt"))
+        with pytest.raises(SchemaError, match="jwks"):
+            await auth.open()
+        # With a URL the table is not read.
+        by_url = Auth(
+            AuthSettings(
+                database_url=dsn,
+                base_url=newest.server.base_url,
+                credentials="jwt",
+                jwks_url=f"{newest.api}/jwks",
+            )
+        )
+        await by_url.open()
+        await by_url.close()
+
+
+async def test_an_endpoint_that_is_down_is_503_and_not_401(newest: Issuer) -> None:
+    person = newest.sign_up()
+    auth = newest.without_database(jwks_url="http://localhost:1/jwks")
+    async with auth.lifespan(None):
+        with pytest.raises(StoreUnavailable):
+            await auth.current_user(connection(person.headers["jwt"]))
+        with pytest.raises(StoreUnavailable):
+            await auth.optional_user(connection(person.headers["jwt"]))
+        # What can be refused without keys is.
+        assert await auth.optional_user(connection({"Authorization": "Bearer a.b.c"})) is None
