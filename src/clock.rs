@@ -1,33 +1,34 @@
-//! What time is it? Read once, at the edge, and passed inwards.
+//! The current time. It is read once per request, at the edge, and passed inwards.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use rustix::time::{ClockId, clock_gettime};
 
-/// Now, by both clocks.
+/// A reading of both clocks.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
-    /// What calendars say: sessions end by it. It can be set, forwards and backwards.
+    /// The calendar time, by which sessions expire. It can be set, forwards and backwards.
     pub wall: DateTime<Utc>,
-    /// What has passed since the machine started.
+    /// The time since the machine started.
     pub uptime: Uptime,
 }
 
-/// Time since the machine started, with the time for which it was suspended: what we believe for a
-/// while must not outlive a closed lid, a paused process or a clock that was set back.
+/// The time since the machine started, including the time for which it was suspended: cached state
+/// must expire on time even if the machine was suspended, the process was paused or the clock was set
+/// back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Uptime(Duration);
 
-/// Linux's monotonic clock stands still while the machine is suspended, this one does not. Elsewhere
-/// the monotonic one goes on.
+/// Linux's monotonic clock stops while the machine is suspended, and `Boottime` does not. On other
+/// systems the monotonic clock continues.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const CLOCK: ClockId = ClockId::Boottime;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const CLOCK: ClockId = ClockId::Monotonic;
 
 impl Moment {
-    /// Now.
+    /// Reads both clocks.
     #[must_use]
     pub fn now() -> Self {
         Self { wall: Utc::now(), uptime: Uptime::now() }
@@ -42,7 +43,7 @@ impl From<DateTime<Utc>> for Moment {
 }
 
 impl Uptime {
-    /// Now.
+    /// Reads the clock.
     #[must_use]
     pub fn now() -> Self {
         let time = clock_gettime(CLOCK);
@@ -51,7 +52,7 @@ impl Uptime {
         Self(Duration::new(seconds, nanoseconds))
     }
 
-    /// So long after this.
+    /// This time plus a duration.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(duration))
@@ -63,8 +64,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_time_for_which_the_machine_slept_counts() {
-        // No test can send its machine to sleep.
+    fn time_in_suspend_counts() {
+        // A test cannot suspend the machine, so this checks the choice of the clock.
         assert_eq!(CLOCK, ClockId::Boottime);
     }
 }

@@ -1,28 +1,28 @@
-//! What can go wrong, as one enum. "No valid session" is not an error: it is a
+//! All errors, as one enum. "No valid session" is not an error: it is a
 //! [`Refusal`](crate::refusal::Refusal).
 
 use std::error::Error as StdError;
 use std::fmt;
 
-/// A cause that is kept for the log and never shown to a client.
+/// A cause that is logged and never sent to a client.
 pub type Cause = Box<dyn StdError + Send + Sync>;
 
-/// Everything that keeps us from giving an answer.
+/// Why a request could not be decided.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A setting is missing or wrong; the message names it and the mend.
+    /// A setting is missing or wrong; the message names the setting and says how to fix it.
     #[error("{0}")]
     Configuration(String),
-    /// The tables are not what Better Auth writes, or we may not read them.
+    /// The tables are not those of Better Auth, or our role has no permission to read them.
     #[error("{0}")]
     Schema(String),
-    /// A value in one session's rows cannot be read; other sessions are not concerned.
+    /// A value in one session's rows cannot be read; other sessions are not affected.
     #[error("{0}")]
     Row(String),
-    /// The store did not answer; it may again.
+    /// The store did not respond. A later request may succeed.
     #[error("the session store is unavailable: {what}")]
     Unavailable {
-        /// What we were doing.
+        /// What failed.
         what: String,
         /// Why it failed.
         #[source]
@@ -31,22 +31,23 @@ pub enum Error {
 }
 
 impl Error {
-    /// A wrong setting.
+    /// A setting that is missing or wrong.
     pub fn configuration(message: impl Into<String>) -> Self {
         Self::Configuration(message.into())
     }
 
-    /// A store that did not answer, for a reason of ours.
+    /// The store did not respond, and no library error is the cause.
     pub fn unavailable(what: impl Into<String>) -> Self {
         Self::Unavailable { what: what.into(), cause: None }
     }
 
-    /// A store that did not answer, and the library's own word for it.
+    /// The store did not respond, because of a library's error.
     pub fn unavailable_because(what: impl Into<String>, cause: impl Into<Cause>) -> Self {
         Self::Unavailable { what: what.into(), cause: Some(cause.into()) }
     }
 
-    /// The same where a request meets it: a setting that is wrong on the server's side may be corrected there.
+    /// Makes a configuration error that occurs during a request an [`Error::Unavailable`]: the cause may be on the
+    /// database server, and may be fixed there without a restart.
     #[must_use]
     pub fn into_unavailable(self) -> Self {
         match self {
@@ -55,7 +56,7 @@ impl Error {
         }
     }
 
-    /// The message and those of its causes, in one line for a log.
+    /// The error's message and those of its causes, in one line for a log.
     #[must_use]
     pub fn chain(&self) -> String {
         Chain(self).to_string()

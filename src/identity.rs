@@ -1,4 +1,4 @@
-//! The session and its user, as the store has them.
+//! The session and its user, as stored.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use crate::signature::SessionToken;
 
-/// Who sent the request.
+/// The sender of a request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Identity {
     /// The session that the request presented; None if it presented a JWT, which has none.
@@ -41,7 +41,7 @@ impl fmt::Debug for UserId {
 }
 
 impl Identity {
-    /// What it takes in memory, about: its own size, its texts and its own fields' values.
+    /// The approximate memory use in bytes: the struct, its strings and the values of the application's own fields.
     #[must_use]
     pub fn bytes(&self) -> usize {
         let Self { session, user } = self;
@@ -63,9 +63,9 @@ pub struct Session {
     pub token: SessionToken,
     /// The last instant at which the session is valid.
     pub expires_at: DateTime<Utc>,
-    /// Empty when Better Auth did not know it.
+    /// Empty if Better Auth did not know it.
     pub ip_address: Option<String>,
-    /// Empty when Better Auth did not know it.
+    /// Empty if Better Auth did not know it.
     pub user_agent: Option<String>,
     /// None where a hand-written table allows NULL.
     pub created_at: Option<DateTime<Utc>>,
@@ -102,7 +102,7 @@ pub struct User {
     pub created_at: Option<DateTime<Utc>>,
     /// None where a hand-written table allows NULL.
     pub updated_at: Option<DateTime<Utc>>,
-    /// The admin plugin's ban, where there is one: `banned` is true.
+    /// The admin plugin's ban, if `banned` is true.
     pub ban: Option<Ban>,
     /// The application's own fields, in the order in which it declared them.
     pub own: Vec<Value>,
@@ -111,7 +111,7 @@ pub struct User {
 /// A user who may not sign in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ban {
-    /// When it lapses; None is never.
+    /// When it ends; None means never.
     pub expires_at: Option<DateTime<Utc>>,
 }
 
@@ -130,7 +130,7 @@ pub enum Value {
     Int(i64),
     /// A floating-point number.
     Float(f64),
-    /// A timestamp; without a zone it is read as UTC.
+    /// A timestamp. Without a time zone, it is read as UTC.
     Time(DateTime<Utc>),
     /// JSON, and arrays.
     Json(serde_json::Value),
@@ -138,18 +138,18 @@ pub enum Value {
 
 impl Value {
     fn bytes(&self) -> usize {
-        let held = match self {
+        let heap = match self {
             Self::Text(text) => text.capacity(),
             Self::Json(json) => json_bytes(json),
             Self::Absent | Self::Null | Self::Bool(_) | Self::Int(_) | Self::Float(_) | Self::Time(_) => 0,
         };
-        size_of::<Self>() + held
+        size_of::<Self>() + heap
     }
 }
 
 fn json_bytes(json: &serde_json::Value) -> usize {
     use serde_json::Value as Json;
-    let held = match json {
+    let heap = match json {
         Json::Null | Json::Bool(_) | Json::Number(_) => 0,
         Json::String(text) => text.capacity(),
         Json::Array(items) => items.iter().map(json_bytes).sum(),
@@ -157,5 +157,5 @@ fn json_bytes(json: &serde_json::Value) -> usize {
             fields.iter().map(|(name, field)| size_of::<String>() + name.capacity() + json_bytes(field)).sum()
         }
     };
-    size_of::<Json>() + held
+    size_of::<Json>() + heap
 }

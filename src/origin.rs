@@ -1,8 +1,8 @@
-//! 2 — May a page from there speak for this user?
+//! 2 — May a page of this origin act for the user?
 //!
-//! Browsers attach cookies to requests that other sites' pages make: to unsafe methods, unless
-//! `SameSite` stops them, and to WebSocket handshakes, where nothing else does. The rule is that
-//! of Go 1.25's `http.CrossOriginProtection`, made stricter. `X-Forwarded-*` is never read: any
+//! Browsers attach cookies to requests from other sites' pages: to unsafe methods, unless `SameSite`
+//! prevents it, and to WebSocket handshakes, which have no other protection. The rule is that of Go
+//! 1.25's `http.CrossOriginProtection`, made stricter. `X-Forwarded-*` is never read, because any
 //! client can send it.
 
 use url::Url;
@@ -10,56 +10,56 @@ use url::Url;
 use crate::credentials::{Credentials, Header, Kind};
 use crate::settings::{CookieNames, TrustedOrigins, is_this_machine};
 
-/// How much of a hostile header an operator's log shows.
-const SHOWN_CHARACTERS: usize = 120;
-/// The longest `Origin` we read as a URL: a host name has at most 253 characters.
+/// How much of a hostile header is logged.
+const MAX_LOGGED_CHARACTERS: usize = 120;
+/// The longest `Origin` that is parsed as a URL: a host name has at most 253 characters.
 const MAX_ORIGIN_BYTES: usize = 1024;
 
-/// Refuses a request with our cookie whose sender is a page that is not ours.
+/// Refuses a request with the session cookie that a page of an untrusted origin sent.
 ///
 /// # Errors
-/// The origin, printable and bounded, when the page is not ours.
+/// The origin, printable and truncated, if it is not trusted.
 pub fn check(
     kind: Kind,
-    shown: &Credentials<'_>,
+    credentials: &Credentials<'_>,
     trusted: &TrustedOrigins,
     names: &CookieNames,
 ) -> Result<(), String> {
     if kind == Kind::SafeHttp {
         return Ok(());
     }
-    let origin = match shown.origin {
+    let origin = match credentials.origin {
         Header::Once(origin) if origin.len() <= MAX_ORIGIN_BYTES => std::str::from_utf8(origin).ok(),
         Header::Once(_) | Header::Absent | Header::Repeated => None,
     };
-    if shown.origin == Header::Repeated || shown.sec_fetch_site == Header::Repeated {
-        return Err(describe(shown));
+    if credentials.origin == Header::Repeated || credentials.sec_fetch_site == Header::Repeated {
+        return Err(describe(credentials));
     }
     if origin.is_some_and(|origin| is_canonical(origin) && trusted.contains(origin)) {
         return Ok(());
     }
-    if matches!(shown.sec_fetch_site, Header::Once(b"same-origin" | b"none")) {
+    if matches!(credentials.sec_fetch_site, Header::Once(b"same-origin" | b"none")) {
         return Ok(());
     }
-    if origin.is_some_and(|origin| is_same_host(origin, shown.host, names)) {
+    if origin.is_some_and(|origin| is_same_host(origin, credentials.host, names)) {
         return Ok(());
     }
-    if shown.origin == Header::Absent && shown.sec_fetch_site == Header::Absent {
+    if credentials.origin == Header::Absent && credentials.sec_fetch_site == Header::Absent {
         return Ok(()); // Not a browser.
     }
-    Err(describe(shown))
+    Err(describe(credentials))
 }
 
-/// Cookies belong to a host, not to a port: one that Better Auth set for `localhost` is never sent
-/// to `127.0.0.1`. When the request was sent to another name of this machine than the base URL's,
-/// or its page came from one: the two names, for the log.
+/// For the log: two names of this machine, if the request or its page used another one than the base
+/// URL. Cookies belong to a host, not to a port, so a cookie that Better Auth sets for `localhost` is
+/// never sent to `127.0.0.1`.
 #[must_use]
-pub fn other_name_of_this_machine(shown: &Credentials<'_>, trusted: &TrustedOrigins) -> Option<String> {
+pub fn other_name_of_this_machine(credentials: &Credentials<'_>, trusted: &TrustedOrigins) -> Option<String> {
     let ours = host_name(trusted.base()?);
     if !is_this_machine(ours) {
         return None;
     }
-    [shown.host, shown.origin]
+    [credentials.host, credentials.origin]
         .into_iter()
         .filter_map(|header| match header {
             Header::Once(value) => std::str::from_utf8(value).ok().map(host_name),
@@ -69,7 +69,7 @@ pub fn other_name_of_this_machine(shown: &Credentials<'_>, trusted: &TrustedOrig
         .map(|name| format!("{name} instead of {ours}"))
 }
 
-/// The name in an origin or in `Host`, without scheme and port.
+/// The host name in an origin or in `Host`, without scheme and port.
 fn host_name(text: &str) -> &str {
     let authority = text.split_once("://").map_or(text, |(_, authority)| authority);
     match authority.rsplit_once(':') {
@@ -87,8 +87,9 @@ fn is_canonical(origin: &str) -> bool {
     }
 }
 
-/// The page came from the host that it calls. Over http a neighbour on the wire could have
-/// written it, so where our cookie is for https only, so must be the page.
+/// Whether the page is on the host that it sends the request to. Somebody on the network could have
+/// written a page that was loaded over http, so a cookie that is sent only over https requires an
+/// https page.
 fn is_same_host(origin: &str, host: Header<'_>, names: &CookieNames) -> bool {
     let Header::Once(host) = host else { return false };
     let (Some((scheme, rest)), Ok(host)) = (origin.split_once("://"), std::str::from_utf8(host)) else {
@@ -102,14 +103,14 @@ fn is_same_host(origin: &str, host: Header<'_>, names: &CookieNames) -> bool {
     is_canonical(origin) && rest == host.strip_suffix(default_port).unwrap_or(host)
 }
 
-fn describe(shown: &Credentials<'_>) -> String {
-    let text = match shown.origin {
+fn describe(credentials: &Credentials<'_>) -> String {
+    let text = match credentials.origin {
         Header::Once(origin) => String::from_utf8_lossy(origin).into_owned(),
         Header::Repeated => "several Origin headers".to_owned(),
         Header::Absent => "no Origin header, Sec-Fetch-Site says another site".to_owned(),
     };
     text.chars()
-        .take(SHOWN_CHARACTERS)
+        .take(MAX_LOGGED_CHARACTERS)
         .map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' })
         .collect()
 }
@@ -134,12 +135,12 @@ mod tests {
     fn is_ours(base_url: &str, kind: Kind, headers: &[(&str, &str)]) -> bool {
         let settings = settings(base_url);
         let headers = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-        let shown = Credentials::read(headers, &settings.cookie_names);
-        check(kind, &shown, &settings.trusted_origins, &settings.cookie_names).is_ok()
+        let credentials = Credentials::read(headers, &settings.cookie_names);
+        check(kind, &credentials, &settings.trusted_origins, &settings.cookie_names).is_ok()
     }
 
     #[test]
-    fn decides_each_row_of_the_rule() {
+    fn each_combination_of_headers_is_decided_by_the_rule() {
         let rows: [(&[(&str, &str)], bool); 24] = [
             (&[], true),
             (&[("origin", "https://auth.test")], true),
@@ -175,14 +176,14 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_longer_than_any_is_not_ours() {
+    fn an_origin_longer_than_a_host_name_is_refused() {
         let post = |origin: &str| is_ours("https://auth.test", Kind::UnsafeHttp, &[("origin", origin)]);
         assert!(post(&format!("https://{}a.ok.dev", "a.".repeat(400))));
         assert!(!post(&format!("https://{}a.ok.dev", "a.".repeat(600))));
     }
 
     #[test]
-    fn a_plain_cookie_may_come_from_a_plain_page_of_the_same_host_and_port() {
+    fn an_http_page_of_the_same_host_and_port_may_send_a_cookie_that_is_not_secure() {
         let post = |headers: &[(&str, &str)]| is_ours("http://localhost:3000", Kind::UnsafeHttp, headers);
         assert!(post(&[("origin", "http://localhost:8000"), ("host", "localhost:8000")]));
         assert!(post(&[("origin", "http://api.test"), ("host", "api.test:80")]));
@@ -193,37 +194,37 @@ mod tests {
     fn other_name(base_url: &str, headers: &[(&str, &str)]) -> Option<String> {
         let settings = settings(base_url);
         let headers = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-        let shown = Credentials::read(headers, &settings.cookie_names);
-        other_name_of_this_machine(&shown, &settings.trusted_origins)
+        let credentials = Credentials::read(headers, &settings.cookie_names);
+        other_name_of_this_machine(&credentials, &settings.trusted_origins)
     }
 
     #[test]
-    fn another_name_of_this_machine_is_told_whether_the_request_or_its_page_used_it() {
-        let told = |base_url, headers: &[(&str, &str)]| other_name(base_url, headers).unwrap_or_default();
+    fn another_name_of_this_machine_is_reported_for_the_request_and_for_its_page() {
+        let names = |base_url, headers: &[(&str, &str)]| other_name(base_url, headers).unwrap_or_default();
         let localhost = "http://localhost:9404";
-        for (host, shown) in [
+        for (host, name) in [
             ("127.0.0.1:9403", "127.0.0.1"),
             ("127.0.0.1", "127.0.0.1"),
             ("[::1]:9403", "[::1]"),
             ("[::1]", "[::1]"),
             ("0.0.0.0:9403", "0.0.0.0"),
         ] {
-            assert_eq!(told(localhost, &[("host", host)]), format!("{shown} instead of localhost"));
+            assert_eq!(names(localhost, &[("host", host)]), format!("{name} instead of localhost"));
         }
         let page = [("host", "localhost:9403"), ("origin", "http://127.0.0.1:5175")];
-        assert_eq!(told(localhost, &page), "127.0.0.1 instead of localhost");
-        let turned_round = [("host", "localhost:9403")];
-        assert_eq!(told("http://127.0.0.1:9404", &turned_round), "localhost instead of 127.0.0.1");
+        assert_eq!(names(localhost, &page), "127.0.0.1 instead of localhost");
+        let reversed = [("host", "localhost:9403")];
+        assert_eq!(names("http://127.0.0.1:9404", &reversed), "localhost instead of 127.0.0.1");
     }
 
     #[test]
-    fn one_name_throughout_and_names_of_the_world_are_nothing_to_tell() {
+    fn one_name_and_public_names_are_not_reported() {
         let localhost = "http://localhost:9404";
         assert_eq!(other_name(localhost, &[]), None);
         let one_name = [("host", "localhost:9403"), ("origin", "http://localhost:5175")];
         assert_eq!(other_name(localhost, &one_name), None);
-        let world = [("host", "evil.io"), ("origin", "https://127.0.0.1.evil.io")];
-        assert_eq!(other_name(localhost, &world), None);
+        let public = [("host", "evil.io"), ("origin", "https://127.0.0.1.evil.io")];
+        assert_eq!(other_name(localhost, &public), None);
         assert_eq!(other_name(localhost, &[("host", "127.0.0.1"), ("host", "127.0.0.1")]), None);
         // A health check from the machine itself.
         assert_eq!(other_name("https://auth.test", &[("host", "127.0.0.1:9403")]), None);

@@ -1,8 +1,8 @@
 //! 3 — Did Better Auth sign this token?
 //!
 //! A session cookie is `token.signature`: the signature is padded standard base64 of
-//! HMAC-SHA256 over the token, under the secret's UTF-8 bytes. A [`SessionToken`] exists
-//! only where such a signature was good.
+//! HMAC-SHA256 over the token, under the secret's UTF-8 bytes. A [`SessionToken`] can only
+//! be made by verifying such a signature.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use sha2::{Digest as _, Sha256};
 
 use crate::settings::Secret;
 
-/// Better Auth's tokens are 32 characters; a longer one is somebody else's.
+/// Better Auth's tokens have 32 characters. A much longer one was not written by Better Auth.
 const MAX_TOKEN_BYTES: usize = 256;
 /// 32 bytes in padded base64.
 const SIGNATURE_CHARACTERS: usize = 44;
 
 /// A session token whose signature was verified: no control characters, at most 256 bytes.
 ///
-/// It is a bearer credential: whoever holds it is the user. So its `Debug` says nothing.
+/// It is a bearer credential: whoever has it can act as the user. So its `Debug` is redacted.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SessionToken {
     text: Arc<str>,
@@ -44,7 +44,7 @@ impl SessionToken {
         &self.text
     }
 
-    /// Its SHA-256, which names it where the token itself must not stand.
+    /// Its SHA-256, which identifies the session where the token itself must not appear.
     #[must_use]
     pub fn sha256(&self) -> [u8; 32] {
         self.sha256
@@ -62,18 +62,18 @@ impl fmt::Debug for SessionToken {
 pub struct Keys(Vec<Hmac<Sha256>>);
 
 impl Keys {
-    /// Prepares each secret once, so that a request pays for two SHA-256 blocks only.
+    /// Prepares each secret once, so that a request computes only two SHA-256 blocks.
     #[must_use]
     pub fn new(secrets: &[Secret]) -> Self {
         let keyed = |secret: &Secret| Hmac::new_from_slice(secret.as_bytes()).ok();
         Self(secrets.iter().filter_map(keyed).collect())
     }
 
-    /// The token of a decoded cookie value, or None when nobody we trust signed it.
+    /// The token of a decoded cookie value, or None if none of the keys signed it.
     ///
-    /// The cut is at the last dot, since a token may hold dots. Comparison takes constant time.
-    /// Base64url, missing padding and non-canonical trailing bits are refused: Better Auth
-    /// writes none of them.
+    /// The signature follows the last dot, since a token may contain dots. The comparison takes
+    /// constant time. Base64url, missing padding and non-canonical trailing bits are refused, because
+    /// Better Auth writes none of them.
     #[must_use]
     pub fn verify(&self, value: &str) -> Option<SessionToken> {
         let (token, signature) = value.rsplit_once('.')?;
@@ -89,15 +89,15 @@ impl Keys {
         self.0.iter().any(signed).then(|| SessionToken::new(token))
     }
 
-    /// Whether an unpadded base64url signature over this text is good: the cookie cache's form.
+    /// Whether an unpadded base64url signature of this text is valid. The cookie cache uses this form.
     #[must_use]
     pub fn verify_compact(&self, text: &str, signature: &str) -> bool {
         let Ok(signature) = URL_SAFE_NO_PAD.decode(signature) else { return false };
         self.0.iter().any(|key| key.clone().chain_update(text.as_bytes()).verify_slice(&signature).is_ok())
     }
 
-    /// The decoded cookie value that Better Auth would set for a token, under the current key.
-    /// Tests and benchmarks sign with it; a request never does.
+    /// The decoded cookie value that Better Auth would set for a token, signed with the current key.
+    /// Only tests and benchmarks use it.
     #[must_use]
     pub fn sign(&self, token: &str) -> Option<String> {
         let mac = self.0.first()?.clone().chain_update(token.as_bytes()).finalize();

@@ -1,5 +1,5 @@
-//! Cookies whose signature was good. A browser shows the same one, byte for byte, for as long as its session goes on:
-//! nothing in its signature needs to be worked out again. Whether the session still goes on is for others to say.
+//! Cookies with a verified signature. A browser sends the same cookie, byte for byte, for as long as the session is
+//! valid, so the signature need not be computed again. This cache does not say whether the session is still valid.
 
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
@@ -11,15 +11,16 @@ use crate::bounded_cache::{BoundedCache, Eviction};
 use crate::credentials::RawCookie;
 use crate::signature::SessionToken;
 
-/// So many; the first that came is the first to go.
+/// When the cache is full, the oldest entry is evicted.
 const MAX_COOKIES: usize = 10_000;
-/// Better Auth's have some 80. A longer one is verified each time: together they take 6 MB at most.
+/// Better Auth's cookies have about 80 bytes. A longer one is verified each time, so the cache uses at most 6 MB.
 const MAX_BYTES: usize = 256;
-/// Where it is full, one new cookie in so many comes in: among more than it has room for, to exchange them would cost
-/// more than to verify them.
+/// When the cache is full, it admits one of this many new cookies: with more active cookies than entries, replacing an
+/// entry for each cookie would cost more than verifying it.
 const ADMITTED_ONE_IN: usize = 16;
 
-/// By a hash whose key nobody knows. Only good cookies come in, so nobody can fill it with bad ones.
+/// Entries by a hash with a random key. Only verified cookies are added, so a client cannot fill the cache with forged
+/// ones.
 #[derive(Clone)]
 pub(crate) struct SignatureCache {
     hasher: RandomState,
@@ -28,7 +29,7 @@ pub(crate) struct SignatureCache {
 
 struct Entries {
     by_hash: BoundedCache<u64, Entry>,
-    turned_away: usize,
+    rejected: usize,
 }
 
 struct Entry {
@@ -39,23 +40,23 @@ struct Entry {
 impl Default for SignatureCache {
     fn default() -> Self {
         let entries =
-            Entries { by_hash: BoundedCache::new(MAX_COOKIES, Eviction::OldestInserted), turned_away: 0 };
+            Entries { by_hash: BoundedCache::new(MAX_COOKIES, Eviction::OldestInserted), rejected: 0 };
         Self { hasher: RandomState::new(), entries: Arc::new(Mutex::new(entries)) }
     }
 }
 
 impl SignatureCache {
-    /// The token of this very cookie, where its signature was good before.
+    /// The token of exactly this cookie, if its signature was verified before.
     pub(crate) fn get(&self, cookie: RawCookie<'_>) -> Option<SessionToken> {
         let bytes = cookie.as_bytes();
         let hash = self.hasher.hash_one(bytes);
         let mut entries = self.lock();
         let entry = entries.by_hash.get(&hash)?;
-        // In constant time, as a signature is compared.
+        // In constant time, because the bytes contain the signature.
         bool::from(entry.cookie.ct_eq(bytes)).then(|| entry.token.clone())
     }
 
-    /// Remembers a cookie whose signature was good.
+    /// Adds a cookie with a verified signature.
     pub(crate) fn put(&self, cookie: RawCookie<'_>, token: &SessionToken) {
         let bytes = cookie.as_bytes();
         if bytes.len() > MAX_BYTES {
@@ -63,17 +64,17 @@ impl SignatureCache {
         }
         let hash = self.hasher.hash_one(bytes);
         let mut entries = self.lock();
-        let Entries { by_hash, turned_away } = &mut *entries;
+        let Entries { by_hash, rejected } = &mut *entries;
         if by_hash.is_full() {
-            *turned_away = (*turned_away + 1) % ADMITTED_ONE_IN;
-            if *turned_away != 0 {
+            *rejected = (*rejected + 1) % ADMITTED_ONE_IN;
+            if *rejected != 0 {
                 return;
             }
         }
         let _evicted = by_hash.insert(hash, Entry { cookie: bytes.into(), token: token.clone() });
     }
 
-    /// Nothing panics while it holds the lock, so a poisoned one is as good as any.
+    /// No code panics while it holds the lock, so the entries of a poisoned one are consistent.
     fn lock(&self) -> MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -94,64 +95,68 @@ mod tests {
 
     fn token(text: &str) -> SessionToken {
         let keys = Keys::new(&[Secret::new("0123456789abcdefghijklmnopqrstuv")]);
-        keys.sign(text).and_then(|value| keys.verify(&value)).expect("it is signed")
+        keys.sign(text).and_then(|value| keys.verify(&value)).expect("the signature is valid")
     }
 
-    /// Does with the cookie what a request that shows it does.
-    fn shown<T>(value: &str, with: impl FnOnce(RawCookie<'_>) -> T) -> T {
+    /// Calls `with` with the cookie of a request that contains this value.
+    fn with_cookie<T>(value: &str, with: impl FnOnce(RawCookie<'_>) -> T) -> T {
         let header = format!("s={value}");
         let headers = [(b"cookie".as_slice(), header.as_bytes())];
-        with(Credentials::read(headers, &CookieNames::of("s")).session_cookie.expect("it is shown"))
+        with(
+            Credentials::read(headers, &CookieNames::of("s"))
+                .session_cookie
+                .expect("the request has a cookie"),
+        )
     }
 
-    fn put(verified: &SignatureCache, value: &str) {
-        shown(value, |cookie| verified.put(cookie, &token(value)));
+    fn put(cache: &SignatureCache, value: &str) {
+        with_cookie(value, |cookie| cache.put(cookie, &token(value)));
     }
 
-    fn get(verified: &SignatureCache, value: &str) -> Option<SessionToken> {
-        shown(value, |cookie| verified.get(cookie))
+    fn get(cache: &SignatureCache, value: &str) -> Option<SessionToken> {
+        with_cookie(value, |cookie| cache.get(cookie))
     }
 
     #[test]
-    fn only_the_very_same_cookie_is_known() {
-        let verified = SignatureCache::default();
-        put(&verified, "abc.def");
-        assert_eq!(get(&verified, "abc.def"), Some(token("abc.def")));
+    fn only_the_identical_cookie_is_found() {
+        let cache = SignatureCache::default();
+        put(&cache, "abc.def");
+        assert_eq!(get(&cache, "abc.def"), Some(token("abc.def")));
         for other in ["abc.deg", "abc.de", "abc.deff", "Abc.def", "abc%2Edef"] {
-            assert_eq!(get(&verified, other), None, "{other}");
+            assert_eq!(get(&cache, other), None, "{other}");
         }
     }
 
     #[test]
-    fn two_cookies_with_one_hash_are_told_apart() {
-        let verified = SignatureCache::default();
+    fn a_cookie_with_the_hash_of_another_is_not_found() {
+        let cache = SignatureCache::default();
         let entry = Entry { cookie: b"of another".as_slice().into(), token: token("another") };
-        let _none = verified.lock().by_hash.insert(verified.hasher.hash_one(b"mine".as_slice()), entry);
-        assert_eq!(get(&verified, "mine"), None);
+        let _none = cache.lock().by_hash.insert(cache.hasher.hash_one(b"mine".as_slice()), entry);
+        assert_eq!(get(&cache, "mine"), None);
     }
 
     #[test]
-    fn where_it_is_full_few_come_in_and_the_first_go() {
-        let verified = SignatureCache::default();
-        let known = |number: usize| get(&verified, &format!("number {number}")).is_some();
+    fn a_full_cache_admits_few_cookies_and_evicts_the_oldest() {
+        let cache = SignatureCache::default();
+        let is_cached = |number: usize| get(&cache, &format!("number {number}")).is_some();
         let last = MAX_COOKIES + 2 * ADMITTED_ONE_IN;
-        (0..last).for_each(|number| put(&verified, &format!("number {number}")));
-        assert_eq!(verified.lock().by_hash.len(), MAX_COOKIES);
-        assert_eq!((0..3).map(known).collect::<Vec<_>>(), [false, false, true]);
-        assert_eq!((MAX_COOKIES..last).filter(|&number| known(number)).count(), 2);
+        (0..last).for_each(|number| put(&cache, &format!("number {number}")));
+        assert_eq!(cache.lock().by_hash.len(), MAX_COOKIES);
+        assert_eq!((0..3).map(is_cached).collect::<Vec<_>>(), [false, false, true]);
+        assert_eq!((MAX_COOKIES..last).filter(|&number| is_cached(number)).count(), 2);
     }
 
     #[test]
-    fn a_long_one_is_not_kept() {
-        let verified = SignatureCache::default();
-        shown(&"x".repeat(MAX_BYTES + 1), |cookie| verified.put(cookie, &token("x")));
-        assert_eq!(verified.lock().by_hash.len(), 0);
+    fn a_long_cookie_is_not_cached() {
+        let cache = SignatureCache::default();
+        with_cookie(&"x".repeat(MAX_BYTES + 1), |cookie| cache.put(cookie, &token("x")));
+        assert_eq!(cache.lock().by_hash.len(), 0);
     }
 
     #[test]
-    fn nothing_is_shown_in_debug() {
-        let verified = SignatureCache::default();
-        put(&verified, "secret");
-        assert_eq!(format!("{verified:?}"), "SignatureCache(1)");
+    fn debug_reveals_no_cookie() {
+        let cache = SignatureCache::default();
+        put(&cache, "secret");
+        assert_eq!(format!("{cache:?}"), "SignatureCache(1)");
     }
 }

@@ -1,11 +1,11 @@
-//! JavaScript's `decodeURIComponent`: all of a text, or none of it.
+//! JavaScript's `decodeURIComponent`, which decodes a whole text or none of it.
 
 use std::borrow::Cow;
 
 use percent_encoding::percent_decode;
 
-/// The text percent-decoded, or as it stands where JavaScript would throw: at half an escape, and
-/// where the bytes are not UTF-8.
+/// The percent-decoded text, or the text itself if JavaScript would throw: for an incomplete escape,
+/// or if the decoded bytes are not UTF-8.
 pub(crate) fn decode(text: Cow<'_, str>) -> Cow<'_, str> {
     if !text.contains('%') || !has_only_whole_escapes(text.as_bytes()) {
         return text;

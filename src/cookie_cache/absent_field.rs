@@ -16,7 +16,7 @@ impl AbsentField {
         self.first.get_or_init(|| (model, field.to_owned()));
     }
 
-    /// The message for the operator, if there is one that was not taken yet.
+    /// The message for the operator, if there is one that was not returned before.
     pub(super) fn take_message(&self) -> Option<String> {
         let (model, field) = self.first.get()?;
         (!self.is_reported.swap(true, Ordering::Relaxed)).then(|| {

@@ -1,7 +1,7 @@
 //! Better Auth's own form: base64url of `{"session":P,"expiresAt":<ms>,"signature":s}`.
 //!
-//! The signature is over the JSON text of P with `expiresAt` as its last member. That text is cut
-//! out of the cookie, never written anew: two writers of JSON can differ.
+//! The signature is over the JSON text of P with `expiresAt` as its last member. That text is taken
+//! from the cookie and not serialized again, because two JSON serializers can differ.
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use super::Snapshot;
 use crate::signature::Keys;
 
-/// Better Auth's decoder takes padding or none.
+/// Better Auth's decoder accepts base64 with and without padding.
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_decode_padding_mode(DecodePaddingMode::Indifferent)
     .with_decode_allow_trailing_bits(true);
@@ -30,7 +30,7 @@ struct Envelope<'a> {
 }
 
 pub(super) fn open(data: &str, keys: &Keys) -> Option<Snapshot> {
-    // It also takes the standard alphabet, but no mixture.
+    // It also accepts the standard alphabet, but not a mixture of both.
     let base64 = if data.contains(['-', '_']) { URL_SAFE } else { STANDARD };
     let text = base64.decode(data).ok()?;
     let envelope: Envelope<'_> = serde_json::from_slice(&text).ok()?;
@@ -45,7 +45,7 @@ pub(super) fn open(data: &str, keys: &Keys) -> Option<Snapshot> {
     Some(Snapshot { payload: serde_json::from_str(&payload).ok()?, expires_at_ms: Some(expires_at_ms) })
 }
 
-/// Valid JSON as `JSON.stringify` spaces it: not at all.
+/// Valid JSON without white space, as `JSON.stringify` writes it.
 fn without_spaces(json: &str) -> String {
     let mut in_string = false;
     let mut is_escaped = false;

@@ -1,4 +1,4 @@
-//! A JWT encrypted with a key made from the secret: `dir`, `A256CBC-HS512` (RFC 7518 §5.2.5).
+//! A JWT encrypted with a key derived from the secret: `dir`, `A256CBC-HS512` (RFC 7518 §5.2.5).
 
 use aes::Aes256;
 use base64::Engine as _;
@@ -15,7 +15,7 @@ use crate::settings::Secret;
 
 const SALT: &[u8] = b"better-auth-session";
 const INFO: &[u8] = b"BetterAuth.js Generated Encryption Key";
-/// `jose` is asked to bear with clocks that differ this much.
+/// The clock tolerance that Better Auth gives to `jose`.
 const TOLERANCE_SECONDS: f64 = 15.0;
 
 /// The keys that may have encrypted a cookie, the current one first.
@@ -81,7 +81,7 @@ pub(super) fn open(data: &str, keys: &EncryptionKeys, now: DateTime<Utc>) -> Opt
     if iv.len() != 16 || tag.len() != 32 {
         return None;
     }
-    // A named key is the one or none; without a name each is tried.
+    // With a key id, only that key is tried; without one, every key is.
     let named = match header.get("kid") {
         None => None,
         Some(kid) => Some(kid.as_str()?),

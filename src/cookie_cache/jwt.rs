@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{Snapshot, claims};
 use crate::settings::Secret;
 
-/// What the `jose` package takes a secret for. The header only chooses among these.
+/// The algorithms that the `jose` package accepts for a secret. The header can only choose one of these.
 const ALGORITHMS: [Algorithm; 3] = [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512];
 
 pub(super) fn open(data: &str, secrets: &[Secret], now: DateTime<Utc>) -> Option<Snapshot> {
@@ -21,7 +21,7 @@ pub(super) fn open(data: &str, secrets: &[Secret], now: DateTime<Utc>) -> Option
     claims::check(secrets.iter().find_map(with)?.claims, now, 0.0)
 }
 
-/// The signature alone: claims are checked by our own clock.
+/// Validates only the signature: the claims are checked with the request's own time.
 pub(super) fn signature_only(algorithms: &[Algorithm]) -> Validation {
     Validation {
         algorithms: algorithms.to_vec(),

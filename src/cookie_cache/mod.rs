@@ -27,7 +27,7 @@ use crate::identity::Identity;
 use crate::settings::{CookieCacheSettings, OwnField, Secret, Settings, Strategy};
 use crate::signature::{Keys, SessionToken};
 
-/// Reads `session_data` by the operator's settings.
+/// Reads `session_data` according to the settings.
 #[derive(Debug, Clone)]
 pub struct CookieCache {
     form: Form,
@@ -38,7 +38,7 @@ pub struct CookieCache {
     absent_field: Arc<AbsentField>,
 }
 
-/// How the cookie is protected, with the keys to it.
+/// How the cookie is protected, with the keys to verify or decrypt it.
 #[derive(Debug, Clone)]
 enum Form {
     Compact(Keys),
@@ -50,12 +50,12 @@ enum Form {
 /// What a well-signed cookie contains, and until when it may be trusted.
 struct Snapshot {
     payload: Value,
-    /// None: it names no end of its own.
+    /// None if it has no expiry of its own.
     expires_at_ms: Option<f64>,
 }
 
 impl CookieCache {
-    /// A reader for these settings. `public_keys` are those of the `jwks` table.
+    /// Creates a reader for these settings. `public_keys` are those of the `jwks` table.
     #[must_use]
     pub fn new(chosen: &CookieCacheSettings, settings: &Settings, public_keys: &PublicKeys) -> Self {
         let form = match chosen.strategy {
@@ -84,20 +84,20 @@ impl CookieCache {
     #[must_use]
     pub fn read(&self, data: &str, token: &SessionToken, now: DateTime<Utc>) -> Option<Arc<Identity>> {
         let now_ms = milliseconds(now);
-        let known = self.snapshot_cache.get(data, token, now_ms);
-        let identity = match known {
+        let cached = self.snapshot_cache.get(data, token, now_ms);
+        let identity = match cached {
             Some(identity) => identity,
-            None => self.read_anew(data, token, now, now_ms)?,
+            None => self.read_uncached(data, token, now, now_ms)?,
         };
         identity.session.as_ref().is_some_and(|session| session.expires_at >= now).then_some(identity)
     }
 
-    /// A message for an operator that came up since the last call.
+    /// A message for the operator, if there is one since the last call.
     pub(crate) fn take_message(&self) -> Option<String> {
         self.absent_field.take_message()
     }
 
-    fn read_anew(
+    fn read_uncached(
         &self,
         data: &str,
         token: &SessionToken,
@@ -111,7 +111,7 @@ impl CookieCache {
             Form::Jwks { keys, issuer } => keys::open(data, keys, issuer.as_deref(), now),
         }?;
         let version = snapshot.payload.get("version").map_or(Some("1"), Value::as_str)?;
-        // An empty version counts as "1" there.
+        // Better Auth treats an empty version as "1".
         if (if version.is_empty() { "1" } else { version }) != self.version {
             return None;
         }
@@ -125,7 +125,7 @@ impl CookieCache {
             &self.user_fields,
             &self.absent_field,
         )?);
-        // A public key may be taken back before the cookie ends; our own secrets stay.
+        // A public key may be revoked before the cookie expires. Our own secrets do not change.
         if let Some(until_ms) = snapshot.expires_at_ms
             && !matches!(self.form, Form::Jwks { .. })
         {

@@ -1,4 +1,4 @@
-//! The snapshot's shape, as Better Auth's own schema has it (`parseCookieCachePayload`).
+//! The shape of a snapshot, according to Better Auth's own schema (`parseCookieCachePayload`).
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use crate::json_fields::{ban, iso, own_value, time};
 use crate::settings::OwnField;
 use crate::signature::SessionToken;
 
-/// The identity in a payload, if it is this token's, has the right shape and contains every declared field.
+/// The identity in a payload, if it belongs to this token, has the right shape and contains every declared field.
 pub(super) fn identity(
     payload: &Value,
     token: &SessionToken,
@@ -18,7 +18,7 @@ pub(super) fn identity(
 ) -> Option<Identity> {
     payload.get("updatedAt")?.as_f64()?;
     let session = payload.get("session")?;
-    // Without this, one user's token beside another's data would be that other user.
+    // Otherwise one user's token with another user's data would authenticate as that other user.
     if text(session, "token")? != token.as_str() {
         return None;
     }
@@ -38,7 +38,7 @@ pub(super) fn identity(
         user: User {
             id: text(user, "id")?,
             name: Some(text(user, "name")?),
-            // So does Better Auth.
+            // Better Auth also converts it to lower case.
             email: Some(text(user, "email")?.to_lowercase()),
             email_verified: user.get("emailVerified").map_or(Some(false), Value::as_bool)?,
             image: optional_text(user, "image")?,
@@ -50,13 +50,13 @@ pub(super) fn identity(
     })
 }
 
-/// A string that Better Auth does not take for a date.
+/// A string that Better Auth does not read as a date.
 fn text(object: &Value, field: &str) -> Option<String> {
     let text = object.get(field)?.as_str()?;
     iso(text).is_none().then(|| text.to_owned())
 }
 
-#[expect(clippy::option_option, reason = "wrong, or null, or a text")]
+#[expect(clippy::option_option, reason = "invalid, null or a text")]
 fn optional_text(object: &Value, field: &str) -> Option<Option<String>> {
     match object.get(field) {
         None | Some(Value::Null) => Some(None),

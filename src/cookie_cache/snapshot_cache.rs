@@ -1,5 +1,5 @@
-//! Cookies that were believed before. A browser shows the same one, byte for byte, until Better Auth sets a new
-//! one: what it says need not be read again, only whether it still may be believed.
+//! Snapshots that were read before. A browser sends the same cookie, byte for byte, until Better Auth sets a new
+//! one, so it need not be parsed again. Only its expiry is checked for each request.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,9 +8,9 @@ use crate::bounded_cache::{BoundedCache, Eviction};
 use crate::identity::Identity;
 use crate::signature::SessionToken;
 
-/// One for each of so many sessions, of those that were read last.
+/// One cookie per session, of the sessions that were added last.
 const MAX_SESSIONS: usize = 10_000;
-/// A longer one is read each time: together, with what they say, they take 80 MB at most.
+/// A longer cookie is parsed each time, so the cookies and their identities use at most 80 MB.
 const MAX_CHARACTERS: usize = 4096;
 
 /// The last cookie of each session.
@@ -20,9 +20,9 @@ pub(super) struct SnapshotCache(Arc<Mutex<BoundedCache<SessionToken, Entry>>>);
 struct Entry {
     data: Box<str>,
     identity: Arc<Identity>,
-    /// The time at which it was read. Before it, as where a clock was set back, it is read again.
+    /// When it was read. Before this time, for example if the clock was set back, it is read again.
     from_ms: f64,
-    /// The end that it names itself, exclusive.
+    /// Its own expiry, exclusive.
     until_ms: f64,
 }
 
@@ -33,7 +33,7 @@ impl Default for SnapshotCache {
 }
 
 impl SnapshotCache {
-    /// Whom this very cookie named beside this very token, if its own time has not passed.
+    /// The identity in exactly this cookie for this token, if the cookie has not expired.
     pub(super) fn get(&self, data: &str, token: &SessionToken, now_ms: f64) -> Option<Arc<Identity>> {
         let mut snapshots = self.lock();
         let entry = snapshots.get(token).filter(|entry| *entry.data == *data)?;
@@ -57,7 +57,7 @@ impl SnapshotCache {
         drop(evicted);
     }
 
-    /// Nothing panics while it holds the lock, so a poisoned one is as good as any.
+    /// No code panics while it holds the lock, so the entries of a poisoned one are consistent.
     fn lock(&self) -> MutexGuard<'_, BoundedCache<SessionToken, Entry>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

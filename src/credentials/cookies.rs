@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::uri_component;
 
-/// The longest session cookie we decode: a 256 byte token and its signature, percent-encoded.
+/// The longest session cookie that is decoded: a 256-byte token and its signature, percent-encoded.
 const MAX_COOKIE_BYTES: usize = 1024;
 
 /// JavaScript's `Number.MAX_SAFE_INTEGER`.
@@ -17,26 +17,26 @@ const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 /// The `session_data` cookie: whole, or in chunks `<name>.0`, `<name>.1`, … where it is large.
 #[derive(Clone, Debug, Default)]
 pub struct SessionData<'a> {
-    whole: Option<RawCookie<'a>>,
+    single: Option<RawCookie<'a>>,
     chunks: BTreeMap<u64, RawCookie<'a>>,
 }
 
 impl<'a> SessionData<'a> {
     pub(super) fn add(&mut self, name_rest: &[u8], value: &'a [u8]) {
         if name_rest.is_empty() {
-            self.whole.get_or_insert(RawCookie(unquote(trim(value))));
+            self.single.get_or_insert(RawCookie(unquote(trim(value))));
         } else if let (Some(index), Some(value)) = (chunk_index(name_rest), chunk_value(value)) {
-            // Of chunks, Better Auth takes the last of one name.
+            // Of several chunks with one name, Better Auth uses the last.
             self.chunks.insert(index, RawCookie(value));
         }
     }
 
-    /// The value, decoded: the whole cookie where it is not empty, else the chunks in the order of
-    /// their numbers. None when there is nothing.
+    /// The decoded value: of the single cookie if it is not empty, else of the chunks in the order of
+    /// their numbers. None if there is neither.
     #[must_use]
     pub fn decode(&self) -> Option<Cow<'a, str>> {
-        if let Some(whole) = self.whole.filter(|whole| !whole.0.is_empty()) {
-            return Some(uri_component::decode(whole.as_text()));
+        if let Some(single) = self.single.filter(|single| !single.0.is_empty()) {
+            return Some(uri_component::decode(single.as_text()));
         }
         let joined: String =
             self.chunks.values().map(|chunk| uri_component::decode(chunk.as_text())).collect();
@@ -44,15 +44,15 @@ impl<'a> SessionData<'a> {
     }
 }
 
-/// `.0`, `.1`, … as Better Auth writes them: no leading noughts, no signs.
+/// `.0`, `.1`, … as Better Auth writes them: no leading zeros and no signs.
 fn chunk_index(name_rest: &[u8]) -> Option<u64> {
     let digits = std::str::from_utf8(name_rest.strip_prefix(b".")?).ok()?;
     let index: u64 = digits.parse().ok()?;
     (index <= MAX_SAFE_INTEGER && index.to_string() == digits).then_some(index)
 }
 
-/// Chunks are read by another parser there: it unquotes in pairs only, and leaves out a value that
-/// no cookie may hold (RFC 6265 §4.1.1, with spaces and commas).
+/// Better Auth reads chunks with another parser. It removes only a pair of quotes, and skips a value with
+/// characters that a cookie may not contain (RFC 6265 §4.1.1; spaces and commas are accepted).
 fn chunk_value(value: &[u8]) -> Option<&[u8]> {
     let value = match value.trim_ascii() {
         [b'"', inner @ .., b'"'] => inner,
@@ -79,13 +79,13 @@ impl<'a> RawCookie<'a> {
         }
     }
 
-    /// The bytes as they stand.
+    /// The bytes, unchanged.
     #[must_use]
     pub fn as_bytes(self) -> &'a [u8] {
         self.0
     }
 
-    /// The value as Better Auth verifies it; None when it is longer than any session cookie.
+    /// The value that Better Auth verifies. None if it is longer than any session cookie.
     #[must_use]
     pub fn decode(self) -> Option<Cow<'a, str>> {
         if self.0.len() > MAX_COOKIE_BYTES {
@@ -95,8 +95,8 @@ impl<'a> RawCookie<'a> {
     }
 }
 
-/// A cookie's value as JavaScript's `decodeURIComponent` has it, or as it stands where that
-/// would throw; None when it is longer than any session cookie.
+/// A cookie's value decoded as by JavaScript's `decodeURIComponent`, or unchanged if that would throw.
+/// None if it is longer than any session cookie.
 #[must_use]
 pub fn decode(value: Cow<'_, str>) -> Option<Cow<'_, str>> {
     (value.len() <= MAX_COOKIE_BYTES).then(|| uri_component::decode(value))
@@ -150,12 +150,12 @@ mod tests {
     fn session_cookie(headers: &[(&str, &str)]) -> Option<String> {
         let names = CookieNames::of("s");
         let headers = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-        let shown = Credentials::read(headers, &names);
-        shown.session_cookie.and_then(RawCookie::decode).map(Cow::into_owned)
+        let credentials = Credentials::read(headers, &names);
+        credentials.session_cookie.and_then(RawCookie::decode).map(Cow::into_owned)
     }
 
     #[test]
-    fn the_first_cookie_wins_even_when_it_is_bad_or_empty() {
+    fn the_first_cookie_wins_even_if_it_is_invalid_or_empty() {
         assert_eq!(session_cookie(&[("cookie", "s=1; s=2")]).as_deref(), Some("1"));
         assert_eq!(session_cookie(&[("cookie", "s=1"), ("cookie", "s=2")]).as_deref(), Some("1"));
         assert_eq!(session_cookie(&[("cookie", "s=; s=2")]), None);
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_beyond_any_session_cookie_is_not_decoded() {
+    fn a_cookie_longer_than_any_session_cookie_is_not_decoded() {
         assert_eq!(session_cookie(&[("cookie", &format!("s={}", "%41".repeat(400)))]), None);
     }
 
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn no_value_is_shown_in_debug() {
+    fn debug_reveals_no_value() {
         assert_eq!(format!("{:?}", RawCookie(b"secret")), "RawCookie(…)");
     }
 }

@@ -49,7 +49,7 @@ impl Open {
         let mut tasks = Vec::new();
         let mut spawn = |task: Task| tasks.push(AbortOnDropHandle::new(runtime.spawn(task)));
         if let Some(shared) = shared.as_ref().filter(|_| settings.freshness.uses_public_keys()) {
-            spawn(Box::pin(keys.clone().keep(Arc::clone(shared))));
+            spawn(Box::pin(keys.clone().keep_current(Arc::clone(shared))));
         }
         if let (Some(jwt), Some(jwks)) = (&settings.jwt, jwks.cloned()) {
             match (&jwt.keys, &shared) {

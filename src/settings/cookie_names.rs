@@ -1,5 +1,5 @@
-//! What Better Auth calls its cookies (`createCookieGetter`): an optional `__Secure-`, and a
-//! name of one's own or `<prefix>.session_token`.
+//! The names of Better Auth's cookies (`createCookieGetter`): an optional `__Secure-`, followed by a
+//! custom name or `<prefix>.session_token`.
 
 use super::given;
 use crate::error::Error;
@@ -7,23 +7,23 @@ use crate::error::Error;
 const SECURE: &str = "__Secure-";
 const DEFAULT_PREFIX: &str = "better-auth";
 
-/// The names of the cookies, worked out once.
+/// The names of the cookies, computed once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CookieNames {
     /// The signed session token's cookie.
     pub session_token: String,
     /// The cookie cache's cookie; its chunks are `<name>.0`, `<name>.1`, …
     pub session_data: String,
-    /// The session token's name with `__Secure-` where it has none, and without where it has one:
-    /// when only this one comes, a setting is wrong. It is never accepted, or a sibling host could
-    /// plant it.
+    /// The session token's name without `__Secure-` if it has the prefix, and with it otherwise. If a
+    /// request has only this cookie, a setting is wrong. The cookie is never accepted, because a
+    /// sibling host could set it.
     pub other_spelling: String,
 }
 
-/// Better Auth's settings that lead to the names, unchecked. Empty means "not set".
+/// Better Auth's settings that determine the names, unchecked. Empty means "not set".
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CookieOptions<'a> {
-    /// Whether the base URL is https; None where there is none.
+    /// Whether the base URL is https; None if there is none.
     pub is_https: Option<bool>,
     /// `advanced.useSecureCookies`.
     pub secure: Option<bool>,
@@ -36,14 +36,14 @@ pub struct CookieOptions<'a> {
 }
 
 impl CookieNames {
-    /// The names that these settings lead to.
+    /// The names that these settings determine.
     ///
-    /// `secure` decides about `__Secure-`, else the base URL's scheme does. A `name` of one's own
-    /// drops the prefix and keeps `__Secure-`; with neither a base URL nor `secure` it is the
-    /// whole name.
+    /// `secure` decides whether names have `__Secure-`; if it is not set, the base URL's scheme does. A
+    /// custom `name` replaces the prefix but not `__Secure-`. With neither a base URL nor `secure`, the
+    /// custom name is used unchanged.
     ///
     /// # Errors
-    /// [`Error::Configuration`] when nothing tells which name it is, or it is not a cookie name.
+    /// [`Error::Configuration`] if the settings do not determine the name, or it is not a cookie name.
     pub fn check(options: CookieOptions<'_>) -> Result<Self, Error> {
         let name = given(options.name);
         let is_secure = match options.secure.or(options.is_https) {
@@ -70,7 +70,7 @@ impl CookieNames {
     }
 
     fn spelled(token: &str, data: &str, is_secure: bool) -> Self {
-        // Somebody who copied the whole name from the browser means that name.
+        // A name that was copied from the browser already has the prefix.
         let is_secure = is_secure || token.starts_with(SECURE);
         let bare = token.strip_prefix(SECURE).unwrap_or(token).to_owned();
         let data = data.strip_prefix(SECURE).unwrap_or(data);
@@ -82,7 +82,7 @@ impl CookieNames {
         }
     }
 
-    /// Whether browsers only send our cookie over https.
+    /// Whether browsers send the cookie only over https.
     #[must_use]
     pub fn is_secure(&self) -> bool {
         self.session_token.starts_with(SECURE)

@@ -1,23 +1,23 @@
-//! What becomes of a database URL's parameters that are not libpq's: ignored, refused or reported.
+//! How a database URL's parameters that libpq does not have are treated: ignored, refused or reported.
 //!
-//! One URL often serves several programs, each with parameters of its own. Those that cannot concern us are ignored.
-//! Those that decide which server is trusted are refused where we cannot honour them: nothing is ignored that would
-//! weaken the connection.
+//! One URL is often used by several programs, each with its own parameters. Parameters that have no meaning here are
+//! ignored. Those that decide which server is trusted are refused if they are not supported, because ignoring them
+//! would weaken the connection.
 
 use super::unescaped::FREE_TEXT;
 
-/// What becomes of a parameter that is neither libpq's nor Prisma's `schema`.
+/// The treatment of a parameter that is neither libpq's nor Prisma's `schema`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// It concerns a pool, another driver or a hoster, or has no value.
+    /// It is for a pool, another driver or a hosting provider, or has no value.
     Ignored,
-    /// How to write what it says; the text continues "has the parameter …".
+    /// How to write the same here. The text continues "has the parameter …".
     Refused(&'static str),
-    /// Nobody here knows it.
+    /// It is not known here.
     Unknown,
 }
 
-/// Parameters of pools, other drivers and hosters, in lower case and without `_` and `-`.
+/// Parameters of pools, other drivers and hosting providers, in lower case and without `_` and `-`.
 const IGNORED: &[&str] = &[
     // Prisma
     "connectionlimit pooltimeout sockettimeout maxidleconnectionlifetime maxconnectionlifetime singleuseconnections \
@@ -40,14 +40,14 @@ const IGNORED: &[&str] = &[
      preparedstatementcachesizemib rewritebatchedinserts defaultrowfetchsize binarytransfer readonly",
     // Rails
     "pool checkouttimeout reapingfrequency preparedstatements minmessages advisorylocks encoding",
-    // libpq: what is done here anyway, or by the operating system
+    // libpq: settings that always apply here, or that the operating system has
     "keepalives keepalivesidle keepalivesinterval keepalivescount tcpusertimeout fallbackapplicationname clientencoding \
      sslcompression sslsni sslnegotiation loadbalancehosts gssdelegation krbsrvname gsslib",
-    // Times are sent and read with their zone.
+    // Times are sent and read with their time zone.
     "timezone",
 ];
 
-/// Values by which other drivers are told that a pooler stands between.
+/// Values with which other drivers are configured for a pooler.
 const BEHIND_POOLER: &[(&str, &str)] = &[
     ("pgbouncer", "true"),
     ("pgbouncer", "1"),
@@ -58,7 +58,7 @@ const BEHIND_POOLER: &[(&str, &str)] = &[
     ("preparedstatements", "false"),
 ];
 
-/// Limits that the server keeps for a connection.
+/// Timeouts that the server applies to a connection.
 const TIMEOUTS: [&str; 3] = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"];
 
 const VERIFY: &str = "write sslmode=verify-full to accept only a certificate that a known authority signed for this host, \
@@ -95,7 +95,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("gssencmode", "GSSAPI is not supported: write sslmode=require"),
 ];
 
-/// Values of refused parameters that say what we do anyway.
+/// Values of refused parameters that request what is always done here.
 const HARMLESS: &[(&str, &[&str])] = &[
     ("gssencmode", &["disable", "prefer"]),
     ("targetsessionattrs", &["any", "primary", "read-write"]),
@@ -106,7 +106,7 @@ const HARMLESS: &[(&str, &[&str])] = &[
     ("sslmaxprotocolversion", &["TLSv1.3"]),
 ];
 
-/// What becomes of a parameter.
+/// The treatment of a parameter.
 pub(super) fn fate(key: &str, value: &str) -> Fate {
     let name = plain(key);
     let is_harmless = HARMLESS.iter().any(|(known, values)| *known == name && values.contains(&value));
@@ -116,14 +116,14 @@ pub(super) fn fate(key: &str, value: &str) -> Fate {
     if let Some((_, fix)) = REFUSED.iter().find(|(known, _)| *known == name) {
         return Fate::Refused(fix);
     }
-    // Whatever it is, somebody wanted the server to be checked, or not to be.
+    // An unknown parameter that decides whether the server is checked.
     if ["ssl", "tls", "cert", "verify", "trust"].iter().any(|part| name.contains(part)) {
         return Fate::Refused("write it as libpq's sslmode and sslrootcert");
     }
     Fate::Unknown
 }
 
-/// Whether a program is known that has a parameter of this name, so that the name is no piece of a password.
+/// Whether some program is known to have a parameter of this name, so that the name is not part of a password.
 pub(super) fn is_known(key: &str) -> bool {
     let name = plain(key);
     FREE_TEXT.contains(&key)
@@ -132,12 +132,12 @@ pub(super) fn is_known(key: &str) -> bool {
         || REFUSED.iter().any(|(known, _)| *known == name)
 }
 
-/// Whether the parameter tells another driver that a transaction pooler stands between.
+/// Whether the parameter configures another driver for a transaction pooler.
 pub(super) fn tells_of_pooler(key: &str, value: &str) -> bool {
     BEHIND_POOLER.contains(&(&plain(key), value))
 }
 
-/// The server's name of a parameter that is a timeout, and is passed on to it.
+/// The server's name of a timeout that is passed on to the server.
 pub(super) fn timeout(key: &str) -> Option<&'static str> {
     TIMEOUTS.into_iter().find(|name| plain(name) == plain(key))
 }
@@ -148,7 +148,7 @@ pub(super) fn is_duration(value: &str) -> bool {
     unit.len() < value.len() && ["", "us", "ms", "s", "min", "h", "d"].contains(&unit)
 }
 
-/// Whether a key may be shown: it looks like a parameter's name. A password has been cut out before.
+/// Whether a key may appear in a message, because it looks like a parameter's name. Passwords were removed before.
 pub(super) fn is_name(key: &str) -> bool {
     let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '[' | ']');
     key.len() <= 64 && key.starts_with(|c: char| c.is_ascii_alphabetic()) && key.chars().all(is_part)

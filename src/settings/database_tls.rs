@@ -1,4 +1,4 @@
-//! How far a database URL wants the server to be checked, in libpq's words.
+//! How a database URL requires the server to be checked, in libpq's terms.
 
 use std::path::PathBuf;
 
@@ -11,11 +11,11 @@ use super::database_url::{DatabaseUrl, bad_value};
 pub enum SslMode {
     /// No TLS.
     Disable,
-    /// TLS if the server offers it; `allow` is read as this. Nobody is checked.
+    /// TLS if the server offers it, without checking its certificate. `allow` is read as this.
     Prefer,
-    /// TLS or nothing. Certificates are checked only if `sslrootcert` is set, as in libpq.
+    /// TLS is required. Certificates are checked only if `sslrootcert` is set, as in libpq.
     Require,
-    /// TLS with a certificate that an authority in `sslrootcert`'s file signed, whatever its name.
+    /// TLS with a certificate that an authority in `sslrootcert`'s file signed, for any host name.
     VerifyCa,
     /// TLS with a certificate that a known authority signed for this host.
     VerifyFull,
@@ -24,9 +24,9 @@ pub enum SslMode {
 /// libpq's `sslrootcert`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RootCertificates {
-    /// Not set: the system's with `verify-full`.
+    /// Not set: `verify-full` uses the system's certificates.
     Unset,
-    /// `system`, which only `verify-full` can have.
+    /// `system`, which requires `verify-full`.
     System,
     /// A PEM file.
     File(PathBuf),
@@ -37,9 +37,9 @@ pub enum RootCertificates {
 pub enum ChannelBinding {
     /// Never.
     Disable,
-    /// Where the server can.
+    /// If the server supports it.
     Prefer,
-    /// Or nothing.
+    /// Required.
     Require,
 }
 
@@ -71,7 +71,7 @@ pub(super) fn ssl_mode(key: &str, value: &str) -> Result<SslMode, String> {
     match value {
         "disable" | "false" | "0" => Ok(SslMode::Disable),
         "allow" | "prefer" => Ok(SslMode::Prefer),
-        // no-verify is node-postgres's word for it.
+        // node-postgres calls it no-verify.
         "require" | "true" | "1" | "no-verify" => Ok(SslMode::Require),
         "verify-ca" => Ok(SslMode::VerifyCa),
         "verify-full" => Ok(SslMode::VerifyFull),

@@ -1,27 +1,27 @@
-//! How old may an answer be, and where may it come from? One setting says it.
+//! How old a session's state may be, and where it may come from. One setting decides both.
 
 use std::time::Duration;
 
 use super::{DatabaseUrl, Host, RawSettings, count, given, seconds};
 use crate::error::Error;
 
-/// Where answers may come from.
+/// Where the state of a session may come from.
 #[derive(Clone, Debug)]
 pub enum Freshness {
     /// The store, for every request.
     Always,
     /// Better Auth's signed snapshot, else the store.
     CookieCache(CookieCacheSettings),
-    /// Answers kept in this process, else the store.
+    /// Lookup results cached in this process, else the store.
     LiveCache(Box<LiveCacheSettings>),
 }
 
-/// Better Auth's `session.cookieCache`, as far as a reader must know it.
+/// The settings of Better Auth's `session.cookieCache` that a reader needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CookieCacheSettings {
     /// How the cookie is protected.
     pub strategy: Strategy,
-    /// What its `version` must be.
+    /// The `version` that it must have.
     pub version: String,
 }
 
@@ -32,34 +32,34 @@ pub enum Strategy {
     Compact,
     /// A JWT, signed with the secret.
     Jwt,
-    /// A JWT, encrypted with a key made from the secret.
+    /// A JWT, encrypted with a key derived from the secret.
     Jwe,
     /// A JWT, signed by a key of the `jwks` table.
     Jwks,
 }
 
-/// How answers are kept in this process.
+/// How lookup results are cached in this process.
 #[derive(Clone, Debug)]
 pub struct LiveCacheSettings {
-    /// How many, at 1 KiB each on average.
+    /// The maximum number of cached sessions, at 1 KiB each on average.
     pub max_sessions: usize,
-    /// How long after its look-up an answer may be given.
+    /// How long after its lookup a result may be used.
     pub max_age: Duration,
-    /// What keeps them coherent; None where only their age does.
+    /// The source of invalidations; None if entries only expire.
     pub feed: Option<FeedSettings>,
 }
 
-/// PostgreSQL's `NOTIFY`, as far as we listen to it.
+/// The settings of the listener for PostgreSQL's `NOTIFY`.
 #[derive(Clone, Debug)]
 pub struct FeedSettings {
-    /// A way to the database on which `LISTEN` hears something: no transaction pooler.
+    /// A direct connection to the database: through a transaction pooler, `LISTEN` receives nothing.
     pub database: DatabaseUrl,
-    /// How long the cache may be believed after the last proof that the feed is alive.
+    /// How long the cache may be trusted after the last confirmation that the feed works.
     pub heartbeat: Duration,
 }
 
 impl Freshness {
-    /// The cookie cache's settings, where it may be believed.
+    /// The cookie cache's settings, if it may be trusted.
     #[must_use]
     pub fn cookie_cache(&self) -> Option<&CookieCacheSettings> {
         if let Self::CookieCache(settings) = self { Some(settings) } else { None }
@@ -81,13 +81,13 @@ impl Freshness {
         self.cookie_cache().is_some_and(|cache| cache.strategy == Strategy::Jwks)
     }
 
-    /// The settings of answers that are kept in this process.
+    /// The settings of the cache in this process, if there is one.
     #[must_use]
     pub fn live_cache(&self) -> Option<&LiveCacheSettings> {
         if let Self::LiveCache(settings) = self { Some(settings) } else { None }
     }
 
-    /// Checks `freshness` and what belongs to it. Gives what an operator should know, too.
+    /// Checks `freshness` and the settings that belong to it. Also returns the warnings for an operator.
     pub(super) fn check(
         raw: &RawSettings,
         database: Option<&DatabaseUrl>,
@@ -97,7 +97,7 @@ impl Freshness {
         let max_sessions = count("max_cached_sessions", raw.max_cached_sessions, 1..=10_000_000)?;
         let max_age = seconds("max_age_seconds", raw.max_age_seconds)?;
         let heartbeat = seconds("heartbeat_seconds", raw.heartbeat_seconds)?;
-        let kept =
+        let live_cache =
             |max_age, feed| Self::LiveCache(Box::new(LiveCacheSettings { max_sessions, max_age, feed }));
         match given(raw.freshness.as_deref()).unwrap_or_default() {
             "always" => Ok((Self::Always, Vec::new())),
@@ -120,14 +120,14 @@ impl Freshness {
                 }
                 "auth_middleware listener".clone_into(&mut database.application_name);
                 let warnings = if own.is_some() { database.warnings.clone() } else { Vec::new() };
-                Ok((kept(max_age, Some(FeedSettings { database, heartbeat })), warnings))
+                Ok((live_cache(max_age, Some(FeedSettings { database, heartbeat })), warnings))
             }
             other => match other.parse().ok().filter(|seconds| (0.001..=86_400.0).contains(seconds)) {
-                Some(seconds) => Ok((kept(Duration::from_secs_f64(seconds), None), Vec::new())),
+                Some(seconds) => Ok((live_cache(Duration::from_secs_f64(seconds), None), Vec::new())),
                 None => Err(Error::configuration(format!(
-                    "freshness (AUTH_MIDDLEWARE_FRESHNESS) is {other:?}: use \"always\"; \"live\" for answers that \
-                     PostgreSQL's NOTIFY keeps coherent; a number of seconds from 0.001 to 86400 that an answer may be \
-                     old; or \"cookie_cache\" to believe Better Auth's session_data until it expires"
+                    "freshness (AUTH_MIDDLEWARE_FRESHNESS) is {other:?}: use \"always\"; \"live\" for a \
+                     cache that PostgreSQL's NOTIFY invalidates; the number of seconds, from 0.001 to 86400, for which \
+                     sessions may be cached; or \"cookie_cache\" to trust Better Auth's session_data until it expires"
                 ))),
             },
         }
@@ -148,7 +148,7 @@ fn strategy(word: Option<&str>) -> Result<Strategy, Error> {
     }
 }
 
-/// Through a transaction pooler `LISTEN` succeeds and hears nothing. Neon's pooler is known by its name.
+/// Through a transaction pooler, `LISTEN` succeeds but receives nothing. Neon's pooler is recognized by its name.
 fn is_pooled(database: &DatabaseUrl) -> bool {
     let is_neons = |name: &str| {
         name.ends_with(".neon.tech") && name.split('.').next().is_some_and(|label| label.ends_with("-pooler"))
@@ -157,13 +157,13 @@ fn is_pooled(database: &DatabaseUrl) -> bool {
 }
 
 fn cannot_listen(is_own: bool) -> String {
-    let (setting, mend) = if is_own {
+    let (setting, fix) = if is_own {
         ("AUTH_MIDDLEWARE_LISTEN_DATABASE_URL", "set it to")
     } else {
         ("DATABASE_URL", "set AUTH_MIDDLEWARE_LISTEN_DATABASE_URL to")
     };
     format!(
-        "freshness \"live\" hears nothing through a transaction pooler, as {setting} names one, so every request asks the \
-         store: {mend} a direct connection (at Neon: the host name without \"-pooler\")"
+        "freshness \"live\" receives no notifications through a transaction pooler, and {setting} points to one, so every \
+         request queries the store: {fix} a direct connection (at Neon: the host name without \"-pooler\")"
     )
 }

@@ -1,5 +1,5 @@
-//! What the operator configured. Every rule and every default is here; what comes out is typed, and a wrong value is
-//! one [`Error::Configuration`] that names the setting and says how to fix it.
+//! The settings. All rules and defaults are here. The result is typed, and a wrong value is an
+//! [`Error::Configuration`] that names the setting and says how to fix it.
 
 mod cookie_names;
 mod credentials;
@@ -46,42 +46,42 @@ pub struct Settings {
     pub jwt: Option<JwtSettings>,
     /// The secrets that may have signed or encrypted a cookie.
     pub secrets: Secrets,
-    /// What the cookies are called.
+    /// The names of the cookies.
     pub cookie_names: CookieNames,
-    /// Where answers may come from.
+    /// Where the state of a session may come from.
     pub freshness: Freshness,
-    /// Which pages may speak for a user.
+    /// Which pages may act for a user.
     pub trusted_origins: TrustedOrigins,
     /// Where to look for the tables.
     pub tables: Tables,
-    /// How the store is asked.
+    /// The limits for queries to the store.
     pub limits: Limits,
-    /// What an operator should know, once.
+    /// Warnings for an operator, logged once.
     pub warnings: Vec<String>,
 }
 
-/// How the store is asked.
+/// The limits for queries to the store.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections, and look-ups under way at once.
+    /// The number of connections, and so of concurrent lookup statements.
     pub pool_size: usize,
     /// How long a request waits for the store.
     pub lookup_timeout: Duration,
-    /// How many requests may wait; one more is refused at once.
+    /// How many requests may wait. Further ones are refused at once.
     pub max_waiting: usize,
-    /// What a refused client is told to wait.
+    /// The `Retry-After` for a refused client.
     pub retry_after: Duration,
     /// Whether statements may be named on the server.
     pub prepared_statements: PreparedStatements,
 }
 
-/// Whether statements may be named on the server. Behind a transaction pooler a name can
+/// Whether statements may be named on the server. Behind a transaction pooler, a name can
 /// belong to another client's statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PreparedStatements {
-    /// Only where the connection is seen to be direct.
+    /// Only if the connection is found to be direct.
     Auto,
-    /// Always: the operator knows the way to be direct.
+    /// Always: the operator knows that the connection is direct.
     On,
     /// Never.
     Off,
@@ -91,7 +91,7 @@ impl Settings {
     /// Checks every setting.
     ///
     /// # Errors
-    /// [`Error::Configuration`] for the first setting that is missing or wrong. No message holds
+    /// [`Error::Configuration`] for the first setting that is missing or wrong. No message contains
     /// a secret or a password.
     pub fn check(raw: RawSettings) -> Result<Self, Error> {
         quotes::refuse(&raw)?;
@@ -203,7 +203,7 @@ fn check_prepared(word: Option<&str>, database: Option<&DatabaseUrl>) -> Result<
     }
 }
 
-/// A PostgreSQL name: it is always quoted, so only NUL and length matter.
+/// A PostgreSQL name. It is always quoted, so only NUL and the length are checked.
 fn name(setting: &str, value: Option<String>) -> Result<Option<String>, Error> {
     let Some(value) = value.filter(|value| !value.is_empty()) else { return Ok(None) };
     if value.contains('\0') || value.len() > 63 {

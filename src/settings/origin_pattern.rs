@@ -1,4 +1,4 @@
-//! One pattern in Better Auth's language (`matchesOriginPattern` in its `auth/trusted-origins`), and what it
+//! One pattern in Better Auth's syntax (`matchesOriginPattern` in its `auth/trusted-origins`), and the URLs that it
 //! matches.
 
 use regex::Regex;
@@ -17,19 +17,19 @@ pub struct OriginPattern {
 
 #[derive(Clone, Debug)]
 enum Shape {
-    /// No wildcard: compared with the origin as it stands, or part by part for a custom scheme.
+    /// No wildcard: compared with the whole origin, or part by part for a custom scheme.
     Exact,
-    /// A wildcard and no scheme: held against `host[:port]`.
+    /// A wildcard and no scheme: compared with `host[:port]`.
     Host(Glob),
-    /// A wildcard and a scheme: held against the origin, or part by part for a custom scheme.
+    /// A wildcard and a scheme: compared with the origin, or part by part for a custom scheme.
     Origin { whole: Glob, authority: Option<Glob>, path: Option<Glob> },
 }
 
 impl OriginPattern {
-    /// Reads a pattern.
+    /// Parses a pattern.
     ///
     /// # Errors
-    /// [`Error::Configuration`] when its wildcards cannot be compiled.
+    /// [`Error::Configuration`] if its wildcards cannot be compiled.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let shape = if !text.contains(['*', '?']) {
             Shape::Exact
@@ -47,7 +47,7 @@ impl OriginPattern {
         Ok(Self { text: text.to_owned(), shape })
     }
 
-    /// Whether Better Auth would trust this URL by this pattern.
+    /// Whether this pattern makes Better Auth trust this URL.
     #[must_use]
     pub fn matches(&self, url: &str) -> bool {
         if url.starts_with('/') {
@@ -72,24 +72,24 @@ impl OriginPattern {
     }
 
     fn matches_custom_scheme(&self, url: &str) -> bool {
-        let (Some(shown), Some(wanted)) =
+        let (Some(given_url), Some(pattern_url)) =
             (Custom::parse(url, false), Custom::parse(&self.text, self.has_wildcard()))
         else {
             return false;
         };
-        if shown.scheme != wanted.scheme {
+        if given_url.scheme != pattern_url.scheme {
             return false;
         }
         if let Shape::Origin { authority, path, .. } = &self.shape {
-            let path_shown = if shown.path.is_empty() { "/" } else { &shown.path };
-            return !shown.authority.contains('@')
-                && authority.as_ref().is_none_or(|glob| glob.admits(&shown.authority))
-                && path.as_ref().is_none_or(|glob| glob.matches(path_shown));
+            let given_path = if given_url.path.is_empty() { "/" } else { &given_url.path };
+            return !given_url.authority.contains('@')
+                && authority.as_ref().is_none_or(|glob| glob.admits(&given_url.authority))
+                && path.as_ref().is_none_or(|glob| glob.matches(given_path));
         }
-        (wanted.authority.is_empty() || shown.authority == wanted.authority)
-            && (wanted.path.is_empty()
-                || shown.path == wanted.path
-                || shown.path.strip_prefix(&wanted.path).is_some_and(|rest| rest.starts_with('/')))
+        (pattern_url.authority.is_empty() || given_url.authority == pattern_url.authority)
+            && (pattern_url.path.is_empty()
+                || given_url.path == pattern_url.path
+                || given_url.path.strip_prefix(&pattern_url.path).is_some_and(|rest| rest.starts_with('/')))
     }
 
     /// The pattern as the operator wrote it.
@@ -101,7 +101,7 @@ impl OriginPattern {
         !matches!(self.shape, Shape::Exact)
     }
 
-    /// Why no browser's `Origin` can match, when none can.
+    /// Why no browser's `Origin` can match, if none can.
     pub(super) fn never_matches(&self) -> Option<String> {
         let is_http =
             ["http://", "https://"].iter().any(|scheme| self.text.to_ascii_lowercase().starts_with(scheme));
@@ -128,12 +128,12 @@ fn host(url: &Url) -> &str {
     &url[Position::BeforeHost..Position::AfterPort]
 }
 
-/// A wildcard pattern, where `/` bounds what `*` and `?` stand for.
+/// A wildcard pattern, in which `*` and `?` do not match `/`.
 #[derive(Clone, Debug)]
 struct Glob {
     regex: Regex,
-    /// The host is made of digits, dots and wildcards only: an address range, in which `*` must
-    /// not match `192.168.attacker.com`.
+    /// Whether the host has only digits, dots and wildcards. It is an address range, which must not
+    /// match `192.168.attacker.com`.
     only_addresses: bool,
 }
 
@@ -200,8 +200,8 @@ fn translate(pattern: &str) -> String {
     regex
 }
 
-/// A custom-scheme URL (`myapp://host/path`) in parts. Better Auth cuts these by hand, since
-/// JavaScript engines disagree on them; so do we, the same way.
+/// A custom-scheme URL (`myapp://host/path`) in parts. Better Auth splits these itself, because
+/// JavaScript engines parse them differently. This code splits them in the same manner.
 #[derive(Default)]
 struct Custom {
     scheme: String,
@@ -226,16 +226,16 @@ impl Custom {
     }
 }
 
-/// A path with its escapes decoded and its dots resolved, so that `/cb/../evil` is `/evil`.
+/// A path with decoded escapes and resolved dots, so that `/cb/../evil` is `/evil`.
 fn resolve(path: &str) -> String {
     let decoded = uri_component::decode(path.into());
-    let mut kept = Vec::new();
+    let mut segments = Vec::new();
     for segment in decoded.split('/') {
         match segment {
-            ".." => drop(kept.pop()),
+            ".." => drop(segments.pop()),
             "." | "" => {}
-            name => kept.push(name),
+            name => segments.push(name),
         }
     }
-    kept.iter().fold(String::new(), |path, segment| path + "/" + segment)
+    segments.iter().fold(String::new(), |path, segment| path + "/" + segment)
 }

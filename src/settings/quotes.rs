@@ -1,11 +1,12 @@
-//! Quotes around a value. `docker run --env-file` keeps them as part of the value, where a shell, Compose and dotenv
-//! remove them.
+//! Quotes around a value. A shell, Compose and dotenv remove them, but `docker run --env-file` passes them on as part
+//! of the value.
 
 use super::RawSettings;
 use super::trusted_origins;
 use crate::error::Error;
 
-/// Refuses a text setting whose value is in quotes. A secret alone is checked where secrets are. No message shows the value.
+/// Refuses a text setting whose value is in quotes. No message contains the value. The value of a single secret is checked
+/// in `secret.rs`.
 pub(super) fn refuse(raw: &RawSettings) -> Result<(), Error> {
     let texts = [
         ("DATABASE_URL", &raw.database_url),
@@ -32,7 +33,7 @@ pub(super) fn refuse(raw: &RawSettings) -> Result<(), Error> {
         ("NEON_AUTH_JWKS_URL", &raw.neon_auth_jwks_url),
     ];
     let quoted_text = texts.into_iter().find(|(_, value)| value.as_deref().is_some_and(is_quoted));
-    // A quoted list was split at its commas, so that its quotes are in two entries.
+    // A quoted list was split at its commas, so its quotes are in two entries.
     let origins = &raw.trusted_origins;
     let are_origins_quoted = is_quoted(&origins.join(",")) || origins.iter().any(|origin| is_quoted(origin));
     let credentials = &raw.credentials;

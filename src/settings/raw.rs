@@ -1,4 +1,4 @@
-//! The settings before they are checked, and their defaults.
+//! The unchecked settings, and their defaults.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::OwnField;
 
-/// The settings as they were read, unchecked. None and empty mean "not set": then the default applies.
+/// The unchecked settings. None and empty mean "not set", for which the default applies.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[expect(missing_docs, reason = "described in Python's AuthSettings")]
@@ -108,7 +108,7 @@ impl Default for RawSettings {
 }
 
 impl RawSettings {
-    /// The same with the defaults in place of what is not set.
+    /// Replaces unset values with the defaults.
     pub(super) fn or_defaults(self) -> Self {
         let defaults = Self::default();
         let text = |given: Option<String>, default: Option<String>| {

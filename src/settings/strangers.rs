@@ -1,8 +1,8 @@
 //! Whether an origin pattern trusts a page that is not the operator's.
 //!
-//! A wildcard is safe where only the operator can name what it stands for: left of a domain of theirs, or in a
-//! port. Anywhere else a stranger can register a name, get an address or write an extension that the pattern
-//! matches. What cannot be shown to be safe is refused.
+//! A wildcard is safe if only the operator can choose the names it matches: left of the operator's own domain, or in
+//! a port. Anywhere else, a stranger can register a name, get an address or write an extension that the pattern
+//! matches. A pattern that cannot be proved to be safe is refused.
 
 use std::net::Ipv4Addr;
 
@@ -13,11 +13,11 @@ use super::cookie_names::CookieNames;
 use super::is_this_machine;
 use super::origin_pattern::OriginPattern;
 
-/// Top-level domains in which nobody can register a name: RFC 6761, and ICANN's `internal`.
+/// Top-level domains in which no names can be registered: RFC 6761, and ICANN's `internal`.
 const UNREGISTRABLE: [&str; 3] = ["localhost", "test", "internal"];
 const EXAMPLES: &str = "\"https://app.example.com\" or \"https://*.example.com\"";
 
-/// What is wrong with a pattern; each text continues "… holds (the pattern)".
+/// A problem of a pattern. Each text continues "… holds (the pattern)".
 pub(super) enum Finding {
     /// Strangers match it.
     Refuse(String),
@@ -25,18 +25,18 @@ pub(super) enum Finding {
     Warn(String),
 }
 
-/// Who can name hosts under a domain.
+/// Who can create host names under a domain.
 #[derive(PartialEq, Eq)]
 enum Registrar {
     /// The domain's owner alone.
     Owner,
-    /// Every customer of the domain's owner: the private part of the public suffix list.
+    /// Every customer of the domain's owner, according to the private part of the public suffix list.
     Customers,
-    /// Everybody.
+    /// Anybody, by registering a domain.
     Anybody,
 }
 
-/// The first thing that is wrong with a pattern.
+/// The first problem of a pattern, if it has one.
 pub(super) fn find(pattern: &OriginPattern, cookie_names: &CookieNames) -> Option<Finding> {
     let text = pattern.text().to_lowercase();
     if let Some((scheme, rest)) = text.split_once(':')
@@ -70,8 +70,8 @@ pub(super) fn find(pattern: &OriginPattern, cookie_names: &CookieNames) -> Optio
     )))
 }
 
-/// Extensions run in the browser that has the cookies, and anybody can write one. The pages of an app's own
-/// scheme (`myapp://`) have the app's cookies.
+/// Whether a scheme is one of browser extensions. Extensions run in the browser that has the cookies, and anybody can
+/// write one. In contrast, pages of an app's own scheme (`myapp://`) have only the app's cookies.
 fn is_of_extensions(scheme: &str) -> bool {
     scheme == "extension" || scheme.ends_with("-extension")
 }
@@ -86,14 +86,14 @@ fn find_in_extension(pattern: &OriginPattern, scheme: &str, rest: &str) -> Optio
     })
 }
 
-/// A pattern in parts, in lower case.
+/// The parts of a pattern, in lower case.
 struct Parts<'a> {
     /// None matches any scheme.
     scheme: Option<&'a str>,
-    /// What follows the scheme.
+    /// The text after the scheme.
     rest: &'a str,
     host: &'a str,
-    /// With its colon; empty where there is none.
+    /// The port with its colon. Empty if there is none.
     port: &'a str,
 }
 
@@ -109,7 +109,7 @@ impl<'a> Parts<'a> {
         Self { scheme, rest, host, port }
     }
 
-    /// A scheme that is written out, and neither http nor https.
+    /// Whether the scheme has no wildcard and is neither http nor https.
     fn is_of_app(&self) -> bool {
         let is_plain =
             |scheme: &str| scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
@@ -126,7 +126,7 @@ impl<'a> Parts<'a> {
         is_this_machine(self.host) || self.host.ends_with(".localhost")
     }
 
-    /// An origin has no path, so a pattern with one matches only if its segments may be empty.
+    /// Whether a pattern with a path can match. An origin has no path, so all its segments must match nothing.
     fn may_match_with_path(&self, slash: usize) -> bool {
         let (host, path) = self.rest.split_at(slash);
         let segments: Vec<&str> = path.split('/').skip(1).collect();
@@ -149,19 +149,19 @@ impl<'a> Parts<'a> {
         )
     }
 
-    /// The domain that every matching host is under, where the host has a wildcard.
+    /// For a host with a wildcard: the domain that contains every matching host.
     fn domain(&self) -> Option<&'a str> {
         let (_, tail) = self.at_last_wildcard()?;
         tail.split_once('.').map(|(_, domain)| domain.trim_start_matches('.'))
     }
 
-    /// The host up to its last wildcard, and what follows.
+    /// The host up to its last wildcard, and the text after it.
     fn at_last_wildcard(&self) -> Option<(&'a str, &'a str)> {
         let last = self.host.rfind(['*', '?'])?;
         Some(self.host.split_at(last + 1))
     }
 
-    /// Whom the pattern trusts beside the operator, and how to write it safely.
+    /// Which strangers the pattern trusts, and how to write it safely.
     fn strangers(&self, pattern: &OriginPattern) -> Option<String> {
         let (start, tail) = self.at_last_wildcard()?;
         let domain = self.domain().map(|domain| (domain, registrar(domain)));
@@ -199,7 +199,7 @@ impl<'a> Parts<'a> {
         })
     }
 
-    /// A safe pattern for what the operator may have meant by one whose wildcard ends in no domain.
+    /// A safe pattern for what the operator may have meant by one whose wildcard is not followed by a domain.
     fn spelling(&self, start: &str, tail: &str, scheme: &str) -> String {
         let port = self.port;
         match registrar(tail) {
@@ -231,7 +231,7 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// ", such as …": a stranger that the pattern matches. Empty where none is found.
+    /// ", such as …" with an origin of a stranger that the pattern matches. Empty if none is found.
     fn example(&self, pattern: &OriginPattern, scheme: &str) -> String {
         let mut host = String::new();
         for (at, character) in self.host.char_indices() {
@@ -261,14 +261,15 @@ fn is_glob(text: &str) -> bool {
     text.contains(['*', '?'])
 }
 
-/// Better Auth 1.7 matches only addresses by these, and 1.4 names too: `http://192.168.1.attacker.example`.
+/// Whether a host is a range of addresses. In Better Auth 1.7 such a pattern matches only addresses. In 1.4 it also
+/// matches names: `http://192.168.1.attacker.example`.
 fn is_address_range(host: &str) -> bool {
     host.contains(|c: char| c.is_ascii_digit())
         && host.bytes().all(|byte| byte.is_ascii_digit() || b"*?.".contains(&byte))
 }
 
 fn registrar(domain: &str) -> Registrar {
-    // A dot at the end is the same name.
+    // A trailing dot does not change the name.
     let domain = domain.strip_suffix('.').unwrap_or(domain);
     let Ok(Host::Domain(domain)) = Host::parse(domain) else { return Registrar::Anybody };
     if domain.split('.').any(str::is_empty) {
@@ -277,7 +278,7 @@ fn registrar(domain: &str) -> Registrar {
     if UNREGISTRABLE.contains(&domain.as_str()) {
         return Registrar::Owner;
     }
-    // The list has rules for what is under a domain (`*.kawasaki.jp`), too.
+    // The list also has rules for the names under a domain (`*.kawasaki.jp`).
     let host = format!("x.{domain}");
     match List.suffix(host.as_bytes()) {
         Some(suffix) if suffix.as_bytes().len() < domain.len() => Registrar::Owner,

@@ -1,4 +1,4 @@
-//! Where to look for the tables, and what their columns are called.
+//! The names of the tables and of their columns.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +13,10 @@ const USER_FIELDS: [&str; 9] =
     ["id", "name", "email", "email_verified", "image", "created_at", "updated_at", "banned", "ban_expires"];
 const JWKS_FIELDS: [&str; 4] = ["id", "public_key", "alg", "expires_at"];
 
-/// Where to look for the tables; what is not named is found.
+/// The names of the tables. Tables and columns without a setting are found in the catalog.
 #[derive(Clone, Debug)]
 pub struct Tables {
-    /// The PostgreSQL schema; None is the connection's search path.
+    /// The PostgreSQL schema; None means the connection's search path.
     pub schema: Option<String>,
     /// The `user` table.
     pub user: Table,
@@ -24,11 +24,11 @@ pub struct Tables {
     pub session: Table,
     /// The `jwks` table.
     pub jwks: Table,
-    /// The zone of times in columns that have none.
+    /// The time zone of columns without one.
     pub zone: Tz,
 }
 
-/// One table's names, and what is read of it beyond Better Auth's own fields.
+/// One table's names, and the fields that are read in addition to Better Auth's own.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     /// The table's name, if it was renamed.
@@ -46,7 +46,7 @@ pub struct Table {
 pub struct OwnField {
     /// Its name, in `snake_case`.
     pub name: String,
-    /// Other names that its column may have.
+    /// Other possible names of its column.
     pub aliases: Vec<String>,
 }
 
@@ -64,7 +64,7 @@ impl From<String> for OwnField {
 }
 
 impl OwnField {
-    /// What Better Auth may call it.
+    /// The names that Better Auth may use for it.
     #[must_use]
     pub fn spellings(&self) -> Vec<String> {
         spellings(&self.name)
@@ -99,7 +99,7 @@ impl Table {
         Ok(table)
     }
 
-    /// The same where nobody knows the application's own fields: those keys are left as they are.
+    /// Like [`Table::check`], but for callers that do not know the application's own fields: unknown keys are unchanged.
     #[must_use]
     pub fn of_columns(model: &str, name: Option<String>, columns: &BTreeMap<String, String>) -> Self {
         let table = Self { name, ..Self::default() };
@@ -115,7 +115,7 @@ impl Table {
         self.aliases.get(field).or_else(own).map_or(&[], Vec::as_slice)
     }
 
-    /// The field that a key names, as it is or as Better Auth spells it.
+    /// The field that a key stands for, in our spelling or in Better Auth's.
     fn field_of(&self, model: &str, key: &str) -> Option<String> {
         let own = self.own_fields.iter().map(|field| field.name.as_str());
         let mut fields = base_fields(model).iter().copied().chain(own);
@@ -131,7 +131,8 @@ fn base_fields(model: &str) -> &'static [&'static str] {
     }
 }
 
-/// The ban's fields are read whether or not the application declares them too.
+/// Whether a field is one of Better Auth's own. The fields of the ban are not: they are read whether or not the
+/// application declares them.
 fn is_base_field(model: &str, field: &str) -> bool {
     base_fields(model).contains(&field) && !matches!(field, "banned" | "ban_expires")
 }
@@ -145,7 +146,7 @@ fn unknown_field(model: &str, setting: &str, key: &str) -> Error {
     ))
 }
 
-/// An IANA name.
+/// Parses an IANA name.
 pub(super) fn check_time_zone(zone: &str) -> Result<Tz, Error> {
     zone.trim().parse().map_err(|_| {
         Error::configuration(format!(
@@ -155,7 +156,7 @@ pub(super) fn check_time_zone(zone: &str) -> Result<Tz, Error> {
     })
 }
 
-/// A field's names at Better Auth: camelCase, and as it stands.
+/// A field's names in Better Auth: in camelCase, and unchanged.
 #[must_use]
 pub fn spellings(field: &str) -> Vec<String> {
     let mut words = field.split('_');

@@ -1,4 +1,4 @@
-//! Which origins may speak for a user: the base URL's own, and those that match a pattern of the operator's.
+//! Which origins may act for a user: the base URL's own, and those that match a configured pattern.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr};
@@ -13,7 +13,7 @@ use crate::error::Error;
 
 pub(super) const SETTING: &str = "trusted_origins (BETTER_AUTH_TRUSTED_ORIGINS, FRONTEND_URL)";
 
-/// The origins that may speak for a user.
+/// The origins that may act for a user.
 #[derive(Clone, Debug, Default)]
 pub struct TrustedOrigins {
     base: Option<String>,
@@ -55,14 +55,14 @@ impl TrustedOrigins {
         self.base.as_deref()
     }
 
-    /// Whether an `Origin` header's value is one of ours.
+    /// Whether the value of an `Origin` header is trusted.
     #[must_use]
     pub fn contains(&self, origin: &str) -> bool {
         self.base.as_deref() == Some(origin) || self.patterns.iter().any(|pattern| pattern.matches(origin))
     }
 }
 
-/// The patterns of a JSON list, where they are one. It arrives split at its commas, as Better Auth's own form is.
+/// The patterns of a JSON list, if the setting is one. Like Better Auth's own form, it was already split at its commas.
 fn listed(patterns: &[String]) -> Result<Cow<'_, [String]>, Error> {
     let joined = patterns.join(",");
     let text = joined.trim();
@@ -86,10 +86,10 @@ fn is_ipv6_host(pattern: &str) -> bool {
     inside.parse::<Ipv6Addr>().is_ok() || (inside.contains(':') && inside.chars().all(is_pattern))
 }
 
-/// Whether a base URL is https; None where none is set.
+/// Whether a base URL is https; None if none is set.
 ///
 /// # Errors
-/// [`Error::Configuration`] when it is no URL.
+/// [`Error::Configuration`] if it is not a URL.
 pub fn is_https(base_url: Option<&str>) -> Result<Option<bool>, Error> {
     Ok(check_base_url(base_url)?.map(|url| url.scheme() == "https"))
 }
@@ -106,9 +106,9 @@ pub(super) fn check_base_url(text: Option<&str>) -> Result<Option<Url>, Error> {
     })
 }
 
-/// Whether a host is the machine that the request comes from.
+/// Whether a host name always means the local machine.
 pub(crate) fn is_this_machine(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    // 0.0.0.0 is what servers print when they listen everywhere, and what people then open.
+    // Servers that listen on all interfaces print 0.0.0.0, and people open that address.
     host == "localhost" || address.is_ok_and(|address| address.is_loopback() || address.is_unspecified())
 }

@@ -1,14 +1,14 @@
 //! Characters that end the user name or the password of a URL, unless they are percent-encoded.
 //!
-//! People paste generated passwords into `DATABASE_URL` as they are. What follows such a character would be
-//! read as a host, a database or a parameter: at best the connection fails, at worst a piece of the password is
-//! sent to a name server.
+//! People paste generated passwords into `DATABASE_URL` without escaping them. The text after such a character would
+//! be read as a host, a database or a parameter. At best the connection fails; at worst part of the password is sent
+//! to a name server.
 
 use super::database_parameters as parameters;
 
-/// What `@`, `/`, `?` and `#` are written as inside a user name or password.
+/// How `@`, `/`, `?` and `#` are written in a user name or password.
 const ESCAPES: [(char, &str); 4] = [('@', "%40"), ('/', "%2F"), ('?', "%3F"), ('#', "%23")];
-/// Parameters that can hold any text, an `@` too.
+/// Parameters that can contain any text, including `@`.
 pub(super) const FREE_TEXT: [&str; 9] = [
     "user",
     "password",
@@ -21,14 +21,14 @@ pub(super) const FREE_TEXT: [&str; 9] = [
     "sslrootcert",
 ];
 
-/// What is wrong with a database URL's escapes, if anything is. Shows no part of the URL.
+/// The problem with a database URL's escapes, if there is one. The message contains no part of the URL.
 pub(super) fn problem(url: &str) -> Option<String> {
     let (_, rest) = url.split_once("://")?;
     let credentials = &rest[..end_of_credentials(rest)];
     let found: Vec<_> =
         ESCAPES.into_iter().filter(|(character, _)| credentials.contains(*character)).collect();
     if found.is_empty() {
-        // libpq would take it for a part of the value that it stands in; URL parsers drop what follows.
+        // libpq would read it as part of the value; URL parsers drop the text after it.
         return rest.contains('#').then(|| "holds an unescaped \"#\": write it as %23".to_owned());
     }
     let list = |part: fn((char, &str)) -> String| found.iter().copied().map(part).collect::<Vec<_>>();
@@ -39,7 +39,7 @@ pub(super) fn problem(url: &str) -> Option<String> {
     ))
 }
 
-/// Where the `@` before the host stands: 0 where there is none.
+/// The position of the `@` before the host, or 0 if there is none.
 fn end_of_credentials(rest: &str) -> usize {
     let (before_query, query) = rest.split_once('?').unwrap_or((rest, ""));
     let at = before_query.rfind('@');

@@ -1,4 +1,5 @@
-//! Changes that a store notifies: sessions and users, identified by hashes that are of no use to anybody else.
+//! The changes in a store's notifications. Sessions and users are identified by hashes, which are useless to anybody
+//! who reads a notification.
 
 use sha2::{Digest as _, Sha256};
 
@@ -12,21 +13,21 @@ pub struct SessionKey([u8; 32]);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserKey([u8; 32]);
 
-/// What changed.
+/// A session or a user that changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Key {
     /// One session.
     Session(SessionKey),
-    /// A user, and so all their sessions.
+    /// A user, and so all of the user's sessions.
     User(UserKey),
 }
 
 /// What a notification invalidates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// These.
+    /// These sessions and users.
     Of(Vec<Key>),
-    /// Every session: many changed, or it is not known which.
+    /// Every session: many changed, or it is unknown which.
     Everything,
 }
 
@@ -55,8 +56,8 @@ impl UserKey {
 }
 
 impl Change {
-    /// Reads a payload of the triggers: items between commas, a session's key in hexadecimal, or a user's after a `u`.
-    /// Any other payload means everything.
+    /// Parses a payload of the triggers: items separated by commas, each a session's key in hexadecimal, or a user's
+    /// after a `u`. Any other payload invalidates everything.
     #[must_use]
     pub fn read(payload: &str) -> Self {
         payload.split(',').map(Key::read).collect::<Option<_>>().map_or(Self::Everything, Self::Of)

@@ -1,4 +1,4 @@
-//! A store in memory, for tests of what stands above the store.
+//! A store in memory, for tests of the code that uses a store.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,7 +23,7 @@ struct Rows {
 }
 
 impl MemoryStore {
-    /// A store that has these sessions and their users.
+    /// Creates a store with these sessions and their users.
     pub fn new(identities: impl IntoIterator<Item = Identity>) -> Self {
         let store = Self::default();
         identities.into_iter().for_each(|identity| store.insert(identity));
@@ -52,7 +52,7 @@ impl MemoryStore {
         self.lookups.load(Ordering::Relaxed)
     }
 
-    /// Nothing panics while it holds the lock, so a poisoned one is as good as any.
+    /// No code panics while it holds the lock, so the data of a poisoned one is consistent.
     fn rows(&self) -> MutexGuard<'_, Rows> {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,5 +1,5 @@
-//! Looks sessions up by their tokens. One trait, so that one contract holds for every store:
-//! `tests/rust/store` runs it against each.
+//! Looks up sessions by their tokens. There is one trait, and one contract for every store:
+//! `tests/rust/store` tests each store against it.
 
 pub mod memory;
 pub mod postgres;
@@ -61,14 +61,14 @@ pub enum LookupResult {
     NoSession,
     /// There is no such user, or the session's user is gone.
     NoUser,
-    /// There is something, but it cannot be read as one session.
+    /// There are rows, but they are not exactly one session.
     Unreadable,
-    /// The session is there, and a value in its rows cannot be read: which one, and how to fix it. Better Auth may
-    /// accept the session, so it is not refused: the request has no result.
+    /// The session exists, but a value in its rows cannot be read. The text says which one, and how to fix it. Better
+    /// Auth may accept the session, so it is not refused: the lookup fails instead.
     Misfit(String),
 }
 
-/// Where sessions are looked up.
+/// A source of sessions.
 pub trait Store: Send + Sync + 'static {
     /// One result for each key, in their order. A bad key or row spoils only its own result.
     ///
@@ -85,17 +85,17 @@ pub struct PublicKeyRow {
     pub id: String,
     /// A JSON Web Key.
     pub public_key: String,
-    /// The algorithm, where the table has such a column.
+    /// The algorithm, if the table has such a column.
     pub algorithm: Option<String>,
     /// When Better Auth stops signing with it, where the table has such a column; None is never.
     pub expires_at: Option<DateTime<Utc>>,
 }
 
-/// Where public keys are read.
+/// A source of public keys.
 pub trait KeyStore: Send + Sync + 'static {
-    /// Every row of the `jwks` table.
+    /// Returns every row of the `jwks` table.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Schema`] when they cannot be read.
+    /// [`Error::Unavailable`] or [`Error::Schema`] if they cannot be read.
     fn public_keys(&self) -> impl Future<Output = Result<Vec<PublicKeyRow>, Error>> + Send;
 }

@@ -1,4 +1,4 @@
-"""The guarded application, asked in two ways."""
+"""The guarded application, under starlette's TestClient and under uvicorn."""
 
 from collections.abc import Callable, Generator
 from contextlib import ExitStack
@@ -15,23 +15,23 @@ from tests.support.servers import serving
 
 @pytest.fixture
 def start() -> Generator[Callable[[ASGIApp], TestClient]]:
-    """Starts applications under starlette's TestClient, until the test ends."""
+    """Starts applications under starlette's TestClient. They stop when the test ends."""
     with ExitStack() as stack:
         yield lambda app: stack.enter_context(TestClient(app))
 
 
 @pytest.fixture(params=["TestClient", "uvicorn"])
 def send_with(request: pytest.FixtureRequest) -> Generator[SendWith]:
-    """Ways to ask the guarded application under a given instance."""
+    """Sends requests to the guarded application of a given instance."""
     with ExitStack() as stack:
 
         def in_process(auth: Auth[Any, Any]) -> Send:
             return send_in_process(stack.enter_context(TestClient(guarded(auth))))
 
-        def by_sockets(auth: Auth[Any, Any]) -> Send:
+        def over_sockets(auth: Auth[Any, Any]) -> Send:
             return send_over_sockets(stack.enter_context(serving(guarded(auth))))
 
-        yield in_process if request.param == "TestClient" else by_sockets
+        yield in_process if request.param == "TestClient" else over_sockets
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Where an application gets its instance from: overrides, lifespans, mounts, several instances, plain Starlette."""
+"""How an application gets its instance: overrides, lifespans, mounts, several instances, plain Starlette."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -46,7 +46,7 @@ def default(environment: pytest.MonkeyPatch, database: Database) -> None:
     environment.setenv("BETTER_AUTH_URL", BASE_URL)
 
 
-def asked(app: FastAPI) -> FastAPI:
+def with_route(app: FastAPI) -> FastAPI:
     @app.get("/me")
     async def me(user: CurrentUser) -> str:
         return user.id
@@ -55,21 +55,21 @@ def asked(app: FastAPI) -> FastAPI:
 
 
 @pytest.mark.usefixtures("default")
-def test_the_documented_application_works_by_its_environment_alone(start: Start, who: SignedIn) -> None:
-    client = start(asked(FastAPI(lifespan=lifespan)))
+def test_the_documented_application_needs_only_environment_variables(start: Start, who: SignedIn) -> None:
+    client = start(with_route(FastAPI(lifespan=lifespan)))
     assert client.get("/me", headers=who.headers).json() == who.user_id
     assert get_auth().counters["identified"] == 1
 
 
 @pytest.mark.usefixtures("default")
-def test_without_a_lifespan_the_first_request_opens(who: SignedIn) -> None:
-    client = TestClient(asked(FastAPI()))
+def test_without_a_lifespan_the_first_request_opens_the_instance(who: SignedIn) -> None:
+    client = TestClient(with_route(FastAPI()))
     assert client.get("/me", headers=who.headers).json() == who.user_id
     asyncio.run(get_auth().close())
 
 
 @pytest.mark.usefixtures("default")
-def test_open_and_close_fit_into_a_lifespan_of_ones_own(start: Start, database: Database, who: SignedIn) -> None:
+def test_open_and_close_work_in_a_custom_lifespan(start: Start, database: Database, who: SignedIn) -> None:
     connections = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'auth_middleware' AND datname = %s"
     name = database.name
     during: list[int] = []
@@ -81,11 +81,11 @@ def test_open_and_close_fit_into_a_lifespan_of_ones_own(start: Start, database: 
         yield
         await get_auth().close()
 
-    assert start(asked(FastAPI(lifespan=own))).get("/me", headers=who.headers).json() == who.user_id
+    assert start(with_route(FastAPI(lifespan=own))).get("/me", headers=who.headers).json() == who.user_id
     assert during == [1]
 
 
-def test_closing_ends_every_connection(auth: Auth, database: Database, who: SignedIn) -> None:
+def test_closing_ends_all_connections(auth: Auth, database: Database, who: SignedIn) -> None:
     connections = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'auth_middleware' AND datname = %s"
     name = database.name
     with TestClient(guarded(auth)) as client:
@@ -101,10 +101,10 @@ def test_an_application_may_be_started_twice(auth: Auth, who: SignedIn) -> None:
             assert client.get("/required", headers=who.headers).json() == who.user_id
 
 
-def test_an_override_of_get_auth_swaps_the_instance_and_serves_the_lifespan_too(
+def test_an_override_of_get_auth_also_applies_to_the_lifespan(
     make_auth: MakeAuth, database: Database, start: Start, who: SignedIn
 ) -> None:
-    app = asked(FastAPI(lifespan=lifespan))
+    app = with_route(FastAPI(lifespan=lifespan))
     app.dependency_overrides[get_auth] = make_auth
     assert start(app).get("/me", headers=who.headers).json() == who.user_id
     database.execute("ALTER TABLE session RENAME TO something_else")
@@ -116,18 +116,18 @@ def test_an_override_of_get_current_user_needs_neither_database_nor_settings(sta
     somebody = AuthUser(
         id="1", name="Grace", email="g@example.com", email_verified=True, image=None, created_at=None, updated_at=None
     )
-    app = asked(FastAPI())
+    app = with_route(FastAPI())
     app.dependency_overrides[get_current_user] = lambda: somebody
     assert start(app).get("/me").json() == "1"
 
 
-def test_two_event_loops_in_turn_share_one_instance(auth: Auth, who: SignedIn) -> None:
-    async def ask() -> str:
+def test_one_instance_works_in_successive_event_loops(auth: Auth, who: SignedIn) -> None:
+    async def look_up() -> str:
         identity = await auth.validate_session(who.cookie_value)
         assert identity is not None
         return identity.user.id
 
-    assert {asyncio.run(ask()) for _ in range(3)} == {who.user_id}
+    assert {asyncio.run(look_up()) for _ in range(3)} == {who.user_id}
 
 
 def test_a_mounted_application_is_guarded_by_its_own_instance(
@@ -145,7 +145,7 @@ def test_a_mounted_application_is_guarded_by_its_own_instance(
 
 
 @pytest.mark.usefixtures("default")
-def test_plain_starlette_awaits_the_dependency_itself(start: Start, who: SignedIn) -> None:
+def test_plain_starlette_can_await_the_dependency(start: Start, who: SignedIn) -> None:
     async def me(request: Request) -> JSONResponse:
         return JSONResponse((await get_current_user(request)).model_dump(mode="json"))
 
@@ -156,8 +156,8 @@ def test_plain_starlette_awaits_the_dependency_itself(start: Start, who: SignedI
     routes = [Route("/me", me, methods=["GET", "POST"]), Route("/chained", chained)]
     client = start(Starlette(routes=[*routes, Mount("/mounted", routes=routes)], lifespan=lifespan))
     for path in ("/me", "/mounted/me"):
-        answer = client.get(path, headers=who.headers)
-        assert answer.json()["email"] == who.email
+        response = client.get(path, headers=who.headers)
+        assert response.json()["email"] == who.email
         refused = client.get(path)
         assert (refused.status_code, refused.text) == (401, "Not authenticated")
         assert refused.headers["www-authenticate"] == 'Cookie realm="better-auth"'
@@ -196,10 +196,10 @@ class Member(AuthUser):
     role: str | None = None
 
 
-def test_a_model_of_ones_own_reads_its_columns_and_no_others(
+def test_a_custom_model_reads_its_own_columns_and_no_others(
     make_auth: MakeAuth, database: Database, start: Start, who: SignedIn
 ) -> None:
-    database.execute("""ALTER TABLE "user" ADD role TEXT, ADD password_hint TEXT DEFAULT 'nobody reads this'""")
+    database.execute("""ALTER TABLE "user" ADD role TEXT, ADD password_hint TEXT DEFAULT 'not read'""")
     database.execute(f"""UPDATE "user" SET role = 'editor' WHERE id = '{who.user_id}'""")
     auth = make_auth(user_model=Member)
     app = FastAPI()
@@ -208,9 +208,9 @@ def test_a_model_of_ones_own_reads_its_columns_and_no_others(
     async def member(user: Annotated[Member, Depends(auth.current_user)]) -> Member:
         return user
 
-    answer = start(app).get("/member", headers=who.headers)
-    assert answer.json()["role"] == "editor"
-    assert answer.json().keys() == Member.model_fields.keys()
+    response = start(app).get("/member", headers=who.headers)
+    assert response.json()["role"] == "editor"
+    assert response.json().keys() == Member.model_fields.keys()
 
 
 async def test_a_declared_field_without_a_column_is_a_schema_error(make_auth: MakeAuth, who: SignedIn) -> None:
@@ -221,7 +221,7 @@ async def test_a_declared_field_without_a_column_is_a_schema_error(make_auth: Ma
         await auth.validate_session(who.cookie_value)
 
 
-async def test_a_row_that_does_not_fit_a_declared_field_is_no_answer(
+async def test_a_row_that_does_not_fit_a_declared_field_is_an_error(
     make_auth: MakeAuth, database: Database, who: SignedIn
 ) -> None:
     class Aged(AuthUser):

@@ -1,4 +1,4 @@
-"""The class `Auth` and its functions, as an editor and `help` show them, and how they are called by mistake."""
+"""The public names of `Auth`, their documentation, and errors for wrong arguments."""
 
 import inspect
 import pydoc
@@ -37,13 +37,13 @@ def request_of(headers: dict[str, str]) -> HTTPConnection:
     return HTTPConnection({"type": "http", "method": "GET", "headers": pairs})
 
 
-def test_an_instance_offers_these_names_and_no_others(auth: Auth) -> None:
+def test_an_instance_has_exactly_these_public_names(auth: Auth) -> None:
     assert [name for name in dir(auth) if not name.startswith("_")] == PUBLIC
     assert Auth.__mro__[1].__module__ == "typing"
 
 
 @pytest.mark.parametrize("name", PUBLIC)
-def test_help_shows_what_each_name_does(auth: Auth, name: str) -> None:
+def test_help_describes_each_name(auth: Auth, name: str) -> None:
     assert inspect.getdoc(getattr(Auth, name))
     assert name in pydoc.plain(pydoc.render_doc(Auth))
     if callable(getattr(Auth, name)):
@@ -56,18 +56,18 @@ def test_each_public_name_has_a_docstring() -> None:
         assert isinstance(public, str) or inspect.getdoc(public), name
 
 
-async def test_a_coroutine_in_place_of_a_cookies_value_says_that_an_await_is_missing(
+async def test_a_coroutine_instead_of_a_cookie_value_is_reported_as_a_missing_await(
     make_auth: MakeAuth, monkeypatch: pytest.MonkeyPatch, database: Database
 ) -> None:
     auth = make_auth()
     monkeypatch.setattr("auth_middleware.dependencies.get_auth", lambda: auth)
     request = request_of(database.sign_in().headers)
     for validate in (validate_session, auth.validate_session):
-        forgotten: Any = get_session_from_cookie(request)
+        not_awaited: Any = get_session_from_cookie(request)
         with pytest.raises(TypeError, match=r"await get_session_from_cookie\(request\)"):
-            await validate(forgotten)
-        # Nothing is left that Python would warn of as never awaited.
-        assert inspect.getcoroutinestate(forgotten) == inspect.CORO_CLOSED
+            await validate(not_awaited)
+        # Otherwise Python would warn that the coroutine was never awaited.
+        assert inspect.getcoroutinestate(not_awaited) == inspect.CORO_CLOSED
         assert await validate(await get_session_from_cookie(request)) is not None
 
 
@@ -80,6 +80,6 @@ WRONG: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("kind", WRONG)
-async def test_another_type_in_place_of_a_cookies_value_is_named(make_auth: MakeAuth, kind: str) -> None:
+async def test_another_type_instead_of_a_cookie_value_is_reported(make_auth: MakeAuth, kind: str) -> None:
     with pytest.raises(TypeError, match=f"a str or None, not {kind}"):
         await make_auth(database_url=unreachable_dsn()).validate_session(WRONG[kind]())

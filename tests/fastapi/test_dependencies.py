@@ -1,4 +1,4 @@
-"""The ways to use a dependency, and how often the store is asked for one request."""
+"""How dependencies can be used, and how often one request queries the store."""
 
 import asyncio
 from collections.abc import Callable
@@ -42,7 +42,7 @@ def who(database: Database) -> SignedIn:
     return database.sign_in()
 
 
-def test_it_is_a_default_value_or_an_annotation(app: FastAPI, start: Start, who: SignedIn) -> None:
+def test_a_dependency_can_be_a_default_value_or_an_annotation(app: FastAPI, start: Start, who: SignedIn) -> None:
     @app.get("/default")
     async def by_default(user: AuthUser = Depends(get_current_user)) -> str:  # noqa: B008 - FastAPI's older way
         return user.id
@@ -65,7 +65,7 @@ def test_it_is_a_default_value_or_an_annotation(app: FastAPI, start: Start, who:
         assert client.get(path).status_code == 401
 
 
-def test_it_guards_a_router_an_included_router_and_a_whole_application(auth: Auth, start: Start, who: SignedIn) -> None:
+def test_a_dependency_guards_routers_and_applications(auth: Auth, start: Start, who: SignedIn) -> None:
     app = FastAPI(lifespan=auth.lifespan, dependencies=[Depends(auth.current_user)])
     guarded = APIRouter(prefix="/guarded", dependencies=[Depends(get_current_user)])
     included = APIRouter()
@@ -74,18 +74,18 @@ def test_it_guards_a_router_an_included_router_and_a_whole_application(auth: Aut
     async def page(request: Request) -> str:
         return request.url.path
 
-    app.get("/whole")(page)
+    app.get("/application")(page)
     guarded.get("/router")(page)
     included.get("/router")(page)
     app.include_router(guarded)
     app.include_router(included, prefix="/included", dependencies=[Depends(get_optional_user)])
     client = start(app)
-    for path in ("/whole", "/guarded/router", "/included/router"):
+    for path in ("/application", "/guarded/router", "/included/router"):
         assert client.get(path, headers=who.headers).json() == path
         assert client.get(path).status_code == 401
 
 
-def test_other_dependencies_build_on_it(app: FastAPI, start: Start, who: SignedIn) -> None:
+def test_other_dependencies_can_use_the_current_user(app: FastAPI, start: Start, who: SignedIn) -> None:
     async def greeting(user: CurrentUser, word: str = "Hello") -> str:
         return f"{word}, {user.name}!"
 
@@ -98,8 +98,8 @@ def test_other_dependencies_build_on_it(app: FastAPI, start: Start, who: SignedI
         return [text, session.id]
 
     client = start(app)
-    answer = client.get("/greeting?word=Hi", headers=who.headers)
-    assert answer.json() == ["Hi, Ada Lovelace!", who.session_id]
+    response = client.get("/greeting?word=Hi", headers=who.headers)
+    assert response.json() == ["Hi, Ada Lovelace!", who.session_id]
     assert client.get("/greeting").status_code == 401
 
 
@@ -120,7 +120,7 @@ def test_a_websocket_route_is_refused_before_it_runs(app: FastAPI, start: Start,
         assert socket.receive_text() == f"hall: {who.email}"
 
 
-def test_one_request_asks_once_however_many_dependencies_it_has(
+def test_one_request_queries_once_for_all_its_dependencies(
     make_auth: MakeAuth, database: Database, who: SignedIn, start: Start
 ) -> None:
     app = FastAPI()
@@ -146,15 +146,15 @@ def test_one_request_asks_once_however_many_dependencies_it_has(
         client = start(app)
         client.get("/many", headers=who.headers)
         before = proxy.statements
-        for asked in (1, 2, 3):
+        for queries in (1, 2, 3):
             assert client.get("/many", headers=who.headers).json() == [who.user_id] * 4
-            assert proxy.statements - before == asked
+            assert proxy.statements - before == queries
         for headers in ({}, {"Cookie": f"{COOKIE_NAME}={who.token}.{'A' * 43}%3D"}):
             assert client.get("/many", headers=headers).status_code == 401
         assert proxy.statements - before == 3
 
 
-def test_explicit_validators_ask_each_time(
+def test_explicit_validators_query_each_time(
     make_auth: MakeAuth, database: Database, who: SignedIn, start: Start
 ) -> None:
     app = FastAPI()
@@ -182,7 +182,7 @@ def test_explicit_validators_ask_each_time(
             assert socket.receive_json() == [False, False, who.user_id]
 
 
-async def test_validate_session_asks_the_default_instance(
+async def test_validate_session_uses_the_default_instance(
     environment: pytest.MonkeyPatch, database: Database, who: SignedIn
 ) -> None:
     environment.setenv("DATABASE_URL", database.dsn)
@@ -193,9 +193,7 @@ async def test_validate_session_asks_the_default_instance(
     await get_auth().close()
 
 
-async def test_one_waiters_cancellation_does_not_cancel_the_others(
-    auth: Auth, database: Database, who: SignedIn
-) -> None:
+async def test_cancelling_one_waiter_does_not_cancel_the_others(auth: Auth, database: Database, who: SignedIn) -> None:
     headers = [(name.lower().encode(), value.encode()) for name, value in who.headers.items()]
     request = HTTPConnection({"type": "http", "method": "GET", "headers": headers})
     await auth.open()
@@ -213,7 +211,7 @@ async def test_one_waiters_cancellation_does_not_cancel_the_others(
     assert auth.counters["identified"] == 1
 
 
-async def test_a_request_that_everybody_left_fails_nobody(auth: Auth, database: Database, who: SignedIn) -> None:
+async def test_a_lookup_without_waiters_does_no_harm(auth: Auth, database: Database, who: SignedIn) -> None:
     headers = [(name.lower().encode(), value.encode()) for name, value in who.headers.items()]
     await auth.open()
     with database.locked() as look_ups_under_way:

@@ -1,4 +1,4 @@
-"""Each Python snippet of the documentation runs as it stands, and its routes recognise a signed-in user."""
+"""Each Python snippet of the documentation runs unchanged, and its routes identify a signed-in user."""
 
 import re
 from collections.abc import Generator
@@ -27,7 +27,7 @@ SNIPPETS = [
 
 @pytest.fixture
 def person(environment: pytest.MonkeyPatch, database: Database) -> SignedIn:
-    """A signed-in user, where the environment holds just the README's three variables."""
+    """A signed-in user, with only the README's three variables in the environment."""
     environment.setenv("DATABASE_URL", database.dsn)
     environment.setenv("BETTER_AUTH_SECRET", SECRET)
     environment.setenv("BETTER_AUTH_URL", "http://auth.test")
@@ -36,7 +36,7 @@ def person(environment: pytest.MonkeyPatch, database: Database) -> SignedIn:
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS)
-def test_a_snippet_runs_as_it_stands(snippet: str, person: SignedIn) -> None:
+def test_a_snippet_runs_unchanged(snippet: str, person: SignedIn) -> None:
     namespace: dict[str, Any] = {"__name__": "snippet"}
     exec(compile(snippet, "snippet", "exec"), namespace)  # noqa: S102 - our own documentation
     app = namespace.get("app")
@@ -71,11 +71,11 @@ def test_the_settings_page_lists_every_setting() -> None:
     assert not missing
 
 
-def test_links_between_pages_lead_somewhere() -> None:
+def test_links_between_pages_are_valid() -> None:
     for page in [*PAGES, *ROOT.glob("*.md")]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-def test_the_readme_stays_one_screen() -> None:
+def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().split()) < 1000

@@ -1,6 +1,6 @@
-"""Which variables are read, and which are not."""
+"""Which environment variables are read, and which are ignored."""
 
-# So that a misspelt keyword that type checkers accept is an error here.
+# Type checkers must refuse a misspelt keyword: if they accept it, the unused comment is an error.
 # pyright: reportUnnecessaryTypeIgnoreComment=true
 
 import inspect
@@ -99,7 +99,7 @@ def test_a_variable_sets_its_field_and_no_other(environment: pytest.MonkeyPatch,
 
 
 @pytest.mark.parametrize("variable", VARIABLES)
-def test_an_empty_variable_is_not_set(environment: pytest.MonkeyPatch, variable: str) -> None:
+def test_an_empty_variable_counts_as_not_set(environment: pytest.MonkeyPatch, variable: str) -> None:
     before = values()
     environment.setenv(variable, "")
     assert values() == before
@@ -110,7 +110,7 @@ def test_every_field_has_a_variable() -> None:
 
 
 @pytest.mark.parametrize("variable", ["SECRET", "SCHEMA", "BASE_URL", "COOKIE_NAME", "POOL_SIZE", "SECRETS", "SCHEMA_"])
-def test_a_variable_that_others_use_is_not_read(environment: pytest.MonkeyPatch, variable: str) -> None:
+def test_a_variable_of_other_programs_is_ignored(environment: pytest.MonkeyPatch, variable: str) -> None:
     before = values()
     environment.setenv(variable, "1")
     environment.setenv(variable.lower(), "1")
@@ -125,7 +125,7 @@ def test_a_variable_that_others_use_is_not_read(environment: pytest.MonkeyPatch,
         ("BETTER_AUTH_TRUSTED_ORIGINS", "FRONTEND_URL"),
     ],
 )
-def test_better_auths_own_name_goes_first(environment: pytest.MonkeyPatch, first: str, second: str) -> None:
+def test_better_auths_variable_takes_precedence(environment: pytest.MonkeyPatch, first: str, second: str) -> None:
     field, text = VARIABLES[first]
     environment.setenv(first, text)
     environment.setenv(second, "something else")
@@ -134,14 +134,14 @@ def test_better_auths_own_name_goes_first(environment: pytest.MonkeyPatch, first
     assert values()[field] in ("something else", ("something else",))
 
 
-def test_a_misspelt_setting_is_refused_with_the_nearest_name() -> None:
+def test_a_misspelt_setting_is_refused_with_a_suggestion() -> None:
     with pytest.raises(ConfigurationError, match="trusted_orgins: did you mean trusted_origins"):
         AuthSettings(trusted_orgins=("https://a.test",))  # pyright: ignore[reportArgumentType]
     with pytest.raises(ConfigurationError, match="poolsize: did you mean pool_size"):
         AuthSettings(poolsize=3)  # pyright: ignore[reportArgumentType]
 
 
-def test_every_setting_is_a_described_keyword() -> None:
+def test_every_setting_is_a_keyword_with_a_description() -> None:
     keywords = inspect.signature(AuthSettings.__init__).parameters
     for name, field in AuthSettings.model_fields.items():
         assert field.description, name
@@ -150,7 +150,7 @@ def test_every_setting_is_a_described_keyword() -> None:
         assert parameter.annotation is not Any
 
 
-def test_defaults_are_those_of_rust() -> None:
+def test_defaults_come_from_rust() -> None:
     for name, default in default_settings().items():
         value = getattr(AuthSettings(), {"schema": "schema_"}.get(name, name))
         assert value == (() if default == [] else default), name
@@ -161,9 +161,7 @@ def test_trusted_origins_are_separated_by_commas(environment: pytest.MonkeyPatch
     assert AuthSettings().trusted_origins == ("https://a.test", "https://*.b.test")
 
 
-async def test_the_first_of_several_secrets_is_the_one_that_signs(
-    environment: pytest.MonkeyPatch, database: Database
-) -> None:
+async def test_the_first_of_several_secrets_signs(environment: pytest.MonkeyPatch, database: Database) -> None:
     who, newer = database.sign_in(), new_token() * 2
     environment.setenv("DATABASE_URL", database.dsn)
     environment.setenv("BETTER_AUTH_SECRET", SECRET)
@@ -175,21 +173,21 @@ async def test_the_first_of_several_secrets_is_the_one_that_signs(
     await get_auth().close()
 
 
-def test_a_dotenv_file_is_read_only_when_asked_for(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_dotenv_file_is_read_only_if_given(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
     environment.chdir(tmp_path)
     (tmp_path / ".env").write_text(
         "BETTER_AUTH_URL=https://file.test\nDATABASE_URL=postgresql://app@file/app\nSCHEMA=x\nSECRET=x\n"
     )
     assert AuthSettings().base_url is None
-    asked: Any = {"_env_file": ".env"}
-    settings = AuthSettings(**asked)
+    with_file: Any = {"_env_file": ".env"}
+    settings = AuthSettings(**with_file)
     assert (settings.base_url, plain(settings.database_url)) == ("https://file.test", "postgresql://app@file/app")
     assert (settings.schema_, settings.secret) == (None, None)
     environment.setenv("BETTER_AUTH_URL", "https://environment.test")
-    assert AuthSettings(**asked).base_url == "https://environment.test"
+    assert AuthSettings(**with_file).base_url == "https://environment.test"
 
 
-def test_a_given_value_goes_before_the_environment(environment: pytest.MonkeyPatch) -> None:
+def test_an_argument_takes_precedence_over_the_environment(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("BETTER_AUTH_URL", "https://environment.test")
     environment.setenv("AUTH_MIDDLEWARE_SCHEMA", "environment")
     settings = AuthSettings(base_url="https://given.test", schema="given")
@@ -202,7 +200,7 @@ def test_settings_are_frozen() -> None:
         settings.secret = SECRET
 
 
-def test_the_base_url_is_needed_only_to_know_the_cookies_name() -> None:
+def test_the_base_url_is_optional_with_an_explicit_cookie_name() -> None:
     required: dict[str, Any] = {"database_url": unreachable_dsn(), "secret": SECRET}
     with pytest.raises(ConfigurationError, match="BETTER_AUTH_URL"):
         Auth(AuthSettings(**required))
@@ -211,9 +209,9 @@ def test_the_base_url_is_needed_only_to_know_the_cookies_name() -> None:
 
 
 @pytest.mark.parametrize("quote", ["'", '"'])
-# What was signed with a quoted secret can still be read.
+# A previous secret may be in quotes, so that its signatures remain valid.
 @pytest.mark.parametrize("variable", [each for each in VARIABLES if each != "AUTH_MIDDLEWARE_PREVIOUS_SECRETS"])
-def test_quotes_that_an_env_file_keeps_are_named(variable: str, quote: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_value_in_quotes_is_refused(variable: str, quote: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DATABASE_URL", "BETTER_AUTH_SECRET", "BETTER_AUTH_URL"):
         if VARIABLES[name][0] != VARIABLES[variable][0]:
             monkeypatch.setenv(name, VARIABLES[name][1])

@@ -1,4 +1,4 @@
-"""Which pages may use a visitor's cookie: on unsafe methods and in WebSocket handshakes, by real HTTP."""
+"""Which pages may send a user's cookie with unsafe methods and WebSocket handshakes, over real HTTP."""
 
 import logging
 from collections.abc import Generator
@@ -29,7 +29,7 @@ def who(database: Database) -> SignedIn:
 
 
 def foreign(host: str) -> dict[str, list[tuple[str, str]]]:
-    """What a browser, or somebody who pretends to be one, could send from elsewhere."""
+    """Headers that a browser on another site could send, or a client that imitates one."""
     return {
         "another site": [("Origin", "https://evil.example")],
         "an opaque origin": [("Origin", "null")],
@@ -52,7 +52,7 @@ def foreign(host: str) -> dict[str, list[tuple[str, str]]]:
 
 
 def ours(host: str) -> dict[str, list[tuple[str, str]]]:
-    """What our own pages send, and programs that are no browser."""
+    """Headers that trusted pages send, and clients that are not browsers."""
     return {
         "the base URL's": [("Origin", "http://auth.test")],
         "a trusted one": [("Origin", "http://page.test"), ("Sec-Fetch-Site", "cross-site")],
@@ -66,9 +66,9 @@ def ours(host: str) -> dict[str, list[tuple[str, str]]]:
 def statuses(
     send: Send, methods: list[str], cookie: Headers, cases: dict[str, list[tuple[str, str]]]
 ) -> dict[str, set[int]]:
-    shown = list(dict(cookie).items())
+    cookies = list(dict(cookie).items())
     return {
-        name: {send(method, "/optional", shown + sent).status for method in methods} for name, sent in cases.items()
+        name: {send(method, "/optional", cookies + sent).status for method in methods} for name, sent in cases.items()
     }
 
 
@@ -78,8 +78,8 @@ def test_a_foreign_page_is_refused_on_every_unsafe_method_and_in_handshakes(url:
 
 
 @pytest.mark.parametrize("second", ["http://auth.test", "https://evil.example"])
-def test_several_origins_are_refused_whatever_they_say(auth: Auth, who: SignedIn, second: str) -> None:
-    # In process: uvicorn itself refuses such a handshake.
+def test_several_origin_headers_are_always_refused(auth: Auth, who: SignedIn, second: str) -> None:
+    # This test runs in process, because uvicorn refuses such a handshake itself.
     headers = [*who.headers.items(), ("Origin", "http://auth.test"), ("Origin", second)]
     with TestClient(guarded(auth)) as client:
         assert send_in_process(client)("POST", "/required", headers).status == 403
@@ -87,19 +87,19 @@ def test_several_origins_are_refused_whatever_they_say(auth: Auth, who: SignedIn
         assert send_in_process(client)("GET", "/required", headers).status == 200
 
 
-def test_a_foreign_page_may_still_get(url: str, who: SignedIn) -> None:
+def test_a_foreign_page_may_send_get_requests(url: str, who: SignedIn) -> None:
     cases = foreign(url.removeprefix("http://"))
     assert statuses(send_over_sockets(url), SAFE, who.headers, cases) == {name: {200} for name in cases}
 
 
-def test_our_pages_and_programs_may_do_everything(url: str, who: SignedIn) -> None:
+def test_trusted_pages_and_other_clients_may_use_every_method(url: str, who: SignedIn) -> None:
     cases = ours(url.removeprefix("http://"))
     send = send_over_sockets(url)
     assert statuses(send, ["POST", "DELETE"], who.headers, cases) == {name: {200} for name in cases}
     assert statuses(send, ["WS"], who.headers, cases) == {name: {101} for name in cases}
 
 
-def test_a_foreign_page_without_the_cookie_is_nobody_and_not_forbidden(url: str) -> None:
+def test_a_foreign_page_without_the_cookie_is_anonymous_and_not_forbidden(url: str) -> None:
     send = send_over_sockets(url)
     hostile = {"Origin": "https://evil.example"}
     assert send("POST", "/required", hostile).status == 401
@@ -107,20 +107,20 @@ def test_a_foreign_page_without_the_cookie_is_nobody_and_not_forbidden(url: str)
     assert send("WS", "/required", hostile).status == 401
 
 
-def test_a_foreign_page_is_forbidden_even_with_a_cookie_that_is_no_good(url: str, who: SignedIn) -> None:
+def test_a_foreign_page_is_forbidden_even_with_an_invalid_cookie(url: str, who: SignedIn) -> None:
     forged = cookie(who.token, secret=who.token * 2) | {"Origin": "https://evil.example"}
     assert send_over_sockets(url)("POST", "/required", forged).status == 403
 
 
-def test_a_secure_cookie_is_not_for_the_plain_page_of_the_same_host(make_auth: MakeAuth, who: SignedIn) -> None:
+def test_an_http_page_of_the_same_host_may_not_send_a_secure_cookie(make_auth: MakeAuth, who: SignedIn) -> None:
     with serving(guarded(make_auth(base_url="https://auth.test"))) as url:
         send, host = send_over_sockets(url), url.removeprefix("http://")
-        shown = cookie(who.token, name=SECURE_COOKIE_NAME)
+        cookies = cookie(who.token, name=SECURE_COOKIE_NAME)
         for method, good in (("POST", 200), ("WS", 101)):
-            assert send(method, "/required", shown | {"Origin": f"http://{host}"}).status == 403
-            assert send(method, "/required", shown | {"Origin": "http://auth.test"}).status == 403
-            assert send(method, "/required", shown | {"Origin": f"https://{host}"}).status == good
-            assert send(method, "/required", shown | {"Origin": "https://auth.test"}).status == good
+            assert send(method, "/required", cookies | {"Origin": f"http://{host}"}).status == 403
+            assert send(method, "/required", cookies | {"Origin": "http://auth.test"}).status == 403
+            assert send(method, "/required", cookies | {"Origin": f"https://{host}"}).status == good
+            assert send(method, "/required", cookies | {"Origin": "https://auth.test"}).status == good
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_a_pattern_that_a_stranger_can_match_is_refused_at_start(
     assert f'"{spelling}"' in str(raised.value)
 
 
-async def test_a_pattern_that_trusts_a_hosts_other_customers_is_one_warning(
+async def test_a_pattern_that_trusts_other_customers_of_a_host_is_a_warning(
     make_auth: MakeAuth, who: SignedIn, caplog: pytest.LogCaptureFixture
 ) -> None:
     auth = make_auth(trusted_origins=("https://*.vercel.app",))
@@ -151,7 +151,7 @@ async def test_a_pattern_that_trusts_a_hosts_other_customers_is_one_warning(
     assert "everybody who deploys there is trusted" in warning.getMessage()
 
 
-def test_a_cookie_by_the_other_name_signs_nobody_in(make_auth: MakeAuth, who: SignedIn) -> None:
+def test_a_cookie_with_the_other_name_is_ignored(make_auth: MakeAuth, who: SignedIn) -> None:
     with serving(guarded(make_auth(base_url="https://auth.test"))) as url:
         planted = send_over_sockets(url)("GET", "/required", who.headers)
         assert (planted.status, planted.body) == (401, {"detail": "Not authenticated"})

@@ -1,4 +1,4 @@
-"""An application that had a module of its own goes on working: under a plain and under a secure cookie name."""
+"""An application that replaced a hand-written module keeps working, with a plain and with a secure cookie name."""
 
 from collections.abc import Generator
 from typing import NamedTuple
@@ -23,7 +23,7 @@ class Site(NamedTuple):
 
 @pytest.fixture(scope="module", params=["http", "https"])
 def site(request: pytest.FixtureRequest, postgres: EmbeddedPostgres, template: str) -> Generator[Site]:
-    """One process for each cookie name, and a database for it."""
+    """A process and a database for each cookie name."""
     name = f"hand_written_{request.param}"
     database = Database(postgres.create_database(name, template))
     settings = {
@@ -41,11 +41,11 @@ def get(site: Site, path: str, token: str | None) -> httpx.Response:
     return httpx.get(site.url + path, headers=headers, trust_env=False, verify=TLS)
 
 
-def test_the_cookies_name_is_that_of_the_base_url(site: Site) -> None:
+def test_the_cookie_name_follows_from_the_base_url(site: Site) -> None:
     assert get(site, "/health", None).json() == {"cookie": site.cookie_name}
 
 
-def test_a_dependency_gives_the_user_with_all_fields(site: Site) -> None:
+def test_a_dependency_returns_the_user_with_all_fields(site: Site) -> None:
     who = site.database.sign_in()
     for path in ("/api/me", "/api/awaited"):
         user = get(site, path, who.token).json()["user"]
@@ -55,24 +55,24 @@ def test_a_dependency_gives_the_user_with_all_fields(site: Site) -> None:
             assert get(site, path, token).status_code == 401
 
 
-def test_an_optional_user_may_be_nobody(site: Site) -> None:
+def test_an_optional_user_may_be_none(site: Site) -> None:
     who = site.database.sign_in()
     assert get(site, "/api/greeting", who.token).json() == {"hello": "Ada Lovelace"}
     assert get(site, "/api/greeting", None).json() == {"hello": "stranger"}
     assert get(site, "/api/greeting", new_token()).json() == {"hello": "stranger"}
 
 
-def test_the_cookie_and_the_session_are_asked_for_in_two_steps(site: Site) -> None:
+def test_the_cookie_can_be_read_and_validated_in_two_steps(site: Site) -> None:
     who = site.database.sign_in()
     assert get(site, "/api/chained", who.token).json() == {"session": who.session_id, "user": who.user_id}
     assert get(site, "/api/chained", None).json() == {"detail": "no cookie"}
     assert get(site, "/api/chained", new_token()).json() == {"detail": "no session"}
 
 
-def test_a_websocket_reads_the_cookie_by_its_name(site: Site) -> None:
+def test_a_websocket_reads_the_cookie(site: Site) -> None:
     who = site.database.sign_in()
-    answer = connect_websocket(f"{site.url}/ws", cookie(who.token, name=site.cookie_name))
-    assert answer.body == {"user": who.user_id}
+    response = connect_websocket(f"{site.url}/ws", cookie(who.token, name=site.cookie_name))
+    assert response.body == {"user": who.user_id}
     for headers in ({}, cookie(new_token(), name=site.cookie_name)):
         with connect(f"ws{site.url.removeprefix('http')}/ws", additional_headers=headers, proxy=None) as socket:
             with pytest.raises(ConnectionClosed):
@@ -80,8 +80,8 @@ def test_a_websocket_reads_the_cookie_by_its_name(site: Site) -> None:
             assert socket.close_code == 4401
 
 
-def test_a_cookie_by_the_other_name_is_nobodys(site: Site) -> None:
+def test_a_cookie_with_the_other_name_is_refused(site: Site) -> None:
     who = site.database.sign_in()
     other = COOKIE_NAME if site.cookie_name == SECURE_COOKIE_NAME else SECURE_COOKIE_NAME
-    answer = httpx.get(f"{site.url}/api/me", headers=cookie(who.token, name=other), trust_env=False, verify=TLS)
-    assert answer.status_code == 401
+    response = httpx.get(f"{site.url}/api/me", headers=cookie(who.token, name=other), trust_env=False, verify=TLS)
+    assert response.status_code == 401

@@ -1,4 +1,4 @@
-"""No secret, token or password is in anything that is logged, printed or raised; nor in a model's repr or dump."""
+"""No secret, token or password is logged, printed or raised, or part of a model's repr or dump."""
 
 import logging
 import secrets
@@ -24,8 +24,8 @@ SIGNATURE = signed(TOKEN).partition(".")[2]
 
 
 @pytest.fixture
-def told(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Generator[Callable[[], str]]:
-    """Everything that was logged, by any logger at any level, and printed, by Python or by Rust."""
+def output(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Generator[Callable[[], str]]:
+    """Everything that any logger logged at any level, and that Python or Rust printed."""
     caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.DEBUG, "auth_middleware")
 
@@ -38,12 +38,12 @@ def told(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) ->
     assert SECRET not in everything()
 
 
-def shown(error: BaseException) -> str:
-    """What a log with a traceback would hold, the causes included."""
+def logged_text(error: BaseException) -> str:
+    """The text of an error in a log with a traceback, including its causes."""
     return f"{error} {error!r} {error.args} {''.join(traceback.format_exception(error))}"
 
 
-def test_a_requests_life_tells_no_credential(make_auth: MakeAuth, database: Database, told: Callable[[], str]) -> None:
+def test_no_request_reveals_a_credential(make_auth: MakeAuth, database: Database, output: Callable[[], str]) -> None:
     who = database.sign_in()
     expired = database.sign_in(expires_at="2020-01-01T00:00:00Z")
     wrong_password = database.dsn.replace(database.dsn.split(":")[2].partition("@")[0], PASSWORD)
@@ -61,9 +61,9 @@ def test_a_requests_life_tells_no_credential(make_auth: MakeAuth, database: Data
         # A wrong password is an error at start, so this one starts without a lifespan.
         with client if dsn != wrong_password else nullcontext():
             send = send_in_process(client)
-            answers = [send(method, "/optional", headers) for headers in requests for method in ("POST", "WS")]
-            text += "".join(f"{answer.body} {dict(answer.headers or {})}" for answer in answers)
-    text += told()
+            responses = [send(method, "/optional", headers) for headers in requests for method in ("POST", "WS")]
+            text += "".join(f"{response.body} {dict(response.headers or {})}" for response in responses)
+    text += output()
     for reason in ("bad_signature", "expired", "wrong_cookie_name", "origin", "no answer", "503 from now on"):
         assert reason in text
     for credential in (who.token, expired.token, who.cookie_value, forged, PASSWORD, SECRET):
@@ -76,15 +76,15 @@ WRONG: dict[str, dict[str, Any]] = {
     "secrets without a version": {"secret": None, "secrets": TOKEN},
     "a database URL without a scheme": {"database_url": URL.removeprefix("postgresql://")},
     "another database": {"database_url": URL.replace("postgresql", "mysql")},
-    "a host that is none": {"database_url": URL.replace("host", "[::1")},
-    "a port that is none": {"database_url": URL.replace("host", "host:port")},
+    "an invalid host": {"database_url": URL.replace("host", "[::1")},
+    "an invalid port": {"database_url": URL.replace("host", "host:port")},
     "a password that is not escaped": {"database_url": URL.replace(PASSWORD, f"{PASSWORD}@{PASSWORD}/{PASSWORD}")},
     "a password with a question mark": {"database_url": URL.replace(PASSWORD, f"1?{PASSWORD}")},
     "a password with a hash": {"database_url": f"postgresql://host/app?user=app&password={PASSWORD}#{PASSWORD}"},
     "several hosts": {"database_url": URL.replace("host", "one,two")},
-    "a parameter that nobody knows": {"database_url": f"{URL}?sslkey=x"},
-    "a value that nobody knows": {"database_url": f"{URL}?sslmode=perhaps"},
-    "a file that is not there": {"database_url": f"{URL}?sslmode=verify-full&sslrootcert=/nowhere.pem"},
+    "an unsupported parameter": {"database_url": f"{URL}?sslkey=x"},
+    "an unknown value": {"database_url": f"{URL}?sslmode=perhaps"},
+    "a missing file": {"database_url": f"{URL}?sslmode=verify-full&sslrootcert=/nowhere.pem"},
     "a list for a database URL": {"database_url": ["postgresql", PASSWORD]},
     "a list for a base URL": {"base_url": [PASSWORD]},
     "a text for a number": {"pool_size": PASSWORD},
@@ -94,15 +94,15 @@ WRONG: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_a_configuration_error_shows_no_value(what: str, told: Callable[[], str]) -> None:
+def test_a_configuration_error_contains_no_value(what: str, output: Callable[[], str]) -> None:
     good: dict[str, Any] = {"database_url": unreachable_dsn(), "secret": SECRET, "base_url": BASE_URL}
     with pytest.raises(ConfigurationError) as raised:
         Auth(AuthSettings(**good | WRONG[what]))
     for credential in (PASSWORD, TOKEN, TOKEN[:31], SECRET):
-        assert credential not in shown(raised.value) + told()
+        assert credential not in logged_text(raised.value) + output()
 
 
-def test_a_bad_environment_shows_no_value(environment: pytest.MonkeyPatch, told: Callable[[], str]) -> None:
+def test_an_environment_error_contains_no_value(environment: pytest.MonkeyPatch, output: Callable[[], str]) -> None:
     environment.setenv("DATABASE_URL", f"postgresql://app:{PASSWORD}@host/app")
     environment.setenv("BETTER_AUTH_SECRET", SECRET)
     for name in ("POOL_SIZE", "USER_COLUMNS", "SECURE_COOKIES"):
@@ -110,13 +110,13 @@ def test_a_bad_environment_shows_no_value(environment: pytest.MonkeyPatch, told:
             only_here.setenv(f"AUTH_MIDDLEWARE_{name}", TOKEN)
             with pytest.raises(ConfigurationError) as raised:
                 get_auth()
-            text = shown(raised.value) + told()
+            text = logged_text(raised.value) + output()
             assert name.lower() in text
             for credential in (PASSWORD, SECRET, TOKEN):
                 assert credential not in text
 
 
-def test_settings_and_instances_hide_what_they_hold() -> None:
+def test_settings_and_instances_reveal_no_credential() -> None:
     settings = AuthSettings(
         database_url=f"postgresql://app:{PASSWORD}@host/app", secret=SECRET, secrets=f"1:{SECRET}", base_url=BASE_URL
     )
@@ -127,17 +127,17 @@ def test_settings_and_instances_hide_what_they_hold() -> None:
         assert SECRET not in text
 
 
-async def test_a_store_error_and_its_causes_show_no_credential(make_auth: MakeAuth, database: Database) -> None:
+async def test_a_store_error_and_its_causes_contain_no_credential(make_auth: MakeAuth, database: Database) -> None:
     auth = make_auth(database_url=database.dsn.replace(database.dsn.split(":")[2].partition("@")[0], PASSWORD))
     with pytest.raises(AuthError) as raised:
         await auth.validate_session(signed(TOKEN))
     assert raised.value.__cause__ is not None
     for credential in (PASSWORD, TOKEN, SIGNATURE, SECRET):
-        assert credential not in shown(raised.value)
+        assert credential not in logged_text(raised.value)
 
 
-async def test_a_rows_own_field_that_does_not_fit_shows_no_value(
-    make_auth: MakeAuth, database: Database, told: Callable[[], str]
+async def test_an_error_in_an_own_field_contains_no_value(
+    make_auth: MakeAuth, database: Database, output: Callable[[], str]
 ) -> None:
     class Member(AuthUser):
         role: int
@@ -146,7 +146,7 @@ async def test_a_rows_own_field_that_does_not_fit_shows_no_value(
     database.execute(f"""ALTER TABLE "user" ADD role TEXT DEFAULT '{PASSWORD}'""")
     with pytest.raises(AuthError) as raised:
         await make_auth(user_model=Member).validate_session(who.cookie_value)
-    text = shown(raised.value) + told()
+    text = logged_text(raised.value) + output()
     assert "role" in text
     for credential in (PASSWORD, who.token, who.email):
         assert credential not in text
@@ -163,7 +163,7 @@ class DeviceSession(AuthSession):
 
 
 @pytest.mark.parametrize("model", [AuthSession, DeviceSession])
-def test_a_sessions_token_is_readable_and_in_no_repr_and_no_dump(model: type[AuthSession]) -> None:
+def test_a_sessions_token_is_readable_but_not_in_a_repr_or_dump(model: type[AuthSession]) -> None:
     of_model = session(model)
     assert of_model.token == TOKEN
     copied = of_model.model_copy(update={"user_agent": "x"})
@@ -173,7 +173,7 @@ def test_a_sessions_token_is_readable_and_in_no_repr_and_no_dump(model: type[Aut
             assert TOKEN not in text
 
 
-def test_the_models_are_frozen_and_their_errors_show_no_value() -> None:
+def test_the_models_are_frozen_and_their_errors_contain_no_value() -> None:
     of_model: Any = session()
     with pytest.raises(ValidationError) as frozen:
         of_model.token = "another"
@@ -182,24 +182,24 @@ def test_the_models_are_frozen_and_their_errors_show_no_value() -> None:
     with pytest.raises(ValidationError) as of_user:
         AuthUser.model_validate({"id": "u", "email": [PASSWORD]})
     for error in (frozen.value, invalid.value, of_user.value):
-        assert PASSWORD not in shown(error)
-        assert TOKEN not in shown(error)
+        assert PASSWORD not in logged_text(error)
+        assert TOKEN not in logged_text(error)
 
 
 def test_a_route_that_returns_the_session_returns_no_token(
-    make_auth: MakeAuth, database: Database, told: Callable[[], str]
+    make_auth: MakeAuth, database: Database, output: Callable[[], str]
 ) -> None:
     auth, who = make_auth(), database.sign_in()
     app = guarded(auth)
 
-    @app.get("/whole")
-    async def whole(session: Any = None) -> AuthSession:
+    @app.get("/identity")
+    async def get_session(session: Any = None) -> AuthSession:
         identity = await auth.validate_session(who.cookie_value)
         assert identity is not None
         assert session is None
         return identity.session
 
     with TestClient(app) as client:
-        answer = client.get("/whole", headers=cookie(who.token))
-    assert answer.json()["id"] == who.session_id
-    assert who.token not in answer.text + told()
+        response = client.get("/identity", headers=cookie(who.token))
+    assert response.json()["id"] == who.session_id
+    assert who.token not in response.text + output()

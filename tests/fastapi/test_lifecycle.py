@@ -1,4 +1,4 @@
-"""The life of errors: at start, at the first request, while running; and that each passes without a restart."""
+"""Errors at startup, at the first request and while running. Each can be fixed without a restart."""
 
 import logging
 from collections.abc import Callable
@@ -40,7 +40,7 @@ def documented_application() -> FastAPI:
 
 
 @pytest.mark.parametrize("missing", ["DATABASE_URL", "BETTER_AUTH_SECRET", "BETTER_AUTH_URL"])
-def test_a_missing_setting_stops_the_start_and_is_named(environment: pytest.MonkeyPatch, missing: str) -> None:
+def test_a_missing_setting_stops_the_start_and_is_reported(environment: pytest.MonkeyPatch, missing: str) -> None:
     settings = {"DATABASE_URL": unreachable_dsn(), "BETTER_AUTH_SECRET": SECRET, "BETTER_AUTH_URL": BASE_URL}
     for name, value in settings.items():
         if name != missing:
@@ -71,7 +71,7 @@ def test_a_store_that_is_down_does_not_stop_the_start(
     assert warnings(caplog)[1:] == ["the session store answers again"]
 
 
-def test_a_store_that_restarts_costs_nobody_the_session(
+def test_sessions_stay_valid_when_the_store_restarts(
     auth: Auth, postgres: EmbeddedPostgres, database: Database
 ) -> None:
     who = database.sign_in()
@@ -92,14 +92,14 @@ def test_without_a_lifespan_a_missing_setting_is_500_and_one_critical_line(
     for _ in range(3):
         for headers in ({}, cookie(new_token())):
             for path in ("/required", "/optional"):
-                answer = client.get(path, headers=headers)
-                assert (answer.status_code, answer.json()) == (500, {"detail": "Authentication is not configured"})
+                response = client.get(path, headers=headers)
+                assert (response.status_code, response.json()) == (500, {"detail": "Authentication is not configured"})
     critical = [record for record in caplog.records if record.levelno == logging.CRITICAL]
     assert [record.name for record in critical] == ["auth_middleware"]
     assert "BETTER_AUTH_URL" in critical[0].getMessage()
 
 
-async def test_a_missing_setting_is_never_nobody(environment: pytest.MonkeyPatch) -> None:
+async def test_a_missing_setting_is_an_error_and_not_anonymous(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("DATABASE_URL", unreachable_dsn())
     with pytest.raises(ConfigurationError):
         await get_optional_user(HTTPConnection({"type": "http", "method": "GET", "headers": []}))
@@ -107,7 +107,7 @@ async def test_a_missing_setting_is_never_nobody(environment: pytest.MonkeyPatch
         get_auth()
 
 
-def test_tables_that_go_wrong_while_running_are_503_until_they_are_mended(
+def test_tables_that_become_invalid_while_running_are_503_until_they_are_fixed(
     auth: Auth, database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     who = database.sign_in()
@@ -115,8 +115,8 @@ def test_tables_that_go_wrong_while_running_are_503_until_they_are_mended(
         assert client.get("/required", headers=who.headers).json() == who.user_id
         database.execute("ALTER TABLE session RENAME TO session_of_yesterday")
         for path in ("/required", "/optional"):
-            answer = client.get(path, headers=who.headers)
-            assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+            response = client.get(path, headers=who.headers)
+            assert (response.status_code, response.headers["retry-after"]) == (503, "1")
         assert len(warnings(caplog)) == 1
         assert "session" in warnings(caplog)[0]
         database.execute("ALTER TABLE session_of_yesterday RENAME TO session")
@@ -124,7 +124,7 @@ def test_tables_that_go_wrong_while_running_are_503_until_they_are_mended(
         assert warnings(caplog)[1:] == ["the session store answers again"]
 
 
-def test_a_migration_that_changes_the_tables_is_followed(auth: Auth, database: Database) -> None:
+def test_a_migration_while_running_is_noticed(auth: Auth, database: Database) -> None:
     who = database.sign_in()
     with TestClient(guarded(auth)) as client:
         assert client.get("/required", headers=who.headers).json() == who.user_id

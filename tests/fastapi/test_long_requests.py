@@ -1,4 +1,4 @@
-"""What each function promises in a request that lasts: server-sent events, background tasks, WebSockets."""
+"""Sign-outs during long requests: server-sent events, background tasks, WebSockets."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -41,7 +41,7 @@ async def is_signed_in(auth: Auth, request: HTTPConnection) -> bool:
 
 
 @pytest.mark.parametrize("freshness", FRESHNESS)
-def test_an_event_stream_notices_a_sign_out_by_the_fresh_user_alone(
+def test_only_fresh_user_notices_a_sign_out_during_an_event_stream(
     make_auth: MakeAuth, database: Database, start: Start, who: SignedIn, freshness: str
 ) -> None:
     auth = make_auth(freshness=freshness)
@@ -72,7 +72,7 @@ def test_a_background_task_notices_a_sign_out(
     seen: list[bool] = []
 
     @app.get("/")
-    async def answer(request: Request, tasks: BackgroundTasks) -> str:
+    async def respond(request: Request, tasks: BackgroundTasks) -> str:
         async def afterwards() -> None:
             seen.append(await is_signed_in(auth, request))
             database.execute("DELETE FROM session")
@@ -94,10 +94,10 @@ async def test_each_call_of_fresh_user_queries_the_store(
         auth = make_auth(database_url=proxy.dsn, freshness=freshness)
         request = connection(who, kind)
         await auth.current_user(request)
-        for asked in (1, 2, 3):
+        for queries in (1, 2, 3):
             before = proxy.statements
             await auth.fresh_user(request)
-            assert proxy.statements == before + 1, asked
+            assert proxy.statements == before + 1, queries
         before = proxy.statements
         for _ in range(3):
             await auth.current_user(request)
@@ -106,7 +106,7 @@ async def test_each_call_of_fresh_user_queries_the_store(
         await auth.close()
 
 
-async def test_only_a_look_up_that_was_not_sent_yet_is_shared(
+async def test_only_a_lookup_that_was_not_sent_is_shared(
     make_auth: MakeAuth, database: Database, who: SignedIn
 ) -> None:
     with counting_proxy(database.dsn) as proxy:
@@ -125,9 +125,7 @@ async def test_only_a_look_up_that_was_not_sent_yet_is_shared(
         await auth.close()
 
 
-async def test_a_sign_out_between_two_calls_is_noticed_however_quickly_they_follow(
-    auth: Auth, database: Database, who: SignedIn
-) -> None:
+async def test_a_sign_out_between_two_quick_calls_is_noticed(auth: Auth, database: Database, who: SignedIn) -> None:
     request = connection(who)
     assert await is_signed_in(auth, request)
     with database.locked() as under_way:
@@ -140,7 +138,7 @@ async def test_a_sign_out_between_two_calls_is_noticed_however_quickly_they_foll
         await auth.current_user(request)
 
 
-def test_a_websocket_validates_anew_while_the_current_user_stays(
+def test_validating_a_websocket_again_does_not_change_its_current_user(
     make_auth: MakeAuth, database: Database, start: Start, who: SignedIn
 ) -> None:
     auth = make_auth()

@@ -1,4 +1,4 @@
-"""Cookies belong to a host, not to a port: the log says so when it happens to someone."""
+"""Cookies belong to a host, not to a port. The log explains it when a request uses another name of this machine."""
 
 import logging
 
@@ -12,7 +12,7 @@ HINT = "cookies belong to a host, not to a port"
 
 @pytest.fixture
 def auth() -> Auth:
-    # Nothing is opened: a request without a cookie never gets as far as the database.
+    # The database need not exist: a request without a cookie never queries it.
     return Auth(
         AuthSettings(
             database_url="postgresql://nobody@127.0.0.1:1/none",
@@ -47,14 +47,14 @@ async def test_a_request_under_another_name_of_this_machine_is_explained_once(
     assert auth.counters["no_cookie"] == 4
 
 
-async def test_so_is_a_websocket_opened_by_a_page_under_another_name(
+async def test_a_websocket_opened_by_a_page_under_another_name_is_explained(
     auth: Auth, caplog: pytest.LogCaptureFixture
 ) -> None:
     await auth.optional_user(from_browser("localhost:9403", "http://127.0.0.1:5175", kind="websocket"))
     assert len(hints(caplog)) == 1
 
 
-async def test_a_stranger_under_the_right_name_is_nothing_to_explain(
+async def test_an_anonymous_request_under_the_right_name_is_not_explained(
     auth: Auth, caplog: pytest.LogCaptureFixture
 ) -> None:
     await auth.optional_user(from_browser("localhost:9403", "http://localhost:5175"))
@@ -62,9 +62,7 @@ async def test_a_stranger_under_the_right_name_is_nothing_to_explain(
     assert hints(caplog) == []
 
 
-async def test_a_cookie_that_came_under_another_name_is_nothing_to_explain(
-    auth: Auth, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_request_with_a_cookie_is_not_explained(auth: Auth, caplog: pytest.LogCaptureFixture) -> None:
     headers = [(b"host", b"127.0.0.1:9403"), (b"cookie", b"better-auth.session_token=forged.signature")]
     await auth.optional_user(HTTPConnection({"type": "http", "method": "GET", "headers": headers}))
     assert hints(caplog) == []

@@ -1,4 +1,4 @@
-"""What /openapi.json and the signatures tell."""
+"""The contents of /openapi.json, and the dependencies' signatures."""
 
 import inspect
 from typing import Annotated, Any
@@ -29,7 +29,7 @@ def documented(app: FastAPI) -> dict[str, Any]:
     return TestClient(app).get("/openapi.json").raise_for_status().json()
 
 
-def test_the_lock_and_the_cookies_name_are_documented() -> None:
+def test_the_security_scheme_and_the_cookie_name_are_documented() -> None:
     app = FastAPI()
 
     @app.get("/required")
@@ -44,13 +44,13 @@ def test_the_lock_and_the_cookies_name_are_documented() -> None:
     assert document["components"]["securitySchemes"] == {
         SCHEME: {"type": "apiKey", "in": "cookie", "name": SESSION_COOKIE_NAME}
     }
-    # A dependency adds a lock, and neither a parameter nor a body.
+    # A dependency adds a security scheme, but no parameter and no body.
     for operation in (document["paths"]["/required"]["get"], document["paths"]["/optional"]["post"]):
         assert operation["security"] == [{SCHEME: []}]
         assert not {"parameters", "requestBody"} & operation.keys()
 
 
-def test_a_route_for_everybody_has_no_lock() -> None:
+def test_a_public_route_has_no_security_scheme() -> None:
     app = FastAPI()
 
     @app.get("/open")
@@ -65,7 +65,7 @@ def test_a_route_for_everybody_has_no_lock() -> None:
     assert paths["/closed"]["get"]["security"] == [{SCHEME: []}]
 
 
-def test_an_instance_documents_the_cookie_that_it_reads(make_auth: MakeAuth) -> None:
+def test_an_instance_documents_its_own_cookie_name(make_auth: MakeAuth) -> None:
     auth = make_auth(base_url="https://auth.test", cookie_prefix="shop")
     app = FastAPI()
 

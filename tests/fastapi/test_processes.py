@@ -1,4 +1,4 @@
-"""Forks, and interpreters that end while the store is asked."""
+"""Forks, and interpreters that exit during lookups."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ from tests.support.tables import NAMED_BY_BACKEND
 
 ROOT = Path(__file__).parents[2]
 
-# What each process of tests/support/programs/forks.py is answered, by the way it forks.
+# The number of results in each process of tests/support/programs/forks.py, by scenario.
 FORKS = {
     "after_import": {"child": 1, "parent": 1},
     "after_use": {"child": 1, "parent": 2},
@@ -32,9 +32,9 @@ FORKS = {
 }
 
 
-def start(program: str, way: str, settings: Mapping[str, str]) -> subprocess.Popen[str]:
+def start(program: str, scenario: str, settings: Mapping[str, str]) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-W", "error", "-m", f"tests.support.programs.{program}", way],
+        [sys.executable, "-W", "error", "-m", f"tests.support.programs.{program}", scenario],
         cwd=ROOT,
         env={**without_our_settings(), **settings},
         stdin=subprocess.PIPE,
@@ -46,7 +46,7 @@ def start(program: str, way: str, settings: Mapping[str, str]) -> subprocess.Pop
 
 
 def end_of(process: subprocess.Popen[str], line: str | None = None) -> tuple[str, str]:
-    """What it printed, and its errors. One that hangs is ended, with its children: else nothing would tell of it."""
+    """Waits for the process and returns its output and its errors. Kills a process that hangs, with its children."""
     try:
         return process.communicate(line, timeout=TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:
@@ -71,37 +71,37 @@ def settings_for(database: Database, cookie_value: str, freshness: str) -> dict[
     }
 
 
-@pytest.mark.parametrize("way", FORKS)
-def test_parent_and_child_are_both_answered_by_connections_of_their_own(database: Database, way: str) -> None:
+@pytest.mark.parametrize("scenario", FORKS)
+def test_parent_and_child_use_connections_of_their_own(database: Database, scenario: str) -> None:
     who = database.sign_in()
     database.execute(NAMED_BY_BACKEND)
     settings = settings_for(database, who.cookie_value, "always") | {"AUTH_MIDDLEWARE_POOL_SIZE": "1"}
-    answers = answers_of_forks(way, settings)
-    assert {user_id for _, user_id, _ in answers} == {who.user_id}
-    # Nothing that a child did or left undone cost the parent its connection.
-    parents = {server for process, _, server in answers if process == "parent"}
+    results = results_of_forks(scenario, settings)
+    assert {user_id for _, user_id, _ in results} == {who.user_id}
+    # The children did not close the parent's connection.
+    parents = {server for process, _, server in results if process == "parent"}
     assert len(parents) == 1
-    assert parents.isdisjoint(server for process, _, server in answers if process != "parent")
+    assert parents.isdisjoint(server for process, _, server in results if process != "parent")
 
 
-@pytest.mark.parametrize("way", FORKS)
-def test_parent_and_child_are_both_answered(database: Database, freshness: str, way: str) -> None:
+@pytest.mark.parametrize("scenario", FORKS)
+def test_parent_and_child_can_both_look_up(database: Database, freshness: str, scenario: str) -> None:
     who = database.sign_in()
-    answers = answers_of_forks(way, settings_for(database, who.cookie_value, freshness))
-    assert {user_id for _, user_id, *_ in answers} == {who.user_id}
+    results = results_of_forks(scenario, settings_for(database, who.cookie_value, freshness))
+    assert {user_id for _, user_id, *_ in results} == {who.user_id}
 
 
-def answers_of_forks(way: str, settings: Mapping[str, str]) -> list[list[str]]:
-    """Who was answered, with whom, and what that is called: as often as is right."""
-    with start("forks", way, settings) as process:
-        printed, errors = end_of(process)
+def results_of_forks(scenario: str, settings: Mapping[str, str]) -> list[list[str]]:
+    """Runs the program and returns its results: the process, the user's id and the server's backend."""
+    with start("forks", scenario, settings) as process:
+        output, errors = end_of(process)
     assert (process.returncode, errors) == (0, "")
-    answers = [line.split(maxsplit=2) for line in printed.splitlines()]
-    assert Counter(process for process, *_ in answers) == FORKS[way]
-    return answers
+    results = [line.split(maxsplit=2) for line in output.splitlines()]
+    assert Counter(process for process, *_ in results) == FORKS[scenario]
+    return results
 
 
-async def test_a_child_does_not_keep_its_parents_listener_at_the_server(database: Database) -> None:
+async def test_a_child_does_not_keep_its_parents_listener_open(database: Database) -> None:
     await migrate_live(database.dsn)
     who = database.sign_in()
     settings = settings_for(database, who.cookie_value, "live")
@@ -116,20 +116,20 @@ async def test_a_child_does_not_keep_its_parents_listener_at_the_server(database
     assert (process.returncode, errors) == (0, "")
 
 
-@pytest.mark.parametrize("way", ["returning", "exiting", "abandoning", "in_a_daemon_thread"])
-def test_an_interpreter_ends_cleanly_while_look_ups_are_under_way(database: Database, freshness: str, way: str) -> None:
+@pytest.mark.parametrize("scenario", ["returning", "exiting", "abandoning", "in_a_daemon_thread"])
+def test_an_interpreter_exits_cleanly_during_lookups(database: Database, freshness: str, scenario: str) -> None:
     who = database.sign_in()
     settings = settings_for(database, who.cookie_value, freshness)
-    with database.locked() as look_ups_under_way, start("exits", way, settings) as process:
-        wait_until(lambda: look_ups_under_way() > 0 or process.poll() is not None)
+    with database.locked() as blocked, start("exits", scenario, settings) as process:
+        wait_until(lambda: blocked() > 0 or process.poll() is not None)
         assert process.poll() is None, process.communicate()
-        answers, errors = end_of(process, "\n")
-    assert (process.returncode, answers, errors) == (0, "", "")
+        output, errors = end_of(process, "\n")
+    assert (process.returncode, output, errors) == (0, "", "")
 
 
 @pytest.mark.parametrize("attempt", range(3))
-def test_an_interpreter_ends_cleanly_while_answers_come_in(database: Database, freshness: str, attempt: int) -> None:
+def test_an_interpreter_exits_cleanly_while_results_arrive(database: Database, freshness: str, attempt: int) -> None:
     who = database.sign_in()
     with start("exits", "in_a_busy_daemon_thread", settings_for(database, who.cookie_value, freshness)) as process:
-        answers, errors = end_of(process)
-    assert (attempt, process.returncode, answers, errors) == (attempt, 0, "", "")
+        output, errors = end_of(process)
+    assert (attempt, process.returncode, output, errors) == (attempt, 0, "", "")

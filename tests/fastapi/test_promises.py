@@ -1,4 +1,4 @@
-"""The table of promises: what each kind of request gets on each kind of route."""
+"""The response to each kind of request on each kind of route."""
 
 from typing import Any
 
@@ -23,9 +23,14 @@ NO_SESSIONS = ["forged", "signed with another secret", "unsigned", "expired", "r
 
 
 def headers_of(kind: str, database: Database) -> dict[str, str]:
-    """A cookie that is no good, by what is wrong with it."""
-    ends = {"expired": "2020-01-01T00:00:00Z", "unreadable": "infinity"}
-    who = database.sign_in(expires_at=ends.get(kind))
+    """The headers of a request with an invalid cookie of this kind."""
+    who = database.sign_in(expires_at="2020-01-01T00:00:00Z" if kind == "expired" else None)
+    if kind == "unreadable":  # two rows with one token
+        database.execute("ALTER TABLE session DROP CONSTRAINT session_token_key")
+        database.execute(
+            "INSERT INTO session (id, user_id, token, expires_at) "
+            "SELECT 'another', user_id, token, expires_at FROM session"
+        )
     if kind == "revoked":
         database.execute("DELETE FROM session")
     if kind == "deleted user":
@@ -33,20 +38,20 @@ def headers_of(kind: str, database: Database) -> dict[str, str]:
         database.execute('DELETE FROM "user"')
     if kind == "signed with another secret":
         return cookie(who.token, secret=new_token() * 2)
-    spoiled = {"forged": f"{who.token}.{'A' * 43}%3D", "unsigned": who.token}
-    return {"Cookie": f"{COOKIE_NAME}={spoiled.get(kind, who.cookie_value)}"}
+    invalid = {"forged": f"{who.token}.{'A' * 43}%3D", "unsigned": who.token}
+    return {"Cookie": f"{COOKIE_NAME}={invalid.get(kind, who.cookie_value)}"}
 
 
-def expect_401(answer: Response, body: Any) -> None:
-    assert (answer.status, answer.body, answer.header("www-authenticate")) == (401, body, CHALLENGE)
+def expect_401(response: Response, body: Any) -> None:
+    assert (response.status, response.body, response.header("www-authenticate")) == (401, body, CHALLENGE)
 
 
-def expect_503(answer: Response, retry_after: str) -> None:
-    assert (answer.status, answer.body, answer.header("retry-after")) == (503, UNAVAILABLE, retry_after)
-    assert answer.header("www-authenticate") is None
+def expect_503(response: Response, retry_after: str) -> None:
+    assert (response.status, response.body, response.header("retry-after")) == (503, UNAVAILABLE, retry_after)
+    assert response.header("www-authenticate") is None
 
 
-def test_a_request_that_shows_nothing_is_not_authenticated(send: Send) -> None:
+def test_a_request_without_a_cookie_is_not_authenticated(send: Send) -> None:
     for headers in ({}, {"Cookie": "theme=dark"}, {"Cookie": f"{COOKIE_NAME}="}):
         expect_401(send("GET", "/required", headers), ANONYMOUS)
         expect_401(send("GET", "/session", headers), ANONYMOUS)
@@ -57,9 +62,7 @@ def test_a_request_that_shows_nothing_is_not_authenticated(send: Send) -> None:
 
 
 @pytest.mark.parametrize("kind", NO_SESSIONS)
-def test_a_session_that_is_no_good_is_invalid_whatever_is_wrong_with_it(
-    send: Send, database: Database, kind: str
-) -> None:
+def test_every_kind_of_invalid_session_is_refused_alike(send: Send, database: Database, kind: str) -> None:
     headers = headers_of(kind, database)
     expect_401(send("GET", "/required", headers), INVALID)
     expect_401(send("POST", "/session", headers), INVALID)
@@ -70,18 +73,18 @@ def test_a_session_that_is_no_good_is_invalid_whatever_is_wrong_with_it(
     assert send("WS", "/validated", headers) == Response(101, None)
 
 
-def test_a_good_session_is_its_user_everywhere(send: Send, database: Database) -> None:
+def test_a_valid_session_identifies_its_user_on_every_route(send: Send, database: Database) -> None:
     somebody_else, who = database.sign_in(), database.sign_in()
     for path in ("/required", "/optional", "/session"):
         for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
-            answer = send(method, path, who.headers)
-            assert (answer.status, answer.body) == (200, who.user_id)
+            response = send(method, path, who.headers)
+            assert (response.status, response.body) == (200, who.user_id)
     for path in ("/required", "/optional", "/validated"):
         assert send("WS", path, who.headers) == Response(101, who.user_id)
     assert send("GET", "/required", somebody_else.headers).body == somebody_else.user_id
 
 
-def test_a_store_that_cannot_answer_is_503_and_never_nobody(send_with: SendWith, make_auth: MakeAuth) -> None:
+def test_an_unavailable_store_is_503_and_never_anonymous(send_with: SendWith, make_auth: MakeAuth) -> None:
     send = send_with(make_auth(database_url=unreachable_dsn(), retry_after_seconds=7))
     headers = cookie(new_token())
     for path in ("/required", "/optional", "/session"):
@@ -90,7 +93,7 @@ def test_a_store_that_cannot_answer_is_503_and_never_nobody(send_with: SendWith,
         expect_503(send("WS", path, headers), "7")
 
 
-def test_what_the_headers_decide_needs_no_store(send_with: SendWith, make_auth: MakeAuth) -> None:
+def test_a_request_refused_for_its_headers_needs_no_store(send_with: SendWith, make_auth: MakeAuth) -> None:
     send = send_with(make_auth(database_url=unreachable_dsn()))
     expect_401(send("GET", "/required"), ANONYMOUS)
     expect_401(send("GET", "/required", cookie(new_token(), secret=new_token() * 2)), INVALID)
@@ -98,14 +101,14 @@ def test_what_the_headers_decide_needs_no_store(send_with: SendWith, make_auth: 
     assert send("POST", "/optional", cookie(new_token()) | HOSTILE).status == 403
 
 
-def test_a_page_of_somebody_else_may_not_use_the_cookie(send: Send, database: Database) -> None:
+def test_a_foreign_page_may_not_use_the_cookie(send: Send, database: Database) -> None:
     headers = database.sign_in().headers | HOSTILE
     for path in ("/required", "/optional", "/session"):
-        answer = send("POST", path, headers)
-        assert (answer.status, answer.body) == (403, FORBIDDEN)
+        response = send("POST", path, headers)
+        assert (response.status, response.body) == (403, FORBIDDEN)
     for path in ("/required", "/optional", "/validated"):
-        answer = send("WS", path, headers)
-        assert (answer.status, answer.body) == (403, FORBIDDEN)
+        response = send("WS", path, headers)
+        assert (response.status, response.body) == (403, FORBIDDEN)
 
 
 def connection(app: FastAPI, headers: dict[str, str], method: str = "GET") -> HTTPConnection:
@@ -113,7 +116,7 @@ def connection(app: FastAPI, headers: dict[str, str], method: str = "GET") -> HT
     return HTTPConnection({"type": "http", "app": app, "method": method, "headers": pairs})
 
 
-async def test_a_direct_await_gives_the_same_answers(auth: Auth, database: Database) -> None:
+async def test_a_direct_await_gives_the_same_results(auth: Auth, database: Database) -> None:
     app = guarded(auth)
     who = database.sign_in()
     assert (await get_current_user(connection(app, who.headers))).id == who.user_id
@@ -132,7 +135,7 @@ async def test_a_direct_await_gives_the_same_answers(auth: Auth, database: Datab
     assert forbidden.value.status_code == 403
 
 
-async def test_a_direct_await_of_the_optional_user_fails_when_the_store_does(make_auth: MakeAuth) -> None:
+async def test_a_direct_await_of_the_optional_user_fails_without_the_store(make_auth: MakeAuth) -> None:
     app = guarded(make_auth(database_url=unreachable_dsn(), retry_after_seconds=7))
     with pytest.raises(HTTPException) as refused:
         await get_optional_user(connection(app, cookie(new_token())))
@@ -153,7 +156,7 @@ async def test_an_explicit_instance_has_the_same_dependencies(auth: Auth, databa
     assert (session.user_id, user.id) == (who.user_id, who.user_id)
 
 
-async def test_a_session_value_is_good_with_and_without_percent_encoding(auth: Auth, database: Database) -> None:
+async def test_a_cookie_value_is_valid_with_and_without_percent_encoding(auth: Auth, database: Database) -> None:
     who = database.sign_in()
     encoded = signed(who.token)
     assert "%3D" in encoded

@@ -1,4 +1,4 @@
-"""What servers may put into a scope, and what they may not change."""
+"""ASGI scopes of servers and of middleware that changes them."""
 
 import gc
 import shutil
@@ -29,7 +29,7 @@ async def nothing(*_: object) -> Any:
     return {"type": "websocket.connect"}
 
 
-async def test_a_handshake_is_one_whatever_method_its_scope_names(make_auth: MakeAuth, database: Database) -> None:
+async def test_a_websocket_scope_is_a_handshake_whatever_its_method(make_auth: MakeAuth, database: Database) -> None:
     auth = make_auth(database_url=database.dsn)
     websocket = WebSocket(scope_of(database, "websocket", method="GET"), nothing, nothing)
     with pytest.raises(OriginRefused):
@@ -43,7 +43,7 @@ async def test_header_pairs_may_be_lists(make_auth: MakeAuth, database: Database
     assert await auth.optional_user(HTTPConnection(scope)) is not None
 
 
-async def test_a_scope_copied_for_other_headers_does_not_share_the_answer(
+async def test_a_scope_copied_with_other_headers_does_not_share_the_identity(
     make_auth: MakeAuth, database: Database
 ) -> None:
     auth = make_auth(database_url=database.dsn)
@@ -54,13 +54,13 @@ async def test_a_scope_copied_for_other_headers_does_not_share_the_answer(
     assert (await auth.current_user(HTTPConnection(scope))).id == first.id
 
 
-async def test_a_scope_copied_for_another_method_does_not_share_the_answer(
+async def test_a_scope_copied_with_another_method_does_not_share_the_identity(
     make_auth: MakeAuth, database: Database
 ) -> None:
     for freshness in ("always", "3600"):
         auth = make_auth(database_url=database.dsn, freshness=freshness)
         scope = scope_of(database, "http", method="GET")
-        # The first is asked of the store, the second may be ready, the third at hand.
+        # The first queries the store. The second may find a cached object, and the third a finished request state.
         for _ in range(3):
             reading = dict(scope)
             assert await auth.current_user(HTTPConnection(reading)) is not None
@@ -68,7 +68,7 @@ async def test_a_scope_copied_for_another_method_does_not_share_the_answer(
                 await auth.current_user(HTTPConnection({**reading, "method": "POST"}))
 
 
-async def test_what_is_wrong_at_first_use_is_a_503_from_a_cache_too(make_auth: MakeAuth, tmp_path: Path) -> None:
+async def test_an_error_at_first_use_is_503_with_a_cache_too(make_auth: MakeAuth, tmp_path: Path) -> None:
     root = tmp_path / "root.crt"
     shutil.copy(certifi.where(), root)
     dsn = f"{unreachable_dsn()}?sslmode=verify-full&sslrootcert={root}"
@@ -83,12 +83,12 @@ async def test_what_is_wrong_at_first_use_is_a_503_from_a_cache_too(make_auth: M
         (tmp_path / "away.crt").rename(root)
 
 
-def test_a_subclass_whose_methods_would_not_be_asked_is_refused() -> None:
+def test_a_subclass_is_refused_because_its_methods_would_not_be_called() -> None:
     with pytest.raises(TypeError, match="write a dependency"):
         type("Stricter", (Auth,), {})
 
 
-async def test_a_sign_out_is_seen_in_a_websockets_loop(make_auth: MakeAuth, database: Database) -> None:
+async def test_a_sign_out_is_noticed_in_a_websockets_loop(make_auth: MakeAuth, database: Database) -> None:
     auth = make_auth(database_url=database.dsn)
     scope = scope_of(database, "websocket")
     scope["headers"] = scope["headers"][:1]
@@ -99,12 +99,12 @@ async def test_a_sign_out_is_seen_in_a_websockets_loop(make_auth: MakeAuth, data
         await auth.fresh_user(websocket)
 
 
-async def test_a_value_that_is_no_utf8_is_nobodys(make_auth: MakeAuth) -> None:
+async def test_a_value_that_is_not_utf8_is_refused(make_auth: MakeAuth) -> None:
     auth = make_auth(database_url=unreachable_dsn())
     assert await auth.validate_session("\ud800.x") is None
 
 
-async def test_a_server_that_says_nothing_does_not_hold_the_start(make_auth: MakeAuth) -> None:
+async def test_a_silent_server_does_not_block_the_start(make_auth: MakeAuth) -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         dsn = f"postgresql://u:p@127.0.0.1:{mute.getsockname()[1]}/d?sslmode=disable"
         auth = make_auth(database_url=dsn, lookup_timeout_seconds=0.2)
@@ -115,7 +115,7 @@ async def test_a_server_that_says_nothing_does_not_hold_the_start(make_auth: Mak
 
 
 def good_and_bad_changes(database: Database) -> dict[str, tuple[bytes, bytes]]:
-    """Headers that change who sent a request: another person, nobody, and a page that is not ours."""
+    """Headers that change the sender of a request: another user, no user, and a foreign page."""
     return {
         "another person": scope_of(database, "http")["headers"][0],
         "nobody": (b"cookie", b"theme=dark"),
@@ -126,7 +126,7 @@ def good_and_bad_changes(database: Database) -> dict[str, tuple[bytes, bytes]]:
 
 @pytest.mark.parametrize("freshness", ["always", "3600"])
 @pytest.mark.parametrize("change", ["another person", "nobody", "no header", "forged"])
-async def test_headers_rewritten_in_place_lead_to_another_answer(
+async def test_headers_rewritten_in_place_are_read_again(
     make_auth: MakeAuth, database: Database, freshness: str, change: str
 ) -> None:
     auth = make_auth(database_url=database.dsn, freshness=freshness)
@@ -134,7 +134,7 @@ async def test_headers_rewritten_in_place_lead_to_another_answer(
         scope = scope_of(database, "http", method="GET")
         before = await auth.optional_user(HTTPConnection(scope))
         assert before
-        # As middleware does that impersonates, or that strips a cookie.
+        # Middleware that impersonates users or removes a cookie does this.
         scope["headers"][0] = good_and_bad_changes(database)[change]
         after = await auth.optional_user(HTTPConnection(scope))
         assert (after and after.id) != before.id
@@ -156,7 +156,7 @@ async def test_an_origin_added_in_place_is_checked(make_auth: MakeAuth, database
     assert await auth.current_user(HTTPConnection(scope))
 
 
-async def test_a_header_that_says_nothing_of_the_sender_may_change(make_auth: MakeAuth, database: Database) -> None:
+async def test_headers_that_do_not_identify_the_sender_may_change(make_auth: MakeAuth, database: Database) -> None:
     with counting_proxy(database.dsn) as proxy:
         auth = make_auth(database_url=proxy.dsn)
         scope = scope_of(database, "http", method="GET")
@@ -176,7 +176,7 @@ class Secretive(AuthUser):
 
 
 @pytest.mark.parametrize("freshness", ["always", "3600"])
-async def test_what_lies_in_a_scope_shows_no_credential_and_no_user(
+async def test_the_state_in_a_scope_reveals_no_credential_and_no_user(
     make_auth: MakeAuth, database: Database, freshness: str
 ) -> None:
     database.execute("""ALTER TABLE "user" ADD token_of_device text NOT NULL DEFAULT 'device-secret'""")
@@ -190,15 +190,15 @@ async def test_what_lies_in_a_scope_shows_no_credential_and_no_user(
         ours = {name: value for name, value in scope.items() if name not in ("type", "method", "headers")}
         assert ours
         for text in (repr(ours), str(ours), f"{list(ours.values())}"):
-            for shown in (who.token, who.cookie_value, who.email, "device-secret", COOKIE_NAME):
-                assert shown not in text
+            for private in (who.token, who.cookie_value, who.email, "device-secret", COOKIE_NAME):
+                assert private not in text
 
 
-async def test_a_failed_look_up_leaves_nothing_in_memory(make_auth: MakeAuth) -> None:
-    """An exception holds the frames that it passed, and those hold the request's state, which holds the exception."""
+async def test_a_failed_lookup_leaves_nothing_in_memory(make_auth: MakeAuth) -> None:
+    """There must be no reference cycle of the exception, the frames in its traceback and the request's state."""
 
     class Marked(dict[str, Any]):
-        """A scope that a weak reference may watch."""
+        """A scope that supports weak references."""
 
     auth = make_auth(database_url=unreachable_dsn())
     scopes: list[weakref.ref[Marked]] = []

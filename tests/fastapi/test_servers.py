@@ -1,4 +1,4 @@
-"""Behind the servers that people run, on both event loops: real processes, real sockets."""
+"""The servers that people use, with both event loops, as real processes with real sockets."""
 
 import asyncio
 import socket
@@ -22,7 +22,7 @@ from tests.support.polling import wait_until
 ROOT = Path(__file__).parents[2]
 APP = "tests.support.programs.served:app"
 
-# What each server's command line is, for an event loop, a port and a number of worker processes.
+# Each server's command line, for an event loop, a port and a number of worker processes.
 COMMANDS: dict[str, Callable[[str, int, int], Sequence[str]]] = {
     "uvicorn": lambda loop, port, workers: [f"--loop={loop}", f"--port={port}", f"--workers={workers}"],
     "hypercorn": lambda loop, port, workers: [
@@ -74,19 +74,19 @@ def loop(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-def ask_for_all(site: Site, path: str, everybody: Sequence[SignedIn]) -> list[tuple[int, Any]]:
-    """Many connections at once."""
+def request_for_all(site: Site, path: str, everybody: Sequence[SignedIn]) -> list[tuple[int, Any]]:
+    """Sends one request per user, all at once, and returns the statuses and bodies."""
 
     async def main() -> list[tuple[int, Any]]:
         async with httpx.AsyncClient(trust_env=False, verify=TLS, timeout=30) as client:
-            asked = (client.get(site.url + path, headers=who.headers) for who in everybody)
-            return [(answer.status_code, answer.json()) for answer in await asyncio.gather(*asked)]
+            requests = (client.get(site.url + path, headers=who.headers) for who in everybody)
+            return [(response.status_code, response.json()) for response in await asyncio.gather(*requests)]
 
     return asyncio.run(main())
 
 
 def hang_up_while_waiting(site: Site, everybody: Sequence[SignedIn]) -> None:
-    """Callers who do not wait for their answers."""
+    """Sends requests and closes their connections before the responses."""
     port = int(site.url.rpartition(":")[2])
     with site.database.locked() as blocked, ExitStack() as stack:
         for who in everybody:
@@ -97,23 +97,23 @@ def hang_up_while_waiting(site: Site, everybody: Sequence[SignedIn]) -> None:
 
 
 @pytest.mark.parametrize("server", COMMANDS)
-def test_each_gets_their_own_answer_and_a_sign_out_is_seen_at_once(
+def test_each_user_gets_their_own_response_and_a_sign_out_is_noticed_at_once(
     serve: Serve, database: Database, server: str, loop: str
 ) -> None:
     everybody = [database.sign_in() for _ in range(60)]
     site = serve(server, loop, 1)
-    [(_, [name, _])] = ask_for_all(site, "/loop", everybody[:1])
+    [(_, [name, _])] = request_for_all(site, "/loop", everybody[:1])
     assert name == loop
 
     for path in ("/required", "/optional", "/session"):
-        assert ask_for_all(site, path, everybody) == [(200, who.user_id) for who in everybody]
+        assert request_for_all(site, path, everybody) == [(200, who.user_id) for who in everybody]
     assert connect_websocket(f"{site.url}/required", everybody[0].headers).body == everybody[0].user_id
     assert connect_websocket(f"{site.url}/validated", everybody[1].headers).body == everybody[1].user_id
 
     hang_up_while_waiting(site, everybody[:20])
     gone, *others = everybody
     database.execute(f"DELETE FROM session WHERE id = '{gone.session_id}'")
-    assert ask_for_all(site, "/required", everybody) == [
+    assert request_for_all(site, "/required", everybody) == [
         (401, {"detail": "Invalid or expired session"}),
         *((200, who.user_id) for who in others),
     ]
@@ -126,23 +126,23 @@ def test_each_gets_their_own_answer_and_a_sign_out_is_seen_at_once(
 
 
 def connections(database: Database) -> int:
-    """How many look-ups still have, in whatever process."""
+    """The number of open connections of all processes."""
     ours = "application_name = 'auth_middleware' AND datname = current_database()"
     [(number,)] = database.fetch(f"SELECT count(*) FROM pg_stat_activity WHERE {ours}")
     return int(number)
 
 
 @pytest.mark.parametrize("server", COMMANDS)
-def test_several_workers_answer(serve: Serve, database: Database, server: str) -> None:
+def test_several_workers_respond(serve: Serve, database: Database, server: str) -> None:
     everybody = [database.sign_in() for _ in range(60)]
     site = serve(server, "uvloop", 2)
     for _ in range(3):
-        assert ask_for_all(site, "/required", everybody) == [(200, who.user_id) for who in everybody]
+        assert request_for_all(site, "/required", everybody) == [(200, who.user_id) for who in everybody]
     pids: set[int] = set()
 
-    def have_both_answered() -> bool:
-        pids.update(pid for _, [_, pid] in ask_for_all(site, "/loop", everybody[:20]))
+    def have_both_responded() -> bool:
+        pids.update(pid for _, [_, pid] in request_for_all(site, "/loop", everybody[:20]))
         return len(pids) == 2
 
-    wait_until(have_both_answered)
-    assert ask_for_all(site, "/optional", everybody) == [(200, who.user_id) for who in everybody]
+    wait_until(have_both_responded)
+    assert request_for_all(site, "/optional", everybody) == [(200, who.user_id) for who in everybody]

@@ -1,4 +1,4 @@
-"""Requests share an object only if its class runs no code of the application and keeps nothing but fields."""
+"""Requests share an object only if its class runs no code of the application and has no state except its fields."""
 
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -91,7 +91,7 @@ class ByPostInit(AuthUser):
 
 
 class Text:
-    """A type with a core schema of its own, whose values are plain texts."""
+    """A type with its own core schema, whose values are plain strings."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -139,7 +139,7 @@ READS_THE_CONTEXT: list[type[AuthUser]] = [
 
 
 @pytest.mark.parametrize("model", READS_THE_CONTEXT)
-async def test_what_a_model_reads_from_one_requests_context_reaches_no_other(
+async def test_a_model_that_reads_a_requests_context_is_not_shared(
     database: Database, make_auth: MakeAuth, model: type[AuthUser]
 ) -> None:
     database.execute("""ALTER TABLE "user" ADD tag text NOT NULL DEFAULT 'row'""")
@@ -262,7 +262,7 @@ def test_a_model_with_code_or_state_is_not_shared(model: type[AuthUser]) -> None
 
 
 @pytest.mark.parametrize("model", [AuthUser, Member, Editor])
-def test_a_model_of_plain_fields_is_shared(model: type[AuthUser]) -> None:
+def test_a_model_with_only_plain_fields_is_shared(model: type[AuthUser]) -> None:
     assert is_shareable_model(model)
 
 
@@ -274,9 +274,7 @@ CHANGES: dict[str, Callable[[set[str]], None]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-async def test_each_request_has_a_set_of_fields_of_its_own(
-    database: Database, make_auth: MakeAuth, change: str
-) -> None:
+async def test_each_request_has_its_own_set_of_fields(database: Database, make_auth: MakeAuth, change: str) -> None:
     who = database.sign_in()
     auth = make_auth(freshness="3600")
     await auth.current_user(request(who.headers))

@@ -1,4 +1,4 @@
-"""From the threads that ask to the event loop that waits: nobody takes the GIL for it, and one wake-up is enough."""
+"""How results reach the event loop from Rust's threads: without the GIL, and with one wake-up for many results."""
 
 import asyncio
 import sys
@@ -18,14 +18,14 @@ from tests.support.instances import MakeAuth
 from tests.support.loops import UnwatchingLoop, WatchedLoop
 from tests.support.polling import TIMEOUT_SECONDS
 
-# Of one connection, this many statements: 64 tokens fit into one.
+# One connection sends this many statements, with up to 64 tokens each.
 STATEMENTS = 5
 TOKENS = 64 * (STATEMENTS - 1) + 1
 
 
 @contextmanager
 def nobody_else_runs() -> Generator[None]:
-    """Who wants the GIL in here gets it only from a thread that gives it up by itself."""
+    """In this context, a thread gets the GIL only if another one releases it voluntarily."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1000)
     try:
@@ -35,7 +35,7 @@ def nobody_else_runs() -> Generator[None]:
 
 
 def busy_until(counter: Counter, number: int) -> bool:
-    """Python and nothing else, which never gives up the GIL. Whether the number was reached."""
+    """Runs only Python code, which never releases the GIL. Returns whether the number was reached."""
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while counter.value < number:
         if time.monotonic() > deadline:
@@ -44,7 +44,7 @@ def busy_until(counter: Counter, number: int) -> bool:
 
 
 def asleep_until(counter: Counter, number: int) -> bool:
-    """The event loop stands still, others may run."""
+    """Blocks the event loop, but lets other threads run."""
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while counter.value < number:
         if time.monotonic() > deadline:
@@ -56,19 +56,19 @@ def asleep_until(counter: Counter, number: int) -> bool:
 async def ask_while(
     auth: Auth, counter: Counter, values: list[str], blocked_until: Callable[[Counter, int], bool]
 ) -> tuple[bool, list[Any]]:
-    """Asks for all at once and then blocks the loop until the last statement was sent: then all the others were
-    answered, since one connection asks one after another."""
+    """Starts all lookups at once, then blocks the loop until the last statement was sent. By then the results of the
+    others have arrived, since one connection sends one statement after another."""
     last = counter.value + STATEMENTS
-    asked = [asyncio.create_task(auth.validate_session(value)) for value in values]
+    tasks = [asyncio.create_task(auth.validate_session(value)) for value in values]
 
     async def block() -> bool:
         return blocked_until(counter, last)
 
     was_reached = await asyncio.create_task(block())
-    return was_reached, await asyncio.gather(*asked)
+    return was_reached, await asyncio.gather(*tasks)
 
 
-def test_answers_are_handed_over_while_python_holds_the_gil(make_auth: MakeAuth, database: Database) -> None:
+def test_results_are_passed_on_while_python_holds_the_gil(make_auth: MakeAuth, database: Database) -> None:
     who = database.sign_in()
     values = [*(signed(new_token()) for _ in range(TOKENS - 1)), who.cookie_value]
 
@@ -81,12 +81,12 @@ def test_answers_are_handed_over_while_python_holds_the_gil(make_auth: MakeAuth,
         auth = make_auth(database_url=dsn, pool_size=1, lookup_timeout_seconds=TIMEOUT_SECONDS * 2)
         was_reached, found = asyncio.run(main())
         asyncio.run(auth.close())
-    assert was_reached, "whoever hands over an answer waits for the GIL"
+    assert was_reached, "passing on a result waits for the GIL"
     assert [identity and identity.user.id for identity in found] == [None] * (TOKENS - 1) + [who.user_id]
 
 
 @pytest.mark.parametrize("loop_type", [WatchedLoop, UnwatchingLoop])
-def test_the_loop_is_woken_once_for_all_that_is_ready(
+def test_the_loop_is_woken_once_for_all_finished_lookups(
     make_auth: MakeAuth, database: Database, loop_type: type[WatchedLoop]
 ) -> None:
     values = [signed(new_token()) for _ in range(TOKENS)]
@@ -106,7 +106,7 @@ def test_the_loop_is_woken_once_for_all_that_is_ready(
         assert was_reached
         assert found == [None] * TOKENS
         assert calls == [1 if loop_type is UnwatchingLoop else 0]
-        # All that was ready when it was first woken; only what the last statement asked for may have come later.
+        # All results that had arrived when the loop was woken. Only those of the last statement may have come later.
         assert event_loop.done_after_wakes[0] >= TOKENS - 64
 
     with counting_proxy_process(database.dsn) as (dsn, counter), asyncio.Runner(loop_factory=loop_type) as runner:
@@ -118,7 +118,7 @@ def test_the_loop_is_woken_once_for_all_that_is_ready(
 
 
 @pytest.mark.parametrize("loop_type", [WatchedLoop, UnwatchingLoop])
-def test_the_loops_own_thread_resolves_what_was_asked_there(
+def test_the_loops_own_thread_resolves_its_lookups(
     make_auth: MakeAuth, database: Database, loop_type: type[WatchedLoop]
 ) -> None:
     everybody = [database.sign_in() for _ in range(40)]
@@ -137,9 +137,9 @@ def test_the_loops_own_thread_resolves_what_was_asked_there(
                 assert isinstance(event_loop, WatchedLoop)
                 runner.run(main())
                 assert event_loop.resolved_by == {threading.get_ident()}
-                # Several instances, many look-ups: one bridge.
+                # Several instances and many lookups share one bridge.
                 assert len(event_loop.watched) == (0 if loop_type is UnwatchingLoop else 1)
-        except BaseException as problem:  # noqa: BLE001 - told by the test's own thread
+        except BaseException as problem:  # noqa: BLE001 - raised by the test's own thread
             problems.append(problem)
 
     threads = [threading.Thread(target=in_a_thread) for _ in range(4)]

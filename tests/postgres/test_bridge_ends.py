@@ -1,4 +1,4 @@
-"""A bridge goes with its event loop, and a cancelled request leaves nothing behind."""
+"""A bridge is closed with its event loop, and a cancelled request leaves nothing in memory."""
 
 import asyncio
 import gc
@@ -44,7 +44,7 @@ def run_in(new_loop: NewLoop, auth: Auth, who: SignedIn) -> "weakref.ref[asyncio
 
 
 def assert_nothing_is_left(loops: "list[weakref.ref[asyncio.AbstractEventLoop]]", open_before: int) -> None:
-    """Soon: a thread that called a loop which has no sockets may still be about to let go of it."""
+    """Polls, because a thread that called a loop without sockets may release it a moment later."""
 
     def is_nothing_left() -> bool:
         gc.collect()
@@ -65,7 +65,7 @@ def test_a_hundred_loops_leave_no_loop_and_no_socket(
     assert_nothing_is_left(loops, before)
 
 
-def test_a_loop_that_lives_keeps_one_bridge_however_many_come_and_go(make_auth: MakeAuth, database: Database) -> None:
+def test_a_running_loop_keeps_one_bridge_while_other_loops_come_and_go(make_auth: MakeAuth, database: Database) -> None:
     auth, who = make_auth(pool_size=1), database.sign_in()
     with asyncio.Runner(loop_factory=WatchedLoop) as runner:
         for _ in range(20):
@@ -81,7 +81,7 @@ def say_nothing(_loop: object, _context: object) -> None:
 
 
 @pytest.mark.parametrize("new_loop", LOOPS)
-def test_loops_closed_while_they_wait_leave_nothing_once_their_look_ups_end(
+def test_loops_closed_during_lookups_leave_nothing_once_the_lookups_end(
     make_auth: MakeAuth, database: Database, new_loop: NewLoop
 ) -> None:
     auth, who = make_auth(pool_size=1, lookup_timeout_seconds=30), database.sign_in()
@@ -92,7 +92,7 @@ def test_loops_closed_while_they_wait_leave_nothing_once_their_look_ups_end(
     with database.locked() as blocked:
         for _ in range(20):
             event_loop = new_loop()
-            event_loop.set_exception_handler(say_nothing)  # "Task was destroyed but it is pending!": it was
+            event_loop.set_exception_handler(say_nothing)  # expected: "Task was destroyed but it is pending!"
             task = event_loop.create_task(identify(auth, who))
             event_loop.run_until_complete(asyncio.sleep(0))
             assert not task.done()
@@ -104,9 +104,9 @@ def test_loops_closed_while_they_wait_leave_nothing_once_their_look_ups_end(
     assert_nothing_is_left(loops, before)
 
 
-def test_requests_that_each_have_a_loop_of_their_own_are_answered(make_auth: MakeAuth, database: Database) -> None:
+def test_requests_in_separate_loops_get_their_results(make_auth: MakeAuth, database: Database) -> None:
     auth, who = make_auth(pool_size=1), database.sign_in()
-    # Outside of `with` TestClient makes a loop for each request.
+    # Outside of `with`, TestClient starts a loop for each request.
     client = TestClient(guarded(auth))
     assert client.get("/required", headers=who.headers).json() == who.user_id
     gc.collect()
@@ -117,15 +117,15 @@ def test_requests_that_each_have_a_loop_of_their_own_are_answered(make_auth: Mak
 
 
 async def cancelled(auth: Auth, who: SignedIn, number: int) -> None:
-    asked = [asyncio.create_task(auth.validate_session(who.cookie_value)) for _ in range(number)]
+    tasks = [asyncio.create_task(auth.validate_session(who.cookie_value)) for _ in range(number)]
     await asyncio.sleep(0)
-    for each in asked:
+    for each in tasks:
         each.cancel()
-    ended = await asyncio.gather(*asked, return_exceptions=True)
+    ended = await asyncio.gather(*tasks, return_exceptions=True)
     assert all(isinstance(each, asyncio.CancelledError) for each in ended)
 
 
-def test_thousands_that_are_cancelled_leave_nothing_even_while_the_store_is_stuck(
+def test_thousands_of_cancelled_requests_leave_nothing_while_the_store_hangs(
     make_auth: MakeAuth, database: Database
 ) -> None:
     stays, *gone = [database.sign_in() for _ in range(5)]
@@ -134,7 +134,7 @@ def test_thousands_that_are_cancelled_leave_nothing_even_while_the_store_is_stuc
     async def main() -> None:
         await identify(auth, stays)
         with database.locked() as blocked:
-            asked = asyncio.create_task(auth.validate_session(stays.cookie_value))
+            waiting = asyncio.create_task(auth.validate_session(stays.cookie_value))
             await until(lambda: blocked() == 1)
             for _ in range(20):
                 await cancelled(auth, gone[0], 90)
@@ -143,18 +143,18 @@ def test_thousands_that_are_cancelled_leave_nothing_even_while_the_store_is_stuc
             for _ in range(100):
                 for who in gone:
                     await cancelled(auth, who, 90)
-            await asyncio.sleep(0)  # asyncio itself holds what it did last
+            await asyncio.sleep(0)  # asyncio itself references the last callback
             gc.collect()
             assert open_files() == before[0]
             assert resident_bytes() - before[1] < 2**22
             event_loop = asyncio.get_running_loop()
             assert isinstance(event_loop, WatchedLoop)
             assert len(event_loop.futures) == 1
-            assert not asked.done()
-            # Their places are free again: as many as there are find one.
+            assert not waiting.done()
+            # Their capacity is free again, so as many new requests can wait.
             come_later = [asyncio.create_task(identify(auth, gone[0])) for _ in range(99)]
             await asyncio.sleep(0)
-        identity = await asked
+        identity = await waiting
         assert isinstance(identity, Identity)
         assert identity.user.id == stays.user_id
         await asyncio.gather(*come_later)
@@ -164,7 +164,7 @@ def test_thousands_that_are_cancelled_leave_nothing_even_while_the_store_is_stuc
         runner.run(main())
 
 
-async def test_what_is_cancelled_before_it_was_sent_costs_no_statement(make_auth: MakeAuth, database: Database) -> None:
+async def test_a_lookup_cancelled_before_it_is_sent_costs_no_statement(make_auth: MakeAuth, database: Database) -> None:
     everybody = [database.sign_in() for _ in range(80)]
     with counting_proxy(database.dsn) as proxy:
         auth = make_auth(database_url=proxy.dsn, pool_size=1, lookup_timeout_seconds=30)

@@ -1,4 +1,4 @@
-"""An answer counts only with our marker and for a token that we asked: else it is an error, never "nobody"."""
+"""Rows are accepted only with our marker and for a token of the statement. Otherwise the lookup fails."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,8 +12,8 @@ from tests.support.databases import Database
 from tests.support.polling import until
 from tests.support.tables import NAMED_BY_BACKEND
 
-# Of each row: what statement it is of, and for which asked token.
-MARKER, ASKED = 0, 1
+# The columns of a look-up's row that hold its marker and its token. The process id of the server is between them.
+MARKER, TOKEN = 0, 2
 OURS = b"auth_middleware "
 
 Change = Callable[[Row, bytes], list[Row]]
@@ -36,15 +36,15 @@ def without_a_marker(row: Row, _other: bytes) -> list[Row]:
 
 
 def for_another_token(row: Row, other: bytes) -> list[Row]:
-    return [[row[MARKER], other, *row[2:]]]
+    return [[*row[:TOKEN], other, *row[TOKEN + 1 :]]]
 
 
 def for_no_token(row: Row, _other: bytes) -> list[Row]:
-    return [[row[MARKER], None, *row[2:]]]
+    return [[*row[:TOKEN], None, *row[TOKEN + 1 :]]]
 
 
 def for_a_token_that_nobody_asked(row: Row, _other: bytes) -> list[Row]:
-    return [row, [row[MARKER], b"somebody else's", *row[2:]]]
+    return [row, [*row[:TOKEN], b"another token", *row[TOKEN + 1 :]]]
 
 
 CHANGES: list[Change] = [
@@ -59,7 +59,7 @@ CHANGES: list[Change] = [
 
 
 class Tampering:
-    """Changes the rows for one token; it counts how often."""
+    """Changes the rows for one token, and counts the changes."""
 
     def __init__(self, proxy: TamperingProxy, change: Change, token: str, other: str, times: int) -> None:
         self._change, self._token, self._other, self._times = change, token.encode(), other.encode(), times
@@ -67,7 +67,7 @@ class Tampering:
         proxy.change = self
 
     def __call__(self, row: Row) -> list[Row]:
-        is_ours = (row[MARKER] or b"").startswith(OURS) and row[ASKED] == self._token
+        is_ours = (row[MARKER] or b"").startswith(OURS) and row[TOKEN] == self._token
         if not is_ours or self.done == self._times:
             return [row]
         self.done += 1
@@ -75,7 +75,7 @@ class Tampering:
 
 
 @pytest.mark.parametrize("change", CHANGES)
-async def test_a_wrong_answer_for_one_token_is_an_error(
+async def test_a_wrong_result_for_one_token_is_an_error(
     database: Database, auth_for: MakeAuthFor, change: Change
 ) -> None:
     who, other = database.sign_in(), database.sign_in()
@@ -89,7 +89,7 @@ async def test_a_wrong_answer_for_one_token_is_an_error(
 
 
 @pytest.mark.parametrize("change", CHANGES)
-async def test_a_wrong_answer_in_a_batch_is_an_error_for_all_who_were_asked_for_together(
+async def test_a_wrong_result_in_a_batch_is_an_error_for_the_whole_batch(
     database: Database, auth_for: MakeAuthFor, change: Change
 ) -> None:
     everybody = [database.sign_in() for _ in range(8)]
@@ -98,11 +98,11 @@ async def test_a_wrong_answer_in_a_batch_is_an_error_for_all_who_were_asked_for_
         assert await auth.validate_session(everybody[0].cookie_value)
         tampering = Tampering(proxy, change, everybody[3].token, everybody[5].token, times=1000)
         with database.locked() as blocked:
-            asked = [asyncio.create_task(auth.validate_session(everybody[0].cookie_value))]
+            tasks = [asyncio.create_task(auth.validate_session(everybody[0].cookie_value))]
             await until(lambda: blocked() == 1)
-            asked += [asyncio.create_task(auth.validate_session(who.cookie_value)) for who in everybody[1:]]
+            tasks += [asyncio.create_task(auth.validate_session(who.cookie_value)) for who in everybody[1:]]
             await asyncio.sleep(0)
-        alone, *together = await asyncio.gather(*asked, return_exceptions=True)
+        alone, *together = await asyncio.gather(*tasks, return_exceptions=True)
         assert tampering.done == 2
     assert isinstance(alone, Identity)
     assert alone.user.id == everybody[0].user_id
@@ -110,7 +110,7 @@ async def test_a_wrong_answer_in_a_batch_is_an_error_for_all_who_were_asked_for_
 
 
 @pytest.mark.parametrize("change", CHANGES)
-async def test_the_connection_that_gave_a_wrong_answer_is_not_asked_again(
+async def test_a_connection_that_returned_a_wrong_result_is_not_used_again(
     database: Database, auth_for: MakeAuthFor, change: Change
 ) -> None:
     who, other = database.sign_in(), database.sign_in()

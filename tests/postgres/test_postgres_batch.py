@@ -1,4 +1,4 @@
-"""Hundreds ask at once, share statements, and each gets their own answer."""
+"""Hundreds of concurrent lookups share statements, and each gets its own result."""
 
 import asyncio
 import random
@@ -50,42 +50,44 @@ def users(found: list[Identity | None]) -> list[str | None]:
 
 @pytest.mark.parametrize("prepared", ["on", "off"])
 @pytest.mark.parametrize("pool_size", [1, 2, 8])
-async def test_each_of_hundreds_gets_their_own_answer(
+async def test_each_of_hundreds_of_lookups_gets_its_own_result(
     empty_database: Database, auth_for: MakeAuthFor, pool_size: int, prepared: str
 ) -> None:
-    asked: dict[str, str | None] = {}
+    expected: dict[str, str | None] = {}
     rows = [tables.plain()]
     for number in range(150):
         valid, expired, unknown = new_token(), new_token(), new_token()
-        asked |= {valid: f"u{number}", expired: None, unknown: None}
+        expected |= {valid: f"u{number}", expired: None, unknown: None}
         rows += [tables.person(f"u{number}", valid), tables.person(f"expired{number}", expired)]
     rows += ["UPDATE session SET expires_at = '2020-01-01' WHERE user_id LIKE 'expired%'"]
     empty_database.execute("".join(rows))
-    # Many ask for the same session at the same time.
-    tokens = [*asked, *asked]
+    # Many lookups are for the same session at the same time.
+    tokens = [*expected, *expected]
     random.shuffle(tokens)
     auth = auth_for(empty_database.dsn, pool_size=pool_size, prepared_statements=prepared)
     found = await asyncio.gather(*(auth.validate_session(signed(token)) for token in tokens))
-    assert users(found) == [asked[token] for token in tokens]
+    assert users(found) == [expected[token] for token in tokens]
     assert all(
         identity is None or identity.session.token == token for identity, token in zip(found, tokens, strict=True)
     )
 
 
-async def test_tokens_of_odd_characters_find_their_own_rows_alone_and_together(
+async def test_tokens_with_unusual_characters_find_their_own_rows(
     empty_database: Database, auth_for: MakeAuthFor
 ) -> None:
     empty_database.execute(tables.plain())
     for number, token in enumerate(ODD_TOKENS):
         empty_database.execute(tables.person(f"u{number}", token.replace("'", "''")))
     mine = [f"u{number}" for number in range(len(ODD_TOKENS))]
-    # One connection: the first look-up goes alone, and the others are one batch.
+    # With one connection, the first lookup is sent alone, and the others are one batch.
     auth = auth_for(empty_database.dsn, pool_size=1)
     assert users([await auth.validate_session(signed(token)) for token in ODD_TOKENS]) == mine
     assert users(await asyncio.gather(*(auth.validate_session(signed(token)) for token in ODD_TOKENS))) == mine
 
 
-async def test_tokens_of_odd_characters_without_rows_are_nobodys(database: Database, auth_for: MakeAuthFor) -> None:
+async def test_tokens_with_unusual_characters_without_rows_have_no_session(
+    database: Database, auth_for: MakeAuthFor
+) -> None:
     auth = auth_for(database.dsn)
     who = database.sign_in()
     values = [*(signed(token) for token in ODD_TOKENS), who.cookie_value]
@@ -104,7 +106,7 @@ def latin_database(postgres: EmbeddedPostgres) -> Generator[Database]:
     postgres.drop_database(name)
 
 
-async def test_a_token_that_the_database_cannot_spell_is_nobodys_and_spoils_no_other(
+async def test_a_token_that_the_database_cannot_encode_does_not_affect_others(
     latin_database: Database, auth_for: MakeAuthFor
 ) -> None:
     latin_database.execute(tables.person("u1", "n") + tables.person("u2", "plain"))
@@ -116,39 +118,37 @@ async def test_a_token_that_the_database_cannot_spell_is_nobodys_and_spoils_no_o
     assert users(found) == ["u2", "u1", None, "u2", None]
 
 
-async def test_cancelling_one_request_leaves_the_others_of_its_batch_alone(
-    database: Database, auth_for: MakeAuthFor
-) -> None:
+async def test_cancelling_one_request_does_not_affect_its_batch(database: Database, auth_for: MakeAuthFor) -> None:
     everybody = [database.sign_in() for _ in range(40)]
     auth = auth_for(database.dsn, pool_size=1)
     with database.locked():
-        asked = [asyncio.create_task(auth.validate_session(who.cookie_value)) for who in everybody]
+        tasks = [asyncio.create_task(auth.validate_session(who.cookie_value)) for who in everybody]
         await asyncio.sleep(0.05)
-        for each in asked[::2]:
+        for each in tasks[::2]:
             each.cancel()
-    found = await asyncio.gather(*asked, return_exceptions=True)
+    found = await asyncio.gather(*tasks, return_exceptions=True)
     assert all(isinstance(each, asyncio.CancelledError) for each in found[::2])
     assert [isinstance(each, Identity) and each.user.id for each in found[1::2]] == [
         who.user_id for who in everybody[1::2]
     ]
 
 
-async def asked_together(
+async def look_up_together(
     auth: Auth, database: Database, proxy: CountingProxy, values: list[str]
 ) -> tuple[list[Identity | None], int]:
-    """What is found while one look-up is under way and the others wait, and how many statements that took."""
+    """The results of one lookup and of those that wait for it, and the number of statements."""
     before = proxy.statements
     with database.locked() as blocked:
-        asked = [asyncio.create_task(auth.validate_session(values[0]))]
+        tasks = [asyncio.create_task(auth.validate_session(values[0]))]
         await until(lambda: blocked() == 1)
-        asked += [asyncio.create_task(auth.validate_session(value)) for value in values[1:]]
+        tasks += [asyncio.create_task(auth.validate_session(value)) for value in values[1:]]
         await asyncio.sleep(0)
-    found = await asyncio.gather(*asked)
+    found = await asyncio.gather(*tasks)
     return found, proxy.statements - before
 
 
 @pytest.mark.parametrize(("others", "statements"), [(1, 2), (64, 2), (65, 3), (128, 3)])
-async def test_what_waits_is_asked_with_one_statement_for_64_tokens(
+async def test_waiting_lookups_are_sent_in_statements_of_64_tokens(
     database: Database, auth_for: MakeAuthFor, others: int, statements: int
 ) -> None:
     who = database.sign_in()
@@ -156,12 +156,12 @@ async def test_what_waits_is_asked_with_one_statement_for_64_tokens(
     with counting_proxy(database.dsn) as proxy:
         auth = auth_for(proxy.dsn, pool_size=1, lookup_timeout_seconds=30)
         assert await auth.validate_session(who.cookie_value)
-        found, asked = await asked_together(auth, database, proxy, values)
+        found, statements_sent = await look_up_together(auth, database, proxy, values)
     assert users(found) == [who.user_id, *[None] * (others - 1), who.user_id]
-    assert asked == statements
+    assert statements_sent == statements
 
 
-async def test_a_value_that_the_server_cannot_read_makes_the_batch_ask_one_by_one(
+async def test_a_value_that_the_server_cannot_read_splits_the_batch(
     empty_database: Database, auth_for: MakeAuthFor
 ) -> None:
     empty_database.execute(tables.plain(id_type="integer", user_id_type="text"))
@@ -172,9 +172,13 @@ async def test_a_value_that_the_server_cannot_read_makes_the_batch_ask_one_by_on
     with counting_proxy(empty_database.dsn) as proxy:
         auth = auth_for(proxy.dsn, pool_size=1, lookup_timeout_seconds=30)
         assert await auth.validate_session(signed(tokens[0]))
-        found, asked = await asked_together(auth, empty_database, proxy, [signed(token) for token in tokens])
+        found, statements_sent = await look_up_together(
+            auth, empty_database, proxy, [signed(token) for token in tokens]
+        )
         assert users(found) == [*"0123", None, *"56789"]
-        # The first alone, the nine others together, and then each.
-        assert asked == 1 + 1 + 9
-        _, asked = await asked_together(auth, empty_database, proxy, [signed(token) for token in tokens[5:]])
-        assert asked == 2
+        # The first alone, the nine others together, and then each of the nine.
+        assert statements_sent == 1 + 1 + 9
+        _, statements_sent = await look_up_together(
+            auth, empty_database, proxy, [signed(token) for token in tokens[5:]]
+        )
+        assert statements_sent == 2

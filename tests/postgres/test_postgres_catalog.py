@@ -1,4 +1,4 @@
-"""Better Auth's tables are found by themselves, whatever its tools and its users call them."""
+"""Better Auth's tables are found without settings, under all names that its tools and users give them."""
 
 from datetime import UTC, datetime
 
@@ -68,9 +68,7 @@ def expected(token: str) -> tuple[AuthSession, AuthUser]:
     )
 
 
-async def test_null_is_none_and_an_unverified_email_where_a_hand_written_table_allows_it(
-    empty_database: Database, auth_for: MakeAuthFor
-) -> None:
+async def test_null_in_a_hand_written_table_is_none(empty_database: Database, auth_for: MakeAuthFor) -> None:
     token = new_token()
     empty_database.execute(tables.plain() + tables.person("u1", token))
     identity = await auth_for(empty_database.dsn).validate_session(signed(token))
@@ -92,7 +90,7 @@ IDS = [
 ]
 
 
-async def test_an_id_of_any_type_is_shown_as_text(empty_database: Database, auth_for: MakeAuthFor) -> None:
+async def test_an_id_of_any_type_is_returned_as_text(empty_database: Database, auth_for: MakeAuthFor) -> None:
     for number, (id_type, user_id_type, user_id) in enumerate(IDS):
         token, schema = new_token(), f"schema{number}"
         empty_database.execute(f"""
@@ -152,13 +150,13 @@ async def test_renamed_tables_and_columns_are_read_by_their_settings(database: D
     assert auth.counters["unknown_user"] == 1
 
 
-async def test_plural_tables_are_found_by_themselves(database: Database, auth_for: MakeAuthFor) -> None:
+async def test_plural_tables_are_found_without_settings(database: Database, auth_for: MakeAuthFor) -> None:
     who = database.sign_in()
     database.execute('ALTER TABLE "user" RENAME TO users; ALTER TABLE session RENAME TO sessions')
     assert await auth_for(database.dsn).validate_session(who.cookie_value)
 
 
-async def test_an_applications_own_table_users_is_left_alone(database: Database, auth_for: MakeAuthFor) -> None:
+async def test_an_applications_own_users_table_is_not_used(database: Database, auth_for: MakeAuthFor) -> None:
     who = database.sign_in()
     database.execute(f"""
         CREATE TABLE users (id text, email text, plan text);
@@ -171,7 +169,7 @@ async def test_an_applications_own_table_users_is_left_alone(database: Database,
     assert (identity.user.email, identity.session.id) == (who.email, who.session_id)
 
 
-async def test_views_serve_as_tables(database: Database, auth_for: MakeAuthFor) -> None:
+async def test_views_can_be_used_as_tables(database: Database, auth_for: MakeAuthFor) -> None:
     who = database.sign_in()
     database.execute("""
         ALTER TABLE "user" RENAME TO stored_user;
@@ -182,7 +180,7 @@ async def test_views_serve_as_tables(database: Database, auth_for: MakeAuthFor) 
     assert await auth_for(database.dsn).validate_session(who.cookie_value)
 
 
-async def test_two_tables_that_can_each_be_meant_are_an_error_until_one_is_named(
+async def test_ambiguous_tables_are_an_error_until_a_setting_names_one(
     empty_database: Database, auth_for: MakeAuthFor
 ) -> None:
     token = new_token()
@@ -196,7 +194,7 @@ async def test_two_tables_that_can_each_be_meant_are_an_error_until_one_is_named
 
 
 class TestAnotherSchema:
-    """Better Auth's tables in a schema of their own; in `public` stand others with the same names."""
+    """Better Auth's tables in their own schema, and other tables with the same names in `public`."""
 
     TOKEN = new_token()
 
@@ -211,23 +209,25 @@ class TestAnotherSchema:
         identity = await auth_for(dsn, **settings).validate_session(signed(self.TOKEN))
         return identity and identity.user.id
 
-    async def test_is_read_by_the_setting(self, schemas: Database, auth_for: MakeAuthFor) -> None:
+    async def test_is_found_by_the_setting(self, schemas: Database, auth_for: MakeAuthFor) -> None:
         assert await self.seen_by(auth_for, schemas.dsn) == "theirs"
         assert await self.seen_by(auth_for, schemas.dsn, schema="auth") == "ours"
 
-    async def test_is_read_by_prismas_word_in_the_dsn(self, schemas: Database, auth_for: MakeAuthFor) -> None:
+    async def test_is_found_by_prismas_dsn_parameter(self, schemas: Database, auth_for: MakeAuthFor) -> None:
         assert await self.seen_by(auth_for, f"{schemas.dsn}?schema=auth") == "ours"
         assert await self.seen_by(auth_for, f"{schemas.dsn}?schema=auth", schema="public") == "theirs"
 
     @pytest.mark.parametrize(
         ("path", "seen"), [("auth,public", "ours"), ("nowhere,auth", "ours"), ("public", "theirs")]
     )
-    async def test_is_read_by_the_dsns_search_path(
+    async def test_is_found_by_the_dsns_search_path(
         self, schemas: Database, auth_for: MakeAuthFor, path: str, seen: str
     ) -> None:
         assert await self.seen_by(auth_for, f"{schemas.dsn}?options=-c%20search_path%3D{path}") == seen
 
-    async def test_is_read_by_the_roles_search_path(self, schemas: Database, auth_for: MakeAuthFor, role: Role) -> None:
+    async def test_is_found_by_the_roles_search_path(
+        self, schemas: Database, auth_for: MakeAuthFor, role: Role
+    ) -> None:
         schemas.execute(f"""
             GRANT USAGE ON SCHEMA auth TO {role.name};
             GRANT SELECT ON ALL TABLES IN SCHEMA auth, public TO {role.name};
@@ -235,7 +235,7 @@ class TestAnotherSchema:
         """)
         assert await self.seen_by(auth_for, role.dsn(schemas)) == "ours"
 
-    async def test_is_named_in_the_mend_when_it_is_not_on_the_search_path(
+    async def test_is_in_the_message_if_it_is_not_on_the_search_path(
         self, schemas: Database, auth_for: MakeAuthFor
     ) -> None:
         schemas.execute('DROP TABLE public."user", public.session')

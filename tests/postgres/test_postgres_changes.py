@@ -1,4 +1,4 @@
-"""Tables that change under a running instance are looked at anew: no restart, and nobody signed out."""
+"""Tables that change while an instance runs are read again, without a restart and without signing users out."""
 
 from collections.abc import Callable, Generator
 
@@ -37,13 +37,13 @@ CHANGES = {
 
 @pytest.fixture(params=["on", "off"])
 def make_auth(request: pytest.FixtureRequest, database: Database, auth_for: MakeAuthFor) -> Callable[[], Auth]:
-    """With and without named statements; on one connection, which has seen the old tables, in a zone unlike UTC."""
+    """With and without named statements, on one connection that has used the old tables, in another zone than UTC."""
     dsn = f"{database.dsn}?options=-c%20search_path%3Dpublic,auth%20-c%20timezone%3DAsia/Kolkata"
     return lambda: auth_for(dsn, prepared_statements=request.param, pool_size=1)
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-async def test_a_change_that_leaves_better_auths_tables_whole_is_not_noticed_by_any_request(
+async def test_a_change_of_other_columns_affects_no_request(
     database: Database, make_auth: Callable[[], Auth], change: str
 ) -> None:
     who = database.sign_in()
@@ -59,7 +59,9 @@ async def test_a_change_that_leaves_better_auths_tables_whole_is_not_noticed_by_
     assert await auth.validate_session(who.cookie_value) == before
 
 
-async def test_tables_dropped_and_made_again_are_read_again(database: Database, make_auth: Callable[[], Auth]) -> None:
+async def test_tables_dropped_and_created_again_are_read_again(
+    database: Database, make_auth: Callable[[], Auth]
+) -> None:
     gone = database.sign_in()
     auth = make_auth()
     assert await auth.validate_session(gone.cookie_value)
@@ -89,7 +91,7 @@ class Scored(AuthUser):
 
 
 @pytest.mark.parametrize("prepared", ["on", "off"])
-async def test_an_own_fields_column_that_changes_its_type_is_read_by_its_new_one(
+async def test_an_own_fields_column_is_read_by_its_new_type(
     database: Database, auth_for: MakeAuthFor, prepared: str
 ) -> None:
     who = database.sign_in()
@@ -104,7 +106,7 @@ async def test_an_own_fields_column_that_changes_its_type_is_read_by_its_new_one
     assert seen == [3, 3, 2.5, "many"]
 
 
-async def test_a_time_that_becomes_text_is_an_error_and_nobody_is_signed_out(
+async def test_a_time_column_that_becomes_text_is_an_error_and_signs_no_user_out(
     database: Database, make_auth: Callable[[], Auth]
 ) -> None:
     who = database.sign_in()
@@ -121,7 +123,7 @@ def proxy(database: Database) -> Generator[CountingProxy]:
         yield proxy
 
 
-async def test_changed_tables_cost_one_look_at_the_catalog_and_one_more_try(
+async def test_changed_tables_cost_one_catalog_query_and_one_retry(
     database: Database, auth_for: MakeAuthFor, proxy: CountingProxy
 ) -> None:
     who = database.sign_in()
@@ -134,7 +136,7 @@ async def test_changed_tables_cost_one_look_at_the_catalog_and_one_more_try(
         assert proxy.statements - before == statements
 
 
-async def test_tables_that_are_no_longer_better_auths_are_not_tried_again(
+async def test_tables_that_are_no_longer_better_auths_are_not_retried(
     database: Database, auth_for: MakeAuthFor, proxy: CountingProxy
 ) -> None:
     who = database.sign_in()
@@ -144,20 +146,20 @@ async def test_tables_that_are_no_longer_better_auths_are_not_tried_again(
     before = proxy.statements
     with pytest.raises(SchemaError):
         await auth.validate_session(who.cookie_value)
-    assert proxy.statements - before == 2  # the one that failed, and the catalog's
+    assert proxy.statements - before == 2  # the failed statement and the catalog query
 
 
 @pytest.mark.parametrize("code", ["0A000", "26000", "42P01", "42703", "42883"])
-async def test_an_error_of_changed_tables_that_stays_is_tried_once_more_and_is_nobodys_end(
+async def test_a_persistent_error_of_changed_tables_is_retried_once(
     database: Database, auth_for: MakeAuthFor, proxy: CountingProxy, code: str
 ) -> None:
-    """A view that fails with the code as long as it is told to."""
+    """The view fails with the code while the table `trouble` exists."""
     who = database.sign_in()
     database.execute(f"""
         CREATE TABLE trouble (code text);
         CREATE FUNCTION image() RETURNS text LANGUAGE plpgsql AS $$
             BEGIN
-                IF EXISTS (SELECT FROM trouble) THEN RAISE 'as told' USING errcode = '{code}'; END IF;
+                IF EXISTS (SELECT FROM trouble) THEN RAISE 'test failure' USING errcode = '{code}'; END IF;
                 RETURN NULL;
             END
         $$;

@@ -1,4 +1,4 @@
-"""A connection that cannot be made: the message says what was tried, what the server said and what to change."""
+"""Connection errors: the message gives the address, the server's error and the setting to change."""
 
 import logging
 from urllib.parse import urlsplit
@@ -49,7 +49,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_what_only_an_operator_can_change_is_an_error_at_start(
+async def test_an_error_that_only_an_operator_can_fix_is_raised_at_start(
     database: Database, auth_for: MakeAuthFor, role: Role, fault: str
 ) -> None:
     dsn = broken(database, role, fault)
@@ -66,7 +66,7 @@ async def test_what_only_an_operator_can_change_is_an_error_at_start(
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_it_ends_the_lifespan_and_without_one_requests_are_answered_503(
+def test_an_error_ends_the_lifespan_and_is_503_without_one(
     database: Database, auth_for: MakeAuthFor, role: Role, fault: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     auth: Auth = auth_for(broken(database, role, fault))
@@ -84,7 +84,7 @@ def test_it_ends_the_lifespan_and_without_one_requests_are_answered_503(
         pass
 
 
-async def test_a_database_that_is_not_there_any_more_is_unavailable(database: Database, auth_for: MakeAuthFor) -> None:
+async def test_a_dropped_database_is_unavailable(database: Database, auth_for: MakeAuthFor) -> None:
     auth = auth_for(database.dsn)
     await auth.open()
     other, away = Database(database.dsn.replace(database.name, "postgres")), f"{database.name}_away"
@@ -100,7 +100,7 @@ async def test_a_database_that_is_not_there_any_more_is_unavailable(database: Da
     assert await auth.validate_session(signed(new_token())) is None
 
 
-async def test_a_server_that_is_down_is_said_with_its_address(
+async def test_the_error_of_a_stopped_server_has_its_address(
     auth_for: MakeAuthFor, caplog: pytest.LogCaptureFixture
 ) -> None:
     dsn = unreachable_dsn()
@@ -110,14 +110,14 @@ async def test_a_server_that_is_down_is_said_with_its_address(
     assert "unused" not in caplog.text
 
 
-async def test_a_socket_that_is_not_there_is_said_with_its_path(
+async def test_the_error_of_a_missing_socket_has_its_path(
     auth_for: MakeAuthFor, caplog: pytest.LogCaptureFixture
 ) -> None:
     await auth_for("postgresql://app@/app?host=/nowhere").open()
     assert 'database "app" at /nowhere/.s.PGSQL.5432 as role "app": No such file or directory' in caplog.text
 
 
-async def test_the_listeners_connection_names_its_own_setting(
+async def test_the_listeners_connection_error_has_its_own_setting(
     database: Database, auth_for: MakeAuthFor, role: Role, caplog: pytest.LogCaptureFixture
 ) -> None:
     wrong = role.dsn(database).replace(role.password, WRONG)

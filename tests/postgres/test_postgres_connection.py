@@ -1,4 +1,4 @@
-"""Our own socket, and what becomes of a connection that was given up or that failed."""
+"""Socket options, and the treatment of connections that timed out or failed."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ from tests.support.tables import NAMED_BY_BACKEND
 
 
 def sockets_to(port: int) -> Generator[socket.socket]:
-    """Copies of this process's sockets to that port."""
+    """Duplicates of this process's sockets that are connected to the port."""
     for entry in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(OSError):
             if not entry.readlink().name.startswith("socket:"):
@@ -50,9 +50,7 @@ OPTIONS = (
 )
 
 
-async def test_a_connection_whose_answer_did_not_come_in_time_is_not_asked_again(
-    database: Database, auth_for: MakeAuthFor
-) -> None:
+async def test_a_connection_that_timed_out_is_not_used_again(database: Database, auth_for: MakeAuthFor) -> None:
     who = database.sign_in()
     database.execute(NAMED_BY_BACKEND)
     auth = auth_for(database.dsn, pool_size=1, lookup_timeout_seconds=0.5)
@@ -65,7 +63,7 @@ async def test_a_connection_whose_answer_did_not_come_in_time_is_not_asked_again
         assert first
         assert again
         assert first.user.name == again.user.name
-        # The server is told so: it does not go on, and hold a place, as long as the lock lets it.
+        # The statement is cancelled at the server. Otherwise it would use a connection until the lock is released.
         await until(lambda: database.fetch(server, int(first.user.name)) == [(0,)])
     after = await auth.validate_session(who.cookie_value)
     assert after
@@ -73,7 +71,7 @@ async def test_a_connection_whose_answer_did_not_come_in_time_is_not_asked_again
 
 
 class Hanging:
-    """Listens, and hangs up on everybody."""
+    """Accepts connections and closes them at once."""
 
     def __init__(self, listener: socket.socket) -> None:
         self._listener = listener
@@ -88,7 +86,7 @@ class Hanging:
                 caller.close()
 
 
-async def test_a_look_up_is_tried_once_more_and_then_no_more(auth_for: MakeAuthFor, database: Database) -> None:
+async def test_a_lookup_is_retried_once(auth_for: MakeAuthFor, database: Database) -> None:
     everybody = [database.sign_in() for _ in range(20)]
     with socket.create_server(("127.0.0.1", 0)) as listener:
         hanging = Hanging(listener)
@@ -96,39 +94,39 @@ async def test_a_look_up_is_tried_once_more_and_then_no_more(auth_for: MakeAuthF
         with pytest.raises(StoreUnavailable):
             await auth.validate_session(everybody[0].cookie_value)
         assert hanging.calls == 2
-        asked = (auth.validate_session(who.cookie_value) for who in everybody)
-        found = await asyncio.gather(*asked, return_exceptions=True)
+        lookups = (auth.validate_session(who.cookie_value) for who in everybody)
+        found = await asyncio.gather(*lookups, return_exceptions=True)
         assert all(isinstance(each, StoreUnavailable) for each in found)
-        # However the workers divide them into batches, each batch connects twice.
+        # The number of batches may vary, but each batch connects twice.
         batches, rest = divmod(hanging.calls - 2, 2)
         assert rest == 0
         assert 1 <= batches <= len(everybody)
         listener.shutdown(socket.SHUT_RDWR)
 
 
-async def test_after_a_connection_error_no_idle_connection_of_before_is_tried(
+async def test_after_a_connection_error_older_idle_connections_are_not_used(
     database: Database, auth_for: MakeAuthFor
 ) -> None:
     everybody = [database.sign_in() for _ in range(5)]
     database.execute(NAMED_BY_BACKEND)
     auth = auth_for(database.dsn, pool_size=5, lookup_timeout_seconds=30)
-    asked: list[asyncio.Task[None]] = []
+    tasks: list[asyncio.Task[None]] = []
     servers: set[str] = set()
 
-    async def ask(cookie_value: str) -> None:
+    async def look_up(cookie_value: str) -> None:
         identity = await auth.validate_session(cookie_value)
         assert identity
         servers.add(identity.user.name)
 
     with database.locked() as blocked:  # one after the other, so that each needs a connection of its own
         for who in everybody:
-            asked.append(asyncio.create_task(ask(who.cookie_value)))
-            await until(lambda: blocked() == len(asked))
-    await asyncio.gather(*asked)
+            tasks.append(asyncio.create_task(look_up(who.cookie_value)))
+            await until(lambda: blocked() == len(tasks))
+    await asyncio.gather(*tasks)
     assert len(servers) == 5
     before = set(servers)
     with database.locked() as blocked:
-        under_way = asyncio.create_task(ask(everybody[0].cookie_value))
+        under_way = asyncio.create_task(look_up(everybody[0].cookie_value))
         await until(lambda: blocked() == 1)
         waiting = "SELECT pid FROM pg_locks WHERE NOT granted AND relation = 'session'::regclass"
         database.fetch(f"SELECT pg_terminate_backend(({waiting}))")

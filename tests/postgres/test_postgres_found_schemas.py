@@ -1,4 +1,4 @@
-"""Schemas as public projects have them: NULLs, other types, other names. Whom Better Auth signs in, we identify."""
+"""Schemas of public projects: NULLs, other types, other names. Users that Better Auth accepts are identified."""
 
 import logging
 from datetime import UTC, datetime, timedelta
@@ -46,7 +46,7 @@ class TestNull:
         assert identity
         assert (identity.user.name, identity.user.email) == (None, None)
 
-    async def test_an_email_is_503_with_one_warning_that_says_what_to_write(
+    async def test_an_email_is_503_with_one_warning_with_the_fix(
         self, database: Database, auth_for: MakeAuthFor, who: SignedIn, caplog: pytest.LogCaptureFixture
     ) -> None:
         database.execute('UPDATE "user" SET email = NULL')
@@ -74,9 +74,7 @@ class TestNull:
         assert '"public"."user"."seats" does not fit Member.seats: Input should be a valid integer' in warning
         assert "many" not in warning
 
-    async def test_the_end_of_a_session_is_long_past(
-        self, database: Database, auth_for: MakeAuthFor, who: SignedIn
-    ) -> None:
+    async def test_an_expiry_is_in_the_past(self, database: Database, auth_for: MakeAuthFor, who: SignedIn) -> None:
         # In JavaScript, `null < new Date()`.
         database.execute("ALTER TABLE session ALTER expires_at DROP NOT NULL; UPDATE session SET expires_at = NULL")
         auth = auth_for(database.dsn)
@@ -175,7 +173,7 @@ class TestBans:
 
 
 class TestTimesWithoutZone:
-    """As node-postgres writes them: the wall clock of the Better Auth server."""
+    """Local times of the Better Auth server, as node-postgres writes them."""
 
     @pytest.mark.parametrize("zone", ["America/Los_Angeles", "Europe/Berlin", "Asia/Kolkata", "UTC"])
     async def test_are_read_in_the_zone_of_the_setting(
@@ -224,7 +222,7 @@ class TestTimesWithoutZone:
         assert identity.session.expires_at == datetime(2999, 1, 1, tzinfo=UTC)
         assert warnings(caplog) == []
 
-    def test_a_zone_that_is_none_is_an_error(self, auth_for: MakeAuthFor) -> None:
+    def test_an_unknown_zone_is_an_error(self, auth_for: MakeAuthFor) -> None:
         with pytest.raises(ConfigurationError, match=r'"Mars/Olympus".*"Europe/Berlin"'):
             auth_for("postgresql://app@localhost/app", database_time_zone="Mars/Olympus")
 
@@ -245,7 +243,7 @@ class AliasedSession(AuthSession):
 
 
 class TestNames:
-    async def test_an_alias_is_the_columns_name_where_the_plain_name_is_not_found(
+    async def test_an_alias_is_used_if_there_is_no_column_with_the_fields_name(
         self, database: Database, auth_for: MakeAuthFor
     ) -> None:
         who = database.sign_in()
@@ -265,7 +263,7 @@ class TestNames:
         assert found
         assert found.session.org == "acme"
 
-    async def test_a_misfit_of_an_aliased_field_names_its_column(
+    async def test_an_error_in_an_aliased_field_has_its_column(
         self, database: Database, auth_for: MakeAuthFor, caplog: pytest.LogCaptureFixture
     ) -> None:
         who = database.sign_in()
@@ -289,11 +287,11 @@ class TestNames:
 
     @pytest.mark.parametrize("setting", ["user_columns", "session_columns", "jwks_columns"])
     @pytest.mark.parametrize("key", ["emial", "email_Verified", "", "password"])
-    def test_a_key_that_names_no_field_is_an_error(self, auth_for: MakeAuthFor, setting: str, key: str) -> None:
+    def test_an_unknown_key_is_an_error(self, auth_for: MakeAuthFor, setting: str, key: str) -> None:
         with pytest.raises(ConfigurationError, match=f"AUTH_MIDDLEWARE_{setting.upper()}.*{key!r}".replace("'", '"')):
             auth_for("postgresql://app@localhost/app", **{setting: {key: "x"}})
 
-    def test_a_field_that_is_named_twice_is_an_error(self, auth_for: MakeAuthFor) -> None:
+    def test_a_duplicate_field_is_an_error(self, auth_for: MakeAuthFor) -> None:
         columns = {"emailVerified": "a", "email_verified": "b"}
         with pytest.raises(ConfigurationError, match="email_verified twice"):
             auth_for("postgresql://app@localhost/app", user_columns=columns)
@@ -310,7 +308,7 @@ class TestNames:
         """)
         assert await auth_for(camel_database.dsn).validate_session(signed(token))
 
-    async def test_a_foreign_table_of_the_name_is_answered_with_those_that_fit(
+    async def test_the_error_for_another_table_of_that_name_lists_suitable_tables(
         self, database: Database, auth_for: MakeAuthFor
     ) -> None:
         who = database.sign_in()
@@ -326,7 +324,7 @@ class TestNames:
         named = {"session_table": "auth_sessions", "user_table": "auth_users"}
         assert await auth_for(database.dsn, **named).validate_session(who.cookie_value)
 
-    async def test_tables_of_another_name_and_schema_are_found_for_the_message(
+    async def test_the_error_lists_tables_with_another_name_and_schema(
         self, database: Database, auth_for: MakeAuthFor
     ) -> None:
         database.execute("""
@@ -339,7 +337,7 @@ class TestNames:
         assert "AUTH_MIDDLEWARE_USER_TABLE" not in str(caught.value)
 
 
-async def test_a_role_is_not_shown_tables_that_it_may_not_read(
+async def test_the_error_does_not_list_tables_that_the_role_may_not_read(
     database: Database, auth_for: MakeAuthFor, role: Role
 ) -> None:
     database.execute(f'ALTER TABLE session RENAME TO logins; GRANT SELECT ON "user" TO {role.name}')

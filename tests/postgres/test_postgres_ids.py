@@ -1,4 +1,4 @@
-"""The user row that is joined is the one that the session row names, whatever the types of the two id columns."""
+"""A session is joined with the user of its user id, whatever the types of the two id columns."""
 
 import itertools
 
@@ -26,7 +26,7 @@ TEXTS = ["text", "varchar", "varchar(12)", "char(12)", "text_id", "padded_id", "
 WHOLE_NUMBERS = ["int2", "int4", "int8", "whole_id", "domain_of_domain"]
 DECIMALS = ["numeric", "numeric(12)", "numeric(12, 2)", "exact_id"]
 UUID_TYPES = ["uuid", "uuid_id"]
-# Casting to them cuts off what is too long, or rounds.
+# Types to which a cast truncates or rounds.
 DOMAINS_WITH_LENGTH = {"padded_id", "short_id", "exact_id"}
 PAIRS: list[tuple[str, str]] = [
     *itertools.product(TEXTS + WHOLE_NUMBERS + DECIMALS, TEXTS + WHOLE_NUMBERS + DECIMALS),
@@ -38,7 +38,7 @@ PAIRS: list[tuple[str, str]] = [
 
 
 def may_lose(user_type: str, session_type: str) -> bool:
-    """Whether PostgreSQL's cast to the user's type can lose something, or there is none."""
+    """Whether PostgreSQL's cast to the user's type can lose information or does not exist."""
     if session_type == user_type:
         return False
     is_rounded = user_type in WHOLE_NUMBERS and session_type in DECIMALS
@@ -49,12 +49,12 @@ def may_lose(user_type: str, session_type: str) -> bool:
     return user_type in DOMAINS_WITH_LENGTH or is_rounded or is_impossible
 
 
-async def test_every_pair_of_id_types_joins_the_named_user_or_is_refused(
+async def test_every_pair_of_id_types_joins_the_right_user_or_is_refused(
     empty_database: Database, auth_for: MakeAuthFor
 ) -> None:
     empty_database.execute(DOMAINS)
     tokens = (new_token(), new_token())
-    for first in range(0, len(PAIRS), 20):  # the catalog of hundreds of such tables takes long to read
+    for first in range(0, len(PAIRS), 20):  # reading the catalog of hundreds of tables is slow
         some = {f"schema{number}": pair for number, pair in enumerate(PAIRS[first : first + 20])}
         empty_database.execute("".join(making(schema, pair, tokens) for schema, pair in some.items()))
         for schema, pair in some.items():
@@ -88,10 +88,10 @@ def expected(user_type: str, session_type: str) -> list[tuple[str, str] | None]:
     if user_type in TEXTS and session_type in with_cents:
         return [None, None]  # the text "1.00" is not "1"
 
-    def shown(value: str, shown_type: str) -> str:
-        return f"{value}.00" if shown_type in with_cents else value
+    def as_stored(value: str, column_type: str) -> str:
+        return f"{value}.00" if column_type in with_cents else value
 
-    return [(shown(each, user_type), shown(each, session_type)) for each in ids_of(user_type, session_type)]
+    return [(as_stored(each, user_type), as_stored(each, session_type)) for each in ids_of(user_type, session_type)]
 
 
 @pytest.mark.parametrize("user_type", ["char(12)", "char(2)", "bpchar"])
@@ -106,12 +106,12 @@ async def test_a_session_of_user_12_is_not_user_1(
     assert identity.user.id == "12"
 
 
-# How a session may name a user, by the types of the two columns, and which of the users "1" and "12" that is.
+# The types of the two columns, the session's user id, and which of the users "1" and "12" it identifies.
 SPELLINGS = [
     ("bigint", "text", "012", "12"),
     ("bigint", "text", " 12 ", "12"),
     ("bigint", "varchar", "99999999999999999", None),
-    ("smallint", "text", "65548", None),  # 12, if it were cut to 16 bits
+    ("smallint", "text", "65548", None),  # would be 12 if it were truncated to 16 bits
     ("smallint", "bigint", "65548", None),
     ("integer", "bigint", "4294967308", None),
     ("numeric", "text", "12.0", "12"),
@@ -127,7 +127,7 @@ SPELLINGS = [
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-async def test_an_id_that_is_only_nearly_a_users_is_nobodys(
+async def test_an_id_that_differs_slightly_identifies_no_user(
     empty_database: Database, auth_for: MakeAuthFor, spelling: tuple[str, str, str, str | None]
 ) -> None:
     user_type, session_type, named, user_id = spelling
@@ -151,7 +151,7 @@ async def test_a_uuid_may_be_written_in_upper_case(empty_database: Database, aut
     assert identity.user.id == user_id
 
 
-async def test_ids_that_only_a_collation_takes_for_the_same_are_two(
+async def test_ids_that_are_equal_only_by_collation_are_different(
     empty_database: Database, auth_for: MakeAuthFor
 ) -> None:
     """As `citext` and a collation that ignores case do."""
@@ -181,7 +181,7 @@ async def test_ids_that_only_a_collation_takes_for_the_same_are_two(
 
 
 @pytest.mark.parametrize("other", ["double precision", "json", "date", "interval"])
-async def test_ids_of_a_type_that_nobody_uses_are_compared_by_their_text(
+async def test_ids_of_an_unusual_type_are_compared_as_text(
     empty_database: Database, auth_for: MakeAuthFor, other: str
 ) -> None:
     ids = {"double precision": ["1", "1.5"], "json": ["[1]", "[ 1]"], "date": ["2026-01-01", "2026-01-02"]}

@@ -1,4 +1,4 @@
-"""Look-ups that wait for a lock give up in time, do not pile up, and are shared with nobody who comes later."""
+"""Lookups that wait for a lock time out, do not pile up, and are not shared with later requests."""
 
 import asyncio
 from collections.abc import Generator
@@ -12,7 +12,7 @@ from tests.postgres.conftest import MakeAuthFor
 from tests.support.databases import Database
 from tests.support.polling import first_result, until
 
-# Answers of this view wait for the gate, after the statement's snapshot was taken.
+# A query of this view waits for the gate after it has taken its snapshot.
 GATED = """
 ALTER TABLE session RENAME TO stored_session;
 CREATE VIEW session AS
@@ -38,15 +38,15 @@ def count(database: Database, query: str) -> int:
     return int(number)
 
 
-async def test_a_look_up_that_waits_for_a_lock_is_unavailable_in_time_and_works_again_after_it(
+async def test_a_lookup_that_waits_for_a_lock_times_out_and_works_after_it(
     database: Database, auth_for: MakeAuthFor
 ) -> None:
     everybody = [database.sign_in() for _ in range(5)]
     auth = auth_for(database.dsn, lookup_timeout_seconds=0.2)
     await auth.open()
     with database.locked():
-        asked = (auth.validate_session(who.cookie_value) for who in everybody)
-        found = await asyncio.gather(*asked, return_exceptions=True)
+        lookups = (auth.validate_session(who.cookie_value) for who in everybody)
+        found = await asyncio.gather(*lookups, return_exceptions=True)
         assert [type(each).__mro__[1] for each in found] == [StoreUnavailable] * 5
         causes = [str(each.__cause__) for each in found if isinstance(each, StoreUnavailable)]
         assert all("no answer within 0.2 s (lookup_timeout_seconds)" in cause for cause in causes)
@@ -68,20 +68,20 @@ async def test_a_long_lock_does_not_pile_up_connections(database: Database, auth
     assert count(database, CONNECTIONS) <= 2
 
 
-async def test_more_than_max_waiting_are_unavailable_at_once_and_the_others_get_their_answers(
+async def test_lookups_beyond_max_waiting_fail_at_once_and_the_others_succeed(
     database: Database, auth_for: MakeAuthFor
 ) -> None:
     everybody = [database.sign_in() for _ in range(12)]
     auth = auth_for(database.dsn, max_waiting=7, lookup_timeout_seconds=30)
     await auth.open()
     with database.locked():
-        asked = [asyncio.create_task(auth.validate_session(who.cookie_value)) for who in everybody]
-        await until(lambda: sum(each.done() for each in asked) == 5)
-        for each in filter(asyncio.Task[Identity | None].done, asked):
+        lookups = [asyncio.create_task(auth.validate_session(who.cookie_value)) for who in everybody]
+        await until(lambda: sum(each.done() for each in lookups) == 5)
+        for each in filter(asyncio.Task[Identity | None].done, lookups):
             with pytest.raises(StoreUnavailable) as caught:
                 each.result()
             assert "7 requests wait already (max_waiting)" in str(caught.value.__cause__)
-    found = await asyncio.gather(*asked, return_exceptions=True)
+    found = await asyncio.gather(*lookups, return_exceptions=True)
     assert sum(isinstance(each, StoreUnavailable) for each in found) == 5
     for each, who in zip(found, everybody, strict=True):
         assert isinstance(each, StoreUnavailable) or (isinstance(each, Identity) and each.user.id == who.user_id)
@@ -89,7 +89,7 @@ async def test_more_than_max_waiting_are_unavailable_at_once_and_the_others_get_
 
 
 @pytest.mark.parametrize("pool_size", [1, 2])
-async def test_a_look_up_sent_before_a_sign_out_is_not_shared_with_a_request_that_comes_after(
+async def test_a_lookup_sent_before_a_sign_out_is_not_shared_with_later_requests(
     database: Database, auth_for: MakeAuthFor, pool_size: int
 ) -> None:
     who = database.sign_in()
@@ -102,19 +102,19 @@ async def test_a_look_up_sent_before_a_sign_out_is_not_shared_with_a_request_tha
         after = asyncio.create_task(auth.validate_session(who.cookie_value))
         await asyncio.sleep(0.1)
         assert not before.done()
-    identity = await before  # it was asked while the session was there
+    identity = await before  # it was sent while the session existed
     assert identity
     assert identity.user.id == who.user_id
     assert await after is None
 
 
-async def test_requests_that_wait_together_share_one_look_up(database: Database, auth_for: MakeAuthFor) -> None:
+async def test_waiting_requests_for_one_session_share_one_lookup(database: Database, auth_for: MakeAuthFor) -> None:
     first, second = database.sign_in(), database.sign_in()
     database.execute(GATED)
     auth = auth_for(database.dsn, pool_size=1, lookup_timeout_seconds=30)
     with closed_gate(database):
         begun = asyncio.create_task(auth.validate_session(first.cookie_value))
         await until(lambda: count(database, WAITING) == 1)
-        asked = [asyncio.create_task(auth.validate_session(second.cookie_value)) for _ in range(50)]
+        lookups = [asyncio.create_task(auth.validate_session(second.cookie_value)) for _ in range(50)]
     assert await begun
-    assert {identity and identity.user.id for identity in await asyncio.gather(*asked)} == {second.user_id}
+    assert {identity and identity.user.id for identity in await asyncio.gather(*lookups)} == {second.user_id}

@@ -1,4 +1,4 @@
-"""A store that cannot answer is unavailable, never "nobody"; and it is used again as soon as it can."""
+"""A failing store is unavailable, never "no session", and is used again as soon as it works."""
 
 import asyncio
 import socket
@@ -17,7 +17,7 @@ POOLED = "application_name = 'auth_middleware' AND datname = current_database()"
 
 @pytest.fixture(scope="module")
 def outage_cluster() -> Generator[EmbeddedPostgres]:
-    """A cluster that tests may stop: the others need theirs."""
+    """A separate cluster that tests may stop, because other tests need the shared one."""
     with EmbeddedPostgres() as postgres:
         execute(postgres.dsn(), TABLES.read_text())
         yield postgres
@@ -31,7 +31,7 @@ def cluster(outage_cluster: EmbeddedPostgres) -> Generator[EmbeddedPostgres]:
 
 
 async def asked_until(auth: Auth, who: SignedIn, end: asyncio.Event) -> list[str]:
-    """How each of many requests, one after another, ended."""
+    """The outcomes of many requests, one after another."""
     ends: list[str] = []
     while not end.is_set():
         try:
@@ -57,9 +57,7 @@ async def test_a_stopped_server_is_unavailable_and_a_restarted_one_is_used_again
     assert await first_result(auth, who.cookie_value)
 
 
-async def test_no_request_during_a_restart_is_taken_for_nobodys(
-    cluster: EmbeddedPostgres, auth_for: MakeAuthFor
-) -> None:
+async def test_no_request_during_a_restart_is_anonymous(cluster: EmbeddedPostgres, auth_for: MakeAuthFor) -> None:
     who = Database(cluster.dsn()).sign_in()
     auth = auth_for(cluster.dsn())
     end = asyncio.Event()
@@ -73,7 +71,7 @@ async def test_no_request_during_a_restart_is_taken_for_nobodys(
     assert set(ends) == {"identified", "unavailable"}
 
 
-async def test_a_server_that_is_down_at_start_is_used_when_it_is_up(
+async def test_a_server_that_is_down_at_start_is_used_once_it_is_up(
     cluster: EmbeddedPostgres, auth_for: MakeAuthFor
 ) -> None:
     who = Database(cluster.dsn()).sign_in()
@@ -91,12 +89,12 @@ async def test_terminated_connections_are_replaced_without_a_failed_request(
 ) -> None:
     everybody = [database.sign_in() for _ in range(6)]
     auth = auth_for(database.dsn, pool_size=6)
-    asked: list[asyncio.Task[Identity | None]] = []
+    tasks: list[asyncio.Task[Identity | None]] = []
     with database.locked() as blocked:  # one after the other, so that each needs a connection of its own
         for who in everybody:
-            asked.append(asyncio.create_task(auth.validate_session(who.cookie_value)))
-            await until(lambda: blocked() == len(asked))
-    assert all(await asyncio.gather(*asked))
+            tasks.append(asyncio.create_task(auth.validate_session(who.cookie_value)))
+            await until(lambda: blocked() == len(tasks))
+    assert all(await asyncio.gather(*tasks))
     assert database.fetch(f"SELECT count(*) FROM pg_stat_activity WHERE {POOLED}") > [(1,)]
     for _ in range(2):
         database.fetch(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {POOLED}")
@@ -104,27 +102,23 @@ async def test_terminated_connections_are_replaced_without_a_failed_request(
         assert [identity and identity.user.id for identity in found] == [who.user_id for who in everybody]
 
 
-async def test_a_look_up_whose_connection_ends_under_it_is_asked_once_more(
-    database: Database, auth_for: MakeAuthFor
-) -> None:
+async def test_a_lookup_whose_connection_ends_is_sent_again(database: Database, auth_for: MakeAuthFor) -> None:
     who = database.sign_in()
     auth = auth_for(database.dsn, lookup_timeout_seconds=30)
     await auth.open()
     waiting = "SELECT pid FROM pg_locks WHERE NOT granted AND relation = 'session'::regclass"
     with database.locked() as blocked:
-        asked = asyncio.create_task(auth.validate_session(who.cookie_value))
+        lookup = asyncio.create_task(auth.validate_session(who.cookie_value))
         await until(lambda: blocked() == 1)
         [(first,)] = database.fetch(waiting)
         database.fetch("SELECT pg_terminate_backend(%s)", first)
-        await until(lambda: database.fetch(waiting) not in ([], [(first,)]) or asked.done())
-    identity = await asked
+        await until(lambda: database.fetch(waiting) not in ([], [(first,)]) or lookup.done())
+    identity = await lookup
     assert identity
     assert identity.user.id == who.user_id
 
 
-async def test_connections_terminated_in_the_middle_of_look_ups_are_replaced_too(
-    database: Database, auth_for: MakeAuthFor
-) -> None:
+async def test_connections_terminated_during_lookups_are_replaced(database: Database, auth_for: MakeAuthFor) -> None:
     who = database.sign_in()
     auth = auth_for(database.dsn, pool_size=4)
     end = asyncio.Event()
@@ -155,13 +149,13 @@ async def test_a_server_without_a_free_connection_is_unavailable_until_it_has_on
     assert isinstance(await auth.validate_session(who.cookie_value), Identity)
 
 
-async def test_a_server_that_never_says_a_word_is_unavailable(
+async def test_a_silent_server_is_unavailable(
     database: Database, auth_for: MakeAuthFor, caplog: pytest.LogCaptureFixture
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         dsn = f"postgresql://app:unused@127.0.0.1:{silent.getsockname()[1]}/app"
         auth = auth_for(dsn, lookup_timeout_seconds=0.2)
-        await auth.open()  # it may pass
+        await auth.open()  # does not fail: the server may recover
         assert f"127.0.0.1:{silent.getsockname()[1]}" in caplog.text
         with pytest.raises(StoreUnavailable) as caught:
             await auth.validate_session(database.sign_in().cookie_value)

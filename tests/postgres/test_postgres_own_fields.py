@@ -1,4 +1,4 @@
-"""Subclasses of the models read exactly the further columns that they declare, of any type."""
+"""Subclasses of the models read exactly the additional columns that they declare, of any type."""
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -114,9 +114,7 @@ class Flagged(AuthUser):
 
 
 @pytest.mark.parametrize("flag_type", ["boolean", "flag", "flag_of_flags"])
-async def test_a_domain_is_read_as_what_it_stands_for(
-    database: Database, auth_for: MakeAuthFor, flag_type: str
-) -> None:
+async def test_a_domain_is_read_as_its_base_type(database: Database, auth_for: MakeAuthFor, flag_type: str) -> None:
     who = database.sign_in()
     database.execute(f"""
         CREATE DOMAIN flag AS boolean; CREATE DOMAIN flag_of_flags AS flag;
@@ -133,7 +131,7 @@ class Organized(AuthSession):
     impersonated_by: str | None = None
 
 
-async def test_a_sessions_own_fields_are_found_in_either_spelling_or_by_their_settings(
+async def test_own_fields_of_a_session_are_found_in_both_spellings_and_by_settings(
     database: Database, auth_for: MakeAuthFor
 ) -> None:
     who = database.sign_in()
@@ -151,7 +149,7 @@ class WithRole(AuthUser):
     role: str | None = None
 
 
-async def test_nothing_is_read_that_was_not_declared(database: Database, auth_for: MakeAuthFor, role: Role) -> None:
+async def test_only_declared_fields_are_read(database: Database, auth_for: MakeAuthFor, role: Role) -> None:
     who = database.sign_in()
     database.execute(f"""
         ALTER TABLE "user" ADD role text DEFAULT 'admin', ADD diary text DEFAULT 'secret';
@@ -191,7 +189,7 @@ class Ranked(AuthUser):
     level: int
 
 
-async def test_a_value_that_does_not_fit_the_declared_type_is_an_error_that_does_not_show_it(
+async def test_the_error_for_a_value_of_the_wrong_type_does_not_contain_it(
     database: Database, auth_for: MakeAuthFor
 ) -> None:
     good, bad = database.sign_in(), database.sign_in()

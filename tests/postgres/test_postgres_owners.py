@@ -1,4 +1,4 @@
-"""Tables that another role made are not taken for Better Auth's: a planted session would sign a stranger in."""
+"""Tables of another role are not used as Better Auth's, since a forged session in them would sign a stranger in."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ COPIES = {
 
 
 def plant(database: Database, owner: Role, **named: str) -> str:
-    """Tables of `owner`'s that look like ours and name a stranger; the token that their session has."""
+    """Creates tables of `owner` with a stranger and a session. Returns the session's token."""
     token = new_token()
     for model, name in named.items():
         database.execute(f"{COPIES[model].format(name)}; ALTER TABLE {name} OWNER TO {owner.name}")
@@ -91,7 +91,7 @@ async def test_a_session_table_of_another_owner_than_the_user_tables_is_refused(
     assert f'"public"."session" (owner "{role.name}") and "public"."user" (owner "postgres")' in said
     assert "ALTER TABLE" in said
     assert "different owners" in await refusal(auth_for, database.dsn, session_table="session", user_table="user")
-    # Nothing is left to decide where everything is named.
+    # With a setting for each table, nothing is ambiguous.
     named = {"schema": "public", "session_table": "session", "user_table": "user"}
     assert await auth_for(database.dsn, **named).validate_session(who.cookie_value)
 
@@ -114,7 +114,7 @@ async def test_a_table_that_may_not_be_read_does_not_count(
     assert "different owners" in await refusal(auth_for, reader.dsn(database))
 
 
-async def test_tables_that_another_role_makes_later_change_nothing(
+async def test_tables_that_another_role_creates_later_are_not_used(
     database: Database, auth_for: MakeAuthFor, role: Role, who: SignedIn
 ) -> None:
     auth = auth_for(database.dsn, pool_size=1)
@@ -124,7 +124,7 @@ async def test_tables_that_another_role_makes_later_change_nothing(
     assert await auth.validate_session(signed(token)) is None
 
 
-async def test_tables_of_one_owner_in_two_schemas_are_taken_from_one(
+async def test_tables_of_one_owner_in_two_schemas_are_not_mixed(
     empty_database: Database, auth_for: MakeAuthFor
 ) -> None:
     token = new_token()

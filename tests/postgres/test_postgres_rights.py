@@ -1,4 +1,4 @@
-"""The least right is enough, and one that is missing is an error: not a session that looks unknown."""
+"""The minimal privileges suffice, and a missing one is an error, not an unknown session."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ SHOWS_ALL = "CREATE POLICY all_rows ON session FOR SELECT USING (true)"
 
 @pytest.fixture
 def reader(database: Database, role: Role) -> Role:
-    """May read the two tables and nothing else."""
+    """A role that may only read the two tables."""
     database.execute(f"""
         REVOKE ALL ON DATABASE "{database.name}" FROM PUBLIC;
         GRANT CONNECT ON DATABASE "{database.name}" TO {role.name};
@@ -27,9 +27,7 @@ def reader(database: Database, role: Role) -> Role:
     return role
 
 
-async def test_select_on_the_two_tables_is_all_it_needs(
-    database: Database, auth_for: MakeAuthFor, reader: Role
-) -> None:
+async def test_select_on_the_two_tables_is_enough(database: Database, auth_for: MakeAuthFor, reader: Role) -> None:
     who = database.sign_in()
     database.execute(f"ALTER ROLE {reader.name} SET default_transaction_read_only = on")
     assert await auth_for(reader.dsn(database)).validate_session(who.cookie_value)
@@ -119,7 +117,7 @@ async def test_row_level_security_that_can_hide_rows_is_an_error(
         await auth.validate_session(who.cookie_value)
 
 
-async def test_row_level_security_of_the_user_table_is_looked_at_too(
+async def test_row_level_security_of_the_user_table_is_checked_too(
     database: Database, auth_for: MakeAuthFor, reader: Role
 ) -> None:
     database.execute('ALTER TABLE "user" ENABLE ROW LEVEL SECURITY')
@@ -137,7 +135,7 @@ async def test_row_level_security_of_the_user_table_is_looked_at_too(
         f"{SHOWS_ALL}; CREATE POLICY others ON session AS RESTRICTIVE TO pg_monitor USING (false)",
     ],
 )
-async def test_row_level_security_that_shows_us_every_row_is_harmless(
+async def test_row_level_security_that_hides_no_row_is_accepted(
     database: Database, auth_for: MakeAuthFor, reader: Role, policies: str
 ) -> None:
     who = database.sign_in()
@@ -145,7 +143,7 @@ async def test_row_level_security_that_shows_us_every_row_is_harmless(
     assert await auth_for(reader.dsn(database)).validate_session(who.cookie_value)
 
 
-async def test_row_level_security_does_not_concern_a_role_that_bypasses_it(
+async def test_row_level_security_does_not_apply_to_a_role_that_bypasses_it(
     database: Database, auth_for: MakeAuthFor, make_role: Callable[..., Role]
 ) -> None:
     who = database.sign_in()
@@ -157,7 +155,7 @@ async def test_row_level_security_does_not_concern_a_role_that_bypasses_it(
     assert await auth_for(role.dsn(database)).validate_session(who.cookie_value)
 
 
-async def test_row_level_security_concerns_the_tables_owner_only_when_forced(
+async def test_row_level_security_applies_to_the_owner_only_if_forced(
     database: Database, auth_for: MakeAuthFor, reader: Role
 ) -> None:
     who = database.sign_in()
@@ -171,7 +169,7 @@ async def test_row_level_security_concerns_the_tables_owner_only_when_forced(
         await auth_for(reader.dsn(database)).open()
 
 
-async def test_a_right_withdrawn_while_running_is_an_error_not_an_unknown_session(
+async def test_a_revoked_privilege_is_an_error_not_an_unknown_session(
     database: Database, auth_for: MakeAuthFor, reader: Role
 ) -> None:
     who = database.sign_in()
@@ -194,7 +192,7 @@ async def test_row_level_security_enabled_while_running_is_an_error_not_an_unkno
         await auth.validate_session(who.cookie_value)
 
 
-async def test_row_level_security_enabled_while_running_that_shows_every_row_is_harmless(
+async def test_row_level_security_enabled_while_running_that_hides_no_row_is_accepted(
     database: Database, auth_for: MakeAuthFor, reader: Role
 ) -> None:
     who = database.sign_in()

@@ -1,4 +1,4 @@
-"""Which rows make somebody, and which do not. A row that cannot be read is nobody's, and spoils no other."""
+"""Which rows identify a user. A row that cannot be read affects only its own session."""
 
 import asyncio
 import logging
@@ -18,11 +18,11 @@ def auth(database: Database, auth_for: MakeAuthFor) -> Auth:
     return auth_for(database.dsn)
 
 
-async def test_a_session_is_over_one_microsecond_after_its_last(database: Database, auth: Auth) -> None:
+async def test_a_session_expires_to_the_microsecond(database: Database, auth: Auth) -> None:
     await auth.open()
     who = database.sign_in()
     for _ in range(20):
-        # Only microseconds before the look-up: who cuts the clock to milliseconds or seconds lets it pass.
+        # Only microseconds before the lookup, so truncating the time to milliseconds would accept the session.
         just_now = datetime.now(UTC) - timedelta(microseconds=1)
         database.execute(f"UPDATE session SET expires_at = '{just_now}'")
         assert await auth.validate_session(who.cookie_value) is None
@@ -36,7 +36,7 @@ async def test_a_session_is_valid_until_it_expires(database: Database, auth: Aut
     assert identity.session.expires_at == soon
 
 
-async def test_a_token_without_a_row_is_nobody(auth: Auth) -> None:
+async def test_a_token_without_a_row_has_no_session(auth: Auth) -> None:
     assert await auth.validate_session(signed(new_token())) is None
     assert auth.counters["unknown_session"] == 1
 
@@ -49,7 +49,7 @@ async def test_a_session_ends_with_its_row(database: Database, auth: Auth) -> No
 
 
 @pytest.mark.parametrize("removal", ["DELETE FROM \"user\" WHERE id = '{0}'", "UPDATE session SET user_id = 'x{0}'"])
-async def test_a_session_without_its_user_is_nobody(database: Database, auth: Auth, removal: str) -> None:
+async def test_a_session_without_its_user_is_refused(database: Database, auth: Auth, removal: str) -> None:
     who = database.sign_in()
     database.execute("ALTER TABLE session DROP CONSTRAINT session_user_id_fkey")
     database.execute(removal.format(who.user_id))
@@ -69,7 +69,7 @@ EARLY = ("-infinity", "0001-01-01 BC", "4713-01-01 BC")
 
 
 @pytest.mark.parametrize("column", ["session.expires_at", "session.created_at", "user.updated_at"])
-async def test_a_time_that_no_clock_shows_makes_one_session_unreadable(
+async def test_a_time_out_of_range_makes_one_session_unreadable(
     database: Database, auth: Auth, column: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     table, _, name = column.partition(".")
@@ -78,7 +78,7 @@ async def test_a_time_that_no_clock_shows_makes_one_session_unreadable(
     bad_id = bad.user_id if table == "user" else bad.session_id
     for time in LATE + EARLY:
         database.execute(f"UPDATE \"{table}\" SET {name} = '{time}' WHERE id = '{bad_id}'")
-        # Better Auth accepts such a session, unless it is over.
+        # Better Auth accepts such a session unless it has expired.
         expected = None if name == "expires_at" and time in EARLY else SchemaError
         assert await looked_up_together(auth, everybody) == [
             expected if who is bad else who.user_id for who in everybody
@@ -88,7 +88,7 @@ async def test_a_time_that_no_clock_shows_makes_one_session_unreadable(
 
 
 @pytest.mark.parametrize("column", ["name", "email"])
-async def test_null_in_one_row_does_not_concern_the_others(database: Database, auth: Auth, column: str) -> None:
+async def test_null_in_one_row_does_not_affect_others(database: Database, auth: Auth, column: str) -> None:
     bad, good = database.sign_in(), database.sign_in()
     database.execute(f"""
         ALTER TABLE "user" ALTER {column} DROP NOT NULL;
@@ -98,7 +98,7 @@ async def test_null_in_one_row_does_not_concern_the_others(database: Database, a
     assert await looked_up_together(auth, [good, bad, good]) == [good.user_id, expected, good.user_id]
 
 
-async def test_a_user_id_that_is_no_number_makes_one_session_unreadable(
+async def test_a_user_id_that_is_not_a_number_makes_one_session_unreadable(
     empty_database: Database, auth_for: MakeAuthFor
 ) -> None:
     tokens = [new_token() for _ in range(10)]
@@ -106,14 +106,14 @@ async def test_a_user_id_that_is_no_number_makes_one_session_unreadable(
     for number, token in enumerate(tokens):
         user_id = "not a number" if number == 4 else None
         empty_database.execute(tables.person(str(number), token, session_user_id=user_id))
-    # One connection: the first look-up goes alone, and the others are one batch.
+    # With one connection, the first lookup is sent alone, and the others are one batch.
     auth = auth_for(empty_database.dsn, pool_size=1)
     found = await asyncio.gather(*(auth.validate_session(signed(token)) for token in tokens))
     assert [identity and identity.user.id for identity in found] == ["0", "1", "2", "3", None, *"56789"]
     assert await auth.validate_session(signed(tokens[4])) is None
 
 
-async def test_two_rows_with_one_token_are_nobody(empty_database: Database, auth_for: MakeAuthFor) -> None:
+async def test_two_rows_with_one_token_are_refused(empty_database: Database, auth_for: MakeAuthFor) -> None:
     twice, once = new_token(), new_token()
     empty_database.execute(
         tables.plain() + tables.person("u1", twice) + tables.person("u2", twice) + tables.person("u3", once)
@@ -124,13 +124,13 @@ async def test_two_rows_with_one_token_are_nobody(empty_database: Database, auth
     assert [identity and identity.user.id for identity in found] == [None, "u3", None]
 
 
-async def test_two_users_with_one_id_are_nobody(empty_database: Database, auth_for: MakeAuthFor) -> None:
+async def test_two_users_with_one_id_are_refused(empty_database: Database, auth_for: MakeAuthFor) -> None:
     token = new_token()
     empty_database.execute(tables.plain() + tables.person("u1", token) + tables.person("u1", new_token()))
     assert await auth_for(empty_database.dsn).validate_session(signed(token)) is None
 
 
-# A column that compares as one with a collation that ignores case does; the embedded PostgreSQL has no such collations.
+# A column type that ignores case, like a collation would. The embedded PostgreSQL has no such collations.
 IGNORES_CASE = """
 CREATE TYPE careless;
 CREATE FUNCTION careless_in(cstring) RETURNS careless LANGUAGE internal IMMUTABLE STRICT AS 'textin';
@@ -149,7 +149,7 @@ ALTER TABLE session ALTER token TYPE careless USING token::careless
 """
 
 
-async def test_a_token_is_compared_exactly_whatever_the_column_does(database: Database, auth: Auth) -> None:
+async def test_a_token_is_compared_exactly_whatever_the_columns_type(database: Database, auth: Auth) -> None:
     who = database.sign_in()
     database.execute(f"UPDATE session SET token = 'aBc{who.token}'")
     database.execute(IGNORES_CASE)
@@ -159,7 +159,9 @@ async def test_a_token_is_compared_exactly_whatever_the_column_does(database: Da
         assert await auth.validate_session(signed(other)) is None
 
 
-async def test_tokens_that_differ_only_in_case_are_two_peoples(empty_database: Database, auth_for: MakeAuthFor) -> None:
+async def test_tokens_that_differ_only_in_case_are_different_sessions(
+    empty_database: Database, auth_for: MakeAuthFor
+) -> None:
     empty_database.execute(tables.plain() + IGNORES_CASE)
     empty_database.execute(tables.person("small", "abc") + tables.person("large", "ABC"))
     auth = auth_for(empty_database.dsn)
@@ -167,7 +169,7 @@ async def test_tokens_that_differ_only_in_case_are_two_peoples(empty_database: D
     assert [identity and identity.user.id for identity in found] == ["small", "large", None]
 
 
-async def test_padding_of_a_fixed_width_column_is_no_part_of_the_token(database: Database, auth: Auth) -> None:
+async def test_padding_of_a_fixed_width_column_is_not_part_of_the_token(database: Database, auth: Auth) -> None:
     who = database.sign_in()
     database.execute("ALTER TABLE session ALTER token TYPE char(64)")
     assert await auth.validate_session(who.cookie_value)

@@ -1,4 +1,4 @@
-"""Tables that are not Better Auth's are an error that says what was looked for, what was found, and the mend."""
+"""The error for tables that are not Better Auth's says what was expected, what was found, and how to fix it."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from tests.support.polling import first_result
 
 
 async def problem(auth_for: MakeAuthFor, dsn: str, **settings: object) -> str:
-    """What `open` says; a look-up must say no less than that it cannot tell."""
+    """The error of `open`. A lookup must fail too."""
     auth = auth_for(dsn, **settings)
     with pytest.raises(SchemaError) as caught:
         await auth.open()
@@ -28,7 +28,7 @@ async def test_no_tables_at_all(empty_database: Database, auth_for: MakeAuthFor)
     assert "has Better Auth's migration run on this database?" in said
 
 
-async def test_a_named_table_that_is_not_there(database: Database, auth_for: MakeAuthFor) -> None:
+async def test_a_named_table_that_does_not_exist(database: Database, auth_for: MakeAuthFor) -> None:
     said = await problem(auth_for, database.dsn, user_table="people")
     assert "no table people in the search path" in said
     assert "no table session" not in said
@@ -41,7 +41,7 @@ async def test_a_named_schema_without_the_tables(database: Database, auth_for: M
     assert "AUTH_MIDDLEWARE_SCHEMA" in said
 
 
-async def test_columns_that_are_not_there_are_all_listed(database: Database, auth_for: MakeAuthFor) -> None:
+async def test_all_missing_columns_are_listed(database: Database, auth_for: MakeAuthFor) -> None:
     database.execute("""
         ALTER TABLE session DROP expires_at, DROP user_id;
         ALTER TABLE "user" RENAME email_verified TO verified;
@@ -54,12 +54,12 @@ async def test_columns_that_are_not_there_are_all_listed(database: Database, aut
     assert "verified, " in said or ", verified" in said
 
 
-async def test_a_renamed_column_that_is_not_there(database: Database, auth_for: MakeAuthFor) -> None:
+async def test_a_renamed_column_that_does_not_exist(database: Database, auth_for: MakeAuthFor) -> None:
     said = await problem(auth_for, database.dsn, session_columns={"token": "secret_token"})
     assert '"public"."session" has no column secret_token; it has' in said
 
 
-async def test_two_spellings_of_one_column_are_an_error_until_one_is_named(
+async def test_two_spellings_of_one_column_are_an_error_until_a_setting_names_one(
     database: Database, auth_for: MakeAuthFor
 ) -> None:
     who = database.sign_in()
@@ -93,14 +93,14 @@ async def test_a_column_of_a_type_that_better_auth_does_not_write(database: Data
         assert f'"public"."{table}" has a column "{column}" of type {wrong_type}, which' in said
 
 
-async def test_the_application_table_users_is_not_named_when_better_auths_own_lacks_a_column(
+async def test_the_error_for_a_missing_column_does_not_list_an_applications_users_table(
     database: Database, auth_for: MakeAuthFor
 ) -> None:
     database.execute('CREATE TABLE users (id int, email text); ALTER TABLE "user" DROP image')
     assert '"public"."user" has no column image' in await problem(auth_for, database.dsn)
 
 
-async def test_requests_that_meet_a_wrong_schema_keep_their_connection(
+async def test_requests_keep_their_connection_after_a_schema_error(
     empty_database: Database, auth_for: MakeAuthFor
 ) -> None:
     connections = (
@@ -115,7 +115,7 @@ async def test_requests_that_meet_a_wrong_schema_keep_their_connection(
     assert len(seen) == 1
 
 
-async def test_a_mended_schema_is_read_without_a_restart(empty_database: Database, auth_for: MakeAuthFor) -> None:
+async def test_a_fixed_schema_is_read_without_a_restart(empty_database: Database, auth_for: MakeAuthFor) -> None:
     token = new_token()
     auth = auth_for(empty_database.dsn)
     with pytest.raises(SchemaError):

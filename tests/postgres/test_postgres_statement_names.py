@@ -1,4 +1,4 @@
-"""Look-ups name their statements wherever that is safe, and a line in the log says whether and why."""
+"""Lookups use named statements where that is safe, and log whether they do and why."""
 
 import json
 import logging
@@ -23,7 +23,7 @@ MARKER = b"auth_middleware "
 DIRECT = "look-ups name their statements, since connections are direct"
 RENAMING = "look-ups name their statements: a pooler stands between, and gives them names of its own"
 POOLER = "look-ups do not name their statements, so that one alone takes longer, since a pooler seems to stand between"
-# Shows, in the very session that looks up, the names of its statements and how it plans them.
+# Returns the names of the statements and the plan mode of the PostgreSQL session that looks up.
 TELLTALE = """
 ALTER TABLE "user" RENAME TO stored_user;
 CREATE VIEW "user" AS
@@ -37,10 +37,10 @@ PROGRAM = "tests.support.programs.named_statements"
 
 
 class Seen:
-    """What an application's look-ups showed."""
+    """The observations of an application's lookups."""
 
-    def __init__(self, shown: str, log: str) -> None:
-        names, self.plan_cache_mode = shown.split("|")
+    def __init__(self, observed: str, log: str) -> None:
+        names, self.plan_cache_mode = observed.split("|")
         self.names = names.split()
         self.log = log
 
@@ -59,7 +59,7 @@ class Application:
         database.execute(TELLTALE)
 
     async def look_up(self, dsn: str, **settings: Any) -> Seen:
-        """Three look-ups on one connection."""
+        """Makes three lookups on one connection."""
         self._caplog.clear()
         auth = self._auth_for(dsn, pool_size=1, **settings)
         await auth.open()
@@ -139,9 +139,9 @@ def test_translated_addresses() -> None:
         command = inside.command(sys.executable, "-m", PROGRAM, dsn, SECRET, who.cookie_value)
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr
-        told = json.loads(done.stdout)
-        seen = Seen(told["name"], done.stderr)
-        [(port,)] = told["ports"]
+        output = json.loads(done.stdout)
+        seen = Seen(output["name"], done.stderr)
+        [(port,)] = output["ports"]
         assert namespaces.FIRST_PORT <= port <= namespaces.LAST_PORT, "the address was not translated"
         assert is_direct(seen)
 
@@ -182,9 +182,7 @@ async def test_a_pooler_that_tracks_statements(application: Application, postgre
         assert is_unnamed(await application.look_up(pooler.dsn(name)))
 
 
-async def test_a_server_that_keeps_its_processes_to_itself(
-    application: Application, database: Database, role: Role
-) -> None:
+async def test_a_server_that_hides_its_processes(application: Application, database: Database, role: Role) -> None:
     database.execute(f"""
         REVOKE SELECT ON pg_catalog.pg_stat_activity FROM PUBLIC;
         GRANT SELECT ON "user", session TO {role.name}
@@ -194,7 +192,7 @@ async def test_a_server_that_keeps_its_processes_to_itself(
     assert "the server does not say which of its processes answers" in seen.log
 
 
-async def test_a_process_that_is_older_than_the_connection_is_a_poolers(application: Application) -> None:
+async def test_a_process_older_than_the_connection_belongs_to_a_pooler(application: Application) -> None:
     with tampering_proxy(application.database.dsn) as proxy:
 
         def age(row: Row) -> list[Row]:
@@ -207,7 +205,7 @@ async def test_a_process_that_is_older_than_the_connection_is_a_poolers(applicat
         assert "the server's process is older than the connection" in seen.log
 
 
-async def test_one_look_up_of_another_process_ends_the_names(
+async def test_one_lookup_in_another_process_ends_named_statements(
     application: Application, auth_for: MakeAuthFor, caplog: pytest.LogCaptureFixture
 ) -> None:
     with tampering_proxy(application.database.dsn) as proxy:
@@ -230,14 +228,14 @@ async def test_one_look_up_of_another_process_ends_the_names(
             return [row]
 
         proxy.change = another_process
-        assert (await name()).startswith("s")  # the right answer all the same: the marker is ours
+        assert (await name()).startswith("s")  # the right result, since the marker is ours
         proxy.change = lambda row: [row]
         assert tampered
         await name()
         [warning] = [record for record in caplog.records if record.levelno == logging.WARNING]
         assert "look-ups do not name their statements any more" in warning.getMessage()
         assert "another process of the server" in warning.getMessage()
-        # Also on a connection that is opened from now on, and is direct.
+        # Also on later connections that are direct.
         fetch(
             application.database.dsn,
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'auth_middleware' "

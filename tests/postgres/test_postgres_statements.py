@@ -1,11 +1,11 @@
-"""Statements have names only where nobody stands between us and the server who could mix them up."""
+"""Statements have names only if no pooler can mix them up with those of other clients."""
 
 import pytest
 
 from tests.postgres.conftest import MakeAuthFor
 from tests.support.databases import Database
 
-# Tells, in the very session that looks up, which of its statements are named.
+# Returns the named statements of the PostgreSQL session that looks up.
 TELLTALE = """
 ALTER TABLE "user" RENAME TO stored_user;
 CREATE VIEW "user" AS
@@ -16,7 +16,7 @@ CREATE VIEW "user" AS
 
 
 async def named_statements(database: Database, auth_for: MakeAuthFor, dsn: str, **settings: str) -> int:
-    """How many statements the connection has named when it looks up the second time."""
+    """The number of named statements of the connection at its second lookup."""
     who = database.sign_in()
     database.execute(TELLTALE)
     auth = auth_for(dsn, pool_size=1, **settings)
@@ -27,14 +27,14 @@ async def named_statements(database: Database, auth_for: MakeAuthFor, dsn: str, 
     return int(identity.user.name)
 
 
-async def test_a_direct_connection_names_its_statement_and_uses_it_again(
-    database: Database, auth_for: MakeAuthFor
-) -> None:
+async def test_a_direct_connection_reuses_its_named_statement(database: Database, auth_for: MakeAuthFor) -> None:
     assert await named_statements(database, auth_for, database.dsn) == 1
 
 
 @pytest.mark.parametrize("word", ["pgbouncer=true", "statement_cache_size=0", "prepared_statement_cache_size=0"])
-async def test_a_dsn_that_tells_of_a_pooler_names_nothing(database: Database, auth_for: MakeAuthFor, word: str) -> None:
+async def test_statements_have_no_names_with_the_dsn_of_a_pooler(
+    database: Database, auth_for: MakeAuthFor, word: str
+) -> None:
     assert await named_statements(database, auth_for, f"{database.dsn}?{word}") == 0
 
 

@@ -126,7 +126,7 @@ async fn a_token_is_looked_up_and_decided() {
 }
 
 #[tokio::test]
-async fn what_the_headers_decide_opens_nothing() {
+async fn a_request_refused_for_its_headers_opens_nothing() {
     let (engine, store) = engine("always", none);
     for (cookie, reason) in [("", Reason::NoCookie), ("ada.forged", Reason::BadSignature)] {
         assert!(
@@ -155,12 +155,12 @@ async fn a_cache_identifies_until_it_is_closed() {
 }
 
 #[tokio::test]
-async fn a_route_that_needs_the_current_state_sees_no_cache() {
+async fn a_route_that_needs_the_current_state_skips_the_cache() {
     let (engine, store) = engine("60", ours);
     let ada = token(inspect(&engine, &signed("ada")));
-    for asked in 1..4 {
+    for queries in 1..4 {
         assert!(look_up(&engine, &ada).await.is_ok());
-        assert_eq!(store.lookups(), asked);
+        assert_eq!(store.lookups(), queries);
         let cookie = format!("better-auth.session_token={}", signed("ada"));
         let headers = [(b"cookie".as_slice(), cookie.as_bytes())];
         assert_eq!(token(engine.inspect_for_store(Request::new(Kind::SafeHttp, headers))), ada);

@@ -1,10 +1,10 @@
-//! The cookie's name is the one that the real better-auth package chose (`names.json`).
+//! The cookie names are those of the real better-auth package (`names.json`).
 
 use auth_middleware::settings::{CookieNames, CookieOptions};
 use serde_json::Value;
 
 #[test]
-fn every_recorded_configuration_leads_to_better_auths_name() {
+fn every_recorded_configuration_has_the_same_cookie_name() {
     let text = include_str!("../vectors/names.json");
     let rows: Vec<Value> = serde_json::from_str(text).unwrap_or_default();
     assert!(!rows.is_empty());

@@ -1,4 +1,4 @@
-//! A pattern trusts the URLs that the real better-auth package trusted by it (`origins.json`).
+//! A pattern matches the same URLs as in the real better-auth package (`origins.json`).
 
 use auth_middleware::settings::OriginPattern;
 use serde_json::Value;
@@ -30,7 +30,7 @@ fn a_url_without_a_host_has_no_host_that_matches() {
 }
 
 #[test]
-fn a_path_with_half_an_escape_is_not_decoded_at_all() {
+fn a_path_with_an_incomplete_escape_is_not_decoded() {
     let matches = |url| OriginPattern::parse("myapp://h/cb").is_ok_and(|pattern| pattern.matches(url));
     assert!(matches("myapp://h/x/%2e%2e/cb/y"));
     assert!(!matches("myapp://h/x/%2e%2e/cb/%zz"));

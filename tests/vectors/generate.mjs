@@ -1,7 +1,8 @@
-// Records what the better-auth package of a folder does, in the format that README.md here tells:
+// Records the results of the better-auth package in a directory, in the format that README.md describes:
 //   node tests/vectors/generate.mjs FOLDER OUT.json [REFERENCE [GROUP]]
-// FOLDER has better-auth in its node_modules. Where it is older than that of REFERENCE, cases which the two decide
-// unlike are left out, and named: we go by the newer. GROUP records only the ids that begin so. `make canary VERSION=…` runs this. Secrets are made up at each run.
+// FOLDER has better-auth in its node_modules. If it is older than the version in REFERENCE, cases with different results
+// are left out and listed, because we follow the newer version. With GROUP, only cases whose ids start with it are
+// recorded. `make canary VERSION=…` runs this script. Secrets are random in each run.
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { areAlike, isOlder, packageAt, record } from "./generator/recorder.mjs";

@@ -1,4 +1,4 @@
-//! What is read from a database URL, and what is refused.
+//! Which parts of a database URL are read, and which are refused.
 
 use super::*;
 
@@ -65,7 +65,7 @@ fn certificates_are_checked_as_libpq_checks_them() {
 }
 
 #[test]
-fn an_unescaped_character_in_a_password_is_named_with_its_escape() {
+fn an_unescaped_character_in_a_password_is_refused_with_its_escape() {
     for (credentials, escapes) in [
         ("app:hunt@er2", "write %40 instead"),
         ("app:hunt@@er2@", "write %40 instead"),
@@ -104,7 +104,7 @@ fn an_unescaped_character_in_a_password_is_named_with_its_escape() {
 }
 
 #[test]
-fn characters_that_end_nothing_stay_as_they_are() {
+fn other_characters_in_a_password_need_no_escape() {
     let password = |url: &str| database(url).password.unwrap_or_default();
     assert_eq!(password("postgresql://u:p:a[s]s!$&'()*+,;=^|%25~@h/d"), "p:a[s]s!$&'()*+,;=^|%~");
     assert_eq!(password("postgresql://u:100%sure@h/d"), "100%sure");
@@ -122,7 +122,7 @@ fn characters_that_end_nothing_stay_as_they_are() {
 }
 
 #[test]
-fn a_piece_of_a_password_is_in_no_message() {
+fn no_message_contains_part_of_a_password() {
     for url in [
         "postgresql://app:?hunter2secret@db/app",
         "postgresql://app:1234?hunter2secret@db/app?sslmode=hunter2secret@x",
@@ -141,7 +141,7 @@ fn warnings(url: &str) -> Vec<String> {
 }
 
 #[test]
-fn parameters_of_pools_drivers_and_hosters_are_ignored() {
+fn parameters_of_pools_drivers_and_hosting_providers_are_ignored() {
     for parameter in [
         "supa=base-pooler.x",
         "workaround=supabase-pooler.vercel",
@@ -203,9 +203,9 @@ fn timeouts_are_passed_to_the_server() {
     }
 }
 
-/// Each parameter, and what its message says to write instead.
+/// Each parameter, and the replacement in its message.
 #[test]
-fn parameters_that_change_whom_we_trust_are_refused_by_name() {
+fn parameters_that_change_which_server_is_trusted_are_refused() {
     for (parameter, fix) in [
         ("sslaccept=strict", "sslmode=verify-full"),
         ("sslaccept=accept_invalid_certs", "sslmode=require"),
@@ -240,7 +240,7 @@ fn parameters_that_change_whom_we_trust_are_refused_by_name() {
 }
 
 #[test]
-fn an_unknown_parameter_is_one_warning_with_its_name() {
+fn an_unknown_parameter_is_logged_once() {
     let long = "a_parameter_with_a_name_that_is_longer_than_thirty_two_letters";
     for name in ["foo", "fooBar", "FooBar9", long, "foo.bar", "foo[bar]", "foo-bar"] {
         let url = format!("postgresql://u:hunter2@h/d?{name}=hunter3");
@@ -261,7 +261,7 @@ fn an_unknown_parameter_is_one_warning_with_its_name() {
 }
 
 #[test]
-fn a_list_of_hosts_is_called_that() {
+fn a_list_of_hosts_is_refused() {
     for url in [
         "postgresql://u:hunter2@one,two/d",
         "postgresql://u:hunter2@one:5432,two:5433/d",
@@ -279,7 +279,7 @@ fn a_list_of_hosts_is_called_that() {
 }
 
 #[test]
-fn a_piece_of_a_password_is_not_taken_for_a_parameter() {
+fn part_of_a_password_is_not_read_as_a_parameter() {
     for url in ["postgresql://u:p@ss?hunter=1@h/d", "postgresql://u:p@ss?a=1&hunter=2@h/d"] {
         let message = refused(RawSettings { database_url: Some(url.into()), ..raw() });
         assert!(message.contains("%40 and %3F") && !message.contains("hunter"), "{url}: {message}");

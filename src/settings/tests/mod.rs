@@ -1,4 +1,4 @@
-//! Every rule of the settings, and that no message shows a secret.
+//! The rules of the settings. No message may contain a secret.
 
 mod database_url;
 mod trusted_origins;
@@ -92,7 +92,7 @@ fn every_wrong_value_of_freshness_names_its_setting_and_shows_no_password() {
 }
 
 #[test]
-fn quotes_that_an_env_file_keeps_are_named() {
+fn a_value_in_quotes_is_refused() {
     let cases: [(&str, Spoil); 13] = [
         ("DATABASE_URL", |raw| raw.database_url = Some("\"postgresql://u:hunter2@h/d\"".into())),
         ("DATABASE_URL", |raw| raw.database_url = Some(" 'postgresql://u:hunter2@h/d' ".into())),
@@ -126,7 +126,7 @@ fn quotes_that_an_env_file_keeps_are_named() {
 }
 
 #[test]
-fn quotes_inside_a_value_belong_to_it() {
+fn quotes_inside_a_value_are_accepted() {
     let secret = "it's \"0123456789abcdefghijklmnopqrstuv";
     let raw = RawSettings {
         secret: Some(secret.into()),
@@ -139,10 +139,10 @@ fn quotes_inside_a_value_belong_to_it() {
 }
 
 #[test]
-fn a_pooler_that_is_known_to_be_one_cannot_be_listened_through_and_every_request_asks_the_store() {
+fn live_freshness_through_a_known_pooler_is_a_warning_and_queries_the_store() {
     let direct = "postgresql://u:hunter2@ep-x.eu-1.aws.neon.tech/app";
     let neons = "postgresql://u:hunter2@ep-x-pooler.eu-1.aws.neon.tech/app?sslmode=require";
-    let told = "postgresql://u:hunter2@pgbouncer:6432/app?pgbouncer=true";
+    let declared = "postgresql://u:hunter2@pgbouncer:6432/app?pgbouncer=true";
     let live = |url: &str, listen: Option<&str>| {
         let raw = RawSettings {
             database_url: Some(url.into()),
@@ -153,15 +153,15 @@ fn a_pooler_that_is_known_to_be_one_cannot_be_listened_through_and_every_request
         let Ok(settings) = Settings::check(raw) else { panic!("refused: {url}") };
         (settings.freshness.live_cache().is_some(), settings.warnings)
     };
-    for pooled in [neons, told] {
+    for pooled in [neons, declared] {
         for (url, listen, setting) in [
-            (pooled, None, "as DATABASE_URL names one"),
-            (direct, Some(pooled), "as AUTH_MIDDLEWARE_LISTEN_DATABASE_URL names one"),
+            (pooled, None, "DATABASE_URL points to one"),
+            (direct, Some(pooled), "AUTH_MIDDLEWARE_LISTEN_DATABASE_URL points to one"),
         ] {
             let (is_live, warnings) = live(url, listen);
             let [warning] = &warnings[..] else { panic!("{warnings:?}") };
             assert!(
-                warning.contains(setting) && warning.contains("every request asks the store"),
+                warning.contains(setting) && warning.contains("every request queries the store"),
                 "{warning}"
             );
             assert!(!is_live && !warning.contains("hunter2"), "{warning}");
@@ -176,7 +176,7 @@ fn a_pooler_that_is_known_to_be_one_cannot_be_listened_through_and_every_request
 }
 
 #[test]
-fn a_name_of_ones_own_is_the_whole_name_unless_something_tells_about_secure() {
+fn a_custom_cookie_name_is_used_unchanged_without_a_base_url() {
     let name = |is_https, prefix, name, secure| {
         let options = CookieOptions { is_https, secure, prefix, name, cache_name: None };
         CookieNames::check(options).map(|names| names.session_token).ok()
@@ -190,18 +190,18 @@ fn a_name_of_ones_own_is_the_whole_name_unless_something_tells_about_secure() {
 }
 
 #[test]
-fn nothing_secret_is_in_any_debug() {
+fn debug_reveals_no_secret() {
     let Ok(settings) = Settings::check(raw()) else { panic!("refused") };
-    let shown = format!("{settings:?}");
-    assert!(!shown.contains("pass@word") && !shown.contains("pass%40word"), "{shown}");
-    assert!(!shown.contains("0123456789abcdefghijklmnopqrstuv"), "{shown}");
+    let debug = format!("{settings:?}");
+    assert!(!debug.contains("pass@word") && !debug.contains("pass%40word"), "{debug}");
+    assert!(!debug.contains("0123456789abcdefghijklmnopqrstuv"), "{debug}");
 }
 
 #[test]
 fn a_secret_in_quotes_or_with_white_space_at_an_end_is_refused() {
-    let sound = "0123456789abcdefghijklmnopqrstuv";
+    let valid = "0123456789abcdefghijklmnopqrstuv";
     for secret in [" {}", "{} ", "{}\n", "\t{}", "\u{a0}{}", "\"{}\"", "'{}'", "`{}`", "\"{}\" "]
-        .map(|form| form.replace("{}", sound))
+        .map(|form| form.replace("{}", valid))
     {
         let settings = RawSettings { secret: Some(secret.clone()), ..raw() };
         let message = Settings::check(settings).err().map(|error| error.to_string()).unwrap_or_default();
@@ -209,27 +209,27 @@ fn a_secret_in_quotes_or_with_white_space_at_an_end_is_refused() {
             message.contains("BETTER_AUTH_SECRET begins or ends with white space or is in quotes"),
             "{secret:?}"
         );
-        assert!(!message.contains(sound), "{message}");
+        assert!(!message.contains(valid), "{message}");
     }
-    for listed in [format!("2:'{sound}'"), format!("2:\"{sound}\",1:{sound}")] {
+    for listed in [format!("2:'{valid}'"), format!("2:\"{valid}\",1:{valid}")] {
         assert!(Settings::check(RawSettings { secrets: Some(listed), ..raw() }).is_err());
     }
-    // Inside, they are characters like others; and what was signed with a quoted one can still be read.
-    for secret in [format!("{sound} {sound}"), format!("{sound}'"), format!("\"{sound}")] {
+    // Inside a secret they are accepted. A previous secret may be in quotes, so that its signatures remain valid.
+    for secret in [format!("{valid} {valid}"), format!("{valid}'"), format!("\"{valid}")] {
         assert!(Settings::check(RawSettings { secret: Some(secret), ..raw() }).is_ok());
     }
-    let previous = vec![format!("\"{sound}\"")];
+    let previous = vec![format!("\"{valid}\"")];
     assert!(Settings::check(RawSettings { previous_secrets: previous, ..raw() }).is_ok());
 }
 
 #[test]
-fn an_old_secret_that_anybody_could_know_decrypts_nothing() {
+fn an_old_secret_that_is_short_or_public_decrypts_nothing() {
     let current = "0123456789abcdefghijklmnopqrstuv";
     let secrets = format!("3:{current},2:better-auth-secret-12345678901234567890,1:short");
     let Ok(settings) = Settings::check(RawSettings { secrets: Some(secrets), ..raw() }) else {
         panic!("refused")
     };
-    // The current one, and the plain secret of `raw`, which is the same.
+    // The current secret, and the plain secret of `raw`, which has the same value.
     assert_eq!(settings.secrets.encrypting, vec![Secret::new(current), Secret::new(current)]);
     assert_eq!(settings.secrets.signing, vec![Secret::new(current)]);
 }

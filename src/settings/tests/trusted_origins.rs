@@ -1,9 +1,9 @@
-//! Whom a trusted-origin pattern trusts: refused, warned about, or accepted.
+//! Which trusted-origin patterns are refused, accepted with a warning, or accepted.
 
 use super::*;
 
 #[test]
-fn every_pattern_that_trusts_everybody_is_refused() {
+fn a_pattern_that_matches_every_site_is_refused() {
     for pattern in [
         "*",
         "**",
@@ -24,9 +24,9 @@ fn every_pattern_that_trusts_everybody_is_refused() {
     }
 }
 
-/// Each pattern, what the message calls a stranger, and the spelling that it gives instead.
+/// Each pattern, with the stranger and the safe pattern in its message.
 #[test]
-fn every_pattern_that_trusts_strangers_is_refused_with_a_stranger_and_a_safe_spelling() {
+fn a_pattern_that_matches_strangers_is_refused_with_an_example_and_a_safe_pattern() {
     let any = r#""https://*.example.com""#;
     let address = "http://192.168.1.66";
     let extension = "every extension";
@@ -104,7 +104,7 @@ fn every_pattern_that_trusts_strangers_is_refused_with_a_stranger_and_a_safe_spe
 }
 
 #[test]
-fn an_http_page_that_anybody_on_the_network_can_write_is_a_stranger_beside_a_secure_cookie() {
+fn a_pattern_that_matches_http_pages_is_refused_for_a_secure_cookie() {
     let with = |pattern: &str, base_url: &str| {
         let base_url = Some(base_url.into());
         Settings::check(RawSettings { trusted_origins: vec![pattern.into()], base_url, ..raw() })
@@ -132,7 +132,7 @@ fn an_http_page_that_anybody_on_the_network_can_write_is_a_stranger_beside_a_sec
         "http://127.0.0.1:*",
         "http://[::1]:*",
         "http?://app.example.com",
-        // The operator asked for exactly that page.
+        // The pattern matches exactly one page, so the operator intended it.
         "http://app.example.com",
         "https://*.example.com",
     ] {
@@ -142,7 +142,7 @@ fn an_http_page_that_anybody_on_the_network_can_write_is_a_stranger_beside_a_sec
 }
 
 #[test]
-fn patterns_that_trust_only_the_operators_own_pages_are_accepted() {
+fn patterns_that_match_only_the_operators_own_pages_are_accepted() {
     for pattern in [
         "http://localhost:*",
         "http://localhost:3*",
@@ -182,7 +182,7 @@ fn patterns_that_trust_only_the_operators_own_pages_are_accepted() {
 }
 
 #[test]
-fn a_wildcard_under_a_shared_suffix_is_one_warning() {
+fn a_wildcard_under_a_shared_suffix_is_a_warning() {
     for (pattern, suffix) in [
         ("https://*.vercel.app", "vercel.app"),
         ("https://my-app-*.vercel.app", "vercel.app"),
@@ -204,7 +204,7 @@ fn a_wildcard_under_a_shared_suffix_is_one_warning() {
 }
 
 #[test]
-fn patterns_that_can_never_match_are_named_once() {
+fn a_pattern_that_can_never_match_is_a_warning() {
     let patterns = [
         "https://app.example.com/",
         "https://app.example.com:443",

@@ -1,4 +1,4 @@
-//! We find the cookies that Better Auth finds in the same headers, and no token that it would not.
+//! We find the same cookies as Better Auth in the same headers, and no token that it would not find.
 
 use std::sync::LazyLock;
 
@@ -11,7 +11,7 @@ use chrono::DateTime;
 use super::better_auth_cookies::{SECRET, session_token};
 use super::parse_cookies::{Cookie, better_auth, better_call};
 
-/// Short names, which chance hits: `s` is the session token, `d` the session data.
+/// Short names, so that random inputs contain them: `s` is the session token, `d` the session data.
 static READER: LazyLock<(Settings, Authenticator)> = LazyLock::new(|| {
     let settings = Settings::check(RawSettings {
         database_url: Some("postgresql://nobody@localhost/none".into()),
@@ -30,9 +30,9 @@ static READER: LazyLock<(Settings, Authenticator)> = LazyLock::new(|| {
     }
 });
 
-/// Cookie headers, one a line.
+/// Cookie headers, one per line.
 pub(crate) fn on_bytes(data: &[u8]) {
-    // Names of a real browser's cookies become the short ones.
+    // The names in a real browser's cookies are replaced by the short ones.
     let text = String::from_utf8_lossy(data);
     if text.contains("better-auth.session_") {
         let short = text.replace("better-auth.session_token", "s").replace("better-auth.session_data", "d");
@@ -45,8 +45,8 @@ pub(crate) fn finds_what_better_auth_finds(headers: &[&[u8]]) {
     let (settings, authenticator) = &*READER;
     let written = headers.join(b"\n".as_slice()).escape_ascii().to_string();
     let pairs = || headers.iter().map(|value| (b"cookie".as_slice(), *value));
-    let shown = Credentials::read(pairs(), &settings.cookie_names);
-    // Node joins Cookie headers, and reads their bytes as Latin-1.
+    let credentials = Credentials::read(pairs(), &settings.cookie_names);
+    // Node joins Cookie headers and reads their bytes as Latin-1.
     let joined: Vec<char> = headers.join(b"; ".as_slice()).into_iter().map(char::from).collect();
     let cookies = better_call(&joined);
     let first = |name: &str| cookies.iter().find(|cookie| cookie.name == name && !cookie.value.is_empty());
@@ -54,22 +54,22 @@ pub(crate) fn finds_what_better_auth_finds(headers: &[&[u8]]) {
     let token = first("s");
     let is_short = |cookie: &&Cookie| cookie.written.len() <= 1024;
     assert_eq!(
-        shown.session_cookie.map(|raw| raw.as_text().into_owned()),
+        credentials.session_cookie.map(|raw| raw.as_text().into_owned()),
         token.map(|cookie| cookie.written.clone()),
         "{written}"
     );
     assert_eq!(
-        shown.session_cookie.and_then(RawCookie::decode).as_deref(),
+        credentials.session_cookie.and_then(RawCookie::decode).as_deref(),
         token.filter(is_short).map(|cookie| cookie.value.as_str()),
         "{written}"
     );
     let has_other_spelling = cookies.iter().any(|cookie| cookie.name == "__Secure-s");
-    assert_eq!(shown.other_spelling, has_other_spelling, "{written}");
+    assert_eq!(credentials.other_spelling, has_other_spelling, "{written}");
     if let Some(data) = first("d") {
-        assert_eq!(shown.session_data.decode().as_deref(), Some(data.value.as_str()), "{written}");
+        assert_eq!(credentials.session_data.decode().as_deref(), Some(data.value.as_str()), "{written}");
     } else if !joined.iter().any(|&c| is_rare_space(c)) {
         assert_eq!(
-            shown.session_data.decode(),
+            credentials.session_data.decode(),
             joined_chunks(&better_auth(&joined)).map(Into::into),
             "{written}"
         );
@@ -83,14 +83,15 @@ pub(crate) fn finds_what_better_auth_finds(headers: &[&[u8]]) {
     }
 }
 
-/// `getSignedCookie` of better-call's `context.mjs`, and our own bounds on what a token is.
+/// `getSignedCookie` of better-call's `context.mjs`, with our limits on tokens.
 fn verified(value: &str) -> Option<&str> {
     let (token, _) = value.rsplit_once('.').filter(|(token, _)| !token.is_empty())?;
     let is_token = token.len() <= 256 && !token.contains(char::is_control);
     (is_token && session_token(token) == value).then_some(token)
 }
 
-/// Better Auth's two parsers differ about what to trim; we trim both ways. What we then join it never signed.
+/// Characters that only one of Better Auth's two parsers trims. We trim them for both, which can only join chunks that
+/// Better Auth did not sign.
 fn is_rare_space(c: char) -> bool {
     matches!(c, '\n'..='\r' | '\u{a0}')
 }

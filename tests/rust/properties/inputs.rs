@@ -1,4 +1,4 @@
-//! Inputs that chance makes, of pieces that mean something.
+//! Random inputs, made of meaningful pieces.
 
 use chrono::TimeDelta;
 use proptest::collection::{btree_map, vec};
@@ -14,7 +14,7 @@ pub(crate) fn form() -> impl Strategy<Value = Form> {
     select(Form::ALL.as_slice())
 }
 
-/// A Cookie header: pairs that are nearly good ones, and what is none.
+/// A Cookie header of almost valid pairs and of other text.
 pub(crate) fn header() -> impl Strategy<Value = Vec<u8>> {
     let names: &[&str] = &[
         "s",
@@ -77,7 +77,7 @@ fn cookie_piece() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![3 => select(pieces).prop_map(<[u8]>::to_vec), 1 => vec(any::<u8>(), 0..4)]
 }
 
-/// Better Auth's are letters and digits; a plugin's could be any text that a cookie can be.
+/// Better Auth's tokens have letters and digits. A plugin's could be any text that is valid in a cookie.
 fn token() -> impl Strategy<Value = String> {
     prop_oneof![3 => "[a-zA-Z0-9]{32}", 1 => "[a-zA-Z0-9.]{1,256}", 1 => "\\PC{1,60}"]
 }
@@ -108,7 +108,7 @@ pub(crate) fn json() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(3, 12, 4, |inner| {
         prop_oneof![
             vec(inner.clone(), 0..4).prop_map(Value::from),
-            // JavaScript writes names that are numbers first.
+            // JavaScript serializes numeric keys first.
             btree_map("_\\PC{0,8}", inner, 0..4)
                 .prop_map(|members| Value::Object(members.into_iter().collect())),
         ]
@@ -141,7 +141,7 @@ pub(crate) fn person() -> impl Strategy<Value = Person> {
     )
 }
 
-/// A person's snapshot with one thing in it replaced by another.
+/// A person's snapshot with one value replaced by another.
 pub(crate) fn misshapen_payload() -> impl Strategy<Value = String> {
     let members: &[_] = &[
         "/session",
@@ -286,7 +286,7 @@ pub(crate) fn url() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Where a wildcard goes into a URL, and how much of it goes away.
+/// The position of a wildcard in a URL, and the number of characters that it replaces.
 pub(crate) fn hole() -> impl Strategy<Value = (Index, usize, &'static str)> {
     let wildcards = ["*", "*", "*", "?", "?", "**", "*.", "/**", "/**/", "\\"];
     (any::<Index>(), 0_usize..8, select(wildcards.to_vec()))

@@ -43,17 +43,17 @@ proptest! {
     fn session_data_of_another_session_or_version_or_expired_is_not_used(
         form in form(), person in person(), another in person(),
     ) {
-        session_data::asks_the_store_where_anything_is_amiss(form, &person, &another);
+        session_data::queries_the_store_if_the_cookie_is_not_valid(form, &person, &another);
     }
 
     #[test]
     fn malformed_session_data_never_returns_another_user(form in form(), payload in misshapen_payload()) {
-        session_data::names_only_whom_the_snapshot_names(form, &payload);
+        session_data::identifies_only_the_user_of_the_snapshot(form, &payload);
     }
 
     #[test]
     fn unsigned_session_data_is_not_used(form in form(), data in vec(data_piece(), 0..8)) {
-        session_data::refuses_what_nobody_signed(form, data.concat().as_bytes());
+        session_data::refuses_unsigned_data(form, data.concat().as_bytes());
     }
 }
 

@@ -1,4 +1,4 @@
-//! A trusted-origin pattern trusts what Better Auth trusts by it; and no text makes us panic.
+//! A trusted-origin pattern matches the same URLs as in Better Auth, and no text causes a panic.
 
 use auth_middleware::settings::OriginPattern;
 use url::{Position, Url};
@@ -13,10 +13,10 @@ pub(crate) fn on_bytes(data: &[u8]) {
 }
 
 pub(crate) fn trusts_what_better_auth_trusts(pattern: &str, url: &str) {
-    // Only one that is too long is refused.
+    // Only a pattern that is too long is refused.
     let Ok(parsed) = OriginPattern::parse(pattern) else { return };
     let ours = parsed.matches(url);
-    // JavaScript counts a character beyond the first plane as two, and the model takes its time.
+    // JavaScript counts a character outside the BMP as two, and the model is slow for long texts.
     let is_for_model = |text: &str| text.len() <= 120 && text.chars().all(|c| u32::from(c) < 0x1_0000);
     if is_for_model(pattern) && is_for_model(url) {
         assert_eq!(ours, matches_origin_pattern(url, pattern), "{pattern:?} on {url:?}");
@@ -43,32 +43,32 @@ fn matches_origin_pattern(url: &str, pattern: &str) -> bool {
             return pattern == origin;
         }
         let after_scheme = |text: &str| text.split_once("://").map(|(_, rest)| rest.to_owned());
-        let (Some(wanted), Some(shown)) = (after_scheme(pattern), after_scheme(&origin)) else {
+        let (Some(wanted), Some(given)) = (after_scheme(pattern), after_scheme(&origin)) else {
             return false;
         };
-        return wildcard::matches(pattern, &origin) && is_allowed_ipv4_host(&wanted, &shown);
+        return wildcard::matches(pattern, &origin) && is_allowed_ipv4_host(&wanted, &given);
     }
-    let (Some(shown), Some(wanted)) = (custom_scheme(url, false), custom_scheme(pattern, has_wildcard))
+    let (Some(given), Some(wanted)) = (custom_scheme(url, false), custom_scheme(pattern, has_wildcard))
     else {
         return false;
     };
-    if shown.scheme != wanted.scheme {
+    if given.scheme != wanted.scheme {
         return false;
     }
     if has_wildcard {
-        let path = if shown.path.is_empty() { "/" } else { &shown.path };
-        return !shown.authority.contains('@')
+        let path = if given.path.is_empty() { "/" } else { &given.path };
+        return !given.authority.contains('@')
             && (wanted.authority.is_empty()
-                || (wildcard::matches(&wanted.authority, &shown.authority)
-                    && is_allowed_ipv4_host(&wanted.authority, &shown.authority)))
+                || (wildcard::matches(&wanted.authority, &given.authority)
+                    && is_allowed_ipv4_host(&wanted.authority, &given.authority)))
             && (wanted.path.is_empty() || wildcard::matches(&wanted.path, path));
     }
-    if !wanted.authority.is_empty() && shown.authority != wanted.authority {
+    if !wanted.authority.is_empty() && given.authority != wanted.authority {
         return false;
     }
     wanted.path.is_empty()
-        || shown.path == wanted.path
-        || shown.path.starts_with(&format!("{}/", wanted.path))
+        || given.path == wanted.path
+        || given.path.starts_with(&format!("{}/", wanted.path))
 }
 
 fn is_allowed_ipv4_host(pattern: &str, authority: &str) -> bool {
@@ -78,7 +78,7 @@ fn is_allowed_ipv4_host(pattern: &str, authority: &str) -> bool {
     !is_range || is_ipv4(authority.split(':').next().unwrap_or_default())
 }
 
-/// zod's: four numbers up to 255, without leading noughts.
+/// zod's rule: four numbers up to 255 without leading zeros.
 fn is_ipv4(host: &str) -> bool {
     let is_byte = |part: &str| part.parse::<u8>().is_ok_and(|byte| byte.to_string() == part);
     host.split('.').count() == 4 && host.split('.').all(is_byte)

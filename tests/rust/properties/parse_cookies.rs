@@ -1,16 +1,16 @@
-//! What Better Auth's two cookie parsers do, line by line: slow, and obviously the same.
+//! Better Auth's two cookie parsers, translated line by line. They are slow, but easy to compare with the originals.
 //!
-//! The text is a header as Node has it, Latin-1: each character stands for one byte.
+//! As in Node, the text of a header is Latin-1: each character is one byte.
 
 pub(crate) struct Cookie {
     pub(crate) name: String,
-    /// As it stands in the header, without quotes.
+    /// The text in the header, without quotes.
     pub(crate) written: String,
-    /// Percent-decoded, where it can be.
+    /// The percent-decoded text, or the text itself if it cannot be decoded.
     pub(crate) value: String,
 }
 
-/// `parseCookies` of better-call's `cookies.mjs`: the first of two cookies with one name.
+/// `parseCookies` of better-call's `cookies.mjs`. The first of two cookies with one name wins.
 pub(crate) fn better_call(header: &[char]) -> Vec<Cookie> {
     let index_of = |wanted, from: usize| (from..header.len()).find(|&at| header[at] == wanted);
     let mut cookies: Vec<Cookie> = Vec::new();
@@ -37,7 +37,7 @@ pub(crate) fn better_call(header: &[char]) -> Vec<Cookie> {
     cookies
 }
 
-/// `parseCookies` of better-auth's `cookies/cookie-utils.mjs`, which reads chunks: the last of two.
+/// `parseCookies` of better-auth's `cookies/cookie-utils.mjs`, which reads chunks. The last of two wins.
 pub(crate) fn better_auth(header: &[char]) -> Vec<Cookie> {
     let mut cookies: Vec<Cookie> = Vec::new();
     for chunk in header.split(|&c| c == ';') {
@@ -61,12 +61,12 @@ fn is_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c))
 }
 
-/// RFC 6265 §4.1.1, and space and comma.
+/// RFC 6265 §4.1.1, with space and comma.
 fn is_value(value: &str) -> bool {
     value.chars().all(|c| matches!(c, ' '..='~') && !matches!(c, '"' | ';' | '\\'))
 }
 
-/// JavaScript's `trim()`, as far as Latin-1 goes.
+/// JavaScript's `trim()`, for Latin-1.
 fn trim(mut text: &[char]) -> &[char] {
     let is_space = |c: char| matches!(c, '\t' | '\n' | '\u{b}' | '\u{c}' | '\r' | ' ' | '\u{a0}');
     while text.first().is_some_and(|&c| is_space(c)) {
@@ -78,12 +78,12 @@ fn trim(mut text: &[char]) -> &[char] {
     text
 }
 
-/// `decodeURIComponent`, or the text as it stands where that throws.
+/// `decodeURIComponent`, or the text itself if that throws.
 pub(crate) fn try_decode(text: &str) -> String {
     decode_uri_component(&text.chars().collect::<Vec<_>>()).unwrap_or_else(|| text.to_owned())
 }
 
-/// ECMA-262 §19.2.6.5. None where it throws.
+/// ECMA-262 §19.2.6.5. None if it throws.
 fn decode_uri_component(text: &[char]) -> Option<String> {
     let mut decoded = String::new();
     let mut at = 0;
@@ -106,7 +106,7 @@ fn decode_uri_component(text: &[char]) -> Option<String> {
     Some(decoded)
 }
 
-/// The `%XX` at this place.
+/// The byte of the `%XX` at this index.
 fn escape(text: &[char], at: usize) -> Option<u8> {
     let digit = |at: usize| text.get(at).and_then(|c| c.to_digit(16));
     if text.get(at) != Some(&'%') {

@@ -1,4 +1,4 @@
-//! A user and a session: as Better Auth writes them into `session_data`, and as we must read them.
+//! A user and a session, as Better Auth's `session_data` and as the identity that we must read from it.
 
 use std::fmt::Write as _;
 
@@ -10,17 +10,17 @@ use serde_json::{Value, json};
 
 use super::better_auth_cookies::SECRET;
 
-/// The time of every request here.
+/// The time of every request.
 pub(crate) const NOW: DateTime<Utc> = match DateTime::from_timestamp_millis(1_768_478_400_123) {
     Some(now) => now,
     None => DateTime::UNIX_EPOCH,
 };
 
-/// The user's own fields in our spelling, which is Better Auth's where it has no underscore.
+/// The user's own fields, in our spelling and in Better Auth's.
 const USER_FIELDS: [(&str, &str); 2] = [("role", "role"), ("shoe_size", "shoeSize")];
 const SESSION_FIELDS: [(&str, &str); 1] = [("active_organization_id", "activeOrganizationId")];
 
-/// Own fields are absent where they are None, and null where they are `Some(Value::Null)`.
+/// Own fields are absent if they are None, and null if they are `Some(Value::Null)`.
 #[derive(Clone, Debug)]
 pub(crate) struct Person {
     pub(crate) token: String,
@@ -44,7 +44,7 @@ impl Person {
         declared(&SESSION_FIELDS)
     }
 
-    /// Somebody whose texts these lines are.
+    /// A person whose fields have the texts in these lines.
     pub(crate) fn from_lines(text: &str) -> Self {
         let mut lines = text.split('\n').map(str::to_owned);
         let mut line = move || lines.next().unwrap_or_default();
@@ -98,7 +98,7 @@ impl Person {
         )
     }
 
-    /// Whom we must name.
+    /// The identity that we must return.
     pub(crate) fn identity(&self) -> Identity {
         let [id, user_id] = self.ids.clone();
         let [ip_address, user_agent] = self.client.clone();
@@ -128,13 +128,13 @@ impl Person {
         }
     }
 
-    /// A field that is undefined is in no JSON: the snapshot does not say what the row says.
+    /// Whether the snapshot lacks a declared field. JSON has no undefined fields, so their values are only in the row.
     pub(crate) fn lacks_a_declared_field(&self) -> bool {
         self.user_own.iter().chain(&self.session_own).any(Option::is_none)
     }
 
-    /// Better Auth itself takes a text that reads as a date for one, and then the snapshot has not its
-    /// shape.
+    /// Whether a text looks like a date. Better Auth reads it as a date, and then the snapshot does not have the
+    /// required shape.
     pub(crate) fn has_a_text_like_a_date(&self) -> bool {
         let is_like_a_date =
             |text: &String| text.len() >= 20 && text.as_bytes()[10] == b'T' && text.ends_with('Z');
@@ -159,13 +159,13 @@ fn iso(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// What the application gets of an own field.
+/// The value of an own field for the application.
 fn own(value: Option<&Value>) -> Own {
     match value {
         None | Some(Value::Null) => Own::Null,
         Some(Value::Bool(flag)) => Own::Bool(*flag),
         Some(Value::String(text)) => Own::Text(text.clone()),
-        // JavaScript has no integers: one is what is written without a point.
+        // JavaScript has no integers: a number without a decimal point is read as one.
         Some(Value::Number(number)) => match number.as_f64().map(number_text) {
             Some(text) => text.parse().map(Own::Int).or(text.parse().map(Own::Float)).unwrap_or(Own::Null),
             None => Own::Null,
@@ -183,7 +183,7 @@ fn object(members: Vec<(&str, Option<Value>)>) -> String {
     format!("{{{}}}", written.collect::<Vec<_>>().join(","))
 }
 
-/// `JSON.stringify`. `serde_json` writes all but numbers the same way.
+/// `JSON.stringify`. `serde_json` differs from it only in numbers.
 fn stringify(value: &Value) -> String {
     match value {
         Value::Number(number) => number.as_f64().map_or_else(|| "null".to_owned(), number_text),
@@ -197,7 +197,7 @@ fn stringify(value: &Value) -> String {
     }
 }
 
-/// ECMA-262 §6.1.6.1.20, as far as JSON goes.
+/// ECMA-262 §6.1.6.1.20, for the numbers that JSON can contain.
 fn number_text(number: f64) -> String {
     let mut text = String::new();
     let written = match number.abs() {

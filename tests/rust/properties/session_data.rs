@@ -1,4 +1,4 @@
-//! Whatever Better Auth writes into `session_data` we read; what was changed by one bit we refuse.
+//! We read every `session_data` cookie that Better Auth writes, and refuse it if one bit was changed.
 
 use std::sync::LazyLock;
 
@@ -22,7 +22,7 @@ use super::person::{NOW, Person};
 
 static READERS: LazyLock<[Authenticator; 3]> = LazyLock::new(|| Form::ALL.map(reader));
 
-/// An authenticator that believes cookies of this form, of version "1".
+/// An authenticator that trusts cookies of this form and of version "1".
 pub(crate) fn reader(form: Form) -> Authenticator {
     let settings = Settings::check(RawSettings {
         database_url: Some("postgresql://nobody@localhost/none".into()),
@@ -40,14 +40,14 @@ pub(crate) fn reader(form: Form) -> Authenticator {
     }
 }
 
-/// The first byte chooses the form and what the rest is: a cookie's value, the JSON of a snapshot, or lines
-/// that make a person, after two bytes that choose a bit.
+/// The first byte chooses the form and the meaning of the rest: a cookie's value, the JSON of a snapshot, or two
+/// bytes that choose a bit, followed by the lines of a person.
 pub(crate) fn on_bytes(data: &[u8]) {
     let [choice, rest @ ..] = data else { return };
     let form = Form::ALL[usize::from(choice % 3)];
     match (choice / 3 % 3, rest) {
-        (0, rest) => refuses_what_nobody_signed(form, rest),
-        (1, rest) => names_only_whom_the_snapshot_names(form, &String::from_utf8_lossy(rest)),
+        (0, rest) => refuses_unsigned_data(form, rest),
+        (1, rest) => identifies_only_the_user_of_the_snapshot(form, &String::from_utf8_lossy(rest)),
         (_, [high, low, rest @ ..]) => {
             let person = Person::from_lines(&String::from_utf8_lossy(rest));
             reads_what_better_auth_writes(form, &person);
@@ -68,25 +68,25 @@ pub(crate) fn reads_what_better_auth_writes(form: Form, person: &Person) {
     assert_eq!(known(&verdict), Some(&person.identity()), "{form:?}");
 }
 
-/// Another's token, another version, a time that is past.
-pub(crate) fn asks_the_store_where_anything_is_amiss(form: Form, person: &Person, another: &Person) {
+/// A cookie with the token of another session, with another version, or after its expiry.
+pub(crate) fn queries_the_store_if_the_cookie_is_not_valid(form: Form, person: &Person, another: &Person) {
     let payload = person.payload("1");
-    let asks = |header: &str, token: &str, now: DateTime<Utc>| match inspect(form, header, now) {
-        Verdict::Lookup(asked) => assert_eq!(asked.as_str(), token),
+    let assert_lookup = |header: &str, token: &str, now: DateTime<Utc>| match inspect(form, header, now) {
+        Verdict::Lookup(looked_up) => assert_eq!(looked_up.as_str(), token),
         other => panic!("{form:?}: {other:?}"),
     };
     if another.token != person.token {
-        asks(&header(form, &another.token, &payload, NOW), &another.token, NOW);
+        assert_lookup(&header(form, &another.token, &payload, NOW), &another.token, NOW);
     }
-    asks(&header(form, &person.token, &person.payload("2"), NOW), &person.token, NOW);
-    // Past the cookie's end by more than any tolerance; past the session's.
+    assert_lookup(&header(form, &person.token, &person.payload("2"), NOW), &person.token, NOW);
+    // After the cookie's expiry by more than any tolerance, and after the session's expiry.
     let written = header(form, &person.token, &payload, NOW);
-    asks(&written, &person.token, NOW + TimeDelta::seconds(316));
+    assert_lookup(&written, &person.token, NOW + TimeDelta::seconds(316));
     let later = NOW + person.valid_for + TimeDelta::milliseconds(1);
-    asks(&header(form, &person.token, &payload, later), &person.token, later);
+    assert_lookup(&header(form, &person.token, &payload, later), &person.token, later);
 }
 
-/// A bit of what the browser sends: of the session token, with its escapes or without, or of the data.
+/// Changes one bit of the session token, with and without percent-encoding, or of the data.
 pub(crate) fn refuses_one_changed_bit(form: Form, person: &Person, bit: usize) {
     let token = session_token(&person.token);
     let data = session_data(form, &person.payload("1"), NOW);
@@ -96,14 +96,14 @@ pub(crate) fn refuses_one_changed_bit(form: Form, person: &Person, bit: usize) {
             [TOKEN_COOKIE.as_bytes(), b"=", &changed, b"; ", join(&chunks(&data)).as_bytes()].concat();
         let is_same = cookie(&header, TOKEN_COOKIE) == token;
         match inspect(form, &header, NOW) {
-            // An escape's letter in the other case, `%2b` for `%2B`.
+            // The bit changed the case of an escape's letter: `%2b` for `%2B`.
             Verdict::Known(_) | Verdict::Lookup(_) => assert!(is_same, "{form:?}: {}", header.escape_ascii()),
             Verdict::Refused(_) => assert!(!is_same),
             other => panic!("{form:?}: {other:?}"),
         }
     }
 
-    // The two unused bits of the signature's last character. Better Auth ignores these too; we do not.
+    // The two unused bits of the signature's last character. Better Auth ignores them, and we refuse them.
     let (before, last) = token[..token.len() - 1].split_at(token.len() - 2);
     let digits: Vec<char> = STANDARD.as_str().chars().collect();
     let digit = digits.iter().position(|&digit| last.starts_with(digit)).unwrap_or_default();
@@ -125,7 +125,7 @@ pub(crate) fn refuses_one_changed_bit(form: Form, person: &Person, bit: usize) {
     ]
     .concat();
     let verdict = inspect(form, &header, NOW);
-    // The unused bits of base64's last character: Better Auth ignores them in this form too.
+    // The unused bits of the last base64 character. Better Auth also ignores them in this form.
     let is_same = form == Form::Compact
         && pairs.len() + rest.len() == 2
         && decode(cookie(&header, DATA_COOKIE).as_bytes()) == decode(data.as_bytes());
@@ -137,27 +137,27 @@ pub(crate) fn refuses_one_changed_bit(form: Form, person: &Person, bit: usize) {
         _ => panic!("{form:?}: {verdict:?}"),
     }
 
-    // A bit of what the base64 stands for.
+    // A bit of the decoded bytes.
     let segments: Vec<&str> = data.split('.').collect();
     let at = bit % segments.len();
     if let Some(bytes) = decode(segments[at].as_bytes()).filter(|bytes| !bytes.is_empty()) {
         let changed = URL_SAFE_NO_PAD.encode(flip(&bytes, bit / segments.len()));
         let changed = [&segments[..at], &[changed.as_str()], &segments[at + 1..]].concat().join(".");
-        asks_the_store(form, &person.token, &changed);
+        assert_lookup(form, &person.token, &changed);
     }
 }
 
-pub(crate) fn refuses_what_nobody_signed(form: Form, data: &[u8]) {
+pub(crate) fn refuses_unsigned_data(form: Form, data: &[u8]) {
     let token = "YpzT0Yk3nW5vXq7sR1uJ9aBc2dEf4gHi";
     let signed = format!("{TOKEN_COOKIE}={}; {DATA_COOKIE}=", session_token(token));
     match inspect(form, &[signed.as_bytes(), data].concat(), NOW) {
-        Verdict::Lookup(asked) => assert_eq!(asked.as_str(), token),
+        Verdict::Lookup(looked_up) => assert_eq!(looked_up.as_str(), token),
         other => panic!("{form:?}: {other:?}"),
     }
 }
 
-/// A snapshot of any shape, well signed, beside its own token.
-pub(crate) fn names_only_whom_the_snapshot_names(form: Form, payload: &str) {
+/// A snapshot of any shape with a valid signature, sent with its own token.
+pub(crate) fn identifies_only_the_user_of_the_snapshot(form: Form, payload: &str) {
     let Ok(snapshot) = serde_json::from_str::<Value>(payload) else { return };
     let text = |path| snapshot.pointer(path).and_then(Value::as_str);
     let token = text("/session/token").filter(|token| {
@@ -176,7 +176,7 @@ pub(crate) fn names_only_whom_the_snapshot_names(form: Form, payload: &str) {
     assert!(session.expires_at >= NOW);
 }
 
-fn asks_the_store(form: Form, token: &str, data: &str) {
+fn assert_lookup(form: Form, token: &str, data: &str) {
     let pairs = [(TOKEN_COOKIE.to_owned(), encode_uri_component(&session_token(token)))];
     let header = join(&[pairs.as_slice(), &chunks(data)].concat());
     let verdict = inspect(form, &header, NOW);
@@ -195,7 +195,7 @@ fn known(verdict: &Verdict) -> Option<&Identity> {
     }
 }
 
-/// The cookie as Better Auth finds it in this header.
+/// The cookie that Better Auth finds in this header.
 fn cookie(header: &[u8], name: &str) -> String {
     let header: Vec<char> = header.iter().copied().map(char::from).collect();
     let found = better_call(&header).into_iter().find(|cookie| cookie.name == name);
@@ -208,7 +208,7 @@ fn flip(bytes: &[u8], bit: usize) -> Vec<u8> {
     flipped
 }
 
-/// Base64url, whatever its unused last bits are.
+/// Base64url with any unused last bits.
 fn decode(text: &[u8]) -> Option<Vec<u8>> {
     let config = GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true).with_encode_padding(false);
     let config = config.with_decode_padding_mode(base64::engine::DecodePaddingMode::Indifferent);

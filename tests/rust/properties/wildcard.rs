@@ -1,5 +1,5 @@
-//! `wildcardMatch` of better-auth's `utils/wildcard.mjs`, which writes a regular expression; here
-//! the same parts are tried one by one.
+//! `wildcardMatch` of better-auth's `utils/wildcard.mjs`. The original makes a regular expression; this
+//! model matches the same parts one by one.
 
 #[derive(Clone, Copy)]
 enum Part {
@@ -21,7 +21,7 @@ enum Part {
 pub(crate) fn matches(pattern: &str, sample: &str) -> bool {
     let sample: Vec<char> = sample.chars().collect();
     let parts = transform(pattern);
-    // reached[at]: the parts so far can match the first `at` characters.
+    // reached[at]: the previous parts can match the first `at` characters.
     let mut reached = vec![false; sample.len() + 1];
     reached[0] = true;
     for part in parts {
@@ -66,7 +66,7 @@ fn transform(pattern: &str) -> Vec<Part> {
     parts
 }
 
-/// Where one can be after this part, from where one was before it.
+/// The positions that can be reached after this part, from those before it.
 fn after(part: Part, before: &[bool], sample: &[char]) -> Vec<bool> {
     let is_slash = |at: usize| sample[at] == '/' || sample[at] == '\\';
     let can = |from: usize, to: usize| {

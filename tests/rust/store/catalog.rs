@@ -1,4 +1,4 @@
-//! When PostgreSQL's store reads the catalog again, without waiting a minute for it.
+//! When the PostgreSQL store reads the catalog again, tested with a short interval.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ async fn ban(rows: &Rows) -> Option<Ban> {
 }
 
 #[tokio::test]
-async fn a_ban_whose_column_is_added_later_is_seen_once_the_catalog_is_read_again() {
+async fn a_ban_column_that_is_added_later_is_read_after_the_next_catalog_check() {
     let _alone = database().lock().await;
     for (recheck, is_seen) in [(Duration::ZERO, true), (Duration::from_secs(3600), false)] {
         let Some(rows) = rows(recheck).await else { return };
@@ -38,7 +38,7 @@ async fn a_ban_whose_column_is_added_later_is_seen_once_the_catalog_is_read_agai
     }
 }
 
-/// Says, in the very session that looks up, how many of its statements are named.
+/// Returns the number of named statements in the PostgreSQL session that looks up.
 const TELLTALE: &str = "
     ALTER TABLE \"user\" RENAME TO stored_user;
     CREATE VIEW \"user\" AS
@@ -56,7 +56,7 @@ async fn an_unchanged_catalog_keeps_the_statement() {
         let results = rows.find(&["token"]).await;
         let [LookupResult::Found(identity)] = &results[..] else { panic!("the session is there") };
         named.push(identity.user.name.clone().unwrap_or_default());
-        // A change that does not concern us is no reason for another statement.
+        // A change of other tables does not require another statement.
         rows.execute("ALTER TABLE stored_user ADD COLUMN IF NOT EXISTS hat_size int").await;
     }
     rows.execute("DROP VIEW \"user\"; ALTER TABLE stored_user RENAME TO \"user\"").await;
@@ -68,7 +68,7 @@ async fn a_catalog_that_cannot_be_read_keeps_the_statement() {
     let _alone = database().lock().await;
     let Some(rows) = rows(Duration::ZERO).await else { return };
     assert_eq!(ban(&rows).await, None);
-    // The catalog's query fails for our role; the look-up's does not need the function.
+    // The catalog query fails for our role. The lookup does not need the function.
     rows.execute("ALTER FUNCTION pg_catalog.row_security_active(oid) RENAME TO row_security_gone").await;
     let result = ban(&rows).await;
     rows.execute("ALTER FUNCTION pg_catalog.row_security_gone(oid) RENAME TO row_security_active").await;

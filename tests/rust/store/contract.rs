@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 
 use super::rows::{Rows, identity, signed};
 
-/// PostgreSQL's tests have one database: they run one after the other.
+/// The PostgreSQL tests share one database, so they run one after the other.
 static DATABASE: Mutex<()> = Mutex::const_new(());
 
 fn found(token: &str) -> LookupResult {
@@ -41,7 +41,7 @@ contract! {
         assert_eq!(rows.find(&["token"]).await, [found("token")]);
     }
 
-    async fn what_may_be_null_is_none(rows) {
+    async fn null_is_none(rows) {
         let mut bare = identity("token");
         let session = bare.session.as_mut().expect("it has a session");
         (session.ip_address, session.user_agent, bare.user.image) = (None, None, None);
@@ -54,7 +54,7 @@ contract! {
         assert_eq!(rows.find(&["another"]).await, [LookupResult::NoSession]);
     }
 
-    async fn results_are_in_the_order_of_the_tokens_whichever_are_found(rows) {
+    async fn results_are_in_the_order_of_the_tokens(rows) {
         rows.insert(identity("a")).await;
         rows.insert(identity("another")).await;
         let results = rows.find(&["another", "missing", "a", "missing too"]).await;
@@ -71,7 +71,7 @@ contract! {
         assert!(rows.find(&[]).await.is_empty());
     }
 
-    async fn many_tokens_are_as_good_as_one(rows) {
+    async fn many_tokens_can_be_looked_up_at_once(rows) {
         let tokens: Vec<String> = (0..300).map(|number| format!("token {number}")).collect();
         for token in tokens.iter().step_by(3) {
             rows.insert(identity(token)).await;
@@ -91,7 +91,7 @@ contract! {
         assert_eq!(rows.find(&["Token"]).await, [found("Token")]);
     }
 
-    async fn a_token_may_hold_any_character(rows) {
+    async fn a_token_may_contain_any_character(rows) {
         let tokens = ["'; DROP TABLE session; --", "{a,b}", "\"", "\\", "$1", "NULL", "✨", " ", "\u{a0}"];
         for token in tokens {
             rows.insert(identity(token)).await;

@@ -1,4 +1,4 @@
-//! Where PostgreSQL's store looks for the public keys.
+//! How the PostgreSQL store finds the public keys.
 
 use auth_middleware::error::Error;
 use auth_middleware::settings::Table;
@@ -8,7 +8,7 @@ use auth_middleware::store::postgres::PostgresStore;
 use super::contract::database;
 use super::rows::{Rows, postgresql_settings};
 
-/// The ids of the keys that are found after `sql`, by these settings for the three tables; undone with `undo`.
+/// The ids of the keys that are found after `sql` with these settings for the three tables. `undo` reverts `sql`.
 async fn keys(sql: &str, undo: &str, tables: [Table; 3]) -> Option<Result<Vec<String>, String>> {
     let mut settings = postgresql_settings()?;
     [settings.tables.user, settings.tables.session, settings.tables.jwks] = tables;
@@ -53,7 +53,7 @@ async fn a_table_with_the_user_tables_prefix_is_found() {
 }
 
 #[tokio::test]
-async fn another_prefix_is_not_taken() {
+async fn a_table_with_another_prefix_is_not_used() {
     let _alone = database().lock().await;
     let Some(found) = keys(&table("other_jwks"), "DROP TABLE other_jwks", Default::default()).await else {
         return;
@@ -87,7 +87,7 @@ async fn a_table_of_another_owner_is_refused_whatever_the_setting() {
 }
 
 #[tokio::test]
-async fn a_table_beside_of_another_owner_is_reported() {
+async fn an_additional_table_of_another_owner_is_reported() {
     let _alone = database().lock().await;
     let sql = format!("{} {} ALTER TABLE jwkss OWNER TO pg_monitor;", table("jwks"), table("jwkss"));
     let Some(found) = keys(&sql, "DROP TABLE jwks, jwkss", Default::default()).await else { return };
@@ -96,7 +96,7 @@ async fn a_table_beside_of_another_owner_is_reported() {
 }
 
 #[tokio::test]
-async fn a_table_of_another_schema_is_not_taken() {
+async fn a_table_of_another_schema_is_not_used() {
     let _alone = database().lock().await;
     let sql = format!("CREATE SCHEMA elsewhere; {}", table("elsewhere.jwks"));
     let Some(found) = keys(&sql, "DROP SCHEMA elsewhere CASCADE", Default::default()).await else { return };

@@ -1,7 +1,7 @@
-//! What every store promises, run against each: in memory, and in PostgreSQL.
+//! Tests of the contract of a store, run against each store: in memory and PostgreSQL.
 //!
-//! PostgreSQL's needs a database with the tables of the migration, for which `STORE_DATABASE_URL` has to be set:
-//! `tests/postgres/test_store_contract.py` does. Without it only the store in memory is tested.
+//! The PostgreSQL store needs a database with the tables of the migration, in `STORE_DATABASE_URL`.
+//! `tests/postgres/test_store_contract.py` sets it. Without it, only the store in memory is tested.
 
 #![expect(clippy::expect_used, reason = "a test without its database has failed")]
 

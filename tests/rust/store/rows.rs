@@ -1,4 +1,4 @@
-//! Rows of two stores, written by the same calls.
+//! Writes the same rows to each store.
 
 use std::fmt::Write as _;
 
@@ -13,7 +13,7 @@ use tokio_postgres::{Client, NoTls};
 
 const SECRET: &str = "0123456789abcdefghijklmnopqrstuv";
 
-/// A store, and how its rows come and go.
+/// A store whose rows can be added and removed.
 pub(crate) enum Rows {
     Memory(MemoryStore),
     PostgreSql { store: Box<PostgresStore>, client: Client },
@@ -94,7 +94,7 @@ impl Rows {
         }
     }
 
-    /// Leaves the user's sessions, as a table without a foreign key would.
+    /// Does not remove the user's sessions, like a table without a foreign key.
     pub(crate) async fn remove_user(&self, id: &str) {
         match self {
             Self::Memory(store) => store.remove_user(id),
@@ -134,7 +134,7 @@ pub(crate) fn signed(token: &str) -> SessionToken {
     keys.sign(token).and_then(|value| keys.verify(&value)).expect("we signed it ourselves")
 }
 
-/// Somebody with a value in every field.
+/// An identity with a value in every field.
 pub(crate) fn identity(token: &str) -> Identity {
     let at = |second: i64| {
         Some(Utc.timestamp_opt(1_700_000_000 + second, 123_456_000).single().expect("it is a time"))

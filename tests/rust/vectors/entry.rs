@@ -1,4 +1,4 @@
-//! One recorded case, as it stands in the file.
+//! One recorded case, in the format of the file.
 
 use std::collections::BTreeMap;
 
@@ -100,8 +100,8 @@ pub(crate) struct Expected {
 }
 
 impl Expected {
-    /// Better Auth looked the session up, or failed, which leaves the answer to the store. It also reads the `jwks`
-    /// table for each cookie; we read that beside the requests.
+    /// Whether the store decides: Better Auth looked up the session, or failed. Better Auth also reads the `jwks` table
+    /// for each cookie, which does not count: we read that table in the background.
     pub(crate) fn needs_store(&self) -> bool {
         let reads_only_keys =
             !self.db_calls.is_empty() && self.db_calls.iter().all(|call| call.ends_with(":jwks"));

@@ -1,4 +1,4 @@
-//! Asks us what the case asked Better Auth, and compares the answers.
+//! Processes the request of a case, and compares the result with Better Auth's.
 
 use std::collections::BTreeMap;
 
@@ -40,34 +40,37 @@ pub(crate) fn judge(entry: &Entry) -> Result<Outcome, String> {
     let cookies = header.iter().map(|value| (b"cookie".as_slice(), value.as_slice()));
     let headers = cookies.chain(authorization);
     let request = || Request::new(Kind::SafeHttp, headers.clone());
-    let asks_store =
+    let skips_cache =
         entry.query.as_ref().is_some_and(|query| query.get("disableCookieCache") == Some(&json!(true)));
-    let verdict = if asks_store {
+    let verdict = if skips_cache {
         authenticator.inspect_for_store(request(), now)
     } else {
         authenticator.inspect(request(), now)
     };
-    if !asks_store && authenticator.inspect(request(), now) != verdict {
-        return Err("what is remembered of the first request answers the second one otherwise".into());
+    if !skips_cache && authenticator.inspect(request(), now) != verdict {
+        return Err("the second request has another result than the first, from a cache".into());
     }
     let identity = match verdict.clone() {
         Verdict::Refused(_) => None,
         Verdict::Known(identity) => Some(identity),
         Verdict::NeedsKeys(..) | Verdict::Unavailable(_) => return Err(format!("{verdict:?}")),
         Verdict::Lookup(token) => {
-            let answers = block_on(store.find(&[token])).map_err(|error| error.to_string())?;
-            let answer = answers.into_iter().next().unwrap_or(LookupResult::NoSession);
-            Authenticator::decide(answer, now).ok()
+            let results = block_on(store.find(&[token])).map_err(|error| error.to_string())?;
+            let result = results.into_iter().next().unwrap_or(LookupResult::NoSession);
+            Authenticator::decide(result, now).ok()
         }
     };
-    let asked = store.lookups() > 0;
-    if asked != (entry.expected.needs_store() || lacks_declared_field(entry)) {
-        return Err(format!("asked the store: {asked}; Better Auth: {}", entry.expected.needs_store()));
+    let queried = store.lookups() > 0;
+    if queried != (entry.expected.needs_store() || lacks_declared_field(entry)) {
+        return Err(format!(
+            "we queried the store: {queried}; Better Auth did: {}",
+            entry.expected.needs_store()
+        ));
     }
     let ours = identity.map(|identity| show(&entry.config, &identity));
     let theirs = expected(entry)?;
     if ours != theirs {
-        return Err(format!("we say {ours:?}, Better Auth says {theirs:?}"));
+        return Err(format!("our result is {ours:?}, Better Auth's is {theirs:?}"));
     }
     Ok(Outcome::Passed)
 }
@@ -79,7 +82,7 @@ fn not_built(entry: &Entry) -> Option<&'static str> {
             Some("stateless: there is no store")
         }
         _ if entry.config.secondary.is_some() => Some("secondary storage is not read yet"),
-        _ if has_key_of(entry, "ES512") => Some("ES512 is not read: every request asks the store"),
+        _ if has_key_of(entry, "ES512") => Some("ES512 is not read: every request queries the store"),
         _ => None,
     }
 }
@@ -128,26 +131,26 @@ fn declared(fields: Option<&BTreeMap<String, Field>>) -> Vec<OwnField> {
     own_fields(fields).map(|(name, _)| OwnField::from(name.clone())).collect()
 }
 
-/// Node reads headers as Latin-1; a text beyond that can only have been sent as UTF-8.
+/// Node reads headers as Latin-1. Other text can only have been sent as UTF-8.
 fn header_bytes(text: &str) -> Vec<u8> {
     let latin1: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
     latin1.unwrap_or_else(|| text.as_bytes().to_vec())
 }
 
-/// Our identity in Better Auth's words, with the fields that it shows.
+/// Our identity in Better Auth's format, with the fields that Better Auth returns.
 fn show(config: &Config, identity: &Identity) -> (Row, Row) {
     let Identity { session: Some(session), user } = identity else { return <_>::default() };
     let iso = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Millis, true);
-    let mut shown_session = object(json!({
+    let mut session_fields = object(json!({
         "id": session.id, "userId": session.user_id, "token": session.token.as_str(), "expiresAt": iso(session.expires_at),
         "ipAddress": session.ip_address, "userAgent": session.user_agent,
         "createdAt": session.created_at.map(iso), "updatedAt": session.updated_at.map(iso),
     }));
-    let mut shown_user = object(json!({
+    let mut user_fields = object(json!({
         "id": user.id, "name": user.name, "email": user.email, "emailVerified": user.email_verified, "image": user.image,
         "createdAt": user.created_at.map(iso), "updatedAt": user.updated_at.map(iso),
     }));
-    let shown = |value: &Own| match value {
+    let json_of = |value: &Own| match value {
         Own::Absent | Own::Null => Value::Null,
         Own::Text(text) => json!(text),
         Own::Bool(flag) => json!(flag),
@@ -157,15 +160,15 @@ fn show(config: &Config, identity: &Identity) -> (Row, Row) {
         Own::Json(value) => value.clone(),
     };
     for ((name, _), value) in own_fields(config.session_fields.as_ref()).zip(&session.own) {
-        shown_session.insert(name.clone(), shown(value));
+        session_fields.insert(name.clone(), json_of(value));
     }
     for ((name, _), value) in own_fields(config.user_fields.as_ref()).zip(&user.own) {
-        shown_user.insert(name.clone(), shown(value));
+        user_fields.insert(name.clone(), json_of(value));
     }
-    (without_nulls(shown_session), without_nulls(shown_user))
+    (without_nulls(session_fields), without_nulls(user_fields))
 }
 
-/// What Better Auth said, less what only a writer does: it moved a refreshed session's times.
+/// Better Auth's result, except for the times of a session that it refreshed, since we never write.
 fn expected(entry: &Entry) -> Result<Option<(Row, Row)>, String> {
     let data = match entry.expected.outcome.as_str() {
         "session" if !lacks_declared_field(entry) => {
@@ -179,8 +182,8 @@ fn expected(entry: &Entry) -> Result<Option<(Row, Row)>, String> {
         other => return Err(format!("unknown outcome {other:?}")),
     };
     let Data { mut session, mut user } = data;
-    session.retain(|field, _| is_shown(field, &SESSION_FIELDS, entry.config.session_fields.as_ref()));
-    user.retain(|field, _| is_shown(field, &USER_FIELDS, entry.config.user_fields.as_ref()));
+    session.retain(|field, _| is_returned(field, &SESSION_FIELDS, entry.config.session_fields.as_ref()));
+    user.retain(|field, _| is_returned(field, &USER_FIELDS, entry.config.user_fields.as_ref()));
     if !entry.expected.db_sessions_updated.is_empty() {
         let row = entry
             .db
@@ -195,14 +198,14 @@ fn expected(entry: &Entry) -> Result<Option<(Row, Row)>, String> {
     user.insert("id".into(), json!(id(user.get("id").unwrap_or(&Value::Null))));
     session.insert("userId".into(), json!(id(session.get("userId").unwrap_or(&Value::Null))));
     if !entry.expected.needs_store() {
-        // 1.7 reads a snapshot's address in lower case; 1.4.6 did not, and we go by 1.7.
+        // Like Better Auth 1.7, and unlike 1.4.6, we convert a snapshot's email to lower case.
         let email = text(&user, "email").map(|email| email.to_lowercase());
         user.insert("email".into(), json!(email));
     }
     Ok(Some((without_nulls(session), without_nulls(user))))
 }
 
-/// Whether the snapshot lacks a field that the application declares: we query the store then, Better Auth does not.
+/// Whether the snapshot lacks a declared field. In that case we query the store, and Better Auth does not.
 fn lacks_declared_field(entry: &Entry) -> bool {
     let Some(data) = entry.expected.data.as_ref().filter(|_| !entry.expected.needs_store()) else {
         return false;
@@ -212,7 +215,7 @@ fn lacks_declared_field(entry: &Entry) -> bool {
         || lacks(&data.user, entry.config.user_fields.as_ref())
 }
 
-/// What the rows say, which is right where Better Auth fails or does not read them.
+/// The result according to the rows, which is expected if Better Auth fails or does not read them.
 fn from_rows(entry: &Entry) -> Option<Data> {
     let rows = entry.db.as_ref()?;
     let header = entry.cookie_header.as_deref()?;
@@ -228,8 +231,8 @@ const SESSION_FIELDS: [&str; 8] =
     ["id", "userId", "token", "expiresAt", "ipAddress", "userAgent", "createdAt", "updatedAt"];
 const USER_FIELDS: [&str; 7] = ["id", "name", "email", "emailVerified", "image", "createdAt", "updatedAt"];
 
-/// We give Better Auth's own fields and the declared ones: a field that nobody declared is in no answer.
-fn is_shown(field: &str, known: &[&str], own: Option<&BTreeMap<String, Field>>) -> bool {
+/// Whether a field is returned: only Better Auth's own fields and the declared ones are.
+fn is_returned(field: &str, known: &[&str], own: Option<&BTreeMap<String, Field>>) -> bool {
     known.contains(&field) || own.and_then(|own| own.get(field)).is_some_and(|field| field.returned)
 }
 
@@ -240,7 +243,7 @@ fn object(value: Value) -> Row {
     }
 }
 
-/// Absent and null are one to a reader.
+/// Absent and null are equivalent.
 fn without_nulls(mut row: Row) -> Row {
     row.retain(|_, value| !value.is_null());
     row

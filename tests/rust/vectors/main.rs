@@ -1,7 +1,7 @@
-//! Holds us against what the real better-auth package did, case by case.
+//! Compares our results with the recorded results of the real better-auth package, case by case.
 //!
-//! `AUTH_VECTORS=dir cargo test --test vectors` reads each `*.json` in the folder whose top level
-//! has `"format": 1` and ignores other JSON. The folder's README tells what an entry means.
+//! `AUTH_VECTORS=dir cargo test --test vectors` reads each `*.json` in the directory whose top
+//! level has `"format": 1`, and ignores other JSON. The directory's README describes an entry.
 
 mod entry;
 mod judge;
@@ -63,7 +63,7 @@ fn read(folder: &Path) -> Result<Vec<Entry>, Box<dyn Error>> {
         entries.extend(vectors);
     }
     if entries.is_empty() {
-        return Err("no entries: no *.json with \"format\": 1 holds any".into());
+        return Err("no entries: no *.json has \"format\": 1 and entries".into());
     }
     Ok(entries)
 }

@@ -1,4 +1,4 @@
-//! The rows of a case, as our store would find them.
+//! The rows of a case, in the form that our store returns.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::entry::{Config, Entry, Field, Row, Rows};
 
-/// The rows, as the store would find them.
+/// The rows, in a store in memory.
 pub(crate) fn store(entry: &Entry, keys: &Keys) -> Result<MemoryStore, String> {
     let Some(Rows { user, session, .. }) = &entry.db else { return Ok(MemoryStore::default()) };
     let mut found = Vec::new();
@@ -26,7 +26,7 @@ pub(crate) fn store(entry: &Entry, keys: &Keys) -> Result<MemoryStore, String> {
     Ok(MemoryStore::new(found))
 }
 
-/// The keys of the case's own `jwks` rows. We read that table beside the requests, not for one.
+/// The keys of the case's own `jwks` rows. We read that table in the background and not per request.
 pub(crate) fn public_keys(entry: &Entry) -> Result<PublicKeys, String> {
     let key = |row: &Row| {
         Some(PublicKeyRow {
@@ -87,7 +87,7 @@ fn own(field: &Field, value: Option<&Value>) -> Own {
         (_, Some(Value::Number(number))) => {
             number.as_i64().map_or_else(|| Own::Float(number.as_f64().unwrap_or(f64::NAN)), Own::Int)
         }
-        // Lists stand in the row as JSON.
+        // The row stores lists as JSON.
         (kind, Some(Value::String(text))) if kind.ends_with("[]") || kind == "json" => {
             serde_json::from_str(text).map_or(Own::Null, Own::Json)
         }
@@ -96,7 +96,7 @@ fn own(field: &Field, value: Option<&Value>) -> Own {
     }
 }
 
-/// Ids are shown as strings, whatever their column's type.
+/// Ids are strings, whatever their column's type.
 pub(crate) fn id(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), String::from)
 }

@@ -1,10 +1,10 @@
-// Cookies of the real package, opened and written again by hand: for cases that no honest server writes.
+// Decodes cookies of the real package and encodes changed ones, for cases that a real server never writes.
 import { createHmac, hkdfSync } from "node:crypto";
 
 const ENCRYPTION = ["better-auth-session", "BetterAuth.js Generated Encryption Key", 64];
 const encryptionKey = (secret) => new Uint8Array(hkdfSync("sha256", secret, ...ENCRYPTION));
 const base64url = (text) => Buffer.from(text).toString("base64url");
-// An extension that only the writer knows.
+// An extension that no reader supports.
 const understood = { crit: { unheardOf: true } };
 const bytes = (text) => new TextEncoder().encode(text);
 
@@ -12,7 +12,7 @@ const bytes = (text) => new TextEncoder().encode(text);
 export const signed = (token, secret) =>
   encodeURIComponent(`${token}.${createHmac("sha256", secret).update(token).digest("base64")}`);
 
-/** What a session_data cookie holds: `payload`, and the end of its life in ms. */
+/** The content of a session_data cookie: `payload`, and its expiry in ms. */
 export async function opened({ jose }, strategy, data, secret) {
   if (strategy === "compact") {
     const { session, expiresAt } = JSON.parse(Buffer.from(data, "base64url"));
@@ -25,7 +25,7 @@ export async function opened({ jose }, strategy, data, secret) {
   return { payload, expiresAt: payload.exp * 1000 };
 }
 
-/** A session_data cookie with such a content, under the right secret. `header` overrides a JWT's. */
+/** A session_data cookie with this content, signed with the right secret. `header` overrides a JWT's. */
 export async function written({ jose }, strategy, { payload, expiresAt }, secret, header = {}) {
   if (strategy === "compact") {
     const signature = createHmac("sha256", secret).update(JSON.stringify({ ...payload, expiresAt })).digest("base64url");
@@ -43,7 +43,7 @@ export async function written({ jose }, strategy, { payload, expiresAt }, secret
   return new jose.CompactEncrypt(bytes(JSON.stringify(payload))).setProtectedHeader(protectedHeader).encrypt(key.slice(0, length), understood);
 }
 
-/** The same text with one character changed into another of base64. */
+/** The text with one character replaced by another base64 character. */
 export const flipped = (text, at) => text.slice(0, at) + (text[at] === "A" ? "B" : "A") + text.slice(at + 1);
 
 /** The value of a Cookie header. */

@@ -1,4 +1,4 @@
-// What the cookies hold, and how they stand in the header.
+// The contents of the cookies, and their position in the header.
 import { randomBytes } from "node:crypto";
 import { flipped, header, opened, signed, written } from "./cookies.mjs";
 import { config, DAY, HOUR, SECRET, START, STRATEGIES, without } from "./people.mjs";

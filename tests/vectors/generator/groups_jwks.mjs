@@ -3,7 +3,7 @@ import { config, SECRET, START, without } from "./people.mjs";
 import { flipped, written } from "./cookies.mjs";
 
 const bytes = (text) => new TextEncoder().encode(text);
-// Not encrypted, so that cookies can be written with it which no honest server writes.
+// The private key is not encrypted, so that cookies can be written that a real server never writes.
 const jwks = { disablePrivateKeyEncryption: true };
 const settings = (more = {}, cache = {}) =>
   config("jwt", { plugins: [{ id: "jwt", options: { sessionCookieCache: true, jwks } }], ...more }, cache);
@@ -81,7 +81,7 @@ async function group({ ask, better, somebody, isFrom }) {
   await put2("no-user", "nobody in it", { user: undefined });
   await put2("session-expired", "the session is over", { session: { ...claims.session, expiresAt: new Date(START).toISOString() } });
   await put2("another-token", "another session's", { session: { ...claims.session, token: "x" }, sid: "x" });
-  // The public key is no secret: nobody may sign with its text.
+  // The public key is not secret, so a signature made with its text must be refused.
   put("signed/hs256-with-public-key", "an HMAC with the public key", { data: await sign({}, {}, bytes(row.publicKey), "HS256") });
   put("signed/hs256-with-secret", "an HMAC with the secret", { data: await sign({}, {}, bytes(SECRET), "HS256") });
   put("signed/hs256-row-says-so", "even where the row says HS256", {

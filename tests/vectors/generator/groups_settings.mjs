@@ -1,4 +1,4 @@
-// Times, chunks, and what the operator of a Better Auth server can set.
+// Times, chunks and settings of a Better Auth server.
 import { randomBytes } from "node:crypto";
 import { header, signed } from "./cookies.mjs";
 import { config, DAY, SECRET, START, without } from "./people.mjs";
@@ -7,7 +7,7 @@ const CACHE = 300_000, WEEK = 7 * DAY;
 
 export async function times({ ask, somebody }, strategy) {
   const who = await somebody(config(strategy));
-  // A JWT ends at a whole second.
+  // A JWT expires at a whole second.
   const end = strategy === "compact" ? CACHE : CACHE - (START % 1000);
   for (const [id, delta] of Object.entries({
     "minus-1ms": -1, equal: 0, "plus-1ms": 1, "plus-999ms": 999, "plus-1s": 1000, "plus-14s": 14_000, "plus-15s": 15_000, "plus-16s": 16_000,

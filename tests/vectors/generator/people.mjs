@@ -1,4 +1,4 @@
-// Who is asked about: people who signed up at the real package, their cookies and their rows.
+// The users in the cases, who signed up with the real package, with their cookies and rows.
 import { randomBytes } from "node:crypto";
 import { header } from "./cookies.mjs";
 import { clock, isOlder, server } from "./recorder.mjs";
@@ -46,7 +46,7 @@ export function town(better) {
       names,
       token: pairs.find(([name]) => name === names.session_token)[1],
       data: ofData.map(([, value]) => value).join(""),
-      // Where the package itself cut the data into chunks.
+      // The chunks, if the package split the data.
       chunks: ofData,
       rest: pairs.filter(([name, value]) => value && name === names.dont_remember),
       rows: { user: db.user, session: db.session, ...(settings.plugins ? { jwks: db.jwks } : {}) },

@@ -1,5 +1,5 @@
-// Runs the real better-auth package of a folder with a clock that is set and tables in memory, and writes down what its
-// get-session answers. It sets this process's Date: import it before anything that asks for the time.
+// Runs the real better-auth package of a directory with a fake clock and tables in memory, and records the responses of
+// get-session. It replaces this process's Date, so import it before any module that reads the time.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
@@ -13,7 +13,7 @@ globalThis.Date = new Proxy(RealDate, {
   get: (target, name) => (name === "now" ? () => clock.now : Reflect.get(target, name)),
 });
 
-// Older releases complain of each bad cookie here, whatever their logger is told.
+// Older releases write each bad cookie to the console, whatever their logger's settings.
 console.error = console.warn = () => {};
 
 /** The package that is installed in a folder, and the `jose` that it works with. */
@@ -121,7 +121,7 @@ export async function record(better, { id, note, config, cookie_header, query = 
     expected: {
       outcome: response.status >= 500 ? "error" : data ? "session" : "null",
       data: data && { session: data.session, user: data.user },
-      // The keys that open a cookie are read for each request there, and beside the requests here.
+      // Better Auth reads the keys for each request. We read them in the background.
       db_needed: calls.some((call) => call.startsWith("find") && !call.endsWith(":jwks")),
       db_calls: calls,
       db_sessions_updated: moved.map(({ token, expiresAt, updatedAt }) => ({ token, expiresAt, updatedAt })),
@@ -132,7 +132,7 @@ export async function record(better, { id, note, config, cookie_header, query = 
 
 const withoutPrivateKey = ({ privateKey, ...row }) => row;
 
-/** Do two packages decide alike? A 500 means no more than that the store has to be asked. */
+/** Whether two packages have the same result. A 500 only means that the store decides. */
 export function areAlike({ expected: one }, { expected: other }) {
   if (one.outcome === "error") return other.outcome === "error" || other.db_needed;
   return one.outcome === other.outcome && one.db_needed === other.db_needed && sorted(one.data) === sorted(other.data);
