@@ -48,6 +48,7 @@ test: $(MODULE) ## run all tests; with REQUIRE_ALL=1, fail if one cannot run bec
 canary: $(MODULE) ## check a better-auth release against our recorded cases and live; needs VERSION=1.7.25
 	@$(BIN)/python -m dev.canary "$(VERSION)"
 	AUTH_VECTORS=target/canary/$(VERSION) cargo test --locked --test vectors
+	AUTH_VECTORS=target/canary/$(VERSION) cargo test --locked --test jwt recorded
 	AGREEMENT_PACKAGE=target/canary/$(VERSION) $(BIN)/python -m pytest tests/better_auth/test_live_agreement.py
 
 .PHONY: lint

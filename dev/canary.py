@@ -39,9 +39,15 @@ def main() -> int:
     folder = install(sys.argv[1] if len(sys.argv) > 1 else "")
     newest = package(VERSIONS[-1])
     node.install(newest)
-    generator = ROOT / "tests" / "vectors" / "generate.mjs"
-    done = subprocess.run([node.node(), generator, folder, folder / "vectors.json", newest], check=False)
-    return done.returncode
+    vectors = ROOT / "tests" / "vectors"
+    for arguments in (
+        [vectors / "generate.mjs", folder, folder / "vectors.json", newest],
+        [vectors / "generate_jwt.mjs", folder / "jwt-vectors.json", folder],
+    ):
+        done = subprocess.run([node.node(), *arguments], check=False)
+        if done.returncode:
+            return done.returncode
+    return 0
 
 
 if __name__ == "__main__":

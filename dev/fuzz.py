@@ -122,7 +122,23 @@ def origins() -> Iterator[bytes]:
         yield f"{row['pattern']}\n{row['url']}".encode()
 
 
-SEEDS = {"cookie_header": cookie_headers, "session_data": session_data, "origin_pattern": origins}
+def jwts() -> Iterator[bytes]:
+    """The recorded tokens, their headers and their claims; see `on_bytes` for the first byte."""
+    for vector in json.loads((VECTORS / "jwt-vectors.json").read_text())["vectors"]:
+        token = vector["token"]
+        yield b"\0" + token.encode()
+        for choice, part in enumerate(token.split(".")[:2], start=1):
+            yield bytes([choice]) + urlsafe_b64decode(part + "=" * (-len(part) % 4))
+    header = '{"alg":"EdDSA","kid":"k","typ":"JWT"}'
+    claims = (
+        '{"iat":1790000000,"exp":1790000900,"iss":"https://auth.example.com",'
+        '"aud":["https://auth.example.com"],"sub":"ada","id":"ada"}'
+    )
+    yield b"\1" + header.encode()
+    yield b"\2" + claims.encode()
+
+
+SEEDS = {"cookie_header": cookie_headers, "session_data": session_data, "origin_pattern": origins, "jwt": jwts}
 
 
 if __name__ == "__main__":

@@ -1,23 +1,29 @@
-//! What the headers alone decide, in order: credentials, origin, signature, cookie cache.
+//! What the headers alone decide, in order: credentials, origin, signature or JWT, cookie cache.
 //!
-//! [`Authenticator::inspect`] has no clock and no I/O; it only caches cookies that it has read. What it cannot decide, it
-//! returns as a [`SessionToken`], so a forged cookie never reaches the store.
+//! [`Authenticator::inspect`] has no clock and no I/O; it only caches credentials that it has verified. What it cannot
+//! decide, it returns as a [`LookupKey`], so a forged credential never reaches the store.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use crate::clock::Moment;
 use crate::cookie_cache::CookieCache;
 use crate::cookie_cache::keys::PublicKeys;
-use crate::credentials::{self, Credentials, RawCookie, Request};
-use crate::identity::Identity;
+use crate::credentials::{self, Credentials, Kind, Presented, RawCookie, Request};
+use crate::error::Error;
+use crate::identity::{Identity, UserId};
+use crate::jwt::jwks::Jwks;
+use crate::jwt::{Expected, Outcome, PendingToken, Rejection, UserToken, Verifier};
 use crate::origin;
 use crate::refusal::{Reason, Refusal};
-use crate::settings::{CookieNames, Freshness, Settings, TrustedOrigins};
+use crate::settings::{
+    AcceptedCredentials, CookieNames, Freshness, JwtFreshness, OwnField, Settings, TrustedOrigins,
+};
 use crate::signature::{Keys, SessionToken};
 use crate::signature_cache::SignatureCache;
-use crate::store::LookupResult;
+use crate::store::{LookupKey, LookupResult};
 
 /// What is known about a request before the store is queried.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,8 +32,46 @@ pub enum Verdict {
     Refused(Refusal),
     /// The identity in a cache, if the operator chose one: Better Auth's signed snapshot, or the live cache.
     Known(Arc<Identity>),
-    /// The signature is good: the store knows whether there is such a session.
-    Lookup(SessionToken),
+    /// The signature is good: the store knows whether there is such a session or user.
+    Lookup(LookupKey),
+    /// Wait for the issuer's keys, then call [`Authenticator::inspect_token`].
+    NeedsKeys(PendingToken, Need),
+    /// Nothing can be said: the issuer's keys cannot be read, a token lacks what the model needs, or there is no
+    /// database that would know.
+    Unavailable(Unavailable),
+}
+
+/// What a route needs to know of a JWT's user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// What `jwt_freshness` says.
+    Usual,
+    /// What the store says now.
+    Store,
+}
+
+/// Why nothing can be said of a well-signed token, or of any.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unavailable {
+    /// The issuer's keys cannot be read.
+    Keys,
+    /// The token lacks a claim that the model needs; the message says which.
+    Claims(String),
+    /// Only a database knows the current state, and none is configured.
+    Database,
+}
+
+impl From<Unavailable> for Error {
+    fn from(why: Unavailable) -> Self {
+        match why {
+            Unavailable::Keys => Self::unavailable("the keys that verify JWTs cannot be read"),
+            Unavailable::Claims(message) => Self::Schema(message),
+            Unavailable::Database => Self::configuration(
+                "get_fresh_user reads the user's row, and there is no database: set DATABASE_URL, or use \
+                 get_current_user, which returns what the JWT claims",
+            ),
+        }
+    }
 }
 
 /// Decides by the settings and by Better Auth's rules.
@@ -39,6 +83,18 @@ pub struct Authenticator {
     /// None if every request queries the store: there, checking the signature again costs next to nothing.
     signature_cache: Option<SignatureCache>,
     cookie_cache: Option<CookieCache>,
+    accepted: AcceptedCredentials,
+    jwt: Option<Arc<JwtPath>>,
+}
+
+/// What verifies JWTs, and how current their users must be.
+#[derive(Debug)]
+struct JwtPath {
+    verifier: Verifier,
+    jwks: Jwks,
+    freshness: JwtFreshness,
+    has_database: bool,
+    user_fields: Vec<OwnField>,
 }
 
 impl Authenticator {
@@ -47,7 +103,20 @@ impl Authenticator {
     #[must_use]
     pub fn new(settings: &Settings, public_keys: &PublicKeys) -> Self {
         let cookie_cache = settings.freshness.cookie_cache();
+        let jwt = settings.jwt.as_ref().map(|jwt| {
+            let expected = Expected { issuer: jwt.issuer.clone(), audience: jwt.audience.clone() };
+            let jwks = Jwks::default();
+            Arc::new(JwtPath {
+                verifier: Verifier::new(expected, jwt.leeway, jwks.clone()),
+                jwks,
+                freshness: jwt.freshness,
+                has_database: settings.database.is_some(),
+                user_fields: settings.tables.user.own_fields.clone(),
+            })
+        });
         Self {
+            accepted: settings.accepted,
+            jwt,
             names: settings.cookie_names.clone(),
             origins: settings.trusted_origins.clone(),
             keys: Keys::new(&settings.secrets.signing),
@@ -60,31 +129,101 @@ impl Authenticator {
     pub fn inspect<'a>(
         &self,
         request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>,
-        now: DateTime<Utc>,
+        now: impl Into<Moment>,
     ) -> Verdict {
-        let (token, shown) = match self.verify_request(request) {
-            Ok(checked) => checked,
-            Err(refusal) => return Verdict::Refused(refusal),
-        };
-        let known = self
-            .cookie_cache
-            .as_ref()
-            .and_then(|cache| cache.read(&shown.session_data.decode()?, &token, now));
-        // A ban may have been lifted since: only the store refuses.
-        match known.and_then(|identity| Self::decide(LookupResult::Found(identity), now).ok()) {
-            Some(identity) => Verdict::Known(identity),
-            None => Verdict::Lookup(token),
-        }
+        let now = now.into();
+        self.inspect_for(Need::Usual, request, now).unwrap_or_else(Verdict::Refused)
     }
 
     /// The same for a route that needs the current state: never [`Verdict::Known`].
     pub fn inspect_for_store<'a>(
         &self,
         request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>,
+        now: impl Into<Moment>,
     ) -> Verdict {
-        match self.verify_request(request) {
-            Ok((token, _)) => Verdict::Lookup(token),
-            Err(refusal) => Verdict::Refused(refusal),
+        self.inspect_for(Need::Store, request, now.into()).unwrap_or_else(Verdict::Refused)
+    }
+
+    fn inspect_for<'a>(
+        &self,
+        need: Need,
+        request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>,
+        now: Moment,
+    ) -> Result<Verdict, Refusal> {
+        let kind = request.kind;
+        let shown = Credentials::read(request.into_headers(), &self.names);
+        let token = match shown.presented(kind, self.accepted) {
+            Presented::Nothing => return Err(self.refuse_without_credential(&shown)),
+            Presented::Unusable => return Err(Reason::BadToken.into()),
+            Presented::Jwt(token) => return Ok(self.inspect_jwt(need, token.as_str(), now)),
+            Presented::SignedToken(token) => self.verify(Some(token.as_str().into()))?,
+            Presented::UnsignedToken(token) => {
+                SessionToken::unsigned(token.as_str()).ok_or(Reason::BadToken)?
+            }
+            Presented::Cookie(cookie) => {
+                self.check_origin(kind, &shown)?;
+                let token = self.verify_cookie(cookie)?;
+                if let Some(identity) = self.read_cookie_cache(need, &shown, &token, now.wall) {
+                    return Ok(Verdict::Known(identity));
+                }
+                token
+            }
+        };
+        Ok(Verdict::Lookup(token.into()))
+    }
+
+    /// What Better Auth's signed snapshot says beside this cookie, if it may answer.
+    fn read_cookie_cache(
+        &self,
+        need: Need,
+        shown: &Credentials<'_>,
+        token: &SessionToken,
+        now: DateTime<Utc>,
+    ) -> Option<Arc<Identity>> {
+        let cache = self.cookie_cache.as_ref().filter(|_| need == Need::Usual)?;
+        let identity = cache.read(&shown.session_data.decode()?, token, now)?;
+        // A ban may have been lifted since: only the store refuses.
+        Self::decide(LookupResult::Found(identity), now).ok()
+    }
+
+    fn inspect_jwt(&self, need: Need, token: &str, now: Moment) -> Verdict {
+        let Some(jwt) = &self.jwt else { return Verdict::Refused(Reason::BadToken.into()) };
+        jwt.judge(need, jwt.verifier.verify(token, now), now, || PendingToken::new(token))
+    }
+
+    /// Decides about a token whose key was not known, once the keys were read for it.
+    #[must_use]
+    pub fn inspect_token(&self, token: &PendingToken, need: Need, now: Moment) -> Verdict {
+        let Some(jwt) = &self.jwt else { return Verdict::Refused(Reason::BadToken.into()) };
+        let outcome = jwt.verifier.verify_after_reading(token.as_str(), now);
+        jwt.judge(need, outcome, now, || token.clone())
+    }
+
+    /// Until the reading of the issuer's keys that is under way ends.
+    pub async fn keys_read(&self) {
+        if let Some(jwt) = &self.jwt {
+            jwt.verifier.keys_read().await;
+        }
+    }
+
+    /// The issuer's keys, which a task has to read.
+    #[must_use]
+    pub fn jwks(&self) -> Option<&Jwks> {
+        self.jwt.as_ref().map(|jwt| &jwt.jwks)
+    }
+
+    /// The verified JWT that this request presents, as far as the keys are known.
+    pub fn user_token<'a>(
+        &self,
+        request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>,
+        now: Moment,
+    ) -> Option<UserToken> {
+        let kind = request.kind;
+        let shown = Credentials::read(request.into_headers(), &self.names);
+        let Presented::Jwt(token) = shown.presented(kind, self.accepted) else { return None };
+        match self.jwt.as_ref()?.verifier.verify(token.as_str(), now) {
+            Outcome::Verified(token) => Some(token),
+            _ => None,
         }
     }
 
@@ -95,23 +234,28 @@ impl Authenticator {
             return Verdict::Refused(Reason::NoCookie.into());
         }
         match self.verify(credentials::decode(Cow::Borrowed(value))) {
-            Ok(token) => Verdict::Lookup(token),
+            Ok(token) => Verdict::Lookup(token.into()),
             Err(refusal) => Verdict::Refused(refusal),
         }
     }
 
-    /// The session cookie as it stands in the headers.
+    /// The session cookie as it stands in the headers; None if a bearer token decides instead.
     pub fn session_cookie<'a>(
         &self,
-        headers: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+        request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>,
     ) -> Option<Cow<'a, str>> {
-        Credentials::read(headers, &self.names).session_cookie.map(RawCookie::as_text)
+        let kind = request.kind;
+        match Credentials::read(request.into_headers(), &self.names).presented(kind, self.accepted) {
+            Presented::Cookie(cookie) => Some(cookie.as_text()),
+            _ => None,
+        }
     }
 
-    /// A message for an operator that came up since the last call.
+    /// Messages for an operator that came up since the last call.
     #[must_use]
-    pub fn take_message(&self) -> Option<String> {
-        self.cookie_cache.as_ref()?.take_message()
+    pub fn take_messages(&self) -> Vec<String> {
+        let of_cookies = self.cookie_cache.as_ref().and_then(CookieCache::take_message);
+        of_cookies.into_iter().chain(self.jwks().into_iter().flat_map(Jwks::take_messages)).collect()
     }
 
     /// Decides what was found, at the time of the request.
@@ -120,7 +264,7 @@ impl Authenticator {
     /// The refusal. A session is valid up to and including `expires_at`, as in Better Auth.
     pub fn decide(found: LookupResult, now: DateTime<Utc>) -> Result<Arc<Identity>, Refusal> {
         match found {
-            LookupResult::Found(identity) if identity.session.expires_at < now => Err(Reason::Expired.into()),
+            LookupResult::Found(identity) if has_expired(&identity, now) => Err(Reason::Expired.into()),
             LookupResult::Found(identity) if is_banned(&identity, now) => Err(Reason::Banned.into()),
             LookupResult::Found(identity) => Ok(identity),
             LookupResult::NoSession => Err(Reason::UnknownSession.into()),
@@ -129,18 +273,9 @@ impl Authenticator {
         }
     }
 
-    /// Credentials, origin, signature.
-    fn verify_request<'a>(
-        &self,
-        request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>,
-    ) -> Result<(SessionToken, Credentials<'a>), Refusal> {
-        let kind = request.kind;
-        let shown = Credentials::read(request.into_headers(), &self.names);
-        let Some(cookie) = shown.session_cookie else { return Err(self.refuse_without_cookie(&shown)) };
-        if let Err(origin) = origin::check(kind, &shown, &self.origins, &self.names) {
-            return Err(Refusal::with_detail(Reason::Origin, origin));
-        }
-        Ok((self.verify_cookie(cookie)?, shown))
+    fn check_origin(&self, kind: Kind, shown: &Credentials<'_>) -> Result<(), Refusal> {
+        origin::check(kind, shown, &self.origins, &self.names)
+            .map_err(|origin| Refusal::with_detail(Reason::Origin, origin))
     }
 
     fn verify_cookie(&self, cookie: RawCookie<'_>) -> Result<SessionToken, Refusal> {
@@ -157,12 +292,54 @@ impl Authenticator {
         value.and_then(|value| self.keys.verify(&value)).ok_or_else(|| Reason::BadSignature.into())
     }
 
-    fn refuse_without_cookie(&self, shown: &Credentials<'_>) -> Refusal {
+    fn refuse_without_credential(&self, shown: &Credentials<'_>) -> Refusal {
+        if !self.accepted.cookie {
+            return Reason::NoToken.into();
+        }
         if shown.other_spelling {
             return Refusal::with_detail(Reason::WrongCookieName, self.names.other_spelling.clone());
         }
         Refusal { reason: Reason::NoCookie, detail: origin::other_name_of_this_machine(shown, &self.origins) }
     }
+}
+
+impl JwtPath {
+    fn judge(
+        &self,
+        need: Need,
+        outcome: Outcome,
+        now: Moment,
+        pending: impl FnOnce() -> PendingToken,
+    ) -> Verdict {
+        let token = match outcome {
+            Outcome::Verified(token) => token,
+            Outcome::Rejected(Rejection::Expired) => return Verdict::Refused(Reason::Expired.into()),
+            Outcome::Rejected(why) => {
+                return Verdict::Refused(Refusal::with_detail(Reason::BadToken, why.as_str()));
+            }
+            Outcome::NeedsKeys => return Verdict::NeedsKeys(pending(), need),
+            Outcome::KeysUnavailable => return Verdict::Unavailable(Unavailable::Keys),
+        };
+        if need == Need::Store && !self.has_database {
+            return Verdict::Unavailable(Unavailable::Database);
+        }
+        if need == Need::Store || self.freshness != JwtFreshness::Claims {
+            return Verdict::Lookup(LookupKey::User(UserId::new(token.user_id())));
+        }
+        let identity = match token.identity(&self.user_fields) {
+            Ok(identity) => identity,
+            Err(message) => return Verdict::Unavailable(Unavailable::Claims(message)),
+        };
+        match Authenticator::decide(LookupResult::Found(identity), now.wall) {
+            Ok(identity) => Verdict::Known(identity),
+            Err(refusal) => Verdict::Refused(refusal),
+        }
+    }
+}
+
+/// A session is valid up to and including `expires_at`. A JWT was checked when it was verified.
+fn has_expired(identity: &Identity, now: DateTime<Utc>) -> bool {
+    identity.session.as_ref().is_some_and(|session| session.expires_at < now)
 }
 
 /// Better Auth lets a ban lapse at `banExpires`.

@@ -35,6 +35,13 @@ impl Moment {
     }
 }
 
+/// That time of day, now: for callers that have no other clock.
+impl From<DateTime<Utc>> for Moment {
+    fn from(wall: DateTime<Utc>) -> Self {
+        Self { wall, uptime: Uptime::now() }
+    }
+}
+
 impl Uptime {
     /// Reads the clock.
     #[must_use]

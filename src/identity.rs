@@ -1,5 +1,8 @@
 //! The session and its user, as stored.
 
+use std::fmt;
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 
 use crate::signature::SessionToken;
@@ -7,10 +10,34 @@ use crate::signature::SessionToken;
 /// The sender of a request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Identity {
-    /// The session whose token the request contains.
-    pub session: Session,
-    /// The session's user.
+    /// The session that the request presented; None if it presented a JWT, which has none.
+    pub session: Option<Session>,
+    /// The user.
     pub user: User,
+}
+
+/// The id of a user whom a verified JWT names. It is a person's data, so its `Debug` shows nothing.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct UserId(Arc<str>);
+
+impl UserId {
+    /// The id in this text.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The id as text, for the store.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for UserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UserId(…)")
+    }
 }
 
 impl Identity {
@@ -18,11 +45,10 @@ impl Identity {
     #[must_use]
     pub fn bytes(&self) -> usize {
         let Self { session, user } = self;
-        let texts = [&session.id, &session.user_id, &user.id];
-        let optional = [&session.ip_address, &session.user_agent, &user.name, &user.email, &user.image];
-        let texts = texts.into_iter().chain(optional.into_iter().flatten()).map(String::capacity);
-        let own = session.own.iter().chain(&user.own).map(Value::bytes);
-        size_of::<Self>() + session.token.as_str().len() + texts.chain(own).sum::<usize>()
+        let texts = [&user.name, &user.email, &user.image].into_iter().flatten().chain([&user.id]);
+        let own = user.own.iter().map(Value::bytes);
+        let held = texts.map(String::capacity).chain(own).sum::<usize>();
+        size_of::<Self>() + session.as_ref().map_or(0, Session::held) + held
     }
 }
 
@@ -47,6 +73,16 @@ pub struct Session {
     pub updated_at: Option<DateTime<Utc>>,
     /// The application's own fields, in the order in which it declared them.
     pub own: Vec<Value>,
+}
+
+impl Session {
+    /// What it takes in memory beside its own size.
+    fn held(&self) -> usize {
+        let texts =
+            [&self.ip_address, &self.user_agent].into_iter().flatten().chain([&self.id, &self.user_id]);
+        let own = self.own.iter().map(Value::bytes);
+        self.token.as_str().len() + texts.map(String::capacity).chain(own).sum::<usize>()
+    }
 }
 
 /// A row of Better Auth's `user` table.
@@ -82,6 +118,8 @@ pub struct Ban {
 /// The value of a field that the application declared.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
+    /// Not among a token's claims: the model's default applies. Rows have every field.
+    Absent,
     /// NULL.
     Null,
     /// Text, enums, uuids, exact numbers, dates.
@@ -103,7 +141,7 @@ impl Value {
         let heap = match self {
             Self::Text(text) => text.capacity(),
             Self::Json(json) => json_bytes(json),
-            Self::Null | Self::Bool(_) | Self::Int(_) | Self::Float(_) | Self::Time(_) => 0,
+            Self::Absent | Self::Null | Self::Bool(_) | Self::Int(_) | Self::Float(_) | Self::Time(_) => 0,
         };
         size_of::<Self>() + heap
     }

@@ -46,6 +46,7 @@ pub mod credentials;
 pub mod engine;
 pub mod error;
 pub mod identity;
+pub mod jwt;
 pub mod live_cache;
 pub mod lookup;
 pub mod origin;
@@ -58,6 +59,7 @@ pub mod store;
 mod bounded_cache;
 #[cfg(any(feature = "python", test))]
 mod completion_queue;
+mod json_fields;
 mod signature_cache;
 mod uri_component;
 

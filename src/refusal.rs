@@ -8,17 +8,21 @@ pub enum Reason {
     NoCookie,
     /// It has only the cookie's other spelling (`__Secure-` or not): a setting is wrong.
     WrongCookieName,
+    /// The request has no bearer token, and the settings accept nothing else.
+    NoToken,
     /// A browser page from an origin that is not ours sent it.
     Origin,
     /// The cookie was not signed with our secret.
     BadSignature,
+    /// The bearer token is none of an accepted kind, or a JWT that our issuer did not sign for us; or there are several.
+    BadToken,
     /// No session row has this token: signed out, or never was.
     UnknownSession,
     /// The session's user row is gone.
     UnknownUser,
     /// The rows cannot be read as a session: a time at infinity, or a token that two rows share.
     Unreadable,
-    /// The session has expired.
+    /// The session or the JWT has expired.
     Expired,
     /// The user is banned. Better Auth checks that only at sign-in; we check it for each request.
     Banned,
@@ -26,11 +30,13 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the enum.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::NoCookie,
         Self::WrongCookieName,
+        Self::NoToken,
         Self::Origin,
         Self::BadSignature,
+        Self::BadToken,
         Self::UnknownSession,
         Self::UnknownUser,
         Self::Unreadable,
@@ -44,8 +50,10 @@ impl Reason {
         match self {
             Self::NoCookie => "no_cookie",
             Self::WrongCookieName => "wrong_cookie_name",
+            Self::NoToken => "no_token",
             Self::Origin => "origin",
             Self::BadSignature => "bad_signature",
+            Self::BadToken => "bad_token",
             Self::UnknownSession => "unknown_session",
             Self::UnknownUser => "unknown_user",
             Self::Unreadable => "unreadable",
@@ -57,7 +65,7 @@ impl Reason {
     /// Whether the request has no credential at all, as opposed to an invalid one.
     #[must_use]
     pub const fn is_anonymous(self) -> bool {
-        matches!(self, Self::NoCookie | Self::WrongCookieName)
+        matches!(self, Self::NoCookie | Self::WrongCookieName | Self::NoToken)
     }
 }
 

@@ -6,7 +6,6 @@
 mod better_auth_cookies;
 
 use std::hint::black_box;
-use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +21,7 @@ use auth_middleware::origin;
 use auth_middleware::refusal::Reason;
 use auth_middleware::settings::{RawSettings, Settings};
 use auth_middleware::signature::{Keys, SessionToken};
-use auth_middleware::store::LookupResult;
+use auth_middleware::store::{LookupKey, LookupResult};
 use chrono::{DateTime, Utc};
 use criterion::{BatchSize, Criterion};
 
@@ -132,14 +131,15 @@ fn read_live_cache(
         let keys = Keys::new(&settings.secrets.signing);
         let insert = |token: &SessionToken| {
             let result = LookupResult::Found(identity.clone());
-            cache.insert(cache.sent(Moment::now().uptime), slice::from_ref(token), &[result]);
+            cache.insert(cache.sent(Moment::now().uptime), &[token.into()], &[result]);
         };
         (0..SESSIONS)
             .filter_map(|at| keys.verify(&session_token(&format!("{at:032}"))))
             .for_each(|other| insert(&other));
         insert(token);
     }
-    let get = || cache.as_ref()?.get(black_box(token)?, Moment::now());
+    let key = token.map(LookupKey::from);
+    let get = || cache.as_ref()?.get(black_box(key.as_ref())?, Moment::now());
     assert!(get().is_some(), "the session is cached");
     criterion.bench_function("live_cache", |run| run.iter(get));
     Ok(())

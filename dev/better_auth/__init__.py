@@ -32,6 +32,8 @@ class BetterAuthServer:
 
     `schema`: with "camel", it creates its own tables; "snake" needs the tables of the wheel's migration.
     `base_url` is Better Auth's `baseURL`; an https URL makes its cookies `__Secure-`. Defaults to `url`.
+    `jwt` are options of the jwt plugin, and `payload` selects what its tokens claim (see server.mjs); `bearer` and
+    `admin` add those plugins. `base_path` replaces /api/auth; `generate_id` is Better Auth's.
     `user_fields` are Better Auth's `user.additionalFields`, such as {"role": {"type": "string", "input": False}}.
     """
 
@@ -48,6 +50,12 @@ class BetterAuthServer:
         cookie_cache_max_age_seconds: int = 300,
         expires_in_seconds: int | None = None,
         user_fields: Mapping[str, Mapping[str, object]] | None = None,
+        jwt: Mapping[str, object] | None = None,
+        payload: str | None = None,
+        bearer: bool = False,
+        admin: bool = False,
+        base_path: str | None = None,
+        generate_id: str | None = None,
         log: TextIO | None = None,
     ) -> None:
         self.version = version
@@ -69,6 +77,15 @@ class BetterAuthServer:
             "USER_FIELDS": json.dumps(user_fields or {}),
             "NODE_ENV": "test",
         }
+        optional = {
+            "JWT": None if jwt is None else json.dumps(jwt),
+            "PAYLOAD": payload,
+            "BEARER": "1" if bearer else None,
+            "ADMIN": "1" if admin else None,
+            "BASE_PATH": base_path,
+            "GENERATE_ID": generate_id,
+        }
+        self._environment.update({name: value for name, value in optional.items() if value is not None})
         if expires_in_seconds is not None:
             self._environment["EXPIRES_IN"] = str(expires_in_seconds)
 

@@ -29,7 +29,28 @@ const cookieCache =
     ? { enabled: false }
     : { enabled: true, strategy: env.COOKIE_CACHE, maxAge: Number(env.COOKIE_CACHE_MAX_AGE ?? 300) };
 
+// JWT holds options of the jwt plugin, as JSON; PAYLOAD names what its tokens claim instead of the whole user.
+const payloads = {
+  email: ({ user }) => ({ email: user.email }),
+  // As Neon has it: a snapshot of the moment of issue.
+  organization: ({ user }) => ({ ...user, role: "authenticated", o: { id: "org-1", slug: "acme", role: "owner" } }),
+  nothing: () => ({}),
+};
+const plugin = async (name, ...options) => (await load(`better-auth/plugins/${name}`))[name](...options);
+const jwtOptions = JSON.parse(env.JWT ?? "null");
+const definePayload = payloads[env.PAYLOAD];
+const plugins = [
+  ...(jwtOptions
+    ? [await plugin("jwt", { ...jwtOptions, jwt: { ...jwtOptions.jwt, ...(definePayload ? { definePayload } : {}) } })]
+    : []),
+  ...(env.BEARER ? [await plugin("bearer")] : []),
+  ...(env.ADMIN ? [await plugin("admin")] : []),
+];
+
 const options = {
+  plugins,
+  ...(env.BASE_PATH ? { basePath: env.BASE_PATH } : {}),
+  ...(env.GENERATE_ID ? { advanced: { database: { generateId: env.GENERATE_ID } } } : {}),
   // An https:// base URL may be served over plain http here. It makes Better Auth use `__Secure-` cookies.
   baseURL: env.BETTER_AUTH_URL ?? `http://localhost:${flags.port}`,
   secret: env.BETTER_AUTH_SECRET,

@@ -10,6 +10,7 @@ from auth_middleware.dependencies import (
     get_fresh_user,
     get_optional_user,
     get_session_from_cookie,
+    get_token_claims,
     lifespan,
     validate_session,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "get_fresh_user",
     "get_optional_user",
     "get_session_from_cookie",
+    "get_token_claims",
     "lifespan",
     "validate_session",
     "validate_websocket",

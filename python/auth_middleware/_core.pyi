@@ -11,6 +11,7 @@ __all__ = [
     "Refused",
     "RequestState",
     "__version__",
+    "accepted_credentials",
     "default_settings",
     "session_cookie_name",
 ]
@@ -20,8 +21,10 @@ __version__: str
 _Reason: TypeAlias = Literal[
     "no_cookie",
     "wrong_cookie_name",
+    "no_token",
     "origin",
     "bad_signature",
+    "bad_token",
     "unknown_session",
     "unknown_user",
     "unreadable",
@@ -55,8 +58,8 @@ class Refused:
 class Found:
     """A session and its user, which Python has not made its objects of yet."""
 
-    def fields(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The fields of the session and of the user, by name in snake_case."""
+    def fields(self) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+        """The fields of the session, which a JWT has not, and of the user, by name in snake_case."""
     def cache_object(self, made: object) -> None:
         """Caches what was made of it: `Core.identify` returns that while the cache has the same identity."""
 
@@ -121,7 +124,17 @@ class Core:
     def look_up(self, state: RequestState) -> None:
         """Queries the store in place of the cache that found the identity of this state."""
     def session_cookie(self, scope: Mapping[str, Any]) -> str | None:
-        """The session cookie as it stands in the headers."""
+        """The session cookie as it stands in the headers; None if a bearer token decides instead."""
+    def token_claims(self, scope: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The claims of the verified JWT that this request presents."""
+    @property
+    def has_database(self) -> bool: ...
+    @property
+    def trusts_claims(self) -> bool:
+        """Whether the claims of a JWT are its user."""
+    @property
+    def accepts(self) -> tuple[bool, bool]:
+        """Whether cookies are accepted, and whether bearer tokens are."""
     def open(self) -> Awaitable[list[str]]:
         """Connects and reads the catalog. Returns what an operator should know about it.
 
@@ -210,6 +223,13 @@ class Migrations:
 
 def default_settings() -> dict[str, Any]:
     """Every setting's default, by name. A setting without one is None or empty."""
+
+def accepted_credentials(settings: Mapping[str, object]) -> tuple[bool, bool]:
+    """Whether these settings accept cookies, and whether they accept bearer tokens.
+
+    Raises:
+        ConfigurationError: `credentials` is wrong.
+    """
 
 def session_cookie_name(base_url: str | None, prefix: str | None, name: str | None, secure: bool | None) -> str:
     """The session cookie's name for these settings.

@@ -4,11 +4,13 @@ import asyncio
 import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from functools import partial
+from functools import partial, update_wrapper
 from types import FunctionType
-from typing import Any, Generic, TypeAlias, TypeVar, final, overload
+from typing import Annotated, Any, Generic, TypeAlias, TypeVar, final, overload
 
-from fastapi.security import APIKeyCookie
+from fastapi import Depends
+from fastapi.security import APIKeyCookie, HTTPBearer
+from fastapi.security.base import SecurityBase
 from pydantic import BaseModel, ValidationError
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket
@@ -41,22 +43,52 @@ _Found: TypeAlias = Identity[SessionT_co, UserT_co] | RequestState
 _Outcome: TypeAlias = Identity[SessionT_co, UserT_co] | Refused | AuthError
 
 
-def documented(dependency: Dependency, cookie_name: str) -> Dependency:
-    """Show the lock and the cookie's name in `/docs`, without the cost of a sub-dependency.
+def documented(dependency: Dependency, cookie_name: str, accepts: tuple[bool, bool]) -> Dependency:
+    """Show the locks and the cookie's name in `/docs`. `accepts`: cookies, bearer tokens.
 
-    FastAPI takes what a dependency wraps for its security scheme, and its signature for its own.
+    FastAPI takes what a dependency wraps for its security scheme, and its signature for its own. So one lock costs
+    nothing in a request; the second is a sub-dependency that does nothing.
     """
-    plain: Any = dependency
-    plain.__signature__ = inspect.signature(dependency, follow_wrapped=False)
-    plain.__wrapped__ = APIKeyCookie(name=cookie_name, scheme_name="Better Auth session", auto_error=False)
-    return dependency
+    cookie = APIKeyCookie(name=cookie_name, scheme_name="Better Auth session", auto_error=False)
+    bearer = HTTPBearer(scheme_name="Better Auth token", auto_error=False)
+    first, *more = [lock for lock, is_accepted in zip((cookie, bearer), accepts, strict=True) if is_accepted]
+    signature = inspect.signature(dependency, follow_wrapped=False)
+    documented: Any = dependency
+    if more:
+        documented = _with_locks(dependency, [_lock(scheme) for scheme in more], signature)
+    else:
+        documented.__signature__ = signature
+    documented.__wrapped__ = first
+    return documented
 
 
-def bound(method: Any, auth: "Auth[Any, Any]") -> Any:
+def _lock(scheme: SecurityBase) -> Any:
+    async def lock() -> None: ...
+
+    shown: Any = lock
+    shown.__signature__ = inspect.Signature()
+    shown.__wrapped__ = scheme
+    return lock
+
+
+def _with_locks(dependency: Callable[..., Awaitable[Any]], locks: list[Any], signature: inspect.Signature) -> Any:
+    async def locked(*args: Any, **_locks: None) -> Any:
+        return await dependency(*args)
+
+    shown: Any = update_wrapper(locked, dependency)
+    parameters = [
+        inspect.Parameter(f"lock_{at}", inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[None, Depends(lock)])
+        for at, lock in enumerate(locks)
+    ]
+    shown.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *parameters])
+    return shown
+
+
+def bound(method: Any, auth: "Auth[Any, Any]", accepts: tuple[bool, bool]) -> Any:
     """A method of this instance with its own cookie name in `/docs`. A wrapper would cost each request a coroutine."""
     function = FunctionType(method.__code__, method.__globals__, method.__name__)
     function.__annotations__ = inspect.get_annotations(method)
-    dependency: Any = partial(documented(function, auth.cookie_name), auth)
+    dependency: Any = partial(documented(function, auth.cookie_name, accepts), auth)
     dependency.__doc__ = method.__doc__
     dependency.__signature__ = inspect.signature(dependency)
     return dependency
@@ -109,8 +141,14 @@ class Auth(Generic[SessionT_co, UserT_co]):
         self._may_share = is_shareable_model(user_model) and is_shareable_model(session_model)
         self._telemetry = Telemetry(self._core)
         self._telemetry.warn(self._core.warnings)
-        for method in (Auth.current_user, Auth.optional_user, Auth.fresh_user, Auth.current_session):
-            vars(self)[method.__name__] = bound(method, self)
+        for method in (
+            Auth.current_user,
+            Auth.optional_user,
+            Auth.fresh_user,
+            Auth.current_session,
+            Auth.token_claims,
+        ):
+            vars(self)[method.__name__] = bound(method, self, self._core.accepts)
 
     @property
     def cookie_name(self) -> str:
@@ -195,16 +233,36 @@ class Auth(Generic[SessionT_co, UserT_co]):
 
         Raises:
             HTTPException: as `current_user`.
+            ConfigurationError: there is no database that knows; as an HTTP response, 500.
         """
+        if not self._core.has_database:
+            self._telemetry.misconfigured(
+                "get_fresh_user reads the user's row, and there is no database: set DATABASE_URL, or use "
+                "get_current_user, which returns what the JWT claims"
+            )
+            raise http_errors.misconfigured()
         return (await self._required(self._core.identify_by_store(request.scope))).user
 
     async def current_session(self, request: HTTPConnection) -> SessionT_co:
         """The session that this request presents. Identified once in a request, and raises, as `current_user`."""
         found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
-        return (await self._required(found) if type(found) is RequestState else found).session
+        session = (await self._required(found) if type(found) is RequestState else found).session
+        if not session:  # a JWT has none
+            raise http_errors.unauthorized(self._core.accepts, is_anonymous=False)
+        return session
+
+    async def token_claims(self, request: HTTPConnection) -> dict[str, Any] | None:
+        """The claims of the JWT that this request presents, such as its organization; None for other credentials.
+
+        They are a snapshot from when the token was issued. Identified once in a request, and raises, as
+        `optional_user`.
+        """
+        found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
+        identity = await self._optional(found) if type(found) is RequestState else found
+        return identity and self._core.token_claims(request.scope)
 
     def session_cookie(self, connection: HTTPConnection) -> str | None:
-        """The session cookie as it stands in the headers; None if there is none."""
+        """The session cookie as it stands in the headers; None if there is none, or a bearer token decides instead."""
         return self._core.session_cookie(connection.scope)
 
     async def validate_session(self, cookie_value: str | None) -> Identity[SessionT_co, UserT_co] | None:
@@ -236,7 +294,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
     async def _required(self, state: RequestState) -> Identity[SessionT_co, UserT_co]:
         outcome = await self._settle(state)
         if isinstance(outcome, Refused):
-            raise http_errors.from_refused(outcome)
+            raise http_errors.unauthorized(self._core.accepts, is_anonymous=outcome.is_anonymous)
         return outcome
 
     async def _optional(self, state: RequestState) -> Identity[SessionT_co, UserT_co] | None:
@@ -261,10 +319,14 @@ class Auth(Generic[SessionT_co, UserT_co]):
         """The identity in a cache. If the models do not fit it, they may fit the row: then the store is queried."""
         try:
             identity = self._identity(found)
-        except ValidationError:
-            self._core.look_up(state)
+        except ValidationError as error:
+            session: object = found.fields()[0]
+            if session is None and self._core.trusts_claims:
+                self._telemetry.warn(state.conclude(self._claims_misfit(found, error)))
+            else:
+                self._core.look_up(state)
             return None
-        if self._may_share and all(map(is_shareable, identity)):
+        if self._may_share and all(is_shareable(row) for row in identity if row):
             found.cache_object(identity)
         self._telemetry.warn(state.conclude(identity))
         return identity
@@ -311,20 +373,29 @@ class Auth(Generic[SessionT_co, UserT_co]):
             user["name"] = ""  # as Better Auth's own pages show it
         if self._user_keys:
             user = {self._user_keys.get(name, name): value for name, value in user.items()}
-        if self._session_keys:
+        if self._session_keys and session is not None:
             session = {self._session_keys.get(name, name): value for name, value in session.items()}
-        # What `model_validate` calls; without its options it takes half as long.
-        return Identity(
-            self._session_model.__pydantic_validator__.validate_python(session),
-            self._user_model.__pydantic_validator__.validate_python(user),
+        # A JWT has no session: see `Identity`.
+        validated: Any = None
+        if session is not None:
+            # What `model_validate` calls; without its options it takes half as long.
+            validated = self._session_model.__pydantic_validator__.validate_python(session)
+        return Identity(validated, self._user_model.__pydantic_validator__.validate_python(user))
+
+    def _claims_misfit(self, found: Found, error: ValidationError) -> SchemaError:
+        misfit = SchemaError(
+            f"the claims of a JWT do not fit {error.title}: {self._misfits(found, error)}. Add them with definePayload "
+            "in the options of Better Auth's jwt plugin, or give the fields a default"
         )
+        self._telemetry.row_misfit(misfit)
+        return misfit
 
     def _misfits(self, found: object, error: ValidationError) -> str:
         """What does not fit, by column, and how to fix it; no values."""
         is_user = error.title == self._user_model.__name__
         model, keys = (self._user_model, self._user_keys) if is_user else (self._session_model, self._session_keys)
         fields = {key: name for name, key in keys.items()}
-        values: Mapping[str, object] = found.fields()[is_user] if isinstance(found, Found) else {}
+        values: Mapping[str, object] = (found.fields()[is_user] or {}) if isinstance(found, Found) else {}
         misfits: list[str] = []
         for item in error.errors(include_input=False, include_url=False, include_context=False):
             field = fields.get(key := str(item["loc"][0]) if item["loc"] else "", key)

@@ -12,7 +12,7 @@ from auth_middleware import http_errors
 from auth_middleware.auth import Auth, documented
 from auth_middleware.errors import ConfigurationError
 from auth_middleware.models import AuthSession, AuthUser, Identity
-from auth_middleware.settings import session_cookie_name
+from auth_middleware.settings import accepted_credentials, session_cookie_name
 from auth_middleware.telemetry import OncePerCause
 
 # Computed at import, for code that reads the cookie itself.
@@ -104,10 +104,20 @@ async def get_current_session(request: HTTPConnection) -> AuthSession:
     return await Auth.current_session(serving(request), request)
 
 
+async def get_token_claims(request: HTTPConnection) -> dict[str, Any] | None:
+    """The claims of the JWT that this request presents, such as its organization; None for other credentials.
+
+    They are a snapshot from when the token was issued. Identified once in a request, and raises, as
+    `get_optional_user`.
+    """
+    return await Auth.token_claims(serving(request), request)
+
+
 async def get_session_from_cookie(request: HTTPConnection) -> str | None:
     """The request's signed session cookie as it stands in the headers; None if there is none.
 
-    The first of two cookies with the same name is used, as Better Auth does. Nothing is checked.
+    The first of two cookies with the same name is used, as Better Auth does. Nothing is checked. None if a bearer token
+    decides who sent the request.
     """
     return serving(request).session_cookie(request)
 
@@ -125,5 +135,9 @@ async def validate_session(cookie_value: str | None) -> Identity | None:
     return await serving(None).validate_session(cookie_value)
 
 
-for _dependency in (get_current_user, get_optional_user, get_fresh_user, get_current_session):
-    documented(_dependency, SESSION_COOKIE_NAME)
+_ACCEPTS = accepted_credentials()
+get_current_user = documented(get_current_user, SESSION_COOKIE_NAME, _ACCEPTS)
+get_optional_user = documented(get_optional_user, SESSION_COOKIE_NAME, _ACCEPTS)
+get_fresh_user = documented(get_fresh_user, SESSION_COOKIE_NAME, _ACCEPTS)
+get_current_session = documented(get_current_session, SESSION_COOKIE_NAME, _ACCEPTS)
+get_token_claims = documented(get_token_claims, SESSION_COOKIE_NAME, _ACCEPTS)

@@ -2,10 +2,11 @@
 
 from fastapi import HTTPException, status
 
-from auth_middleware._core import Refused
 from auth_middleware.errors import AuthError, ConfigurationError, OriginRefused, SchemaError, StoreUnavailable
 
-CHALLENGE = {"WWW-Authenticate": 'Cookie realm="better-auth"'}
+# Two challenges in one header: RFC 9110, section 11.6.1.
+COOKIE_CHALLENGE = 'Cookie realm="better-auth"'
+BEARER_CHALLENGE = 'Bearer realm="better-auth"'
 
 
 class OriginForbidden(OriginRefused, HTTPException):
@@ -24,10 +25,13 @@ class Misconfigured(ConfigurationError, HTTPException):
     """`ConfigurationError` as a 500 response."""
 
 
-def from_refused(refused: Refused) -> HTTPException:
-    """401, for a route that needs a user."""
-    detail = "Not authenticated" if refused.is_anonymous else "Invalid or expired session"
-    return HTTPException(status.HTTP_401_UNAUTHORIZED, detail, CHALLENGE)
+def unauthorized(accepts: tuple[bool, bool], *, is_anonymous: bool) -> HTTPException:
+    """401, for a route that needs a user or a session. `accepts`: cookies, bearer tokens."""
+    detail = "Not authenticated" if is_anonymous else "Invalid or expired session"
+    challenges = [
+        name for name, is_accepted in zip((COOKIE_CHALLENGE, BEARER_CHALLENGE), accepts, strict=True) if is_accepted
+    ]
+    return HTTPException(status.HTTP_401_UNAUTHORIZED, detail, {"WWW-Authenticate": ", ".join(challenges)})
 
 
 def from_error(

@@ -56,7 +56,11 @@ SessionT_co = TypeVar("SessionT_co", bound=AuthSession, default=AuthSession, cov
 
 
 class Identity(NamedTuple, Generic[SessionT_co, UserT_co]):
-    """Who sent the request: unpacks as `session, user`."""
+    """Who sent the request: unpacks as `session, user`.
+
+    A JWT has no session. If `credentials` lists `jwt`, `session` is None for a request that presents one; its type does
+    not say so, because applications that accept no JWTs would have to check for something that never happens.
+    """
 
     session: SessionT_co
     user: UserT_co

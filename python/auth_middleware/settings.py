@@ -69,10 +69,15 @@ class AuthSettings(BaseSettings):
     )
 
     database_url: SecretStr | None = _setting(
-        "database_url", "The URL of the PostgreSQL database with Better Auth's tables. Required.", "DATABASE_URL"
+        "database_url",
+        "The URL of the PostgreSQL database with Better Auth's tables. Optional if the claims of JWTs are the user.",
+        "DATABASE_URL",
     )
     secret: SecretStr | None = _setting(
-        "secret", "The secret of the Better Auth server. Required.", "BETTER_AUTH_SECRET", "AUTH_SECRET"
+        "secret",
+        "The secret of the Better Auth server. Required for cookies and bearer tokens.",
+        "BETTER_AUTH_SECRET",
+        "AUTH_SECRET",
     )
     secrets: SecretStr | None = _setting(
         "secrets", "Better Auth's versioned secrets, `2:new,1:old`. The first one signs.", "BETTER_AUTH_SECRETS"
@@ -145,6 +150,40 @@ class AuthSettings(BaseSettings):
     )
     cache_version: str = _setting("cache_version", "With `cookie_cache`, Better Auth's `session.cookieCache.version`.")
 
+    credentials: _Texts = _setting(
+        "credentials",
+        "The kinds of credentials that are accepted: `cookie` (the default), and, in the `Authorization` header, "
+        "`bearer` for signed session tokens and `jwt`.",
+    )
+    bearer_unsigned: bool = _setting(
+        "bearer_unsigned",
+        "Whether `bearer` accepts session tokens without signature: then whoever reads one in the database is the "
+        "user.",
+    )
+    jwks_url: str | None = _setting(
+        "jwks_url",
+        "Where the keys that verify JWTs are. By default the `jwks` table, or, without a database, "
+        "`<base_url>/api/auth/jwks`.",
+    )
+    jwt_issuer: str | None = _setting("jwt_issuer", "What `iss` must be. By default the origin of `base_url`.")
+    jwt_audience: str | None = _setting(
+        "jwt_audience", "What `aud` must be or contain. By default the origin of `base_url`."
+    )
+    jwt_leeway_seconds: float = _setting("jwt_leeway_seconds", "By how much the clocks of issuer and API may differ.")
+    jwt_freshness: str | None = _setting(
+        "jwt_freshness",
+        "`always` reads the user's row for each request, the default with a database; `live` takes it from the live "
+        "cache; `claims` trusts the token until it expires.",
+    )
+    neon_auth_base_url: str | None = _setting(
+        "neon_auth_base_url",
+        "Neon's managed Better Auth. Without settings of another server it decides all the others.",
+        "NEON_AUTH_BASE_URL",
+    )
+    neon_auth_jwks_url: str | None = _setting(
+        "neon_auth_jwks_url", "Where Neon's keys are, if not below `neon_auth_base_url`.", "NEON_AUTH_JWKS_URL"
+    )
+
     def __init__(
         self,
         *,
@@ -178,6 +217,15 @@ class AuthSettings(BaseSettings):
         heartbeat_seconds: float = _UNSET,
         cache_strategy: str = _UNSET,
         cache_version: str = _UNSET,
+        credentials: str | Sequence[str] = _UNSET,
+        bearer_unsigned: bool = _UNSET,
+        jwks_url: str | None = _UNSET,
+        jwt_issuer: str | None = _UNSET,
+        jwt_audience: str | None = _UNSET,
+        jwt_leeway_seconds: float = _UNSET,
+        jwt_freshness: str | None = _UNSET,
+        neon_auth_base_url: str | None = _UNSET,
+        neon_auth_jwks_url: str | None = _UNSET,
         _env_file: str | Path | Sequence[str | Path] | None = _UNSET,
         # Type checkers refuse a misspelt name; at run time the message suggests one.
         **unknown: Never,
@@ -234,3 +282,11 @@ def session_cookie_name() -> str:
         )
     except ConfigurationError:
         return DEFAULT_COOKIE_NAME
+
+
+def accepted_credentials() -> tuple[bool, bool]:
+    """Whether cookies are accepted by the environment, and whether bearer tokens are. Never raises."""
+    try:
+        return _core.accepted_credentials(AuthSettings().for_core())
+    except ConfigurationError:
+        return True, False

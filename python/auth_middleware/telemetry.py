@@ -89,6 +89,10 @@ class Telemetry:
         """A row cannot be read into the application's models. That concerns its own request only."""
         self._once.log("a row does not fit", f"a request was answered 503: {error}", MOST_MISFITS)
 
+    def misconfigured(self, message: str) -> None:
+        """A route needs what the settings do not give."""
+        self._once.log("configuration", f"a request was answered 500: {message}")
+
     def store_failed(self, error: AuthError) -> None:
         """The store cannot answer. A warning at first, until it answers again or the kind of error changes."""
         if type(error) is self._store_trouble:

@@ -5,11 +5,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
-use super::{Snapshot, milliseconds};
-
-/// The longest header that is parsed, in bytes. Better Auth's have fewer than 200. A header with many members
-/// is the most expensive content of a cookie.
-const MAX_HEADER_CHARACTERS: usize = 1024;
+use super::Snapshot;
+use crate::jwt::{MAX_HEADER_CHARACTERS, Times};
 
 /// The protected header of a compact JOSE object. None if it requires an extension (`crit`), since none
 /// is supported.
@@ -21,26 +18,11 @@ pub(super) fn header(token: &str) -> Option<Map<String, Value>> {
 
 /// Checks `exp`, `nbf` and `iat`, and returns the claims as a snapshot.
 pub(super) fn check(claims: Value, now: DateTime<Utc>, tolerance_seconds: f64) -> Option<Snapshot> {
-    let seconds = (milliseconds(now) / 1000.0).floor();
-    let exp = number(&claims, "exp")?;
-    let nbf = number(&claims, "nbf")?;
-    number(&claims, "iat")?;
-    if exp.is_some_and(|exp| exp <= seconds - tolerance_seconds) {
+    let times = Times::read(claims.as_object()?)?;
+    if times.is_over(now, tolerance_seconds) || times.is_early(now, tolerance_seconds) {
         return None;
     }
-    if nbf.is_some_and(|nbf| nbf > seconds + tolerance_seconds) {
-        return None;
-    }
-    Some(Snapshot { payload: claims, expires_at_ms: exp.map(|exp| exp * 1000.0) })
-}
-
-/// A numeric claim. `Some(None)` if it is absent, and None if it is not a number.
-#[expect(clippy::option_option, reason = "wrong, or absent, or a number")]
-fn number(claims: &Value, name: &str) -> Option<Option<f64>> {
-    match claims.get(name) {
-        None => Some(None),
-        Some(value) => value.as_f64().map(Some),
-    }
+    Some(Snapshot { payload: claims, expires_at_ms: times.exp.map(|exp| exp * 1000.0) })
 }
 
 #[cfg(test)]

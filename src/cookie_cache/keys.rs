@@ -4,22 +4,21 @@
 //! the task that reads the table is notified. However many unknown keys there are, the task reads the
 //! table at most every ten seconds.
 
-use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk};
-use jsonwebtoken::{Algorithm, DecodingKey, decode};
 use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
-use super::jwt::signature_only;
 use super::{Snapshot, claims};
+use crate::jwt::key_set::KeySet;
+use crate::jwt::{EXTENSIONS, HeaderRules, PublicKey, Unverified, is_for};
 use crate::store::{KeyStore, PublicKeyRow};
 
-const TYPE: &str = "better-auth.session-cache+jwt";
+const HEADER: HeaderRules =
+    HeaderRules { types: &[Some("better-auth.session-cache+jwt")], refused: EXTENSIONS };
 const AUDIENCE: &str = "better-auth:session-cache";
 /// The clock tolerance that Better Auth gives to `jose`.
 const TOLERANCE_SECONDS: f64 = 15.0;
@@ -34,14 +33,8 @@ pub struct PublicKeys(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    known: RwLock<HashMap<String, PublicKey>>,
+    known: RwLock<KeySet>,
     unknown_key: Notify,
-}
-
-#[derive(Clone)]
-struct PublicKey {
-    algorithm: Algorithm,
-    key: DecodingKey,
 }
 
 impl std::fmt::Debug for Shared {
@@ -51,9 +44,9 @@ impl std::fmt::Debug for Shared {
 }
 
 impl PublicKeys {
-    /// Replaces the known keys. A row without a usable key is skipped.
-    pub fn replace(&self, rows: &[PublicKeyRow]) {
-        let known = rows.iter().filter_map(|row| Some((row.id.clone(), PublicKey::of(row)?))).collect();
+    /// Replaces the known keys. Leaves out rows whose key cannot be used.
+    pub fn replace(&self, rows: &[PublicKeyRow], now: DateTime<Utc>) {
+        let known = KeySet::of_rows(rows, now).unwrap_or_default();
         *self.0.known.write().unwrap_or_else(PoisonError::into_inner) = known;
     }
 
@@ -61,40 +54,20 @@ impl PublicKeys {
     /// known and every request queries the store.
     pub async fn keep_current(self, store: Arc<impl KeyStore>) {
         loop {
-            self.replace(&store.public_keys().await.unwrap_or_default());
+            let rows = store.public_keys().await.unwrap_or_default();
+            self.replace(&rows, Utc::now());
             sleep(REREAD_AFTER).await;
             let _elapsed = timeout(TRUSTED_FOR, self.0.unknown_key.notified()).await;
         }
     }
 
-    fn get(&self, id: &str) -> Option<PublicKey> {
+    fn get(&self, id: &str) -> Option<Arc<PublicKey>> {
         let known = self.0.known.read().unwrap_or_else(PoisonError::into_inner);
-        let found = known.get(id).cloned();
+        let found = known.get(id).map(Arc::clone);
         if found.is_none() {
             self.0.unknown_key.notify_one();
         }
         found
-    }
-}
-
-impl PublicKey {
-    /// The algorithm comes from the table or from the key, never from a cookie.
-    fn of(row: &PublicKeyRow) -> Option<Self> {
-        let jwk: Jwk = serde_json::from_str(&row.public_key).ok()?;
-        let named =
-            row.algorithm.clone().or_else(|| jwk.common.key_algorithm.map(|algorithm| algorithm.to_string()));
-        let algorithm = match (named, &jwk.algorithm) {
-            (Some(name), _) => name.parse().ok()?,
-            (None, AlgorithmParameters::OctetKeyPair(key)) if key.curve == EllipticCurve::Ed25519 => {
-                Algorithm::EdDSA
-            }
-            (None, AlgorithmParameters::EllipticCurve(key)) if key.curve == EllipticCurve::P256 => {
-                Algorithm::ES256
-            }
-            (None, _) => return None,
-        };
-        let is_public = !matches!(algorithm, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512);
-        is_public.then(|| DecodingKey::from_jwk(&jwk).ok().map(|key| Self { algorithm, key }))?
     }
 }
 
@@ -104,17 +77,11 @@ pub(super) fn open(
     issuer: Option<&str>,
     now: DateTime<Utc>,
 ) -> Option<Snapshot> {
-    let header = claims::header(data)?;
-    if header.get("typ").and_then(Value::as_str) != Some(TYPE) {
-        return None;
-    }
-    let PublicKey { algorithm, key } = keys.get(header.get("kid")?.as_str()?)?;
-    let claims = decode::<Value>(data, &key, &signature_only(&[algorithm])).ok()?.claims;
+    let unverified = Unverified::read(data, &HEADER).ok()?;
+    let key = keys.get(&unverified.key_id).filter(|key| key.is_valid_at(now))?;
+    let claims = Value::Object(unverified.verify(&key).ok()?);
     let claim = |path: &str| claims.pointer(path).and_then(Value::as_str);
-    let is_for_us = match claims.get("aud") {
-        Some(Value::Array(audiences)) => audiences.iter().any(|audience| audience == AUDIENCE),
-        audience => audience.and_then(Value::as_str) == Some(AUDIENCE),
-    };
+    let is_for_us = is_for(claims.get("aud"), AUDIENCE);
     let is_from_issuer = issuer.is_some() && claim("/iss") == issuer;
     if !is_for_us
         || !is_from_issuer

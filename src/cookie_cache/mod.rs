@@ -89,7 +89,7 @@ impl CookieCache {
             Some(identity) => identity,
             None => self.read_uncached(data, token, now, now_ms)?,
         };
-        (identity.session.expires_at >= now).then_some(identity)
+        identity.session.as_ref().is_some_and(|session| session.expires_at >= now).then_some(identity)
     }
 
     /// A message for the operator, if there is one since the last call.
@@ -129,7 +129,7 @@ impl CookieCache {
         if let Some(until_ms) = snapshot.expires_at_ms
             && !matches!(self.form, Form::Jwks { .. })
         {
-            self.snapshot_cache.put(data, &identity, now_ms, until_ms);
+            self.snapshot_cache.put(data, token, &identity, now_ms, until_ms);
         }
         Some(identity)
     }

@@ -1,10 +1,10 @@
 //! The shape of a snapshot, according to Better Auth's own schema (`parseCookieCachePayload`).
 
-use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::absent_field::AbsentField;
-use crate::identity::{Ban, Identity, Session, User, Value as Own};
+use crate::identity::{Identity, Session, User, Value as Own};
+use crate::json_fields::{ban, iso, own_value, time};
 use crate::settings::OwnField;
 use crate::signature::SessionToken;
 
@@ -24,7 +24,7 @@ pub(super) fn identity(
     }
     let user = payload.get("user")?;
     Some(Identity {
-        session: Session {
+        session: Some(Session {
             id: text(session, "id")?,
             user_id: text(session, "userId")?,
             token: token.clone(),
@@ -34,7 +34,7 @@ pub(super) fn identity(
             created_at: Some(time(session, "createdAt")?),
             updated_at: Some(time(session, "updatedAt")?),
             own: own(session, session_fields, |field| absent.found("session_model", field))?,
-        },
+        }),
         user: User {
             id: text(user, "id")?,
             name: Some(text(user, "name")?),
@@ -64,25 +64,7 @@ fn optional_text(object: &Value, field: &str) -> Option<Option<String>> {
     }
 }
 
-fn time(object: &Value, field: &str) -> Option<DateTime<Utc>> {
-    iso(object.get(field)?.as_str()?)
-}
-
-/// A text that Better Auth reads as a date: `2026-01-15T12:00:00.123Z`, with an optional fraction.
-fn iso(text: &str) -> Option<DateTime<Utc>> {
-    let has_shape = text.len() >= 20 && text.as_bytes()[10] == b'T' && text.ends_with('Z');
-    if !has_shape {
-        return None;
-    }
-    DateTime::parse_from_rfc3339(text).ok().map(DateTime::into)
-}
-
-fn ban(user: &Value) -> Option<Ban> {
-    let is_banned = user.get("banned").and_then(Value::as_bool).unwrap_or(false);
-    is_banned.then(|| Ban { expires_at: time(user, "banExpires") })
-}
-
-/// The application's own fields. None if the snapshot lacks one: the row has it, and its value may differ from the
+/// The application's own fields. None if one is not in the snapshot: the row has it, and its value need not be the
 /// model's default.
 fn own(object: &Value, fields: &[OwnField], absent: impl Fn(&str)) -> Option<Vec<Own>> {
     let read = |field: &OwnField| {
@@ -93,18 +75,4 @@ fn own(object: &Value, fields: &[OwnField], absent: impl Fn(&str)) -> Option<Vec
         found.map(own_value)
     };
     fields.iter().map(read).collect()
-}
-
-fn own_value(value: &Value) -> Own {
-    match value {
-        Value::Null => Own::Null,
-        Value::Bool(flag) => Own::Bool(*flag),
-        Value::String(text) => Own::Text(text.clone()),
-        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
-            (Some(number), _) => Own::Int(number),
-            (None, Some(number)) => Own::Float(number),
-            (None, None) => Own::Null,
-        },
-        list_or_object => Own::Json(list_or_object.clone()),
-    }
 }

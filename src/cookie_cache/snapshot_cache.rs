@@ -40,13 +40,20 @@ impl SnapshotCache {
         (entry.from_ms..entry.until_ms).contains(&now_ms).then(|| Arc::clone(&entry.identity))
     }
 
-    /// Adds the identity in a cookie that may be trusted from `from_ms` until `until_ms`.
-    pub(super) fn put(&self, data: &str, identity: &Arc<Identity>, from_ms: f64, until_ms: f64) {
+    /// Remembers what a cookie says that may be believed from now on until then.
+    pub(super) fn put(
+        &self,
+        data: &str,
+        token: &SessionToken,
+        identity: &Arc<Identity>,
+        from_ms: f64,
+        until_ms: f64,
+    ) {
         if data.len() > MAX_CHARACTERS {
             return;
         }
         let entry = Entry { data: data.into(), identity: Arc::clone(identity), from_ms, until_ms };
-        let evicted = self.lock().insert(identity.session.token.clone(), entry);
+        let evicted = self.lock().insert(token.clone(), entry);
         drop(evicted);
     }
 

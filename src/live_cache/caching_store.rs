@@ -5,8 +5,7 @@ use std::sync::Arc;
 use super::LiveCache;
 use crate::clock::Uptime;
 use crate::error::Error;
-use crate::signature::SessionToken;
-use crate::store::{LookupResult, Store};
+use crate::store::{LookupKey, LookupResult, Store};
 
 /// Queries another store and caches the results.
 #[derive(Debug)]
@@ -23,10 +22,10 @@ impl<S> CachingStore<S> {
 }
 
 impl<S: Store> Store for CachingStore<S> {
-    async fn find(&self, tokens: &[SessionToken]) -> Result<Vec<LookupResult>, Error> {
+    async fn find(&self, keys: &[LookupKey]) -> Result<Vec<LookupResult>, Error> {
         let sent = self.cache.sent(Uptime::now());
-        let results = self.store.find(tokens).await?;
-        self.cache.insert(sent, tokens, &results);
+        let results = self.store.find(keys).await?;
+        self.cache.insert(sent, keys, &results);
         Ok(results)
     }
 }

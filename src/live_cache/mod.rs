@@ -34,8 +34,7 @@ pub use self::writer::{CacheFeed, Writer};
 use crate::clock::{Moment, Uptime};
 use crate::identity::Identity;
 use crate::settings::LiveCacheSettings;
-use crate::signature::SessionToken;
-use crate::store::{self, Key, LookupResult, SessionKey, UserKey};
+use crate::store::{self, Key, LookupKey, LookupResult, SessionKey, UserKey};
 
 /// Which changes had been received when a look-up was sent.
 #[derive(Clone, Copy, Debug)]
@@ -98,11 +97,11 @@ impl LiveCache {
         self.0.needs_feed
     }
 
-    /// The identity of this token, if it is known without the store.
+    /// The identity of this token or id, if it is known without the store.
     #[must_use]
-    pub fn get(&self, token: &SessionToken, now: Moment) -> Option<Arc<Identity>> {
+    pub fn get(&self, key: &LookupKey, now: Moment) -> Option<Arc<Identity>> {
         self.want();
-        let key = SessionKey::of(token);
+        let key = SessionKey::of(key);
         let mut state = self.0.lock();
         if self.0.needs_feed && state.lease_end.is_none_or(|end| end <= now.uptime) {
             return None;
@@ -116,10 +115,10 @@ impl LiveCache {
         Sent { position: self.0.lock().invalidations.position(), at }
     }
 
-    /// Caches the store's results for these tokens, except those of which a change was received since the query was
+    /// Caches the store's results for these keys, except those of which a change was received since the query was
     /// sent.
-    pub fn insert(&self, sent: Sent, tokens: &[SessionToken], results: &[LookupResult]) {
-        let hashed: Vec<Hashed<'_>> = tokens.iter().zip(results).map(Hashed::of).collect();
+    pub fn insert(&self, sent: Sent, keys: &[LookupKey], results: &[LookupResult]) {
+        let hashed: Vec<Hashed<'_>> = keys.iter().zip(results).map(Hashed::of).collect();
         let mut state = self.0.lock();
         let State { index, invalidations, lease_end, .. } = &mut *state;
         let is_followed = lease_end.is_some() || !self.0.needs_feed;
@@ -206,7 +205,7 @@ struct Hashed<'a> {
 }
 
 impl<'a> Hashed<'a> {
-    fn of((token, result): (&SessionToken, &'a LookupResult)) -> Self {
+    fn of((key, result): (&LookupKey, &'a LookupResult)) -> Self {
         let found = match result {
             LookupResult::Found(identity) => Some((UserKey::of(&identity.user.id), identity)),
             LookupResult::NoSession
@@ -214,7 +213,7 @@ impl<'a> Hashed<'a> {
             | LookupResult::Unreadable
             | LookupResult::Misfit(_) => None,
         };
-        Self { session: SessionKey::of(token), found }
+        Self { session: SessionKey::of(key), found }
     }
 }
 

@@ -48,7 +48,8 @@ impl SessionIndex {
     /// The identity, if the entry is young enough and its session has not expired.
     pub(super) fn get(&mut self, key: &SessionKey, now: Moment) -> Option<Arc<Identity>> {
         let entry = self.entries.get(key)?;
-        if entry.sent_at.after(self.max_age) > now.uptime && entry.identity.session.expires_at >= now.wall {
+        let is_current = entry.identity.session.as_ref().is_none_or(|session| session.expires_at >= now.wall);
+        if entry.sent_at.after(self.max_age) > now.uptime && is_current {
             return Some(Arc::clone(&entry.identity));
         }
         self.remove(key);

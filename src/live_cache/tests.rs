@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::*;
 use crate::identity::{Session, User};
 use crate::settings::{RawSettings, Secret, Settings};
-use crate::signature::Keys;
+use crate::signature::{Keys, SessionToken};
 use crate::store::{Change, Feed as _, Follower as _, OperatorLog as _};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -31,7 +31,11 @@ fn cache(freshness: &str, max_cached_sessions: i64) -> LiveCache {
     cache_and_writer(freshness, max_cached_sessions).0
 }
 
-fn token(name: &str) -> SessionToken {
+fn token(name: &str) -> LookupKey {
+    session_token(name).into()
+}
+
+fn session_token(name: &str) -> SessionToken {
     let keys = Keys::new(&[Secret::new("0123456789abcdefghijklmnopqrstuv")]);
     keys.verify(&keys.sign(name).unwrap_or_default()).expect("it was signed just now")
 }
@@ -40,7 +44,7 @@ fn identity(name: &str, expires_at: DateTime<Utc>) -> Arc<Identity> {
     let session = Session {
         id: format!("session of {name}, 32 characters."),
         user_id: format!("user {name}, of 32 characters.."),
-        token: token(name),
+        token: session_token(name),
         expires_at,
         ip_address: Some("2001:db8::8a2e:370:7334".into()),
         user_agent: Some("Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0".into()),
@@ -59,7 +63,7 @@ fn identity(name: &str, expires_at: DateTime<Utc>) -> Arc<Identity> {
         ban: None,
         own: Vec::new(),
     };
-    Arc::new(Identity { session, user })
+    Arc::new(Identity { session: Some(session), user })
 }
 
 /// A cache with a feed that is alive for an hour, and one session in it.
@@ -359,8 +363,9 @@ fn small_sessions_do_not_exceed_the_maximum_number() {
     let now = Moment::now();
     for name in ["ada", "bob", "eve", "dan"] {
         let mut small = Arc::unwrap_or_clone(identity(name, now.wall + TimeDelta::hours(1)));
-        (small.session.ip_address, small.session.user_agent, small.user.image) = (None, None, None);
-        (small.session.id, small.user.email) = (String::new(), None);
+        let session = small.session.as_mut().expect("it has a session");
+        (session.ip_address, session.user_agent, small.user.image) = (None, None, None);
+        (session.id, small.user.email) = (String::new(), None);
         cache.insert(cache.sent(now.uptime), &[token(name)], &[LookupResult::Found(Arc::new(small))]);
     }
     let (sessions, bytes) = cache.size();
@@ -374,7 +379,7 @@ fn sessions_take_a_kibibyte_each_at_most_and_large_ones_reduce_their_number() {
     let now = Moment::now();
     let keep = |name: &str, agent: usize| {
         let mut identity = Arc::unwrap_or_clone(identity(name, now.wall + TimeDelta::hours(1)));
-        identity.session.user_agent = Some("a".repeat(agent));
+        identity.session.as_mut().expect("it has a session").user_agent = Some("a".repeat(agent));
         cache.insert(cache.sent(now.uptime), &[token(name)], &[LookupResult::Found(Arc::new(identity))]);
     };
     (0..10).for_each(|number| keep(&number.to_string(), 100));

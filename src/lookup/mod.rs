@@ -23,8 +23,7 @@ use self::queue::Queue;
 pub use self::waiter::Waiter;
 use crate::error::Error;
 use crate::settings::Limits;
-use crate::signature::SessionToken;
-use crate::store::{LookupResult, Store};
+use crate::store::{LookupKey, LookupResult, Store};
 
 /// The result of a look-up, or why there is none; the whole batch shares the error.
 pub type Outcome = Result<LookupResult, Arc<Error>>;
@@ -47,10 +46,10 @@ impl Lookup {
         Self { queue, tasks }
     }
 
-    /// Calls `resolve` once with what the store says of this token, queried after this call:
+    /// Calls `resolve` once with what the store says of this token or id, queried after this call:
     /// from another thread, or at once when too many wait. A waiter that gives up is not resolved.
-    pub fn ask(&self, token: &SessionToken, resolve: impl FnOnce(Outcome) + Send + 'static) -> Arc<Waiter> {
-        let Gathered { waiter, waits_for_others } = self.gather(token, resolve);
+    pub fn ask(&self, key: &LookupKey, resolve: impl FnOnce(Outcome) + Send + 'static) -> Arc<Waiter> {
+        let Gathered { waiter, waits_for_others } = self.gather(key, resolve);
         if waits_for_others {
             self.send();
         }
@@ -59,8 +58,8 @@ impl Lookup {
 
     /// The same for one of several requests: while a look-up is under way they gather until
     /// [`Lookup::send`], or its end, so that they share statements. A lone one is sent at once.
-    pub fn gather(&self, token: &SessionToken, resolve: impl FnOnce(Outcome) + Send + 'static) -> Gathered {
-        self.queue.join(token, Box::new(resolve))
+    pub fn gather(&self, key: &LookupKey, resolve: impl FnOnce(Outcome) + Send + 'static) -> Gathered {
+        self.queue.join(key, Box::new(resolve))
     }
 
     /// Sends what has gathered, as far as there are connections.
@@ -68,14 +67,14 @@ impl Lookup {
         self.queue.send();
     }
 
-    /// What the store says of this token, queried after this call.
+    /// What the store says of this token or id, queried after this call.
     ///
     /// # Errors
     /// The store's own, shared with the batch; [`Error::Unavailable`] when too many wait or it
     /// takes longer than `lookup_timeout`. Dropping the future gives up the wait.
-    pub async fn find(&self, token: &SessionToken) -> Outcome {
+    pub async fn find(&self, key: &LookupKey) -> Outcome {
         let (sender, outcome) = oneshot::channel();
-        let waiter = GivenUpOnDrop(self.ask(token, |outcome| {
+        let waiter = GivenUpOnDrop(self.ask(key, |outcome| {
             let _gone = sender.send(outcome);
         }));
         let outcome = outcome.await.unwrap_or_else(|_| Err(Arc::new(closed())));
@@ -111,8 +110,8 @@ impl Drop for GivenUpOnDrop {
 async fn work(queue: Arc<Queue>, store: Arc<impl Store>, deadline: Duration) {
     loop {
         let batch = queue.next_batch().await;
-        let tokens: Vec<SessionToken> = batch.iter().map(|requested| requested.token.clone()).collect();
-        let found = timeout(deadline, store.find(&tokens)).await;
+        let keys: Vec<LookupKey> = batch.iter().map(|requested| requested.key.clone()).collect();
+        let found = timeout(deadline, store.find(&keys)).await;
         let found = found.unwrap_or_else(|_elapsed| Err(no_answer_within(deadline)));
         queue.settle();
         match found {

@@ -11,16 +11,16 @@ use super::waiter::Resolve;
 use super::{Gathered, Outcome, Waiter, closed, no_answer_within};
 use crate::error::Error;
 use crate::settings::Limits;
-use crate::signature::SessionToken;
+use crate::store::LookupKey;
 
-/// Tokens in one statement: beyond this the statement's own time grows faster than
+/// Keys in one statement: beyond this the statement's own time grows faster than
 /// its share falls.
 const MAX_BATCH: usize = 64;
 
-/// A token, and who waits for it.
+/// A token or an id, and who waits for it.
 #[derive(Debug)]
 pub(super) struct Requested {
-    pub(super) token: SessionToken,
+    pub(super) key: LookupKey,
     waiters: Vec<Arc<Waiter>>,
 }
 
@@ -58,8 +58,8 @@ pub(super) struct Queue {
 
 #[derive(Debug, Default)]
 struct State {
-    order: VecDeque<SessionToken>,
-    requested: HashMap<SessionToken, Requested>,
+    order: VecDeque<LookupKey>,
+    requested: HashMap<LookupKey, Requested>,
     /// All wait equally long, so the first to come is the first to be overdue.
     deadlines: VecDeque<(Instant, Arc<Waiter>)>,
     joined_since_sweep: usize,
@@ -68,15 +68,15 @@ struct State {
 }
 
 impl State {
-    /// Shares the look-up of this token that was not sent yet, or adds one.
-    fn request(&mut self, token: &SessionToken, waiter: &Arc<Waiter>) {
-        if let Some(requested) = self.requested.get_mut(token) {
+    /// Shares the look-up of this key that was not sent yet, or adds one.
+    fn request(&mut self, key: &LookupKey, waiter: &Arc<Waiter>) {
+        if let Some(requested) = self.requested.get_mut(key) {
             requested.waiters.push(Arc::clone(waiter));
             return;
         }
-        let requested = Requested { token: token.clone(), waiters: vec![Arc::clone(waiter)] };
-        self.requested.insert(token.clone(), requested);
-        self.order.push_back(token.clone());
+        let requested = Requested { key: key.clone(), waiters: vec![Arc::clone(waiter)] };
+        self.requested.insert(key.clone(), requested);
+        self.order.push_back(key.clone());
     }
 
     /// Adds a deadline, and says whether it is the only one.
@@ -105,7 +105,7 @@ impl State {
             requested.waiters.retain(|waiter| waiter.is_waiting());
             !requested.waiters.is_empty()
         });
-        order.retain(|token| requested.contains_key(token));
+        order.retain(|key| requested.contains_key(key));
         *joined_since_sweep = 0;
     }
 }
@@ -121,9 +121,9 @@ impl Queue {
         }
     }
 
-    /// Adds a waiter for the token. A lone request is sent at once; while a batch is under way, more
+    /// Adds a waiter for the key. A lone request is sent at once; while a batch is under way, more
     /// gather until [`Queue::send`], or until that batch is answered.
-    pub(super) fn join(&self, token: &SessionToken, resolve: Resolve) -> Gathered {
+    pub(super) fn join(&self, key: &LookupKey, resolve: Resolve) -> Gathered {
         let is_full = self.waiting.load(Ordering::Relaxed) >= self.limits.max_waiting;
         let waiter = Arc::new(Waiter::new(resolve, &self.waiting));
         if is_full {
@@ -132,7 +132,7 @@ impl Queue {
         }
         let mut state = self.lock();
         state.sweep_after(self.limits.max_waiting);
-        state.request(token, &waiter);
+        state.request(key, &waiter);
         let is_first = state.expect(Instant::now() + self.limits.lookup_timeout, &waiter);
         let is_idle = state.under_way == 0;
         drop(state);
@@ -208,9 +208,9 @@ impl Queue {
         let mut state = self.lock();
         let mut batch = Vec::new();
         while batch.len() < MAX_BATCH
-            && let Some(token) = state.order.pop_front()
+            && let Some(key) = state.order.pop_front()
         {
-            batch.extend(state.requested.remove(&token).filter(Requested::is_wanted));
+            batch.extend(state.requested.remove(&key).filter(Requested::is_wanted));
         }
         let has_more = !state.order.is_empty();
         state.under_way += usize::from(!batch.is_empty());

@@ -110,7 +110,10 @@ pub(super) fn session_dict<'py>(
 
 fn set_own(dict: &Bound<'_, PyDict>, fields: &[OwnField], values: &[Value]) -> PyResult<()> {
     let mut pairs = fields.iter().zip(values);
-    pairs.try_for_each(|(field, value)| dict.set_item(&field.name, python_value(dict.py(), value)?))
+    pairs.try_for_each(|(field, value)| match value {
+        Value::Absent => Ok(()),
+        value => dict.set_item(&field.name, python_value(dict.py(), value)?),
+    })
 }
 
 fn optional_time(py: Python<'_>, at: Option<DateTime<Utc>>) -> PyResult<Option<Bound<'_, PyAny>>> {
@@ -142,7 +145,7 @@ fn time(py: Python<'_>, at: DateTime<Utc>) -> PyResult<Bound<'_, PyAny>> {
 
 fn python_value<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
     match value {
-        Value::Null => Ok(py.None().into_bound(py)),
+        Value::Absent | Value::Null => Ok(py.None().into_bound(py)),
         Value::Text(text) => text.into_bound_py_any(py),
         Value::Bool(flag) => flag.into_bound_py_any(py),
         Value::Int(number) => number.into_bound_py_any(py),
@@ -152,7 +155,7 @@ fn python_value<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAn
     }
 }
 
-fn python_json<'py>(py: Python<'py>, json: &Json) -> PyResult<Bound<'py, PyAny>> {
+pub(super) fn python_json<'py>(py: Python<'py>, json: &Json) -> PyResult<Bound<'py, PyAny>> {
     match json {
         Json::Null => Ok(py.None().into_bound(py)),
         Json::Bool(flag) => flag.into_bound_py_any(py),

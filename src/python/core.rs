@@ -5,23 +5,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
+use serde_json::Value as Json;
 
 use super::awaitable::awaitable;
 use super::bridge::Bridge;
-use super::convert::{self, OwnFields, model_fields, raw_settings};
+use super::convert::{self, OwnFields, model_fields, python_json, raw_settings};
 use super::errors::{AuthError, exception};
 use super::object_cache::ObjectCache;
 use super::request_state::{Progress, PythonLookup, RequestState};
 use super::runtime;
-use super::scope::{self, Headers, Remembered, ScopeRequest};
+use super::scope::{self, Remembered, ScopeRequest};
 use super::verdict::Refused;
 use crate::authenticator::Verdict;
-use crate::engine::{Engine, PendingLookup};
+use crate::engine::{Decision, Engine, PendingLookup};
 use crate::error::Error;
+use crate::identity::UserId;
 use crate::refusal::Reason;
-use crate::settings::{CookieNames, CookieOptions, Settings, is_https};
-use crate::signature::SessionToken;
-use crate::store::Source;
+use crate::settings::{self, CookieNames, CookieOptions, JwtFreshness, Settings, is_https};
+use crate::store::{LookupKey, Source};
+
+/// What is called once with the decision.
+type Resolve = Box<dyn FnOnce(Decision) + Send>;
 
 /// One configured engine. Its pool opens at first use, and anew in a forked child.
 #[pyclass(frozen, module = "auth_middleware._core")]
@@ -85,7 +89,7 @@ impl Core {
     }
 
     fn identify(&self, py: Python<'_>, scope: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        let request = ScopeRequest::of(scope)?;
+        let request = self.request(scope)?;
         if let Some(state) = scope::value(scope, self.scope_key.bind(py))?
             && let Ok(state) = state.cast_into::<RequestState>()
             && state.get().is_about(py, &request)
@@ -99,15 +103,15 @@ impl Core {
     }
 
     fn identify_by_store(&self, py: Python<'_>, scope: &Bound<'_, PyAny>) -> PyResult<Py<RequestState>> {
-        let request = ScopeRequest::of(scope)?;
+        let request = self.request(scope)?;
         let verdict = self.engine.inspect_for_store(request.as_request());
-        let state = Py::new(py, self.begin(py, Ok(verdict), Some(request.remember()))?)?;
+        let state = Py::new(py, self.begin(py, verdict, Some(request.remember()))?)?;
         scope.set_item(&self.scope_key, &state)?;
         Ok(state)
     }
 
     fn identify_anew(&self, py: Python<'_>, scope: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        let request = ScopeRequest::of(scope)?;
+        let request = self.request(scope)?;
         self.identify_once(py, self.engine.inspect(request.as_request()))
     }
 
@@ -118,14 +122,47 @@ impl Core {
 
     fn look_up(&self, py: Python<'_>, state: &Bound<'_, RequestState>) -> PyResult<()> {
         if let Some(found) = state.get().found(py) {
-            state.get().set(self.start_look_up(py, &found.get().identity().session.token)?);
+            let identity = found.get().identity();
+            let key = match &identity.session {
+                Some(session) => LookupKey::from(&session.token),
+                None => LookupKey::User(UserId::new(&identity.user.id)),
+            };
+            state.get().set(self.start_look_up(py, |engine, resolve| engine.look_up(&key, resolve))?);
         }
         Ok(())
     }
 
     fn session_cookie(&self, scope: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
-        let headers = Headers::of(scope)?;
-        Ok(self.engine.session_cookie(headers.iter()).map(Into::into))
+        let request = ScopeRequest::of_any(scope)?;
+        Ok(self.engine.session_cookie(request.as_request()).map(Into::into))
+    }
+
+    /// The claims of the JWT that this request presents, if it was identified by it.
+    fn token_claims<'py>(
+        &self,
+        py: Python<'py>,
+        scope: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let token = self.engine.token_claims(ScopeRequest::of(scope)?.as_request());
+        token.map(|token| python_json(py, &Json::Object(token.claims().clone()))).transpose()
+    }
+
+    /// Whether the claims of a JWT are its user, without a database.
+    #[getter]
+    fn trusts_claims(&self) -> bool {
+        self.engine.settings().jwt.as_ref().is_some_and(|jwt| jwt.freshness == JwtFreshness::Claims)
+    }
+
+    #[getter]
+    fn has_database(&self) -> bool {
+        self.engine.settings().database.is_some()
+    }
+
+    /// The kinds of credentials that are accepted: whether cookies, and whether bearer tokens.
+    #[getter]
+    fn accepts(&self) -> (bool, bool) {
+        let accepted = self.engine.settings().accepted;
+        (accepted.cookie, accepted.any_bearer())
     }
 
     fn open<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -172,6 +209,14 @@ impl Core {
 }
 
 impl Core {
+    fn request<'py>(&self, scope: &Bound<'py, PyAny>) -> PyResult<ScopeRequest<'py>> {
+        let request = ScopeRequest::of(scope)?;
+        if self.engine.settings().accepted.any_bearer() {
+            request.hide_token(scope)?;
+        }
+        Ok(request)
+    }
+
     /// The state of something that no scope remembers, or the identity itself.
     fn identify_once(&self, py: Python<'_>, verdict: Result<Verdict, Error>) -> PyResult<Py<PyAny>> {
         let state = self.begin(py, verdict, None)?;
@@ -192,7 +237,15 @@ impl Core {
             Ok(Verdict::Refused(refusal)) => {
                 Progress::Decided(Py::new(py, Refused::new(refusal))?.into_any())
             }
-            Ok(Verdict::Lookup(token)) => self.start_look_up(py, &token)?,
+            Ok(Verdict::Lookup(key)) => {
+                self.start_look_up(py, |engine, resolve| engine.look_up(&key, resolve))?
+            }
+            Ok(Verdict::NeedsKeys(token, need)) => {
+                self.start_look_up(py, |engine, resolve| engine.verify(token, need, resolve))?
+            }
+            Ok(Verdict::Unavailable(why)) => {
+                Progress::Decided(exception(&why.into()).into_value(py).into_any())
+            }
             Ok(Verdict::Known(identity)) => {
                 let found = self.object_cache.found(py, identity, &self.own_fields)?;
                 match found.get().cached_object(py) {
@@ -207,8 +260,12 @@ impl Core {
         Ok(RequestState::new(request, &self.engine, progress))
     }
 
-    fn start_look_up(&self, py: Python<'_>, token: &SessionToken) -> PyResult<Progress> {
-        match self.try_look_up(py, token) {
+    fn start_look_up(
+        &self,
+        py: Python<'_>,
+        start: impl FnOnce(&Engine, Resolve) -> Result<PendingLookup, Error>,
+    ) -> PyResult<Progress> {
+        match self.try_look_up(py, start) {
             Err(error) if error.is_instance_of::<AuthError>(py) => {
                 Ok(Progress::Decided(error.into_value(py).into_any()))
             }
@@ -216,15 +273,19 @@ impl Core {
         }
     }
 
-    fn try_look_up(&self, py: Python<'_>, token: &SessionToken) -> PyResult<PythonLookup> {
+    fn try_look_up(
+        &self,
+        py: Python<'_>,
+        start: impl FnOnce(&Engine, Resolve) -> Result<PendingLookup, Error>,
+    ) -> PyResult<PythonLookup> {
         let bridge = Bridge::of_running_loop(py)?;
         let (id, promise, resolve) = bridge.get().expect(&self.own_fields);
-        let pending = self.engine.look_up(token, resolve).inspect_err(|_| bridge.get().forget(id));
-        let PendingLookup { waiter, to_send } = pending.map_err(|error| exception(&error))?;
+        let pending = start(&self.engine, Box::new(resolve)).inspect_err(|_| bridge.get().forget(id));
+        let PendingLookup { place, to_send } = pending.map_err(|error| exception(&error))?;
         if let Some(lookup) = to_send {
             Bridge::send_soon(&bridge, &lookup)?;
         }
-        Ok(PythonLookup { bridge: bridge.unbind(), id, promise, waiter })
+        Ok(PythonLookup { bridge: bridge.unbind(), id, promise, place })
     }
 }
 
@@ -232,6 +293,14 @@ impl Core {
 #[pyfunction]
 pub(super) fn default_settings(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     convert::default_settings(py)
+}
+
+/// Whether these settings accept cookies, and whether bearer tokens, without a check of anything else.
+#[pyfunction]
+pub(super) fn accepted_credentials(settings: &Bound<'_, PyDict>) -> PyResult<(bool, bool)> {
+    let accepted = settings::accepted_credentials(&raw_settings(settings, Vec::new(), Vec::new())?);
+    let accepted = accepted.map_err(|error| exception(&error))?;
+    Ok((accepted.cookie, accepted.any_bearer()))
 }
 
 /// The cookie's name for these settings, without a check of anything else.

@@ -27,7 +27,7 @@ mod _core {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use super::core::{Core, default_settings, session_cookie_name};
+    use super::core::{Core, accepted_credentials, default_settings, session_cookie_name};
 
     #[pymodule_export]
     use super::request_state::RequestState;

@@ -9,12 +9,12 @@ use super::lock;
 use super::verdict::Found;
 use crate::bounded_cache::{BoundedCache, Eviction};
 use crate::identity::Identity;
-use crate::settings::{Freshness, Settings, Strategy};
+use crate::settings::{Freshness, JwtFreshness, JwtSettings, Settings, Strategy};
 
 /// Python objects take three times the memory of a cached identity: the cache has room for the objects of one session in
 /// this many. Evicts the one that was made first.
 const ONE_IN: usize = 10;
-/// The size where the cookie cache identifies requests.
+/// The size where the cookie cache or the claims of a JWT identify requests.
 const COOKIES: usize = 10_000;
 /// A larger identity, perhaps with a picture in it, is converted each time: the cache is bounded by number only.
 const MAX_BYTES: usize = 4096;
@@ -29,7 +29,10 @@ pub(super) struct ObjectCache {
 
 impl ObjectCache {
     pub(super) fn new(settings: &Settings) -> Self {
+        let trusts_claims = |jwt: &JwtSettings| jwt.freshness == JwtFreshness::Claims;
         let max = match &settings.freshness {
+            // A token that was verified before has the same identity.
+            Freshness::Always if settings.jwt.as_ref().is_some_and(trusts_claims) => COOKIES,
             Freshness::Always => 0,
             // These cookies are read anew each time, so no identity is the same as the last one.
             Freshness::CookieCache(cache) if cache.strategy == Strategy::Jwks => 0,

@@ -12,8 +12,7 @@ use super::lock;
 use super::promise::Promise;
 use super::scope::{Remembered, ScopeRequest};
 use super::verdict::{Found, Refused};
-use crate::engine::Engine;
-use crate::lookup::Waiter;
+use crate::engine::{Engine, Place};
 
 /// The state of one request, which its dependencies share. It lies in the ASGI scope, so its repr shows nothing.
 #[pyclass(frozen, module = "auth_middleware._core")]
@@ -43,7 +42,7 @@ pub(super) struct PythonLookup {
     pub(super) bridge: Py<Bridge>,
     pub(super) id: u64,
     pub(super) promise: Arc<Promise>,
-    pub(super) waiter: Arc<Waiter>,
+    pub(super) place: Place,
 }
 
 impl RequestState {
@@ -119,7 +118,7 @@ impl RequestState {
         }
         let abandoned = std::mem::replace(&mut *lock(&self.progress), Progress::Abandoned);
         if let Progress::LookingUp(look_up) = abandoned {
-            look_up.waiter.give_up();
+            look_up.place.give_up();
             look_up.bridge.get().forget(look_up.id);
         }
         Ok(())

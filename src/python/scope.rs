@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
-use crate::credentials::{Credentials, Kind, Request};
+use crate::credentials::{BEARER_PROTOCOL, Credentials, Kind, Request};
 
 type Pair<'py> = (Bound<'py, PyBytes>, Bound<'py, PyBytes>);
 
@@ -18,8 +18,27 @@ impl<'py> ScopeRequest<'py> {
         Ok(Self { kind: kind(scope)?, headers: Headers::of(scope)? })
     }
 
+    /// The same for a scope that may lack what only decides about the origin.
+    pub(super) fn of_any(scope: &Bound<'py, PyAny>) -> PyResult<Self> {
+        Ok(Self { kind: kind(scope).unwrap_or(Kind::SafeHttp), headers: Headers::of(scope)? })
+    }
+
     pub(super) fn as_request(&self) -> Request<impl Iterator<Item = (&[u8], &[u8])>> {
         Request::new(self.kind, self.headers.iter())
+    }
+
+    /// Takes the token out of the protocols that an application may select: one that is echoed ends up in a browser's
+    /// and a proxy's log. The headers keep it.
+    pub(super) fn hide_token(&self, scope: &Bound<'py, PyAny>) -> PyResult<()> {
+        let key = pyo3::intern!(scope.py(), "subprotocols");
+        if self.kind != Kind::Handshake {
+            return Ok(());
+        }
+        let Some(offered) = value(scope, key)? else { return Ok(()) };
+        let offered: Vec<String> = offered.extract()?;
+        let ordinary: Vec<&String> =
+            offered.iter().filter(|protocol| !protocol.starts_with(BEARER_PROTOCOL)).collect();
+        if ordinary.len() < offered.len() { scope.set_item(key, ordinary) } else { Ok(()) }
     }
 
     /// The same, to compare another request with.

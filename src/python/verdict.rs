@@ -88,8 +88,9 @@ impl Found {
 
 #[pymethods]
 impl Found {
-    fn fields<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyDict>, Bound<'py, PyDict>)> {
-        let session = session_dict(py, &self.identity.session, &self.own_fields)?;
+    fn fields<'py>(&self, py: Python<'py>) -> PyResult<(Option<Bound<'py, PyDict>>, Bound<'py, PyDict>)> {
+        let session = self.identity.session.as_ref();
+        let session = session.map(|session| session_dict(py, session, &self.own_fields)).transpose()?;
         Ok((session, user_dict(py, &self.identity.user, &self.own_fields)?))
     }
 

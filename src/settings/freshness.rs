@@ -90,7 +90,7 @@ impl Freshness {
     /// Checks `freshness` and the settings that belong to it. Also returns the warnings for an operator.
     pub(super) fn check(
         raw: &RawSettings,
-        database: &DatabaseUrl,
+        database: Option<&DatabaseUrl>,
         has_base_url: bool,
     ) -> Result<(Self, Vec<String>), Error> {
         let strategy = strategy(raw.cache_strategy.as_deref())?;
@@ -110,8 +110,9 @@ impl Freshness {
             }
             "live" => {
                 let own = given(raw.listen_database_url.as_deref());
+                let missing = "freshness \"live\" listens to the database: set DATABASE_URL";
                 let mut database = own.map_or_else(
-                    || Ok(database.clone()),
+                    || database.cloned().ok_or_else(|| Error::configuration(missing)),
                     |url| DatabaseUrl::check_as("AUTH_MIDDLEWARE_LISTEN_DATABASE_URL", Some(url)),
                 )?;
                 if is_pooled(&database) {

@@ -2,10 +2,12 @@
 //! [`Error::Configuration`] that names the setting and says how to fix it.
 
 mod cookie_names;
+mod credentials;
 mod database_parameters;
 mod database_tls;
 mod database_url;
 mod freshness;
+mod jwt;
 mod origin_pattern;
 mod quotes;
 mod raw;
@@ -18,9 +20,12 @@ mod unescaped;
 use std::time::Duration;
 
 pub use cookie_names::{CookieNames, CookieOptions};
+pub use credentials::{AcceptedCredentials, BearerForm};
 pub use database_tls::{ChannelBinding, RootCertificates, SslMode};
 pub use database_url::{DatabaseUrl, Host};
 pub use freshness::{CookieCacheSettings, FeedSettings, Freshness, LiveCacheSettings, Strategy};
+use jwt::Neon;
+pub use jwt::{JwksUrl, JwtFreshness, JwtSettings, KeyLocation};
 pub use origin_pattern::OriginPattern;
 pub use raw::RawSettings;
 pub use secret::{Secret, Secrets};
@@ -33,8 +38,12 @@ use crate::error::Error;
 /// The settings, checked.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The database that has the sessions.
-    pub database: DatabaseUrl,
+    /// Where the sessions are; None where nothing is looked up: JWTs alone, by their claims.
+    pub database: Option<DatabaseUrl>,
+    /// Which kinds of credentials count.
+    pub accepted: AcceptedCredentials,
+    /// Whose JWTs count, where any do.
+    pub jwt: Option<JwtSettings>,
     /// The secrets that may have signed or encrypted a cookie.
     pub secrets: Secrets,
     /// The names of the cookies.
@@ -86,9 +95,18 @@ impl Settings {
     /// a secret or a password.
     pub fn check(raw: RawSettings) -> Result<Self, Error> {
         quotes::refuse(&raw)?;
-        let raw = raw.or_defaults();
-        let secrets = secret::check(raw.secret.as_deref(), raw.secrets.as_deref(), &raw.previous_secrets)?;
-        let base_url = trusted_origins::check_base_url(raw.base_url.as_deref())?;
+        let mut raw = raw.or_defaults();
+        let neon = Neon::check(&raw)?;
+        let accepted = accepted(&raw, neon.as_ref())?;
+        let secrets = if accepted.any_session() {
+            secret::check(raw.secret.as_deref(), raw.secrets.as_deref(), &raw.previous_secrets)?
+        } else {
+            Secrets::default()
+        };
+        let base_url = match &neon {
+            Some(neon) => Some(neon.base_url.clone()),
+            None => trusted_origins::check_base_url(raw.base_url.as_deref())?,
+        };
         let cookie_names = CookieNames::check(CookieOptions {
             is_https: base_url.as_ref().map(|url| url.scheme() == "https"),
             secure: raw.secure_cookies,
@@ -98,11 +116,26 @@ impl Settings {
         })?;
         let (trusted_origins, mut warnings) =
             TrustedOrigins::check(base_url.as_ref(), &raw.trusted_origins, &cookie_names)?;
-        let database = DatabaseUrl::check(raw.database_url.as_deref())?;
-        warnings.extend(database.warnings.iter().cloned());
-        let (freshness, of_freshness) = Freshness::check(&raw, &database, base_url.is_some())?;
+        let has_database = given(raw.database_url.as_deref()).is_some();
+        let check_jwt = || JwtSettings::check(&raw, base_url.as_ref(), neon.as_ref(), has_database);
+        let jwt = accepted.jwt.then(check_jwt).transpose()?;
+        let is_needed = has_database || accepted.any_session();
+        let database = is_needed.then(|| DatabaseUrl::check(raw.database_url.as_deref())).transpose()?;
+        warnings.extend(database.iter().flat_map(|database| database.warnings.clone()));
+        let needs_live = jwt.as_ref().is_some_and(|jwt| jwt.freshness == JwtFreshness::Live);
+        if needs_live && !accepted.any_session() {
+            // `freshness` is about sessions, of which there are none.
+            raw.freshness = Some("live".to_owned());
+        }
+        let (freshness, of_freshness) = Freshness::check(&raw, database.as_ref(), base_url.is_some())?;
+        if needs_live && freshness.live_cache().is_none() && of_freshness.is_empty() {
+            return Err(Error::configuration(
+                "jwt_freshness (AUTH_MIDDLEWARE_JWT_FRESHNESS) is \"live\", and there is no live cache: set freshness \
+                 (AUTH_MIDDLEWARE_FRESHNESS) to \"live\" too",
+            ));
+        }
         warnings.extend(of_freshness);
-        let prepared_statements = check_prepared(raw.prepared_statements.as_deref(), &database)?;
+        let prepared_statements = check_prepared(raw.prepared_statements.as_deref(), database.as_ref())?;
         let limits = Limits {
             pool_size: count("pool_size", raw.pool_size, 1..=1000)?,
             lookup_timeout: seconds("lookup_timeout_seconds", raw.lookup_timeout_seconds)?,
@@ -116,25 +149,51 @@ impl Settings {
         };
         let zone = tables::check_time_zone(raw.database_time_zone.as_deref().unwrap_or_default())?;
         let tables = Tables {
-            schema: name("schema", raw.schema)?.or_else(|| database.schema.clone()),
+            schema: name("schema", raw.schema)?
+                .or_else(|| database.as_ref()?.schema.clone())
+                .or_else(|| neon.map(|_| Neon::SCHEMA.to_owned())),
             user: Table::check("user", raw.user_table, &raw.user_columns, raw.user_fields)?,
             session: Table::check("session", raw.session_table, &raw.session_columns, raw.session_fields)?,
             jwks: Table::check("jwks", raw.jwks_table, &raw.jwks_columns, Vec::new())?,
             zone,
         };
-        Ok(Self { database, secrets, cookie_names, freshness, trusted_origins, tables, limits, warnings })
+        Ok(Self {
+            database,
+            accepted,
+            jwt,
+            secrets,
+            cookie_names,
+            freshness,
+            trusted_origins,
+            tables,
+            limits,
+            warnings,
+        })
     }
 }
 
-/// An optional text. Empty means "not set", since an environment variable is often unset by emptying it.
+/// Which kinds of credentials these settings accept, without a check of anything else.
+///
+/// # Errors
+/// [`Error::Configuration`] when `credentials` is wrong.
+pub fn accepted_credentials(raw: &RawSettings) -> Result<AcceptedCredentials, Error> {
+    accepted(raw, Neon::check(raw)?.as_ref())
+}
+
+fn accepted(raw: &RawSettings, neon: Option<&Neon>) -> Result<AcceptedCredentials, Error> {
+    let default = neon.map_or(AcceptedCredentials::COOKIE, |_| AcceptedCredentials::JWT);
+    AcceptedCredentials::check(&raw.credentials, raw.bearer_unsigned, default)
+}
+
+/// An optional text, where empty means "not set": that is how environments say nothing.
 fn given(value: Option<&str>) -> Option<&str> {
     value.map(str::trim).filter(|value| !value.is_empty())
 }
 
-fn check_prepared(word: Option<&str>, database: &DatabaseUrl) -> Result<PreparedStatements, Error> {
+fn check_prepared(word: Option<&str>, database: Option<&DatabaseUrl>) -> Result<PreparedStatements, Error> {
     match given(word).unwrap_or_default() {
-        // Parameters of the URL (pgbouncer=true, statement_cache_size=0) decide if the setting does not.
-        "auto" if database.behind_pooler => Ok(PreparedStatements::Off),
+        // The DSN's own word (pgbouncer=true, statement_cache_size=0) decides where ours does not.
+        "auto" if database.is_some_and(|database| database.behind_pooler) => Ok(PreparedStatements::Off),
         "auto" => Ok(PreparedStatements::Auto),
         "on" => Ok(PreparedStatements::On),
         "off" => Ok(PreparedStatements::Off),

@@ -25,15 +25,25 @@ pub(super) fn refuse(raw: &RawSettings) -> Result<(), Error> {
         ("AUTH_MIDDLEWARE_CACHE_STRATEGY", &raw.cache_strategy),
         ("AUTH_MIDDLEWARE_CACHE_VERSION", &raw.cache_version),
         ("AUTH_MIDDLEWARE_PREPARED_STATEMENTS", &raw.prepared_statements),
+        ("AUTH_MIDDLEWARE_JWKS_URL", &raw.jwks_url),
+        ("AUTH_MIDDLEWARE_JWT_ISSUER", &raw.jwt_issuer),
+        ("AUTH_MIDDLEWARE_JWT_AUDIENCE", &raw.jwt_audience),
+        ("AUTH_MIDDLEWARE_JWT_FRESHNESS", &raw.jwt_freshness),
+        ("NEON_AUTH_BASE_URL", &raw.neon_auth_base_url),
+        ("NEON_AUTH_JWKS_URL", &raw.neon_auth_jwks_url),
     ];
     let quoted_text = texts.into_iter().find(|(_, value)| value.as_deref().is_some_and(is_quoted));
     // A quoted list was split at its commas, so its quotes are in two entries.
     let origins = &raw.trusted_origins;
     let are_origins_quoted = is_quoted(&origins.join(",")) || origins.iter().any(|origin| is_quoted(origin));
+    let credentials = &raw.credentials;
+    let are_credentials_quoted =
+        is_quoted(&credentials.join(",")) || credentials.iter().any(|kind| is_quoted(kind));
     let previous = &raw.previous_secrets;
     let are_previous_quoted = previous.len() > 1 && is_quoted(&previous.join(","));
     let quoted_list = are_origins_quoted
         .then_some(trusted_origins::SETTING)
+        .or(are_credentials_quoted.then_some("AUTH_MIDDLEWARE_CREDENTIALS"))
         .or(are_previous_quoted.then_some("AUTH_MIDDLEWARE_PREVIOUS_SECRETS"));
     match quoted_text.map(|(setting, _)| setting).or(quoted_list) {
         Some(setting) => Err(Error::configuration(message(setting))),

@@ -45,6 +45,15 @@ pub struct RawSettings {
     pub max_waiting: Option<i64>,
     pub retry_after_seconds: Option<i64>,
     pub prepared_statements: Option<String>,
+    pub credentials: Vec<String>,
+    pub bearer_unsigned: Option<bool>,
+    pub jwks_url: Option<String>,
+    pub jwt_issuer: Option<String>,
+    pub jwt_audience: Option<String>,
+    pub jwt_leeway_seconds: Option<f64>,
+    pub jwt_freshness: Option<String>,
+    pub neon_auth_base_url: Option<String>,
+    pub neon_auth_jwks_url: Option<String>,
 }
 
 /// The defaults. Python reads them from here too.
@@ -83,6 +92,17 @@ impl Default for RawSettings {
             max_waiting: Some(10_000),
             retry_after_seconds: Some(1),
             prepared_statements: Some("auto".into()),
+            // By `neon_auth_base_url`: JWTs, or the cookie.
+            credentials: Vec::new(),
+            bearer_unsigned: Some(false),
+            jwks_url: None,
+            jwt_issuer: None,
+            jwt_audience: None,
+            jwt_leeway_seconds: Some(15.0),
+            // By `database_url`: the user's row, or the claims.
+            jwt_freshness: None,
+            neon_auth_base_url: None,
+            neon_auth_jwks_url: None,
         }
     }
 }
@@ -107,6 +127,8 @@ impl RawSettings {
             max_waiting: self.max_waiting.or(defaults.max_waiting),
             retry_after_seconds: self.retry_after_seconds.or(defaults.retry_after_seconds),
             prepared_statements: text(self.prepared_statements, defaults.prepared_statements),
+            bearer_unsigned: self.bearer_unsigned.or(defaults.bearer_unsigned),
+            jwt_leeway_seconds: self.jwt_leeway_seconds.or(defaults.jwt_leeway_seconds),
             ..self
         }
     }

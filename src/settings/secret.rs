@@ -38,7 +38,7 @@ impl fmt::Debug for Secret {
 }
 
 /// The secrets that may have protected a cookie, the current one first.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Secrets {
     /// Those that may have signed: Better Auth verifies signatures with the current one only, and
     /// we with those besides that the operator lets live on (`previous_secrets`).

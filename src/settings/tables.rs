@@ -11,7 +11,7 @@ const SESSION_FIELDS: [&str; 8] =
     ["id", "user_id", "token", "expires_at", "ip_address", "user_agent", "created_at", "updated_at"];
 const USER_FIELDS: [&str; 9] =
     ["id", "name", "email", "email_verified", "image", "created_at", "updated_at", "banned", "ban_expires"];
-const JWKS_FIELDS: [&str; 3] = ["id", "public_key", "alg"];
+const JWKS_FIELDS: [&str; 4] = ["id", "public_key", "alg", "expires_at"];
 
 /// The names of the tables. Tables and columns without a setting are found in the catalog.
 #[derive(Clone, Debug)]

@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use super::memory::MemoryStore;
 use super::postgres::PostgresStore;
-use super::{KeyStore, LookupResult, PublicKeyRow, Store};
+use super::{KeyStore, LookupKey, LookupResult, PublicKeyRow, Store};
 use crate::error::Error;
 use crate::settings::Settings;
-use crate::signature::SessionToken;
 
 /// Where sessions are looked up.
 #[derive(Clone, Debug)]
@@ -75,10 +74,10 @@ impl AnyStore {
 }
 
 impl Store for AnyStore {
-    async fn find(&self, tokens: &[SessionToken]) -> Result<Vec<LookupResult>, Error> {
+    async fn find(&self, keys: &[LookupKey]) -> Result<Vec<LookupResult>, Error> {
         match self {
-            Self::Postgres(store) => store.find(tokens).await,
-            Self::Memory(store) => store.find(tokens).await,
+            Self::Postgres(store) => store.find(keys).await,
+            Self::Memory(store) => store.find(keys).await,
         }
     }
 }

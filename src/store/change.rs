@@ -3,9 +3,9 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::signature::SessionToken;
+use super::LookupKey;
 
-/// The SHA-256 of a session's token.
+/// The SHA-256 of a session's token, or what stands for it where a user is looked up by id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionKey([u8; 32]);
 
@@ -35,10 +35,15 @@ impl SessionKey {
     /// The smallest key.
     pub const FIRST: Self = Self([0; 32]);
 
-    /// The key of a token.
+    /// The key of what is looked up. No token is like that of a user's id: it holds no control character.
     #[must_use]
-    pub fn of(token: &SessionToken) -> Self {
-        Self(token.sha256())
+    pub fn of(key: &LookupKey) -> Self {
+        match key {
+            LookupKey::Session(token) => Self(token.sha256()),
+            LookupKey::User(id) => {
+                Self(Sha256::new().chain_update(b"\0user ").chain_update(id.as_str()).finalize().into())
+            }
+        }
     }
 }
 

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{LookupResult, Store};
+use super::{LookupKey, LookupResult, Store};
 use crate::error::Error;
 use crate::identity::{Identity, Session, User};
 use crate::signature::SessionToken;
 
-/// Sessions by token, users by id, and the number of tokens looked up.
+/// Sessions by token and users by id, and how many of both were looked up.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     rows: Mutex<Rows>,
@@ -30,10 +30,10 @@ impl MemoryStore {
         store
     }
 
-    /// Adds a session and its user, or replaces them.
+    /// Adds a user, and their session if there is one, or replaces them.
     pub fn insert(&self, Identity { session, user }: Identity) {
         let mut rows = self.rows();
-        rows.sessions.insert(session.token.as_str().to_owned(), session);
+        rows.sessions.extend(session.map(|session| (session.token.as_str().to_owned(), session)));
         rows.users.insert(user.id.clone(), user);
     }
 
@@ -47,7 +47,7 @@ impl MemoryStore {
         self.rows().users.remove(id);
     }
 
-    /// The number of tokens looked up.
+    /// How many sessions and users were looked up.
     pub fn lookups(&self) -> usize {
         self.lookups.load(Ordering::Relaxed)
     }
@@ -59,17 +59,23 @@ impl MemoryStore {
 }
 
 impl Rows {
-    fn find(&self, token: &SessionToken) -> LookupResult {
-        let Some(session) = self.sessions.get(token.as_str()) else { return LookupResult::NoSession };
-        let Some(user) = self.users.get(&session.user_id) else { return LookupResult::NoUser };
-        LookupResult::Found(Arc::new(Identity { session: session.clone(), user: user.clone() }))
+    fn find(&self, key: &LookupKey) -> LookupResult {
+        let (session, user_id) = match key {
+            LookupKey::User(id) => (None, id.as_str()),
+            LookupKey::Session(token) => match self.sessions.get(token.as_str()) {
+                None => return LookupResult::NoSession,
+                Some(session) => (Some(session), session.user_id.as_str()),
+            },
+        };
+        let Some(user) = self.users.get(user_id) else { return LookupResult::NoUser };
+        LookupResult::Found(Arc::new(Identity { session: session.cloned(), user: user.clone() }))
     }
 }
 
 impl Store for MemoryStore {
-    async fn find(&self, tokens: &[SessionToken]) -> Result<Vec<LookupResult>, Error> {
-        self.lookups.fetch_add(tokens.len(), Ordering::Relaxed);
+    async fn find(&self, keys: &[LookupKey]) -> Result<Vec<LookupResult>, Error> {
+        self.lookups.fetch_add(keys.len(), Ordering::Relaxed);
         let rows = self.rows();
-        Ok(tokens.iter().map(|token| rows.find(token)).collect())
+        Ok(keys.iter().map(|key| rows.find(key)).collect())
     }
 }

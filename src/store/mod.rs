@@ -10,22 +10,56 @@ mod follower;
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+
 pub(crate) use self::any::AnyStore;
 pub use self::any::Source;
 pub use self::change::{Change, Key, SessionKey, UserKey};
 pub use self::follower::{Demand, Feed, Follower, OperatorLog};
 use crate::error::Error;
-use crate::identity::Identity;
+use crate::identity::{Identity, UserId};
 use crate::signature::SessionToken;
 
-/// A store's result for one token. The store does not check the time, so it returns expired sessions too.
+/// What a look-up is for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum LookupKey {
+    /// The session with this token, and its user.
+    Session(SessionToken),
+    /// The user with this id, whom a JWT names.
+    User(UserId),
+}
+
+impl LookupKey {
+    /// The token or the id.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Session(token) => token.as_str(),
+            Self::User(id) => id.as_str(),
+        }
+    }
+}
+
+impl From<SessionToken> for LookupKey {
+    fn from(token: SessionToken) -> Self {
+        Self::Session(token)
+    }
+}
+
+impl From<&SessionToken> for LookupKey {
+    fn from(token: &SessionToken) -> Self {
+        Self::Session(token.clone())
+    }
+}
+
+/// What a store has for one session or user. It does not look at the time: an expired session is found.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LookupResult {
     /// The session and its user.
     Found(Arc<Identity>),
     /// No session has this token.
     NoSession,
-    /// The session's user does not exist.
+    /// There is no such user, or the session's user is gone.
     NoUser,
     /// There are rows, but they are not exactly one session.
     Unreadable,
@@ -36,12 +70,12 @@ pub enum LookupResult {
 
 /// A source of sessions.
 pub trait Store: Send + Sync + 'static {
-    /// Returns one result for each token, in the same order. A bad token or row affects only its own result.
+    /// One result for each key, in their order. A bad key or row spoils only its own result.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Schema`] if the store cannot be read; then there is no result for
-    /// any token. Dropping the future cancels the lookup and leaves the store usable.
-    fn find(&self, tokens: &[SessionToken]) -> impl Future<Output = Result<Vec<LookupResult>, Error>> + Send;
+    /// [`Error::Unavailable`] or [`Error::Schema`] when the store cannot be read; then there is no result for
+    /// any key. Dropping the future gives up the attempt and leaves nothing half-done.
+    fn find(&self, keys: &[LookupKey]) -> impl Future<Output = Result<Vec<LookupResult>, Error>> + Send;
 }
 
 /// A row of Better Auth's `jwks` table, without its private key: that column is never read.
@@ -53,6 +87,8 @@ pub struct PublicKeyRow {
     pub public_key: String,
     /// The algorithm, if the table has such a column.
     pub algorithm: Option<String>,
+    /// When Better Auth stops signing with it, where the table has such a column; None is never.
+    pub expires_at: Option<DateTime<Utc>>,
 }
 
 /// A source of public keys.

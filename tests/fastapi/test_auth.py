@@ -26,6 +26,7 @@ PUBLIC = [
     "optional_user",
     "secret_fingerprint",
     "session_cookie",
+    "token_claims",
     "validate_session",
     "validate_websocket",
 ]

@@ -17,4 +17,4 @@ def test_the_store_in_postgresql_keeps_the_contract(database: Database) -> None:
         check=False,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "test result: ok. 22 passed" in ran.stdout
+    assert "test result: ok. 25 passed" in ran.stdout

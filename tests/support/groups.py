@@ -28,6 +28,7 @@ class Group(NamedTuple):
 
 APT = "apt-get install"
 GROUPS = {
+    "openssl": Group(lambda: certificates.openssl() is not None, APT, ("openssl",)),
     "postgresql-15": Group(
         lambda: postgres.DEBIAN_15.exists() and certificates.openssl() is not None, APT, ("postgresql-15", "openssl")
     ),

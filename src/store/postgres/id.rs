@@ -73,6 +73,19 @@ impl IdJoin {
         }
     }
 
+    /// How a text that names a user is compared with `user.id`.
+    pub(super) fn with_text(user_id: &CatalogColumn) -> Self {
+        let (user_cast, session_cast, form) = match IdType::of(user_id) {
+            IdType::Other => (TEXT, TEXT, Form::Text),
+            IdType::Text | IdType::OtherText => ("", TEXT, Form::Text),
+            IdType::PaddedText => ("", "::pg_catalog.bpchar", Form::PaddedText),
+            IdType::Uuid => ("", "::pg_catalog.uuid", Form::Uuid),
+            IdType::Integer => ("", "::pg_catalog.int8", Form::Number),
+            IdType::Numeric => ("", "::pg_catalog.numeric", Form::Number),
+        };
+        Self { user_cast, session_cast, form }
+    }
+
     /// Whether the id that the session names is the user's, both as PostgreSQL writes them.
     pub(super) fn is_same(self, named: &str, id: &str) -> bool {
         if named == id {

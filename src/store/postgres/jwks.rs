@@ -1,5 +1,7 @@
 //! The public keys of Better Auth's `jwks` table. The private key's column is never named.
 
+use chrono::{DateTime, NaiveDateTime, Utc};
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::PostgresStore;
@@ -29,11 +31,20 @@ impl PostgresStore {
         let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 0] = [];
         let failed = |error| Failure::of("the jwks table could not be read", error).into_error();
         let rows = client.query_typed(&sql, &parameters).await.map_err(failed)?;
-        let keys = rows.iter().map(|row| {
-            Ok(PublicKeyRow { id: row.try_get(0)?, public_key: row.try_get(1)?, algorithm: row.try_get(2)? })
-        });
+        let keys = rows.iter().filter_map(|row| public_key(row).transpose());
         let keys = keys.collect::<Result<_, _>>().map_err(failed)?;
         borrowed.keep();
         Ok(keys)
     }
+}
+
+/// None for a key whose end cannot be read, as `-infinity`: nothing can be said for it.
+fn public_key(row: &Row) -> Result<Option<PublicKeyRow>, tokio_postgres::Error> {
+    let expires_at: Result<Option<DateTime<Utc>>, _> = match *row.columns()[3].type_() {
+        Type::TIMESTAMP => row.try_get(3).map(|time: Option<NaiveDateTime>| time.map(|time| time.and_utc())),
+        _ => row.try_get(3),
+    };
+    let Ok(expires_at) = expires_at else { return Ok(None) };
+    let (id, public_key, algorithm) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    Ok(Some(PublicKeyRow { id, public_key, algorithm, expires_at }))
 }

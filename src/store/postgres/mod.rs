@@ -41,10 +41,9 @@ use self::failure::Failure;
 pub use self::migration::{Migrator, Report};
 use self::problem::Model;
 use self::statement::Statement;
-use super::{LookupResult, Store};
+use super::{LookupKey, LookupResult, Store};
 use crate::error::Error;
 use crate::settings::Settings;
-use crate::signature::SessionToken;
 
 /// How long the catalog stays valid without a sign of change, while look-ups come.
 const CATALOG_RECHECK: Duration = Duration::from_secs(60);
@@ -65,7 +64,9 @@ impl PostgresStore {
     /// # Errors
     /// [`Error::Configuration`] when the certificates that `sslrootcert` names cannot be read.
     pub fn new(settings: &Settings) -> Result<Self, Error> {
-        let connector = Connector::new(&settings.database, settings.limits.prepared_statements)?;
+        let missing = || Error::configuration("no database: set DATABASE_URL");
+        let database = settings.database.as_ref().ok_or_else(missing)?;
+        let connector = Connector::new(database, settings.limits.prepared_statements)?;
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_connect(connector.config(), connector.clone(), recycling);
         let pool = Pool::builder(manager)
@@ -144,16 +145,16 @@ impl PostgresStore {
     }
 
     /// One new attempt where it can help: on fresh connections, or for the tables as they are now.
-    async fn query_with_retry(&self, tokens: &[SessionToken]) -> Result<Vec<LookupResult>, Failure> {
-        match self.query(tokens).await {
+    async fn query_with_retry(&self, keys: &[LookupKey]) -> Result<Vec<LookupResult>, Failure> {
+        match self.query(keys).await {
             Err(Failure::Connection(_)) => self.close_idle_connections(),
             Err(Failure::Tables(_)) => self.discard_statement().await,
             settled => return settled,
         }
-        self.query(tokens).await
+        self.query(keys).await
     }
 
-    async fn query(&self, tokens: &[SessionToken]) -> Result<Vec<LookupResult>, Failure> {
+    async fn query(&self, keys: &[LookupKey]) -> Result<Vec<LookupResult>, Failure> {
         let mut borrowed = self.borrow().await.map_err(|error| match error {
             // Another attempt would be refused too.
             Error::Configuration(_) => Failure::Lasting(error),
@@ -161,7 +162,7 @@ impl PostgresStore {
         })?;
         let statement = self.current.get(&mut borrowed).await?;
         let client = borrowed.client().map_err(Failure::Lasting)?;
-        let results = statement.query(client, tokens, self.connector.statement_names()).await;
+        let results = statement.query(client, keys, self.connector.statement_names()).await;
         if let Ok(results) = &results {
             self.check_zone(&statement, results);
         }
@@ -174,10 +175,10 @@ impl PostgresStore {
 
     /// A value that cannot be read makes the whole statement fail without saying whose it is: each token is queried
     /// by itself.
-    async fn query_each(&self, tokens: &[SessionToken]) -> Result<Vec<LookupResult>, Failure> {
-        let mut results = Vec::with_capacity(tokens.len());
-        for token in tokens {
-            match self.query_with_retry(std::slice::from_ref(token)).await {
+    async fn query_each(&self, keys: &[LookupKey]) -> Result<Vec<LookupResult>, Failure> {
+        let mut results = Vec::with_capacity(keys.len());
+        for key in keys {
+            match self.query_with_retry(std::slice::from_ref(key)).await {
                 Err(Failure::Data) => results.push(LookupResult::Unreadable),
                 result => results.extend(result?),
             }
@@ -217,10 +218,10 @@ impl PostgresStore {
 }
 
 impl Store for PostgresStore {
-    async fn find(&self, tokens: &[SessionToken]) -> Result<Vec<LookupResult>, Error> {
-        let results = match self.query_with_retry(tokens).await {
-            Err(Failure::Data) if tokens.len() == 1 => Ok(vec![LookupResult::Unreadable]),
-            Err(Failure::Data) => self.query_each(tokens).await,
+    async fn find(&self, keys: &[LookupKey]) -> Result<Vec<LookupResult>, Error> {
+        let results = match self.query_with_retry(keys).await {
+            Err(Failure::Data) if keys.len() == 1 => Ok(vec![LookupResult::Unreadable]),
+            Err(Failure::Data) => self.query_each(keys).await,
             results => results,
         };
         results.map_err(|failure| failure.into_error().into_unavailable())

@@ -13,7 +13,7 @@ use super::id::IdJoin;
 use super::schema::{SESSION_FIELDS, USER_FIELDS};
 use crate::identity::{Identity, Session, User};
 use crate::signature::SessionToken;
-use crate::store::LookupResult;
+use crate::store::{LookupKey, LookupResult};
 
 /// How to read the rows of one statement.
 #[derive(Debug)]
@@ -62,7 +62,9 @@ impl Reading {
                 _ => None,
             })
         };
-        if is_local(&self.session, in_session) && identities().any(|each| is_late(each.session.created_at)) {
+        if is_local(&self.session, in_session)
+            && identities().any(|each| is_late(each.session.as_ref().and_then(|session| session.created_at)))
+        {
             return self.names.get(in_session).map(String::as_str);
         }
         if is_local(&self.user, in_user) && identities().any(|each| is_late(each.user.created_at)) {
@@ -99,64 +101,64 @@ pub(super) const FIRST_COLUMN: usize = 4;
 /// The clocks of two servers may differ by so much.
 const CLOCKS_DIFFER: chrono::TimeDelta = chrono::TimeDelta::minutes(5);
 
-/// One result for each token, in their order.
+/// One result for each key, in their order.
 ///
 /// # Errors
-/// What is wrong with the rows as a whole: not our statement's, or a token of ours is missing.
+/// What is wrong with the rows as a whole: not our statement's, or a key of ours is missing.
 pub(super) fn results(
     reading: &Reading,
-    tokens: &[SessionToken],
+    keys: &[&LookupKey],
     rows: &[Row],
 ) -> Result<Vec<LookupResult>, &'static str> {
-    let mut by_token: HashMap<&str, LookupResult> = HashMap::with_capacity(rows.len());
+    let mut by_key: HashMap<&str, LookupResult> = HashMap::with_capacity(rows.len());
     for row in rows {
         let requested = row.try_get::<_, &str>(2).ok().filter(|_| reading.wrote(row));
         let requested = requested
             .ok_or("the response is another statement's: is a pooler between? (prepared_statements=off)")?;
-        let token = tokens
+        let key = keys
             .iter()
-            .find(|token| token.as_str() == requested)
-            .ok_or("the response is for a token that was not requested")?;
-        let result = read(reading, token, row);
+            .find(|key| key.as_str() == requested)
+            .ok_or("the response is for a key that was not requested")?;
+        let result = read(reading, key, row);
         let result = result.unwrap_or_else(|misfit| LookupResult::Misfit(reading.problem(&misfit)));
-        let known = by_token.entry(requested).or_insert(LookupResult::NoSession);
-        *known = match (std::mem::replace(known, LookupResult::NoSession), result) {
-            (LookupResult::NoSession, only) | (only, LookupResult::NoSession) => only,
-            // Two rows with one token do not tell who sent it.
+        let known = by_key.entry(requested).or_insert_with(|| nothing(key));
+        *known = match (std::mem::replace(known, LookupResult::Unreadable), result) {
+            (known, only) if known == nothing(key) => only,
+            (only, other) if other == nothing(key) => only,
+            // Two sessions with one token, or two users with one id, do not tell who sent it.
             _ => LookupResult::Unreadable,
         };
     }
-    let missing = "the response lacks a token that was requested";
-    tokens.iter().map(|token| by_token.get(token.as_str()).cloned().ok_or(missing)).collect()
+    let missing = "the response lacks a key that was requested";
+    keys.iter().map(|key| by_key.get(key.as_str()).cloned().ok_or(missing)).collect()
 }
 
-fn read(reading: &Reading, token: &SessionToken, row: &Row) -> Result<LookupResult, Misfit> {
-    let mut columns = Columns::new(row, FIRST_COLUMN, reading.zone);
-    let id: Option<String> = columns.read()?;
-    let named_user: Option<String> = columns.read()?;
-    // The database may compare without regard to case or trailing spaces; we do not.
-    if columns.read::<Option<&str>>()? != Some(token.as_str()) {
-        return Ok(LookupResult::NoSession);
+/// The result where there is no row.
+fn nothing(key: &LookupKey) -> LookupResult {
+    match key {
+        LookupKey::Session(_) => LookupResult::NoSession,
+        LookupKey::User(_) => LookupResult::NoUser,
     }
-    let Some(user_id) = named_user else { return Ok(LookupResult::NoUser) };
-    let session = Session {
-        id: id.ok_or(Misfit { column: FIRST_COLUMN, why: "is NULL" })?,
-        user_id,
-        token: token.clone(),
-        expires_at: columns.expiry()?,
-        ip_address: columns.read()?,
-        user_agent: columns.read()?,
-        created_at: columns.time()?,
-        updated_at: columns.time()?,
-        own: columns.own(&reading.session[SESSION_FIELDS.len()..])?,
+}
+
+fn read(reading: &Reading, key: &LookupKey, row: &Row) -> Result<LookupResult, Misfit> {
+    let mut columns = Columns::new(row, FIRST_COLUMN, reading.zone);
+    let session = match key {
+        LookupKey::User(_) => None,
+        LookupKey::Session(token) => match session(reading, token, &mut columns)? {
+            Ok(session) => Some(session),
+            Err(without) => return Ok(without),
+        },
     };
-    let Some(user_id) = columns.read::<Option<String>>()? else { return Ok(LookupResult::NoUser) };
-    // So may ids, and a cast may have lost what tells two of them apart.
-    if !reading.ids.is_same(&session.user_id, &user_id) {
+    let user_id = session.as_ref().map_or(key.as_str(), |session| session.user_id.as_str());
+    let Some(id) = columns.read::<Option<String>>()? else { return Ok(LookupResult::NoUser) };
+    // The database may compare ids without regard to case or trailing spaces, and a cast may have lost what tells two
+    // of them apart.
+    if !reading.ids.is_same(user_id, &id) {
         return Ok(LookupResult::NoUser);
     }
     let user = User {
-        id: user_id,
+        id,
         name: columns.read()?,
         email: columns.read()?,
         email_verified: columns.read::<Option<bool>>()?.unwrap_or(false),
@@ -167,4 +169,30 @@ fn read(reading: &Reading, token: &SessionToken, row: &Row) -> Result<LookupResu
         own: columns.own(reading.user_own())?,
     };
     Ok(LookupResult::Found(Arc::new(Identity { session, user })))
+}
+
+/// The session in a row, or what its absence means.
+fn session(
+    reading: &Reading,
+    token: &SessionToken,
+    columns: &mut Columns<'_>,
+) -> Result<Result<Session, LookupResult>, Misfit> {
+    let id: Option<String> = columns.read()?;
+    let user_id: Option<String> = columns.read()?;
+    // The database may compare without regard to case or trailing spaces; we do not.
+    if columns.read::<Option<&str>>()? != Some(token.as_str()) {
+        return Ok(Err(LookupResult::NoSession));
+    }
+    let Some(user_id) = user_id else { return Ok(Err(LookupResult::NoUser)) };
+    Ok(Ok(Session {
+        id: id.ok_or(Misfit { column: FIRST_COLUMN, why: "is NULL" })?,
+        user_id,
+        token: token.clone(),
+        expires_at: columns.expiry()?,
+        ip_address: columns.read()?,
+        user_agent: columns.read()?,
+        created_at: columns.time()?,
+        updated_at: columns.time()?,
+        own: columns.own(&reading.session[SESSION_FIELDS.len()..])?,
+    }))
 }

@@ -17,7 +17,7 @@ const SESSION_TABLES: [&str; 4] = ["session", "sessions", "Session", "Sessions"]
 const USER_TABLES: [&str; 4] = ["user", "users", "User", "Users"];
 const JWKS_TABLES: [&str; 2] = ["jwks", "jwkss"];
 const JWKS_FIELDS: [(&str, Kind); 2] = [("id", Kind::Text), ("public_key", Kind::Text)];
-const JWKS_OPTIONAL: [(&str, Kind); 1] = [("alg", Kind::Text)];
+const JWKS_OPTIONAL: [(&str, Kind); 2] = [("alg", Kind::Text), ("expires_at", Kind::Time)];
 const STANDBY: &str =
     "DATABASE_URL leads to a standby, which may not know of a sign-out yet: name the primary";
 
@@ -54,6 +54,8 @@ pub(super) struct Schema {
     pub(super) user: FoundTable,
     /// How `session.user_id` is compared with `user.id`.
     pub(super) id_join: IdJoin,
+    /// How a JWT's `sub` finds its user.
+    pub(super) user_id: IdJoin,
     /// What an operator should know of them.
     pub(super) warnings: Vec<String>,
 }
@@ -121,7 +123,8 @@ impl Schema {
         );
         let (session_table, user_table) = found.map_err(|problems| problems.concat())?;
         let id_join = id_join((selected.session, &session_table), (selected.user, &user_table))?;
-        Ok(Self { session: session_table, user: user_table, id_join, warnings })
+        let user_id = IdJoin::with_text(&selected.user.columns[user_table.column_name("id")]);
+        Ok(Self { session: session_table, user: user_table, id_join, user_id, warnings })
     }
 }
 
@@ -203,11 +206,16 @@ impl PublicKeyTable {
         })
     }
 
-    /// Selects id, public key and algorithm (NULL where the table has no such column).
+    /// Selects id, public key, algorithm and end (NULL where the table has no such column).
     pub(super) fn select(&self) -> String {
-        let columns: Vec<String> = self.0.select("k").collect();
-        let missing = if self.0.has("alg") { "" } else { ", NULL::pg_catalog.text" };
-        format!("SELECT {}{missing} FROM {}", columns.join(", "), self.0.source("k"))
+        let mut columns: Vec<String> = self.0.select("k").collect();
+        if !self.0.has("alg") {
+            columns.insert(JWKS_FIELDS.len(), "NULL::pg_catalog.text".to_owned());
+        }
+        if !self.0.has("expires_at") {
+            columns.push("NULL::pg_catalog.timestamptz".to_owned());
+        }
+        format!("SELECT {} FROM {}", columns.join(", "), self.0.source("k"))
     }
 }
 

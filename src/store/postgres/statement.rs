@@ -1,4 +1,4 @@
-//! The one statement of a look-up, and how it is sent.
+//! The statements of a look-up, and how they are sent.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -11,6 +11,7 @@ use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
+use super::catalog::Kind;
 use super::failure::Failure;
 use super::id::IdJoin;
 use super::nonce;
@@ -21,16 +22,13 @@ use super::statement_names::StatementNames;
 use super::table::FoundTable;
 use super::triggers;
 use crate::error::Error;
-use crate::signature::SessionToken;
-use crate::store::LookupResult;
+use crate::store::{LookupKey, LookupResult};
 
-/// The statement for the tables that the catalog shows: one for a single token, which PostgreSQL
-/// answers fastest by `= $1`, one for a batch.
+/// The statements for the tables that the catalog shows: sessions by their tokens, users by their ids.
 #[derive(Debug)]
 pub(super) struct Statement {
-    single: String,
-    batch: String,
-    reading: Reading,
+    sessions: Query,
+    users: Query,
     /// Names of columns by field, for messages.
     columns: HashMap<(Model, String), String>,
     /// Where changes of these tables are notified.
@@ -43,41 +41,53 @@ pub(super) struct Statement {
     pub(super) warnings: Vec<String>,
 }
 
+/// One statement for a single key, which PostgreSQL answers fastest by `= $1`, one for a batch.
+#[derive(Debug)]
+struct Query {
+    single: String,
+    batch: String,
+    reading: Reading,
+}
+
 impl Statement {
-    /// Writes the statement. Every column is of a built-in type: one of another type (an enum,
+    /// Writes the statements. Every column is of a built-in type: one of another type (an enum,
     /// citext) would make the driver look it up with named statements.
     pub(super) fn write(found: &Schema, zone: Tz) -> Self {
-        // Tells our rows from those of another client's statement, which an old pooler can run under the same name.
-        let marker = format!("auth_middleware {:016x}", nonce());
+        let (session, user) = (&found.session, &found.user);
+        let reading = |ids, session: Vec<Kind>, names: Vec<String>| Reading {
+            marker: format!("auth_middleware {:016x}", nonce()),
+            ids,
+            session,
+            user: user.kinds(),
+            names,
+            has_banned: user.has("banned"),
+            ban_expires: user.ban_expiry(),
+            zone,
+        };
         // Rows that a policy hides look like rows that are gone: only then is it worth a check.
+        let hidden_user = format!("WHEN u.{} IS NULL THEN {} END", user.renamed("id"), user.newly_guarded());
         let hidden = format!(
-            "CASE WHEN s.{} IS NULL THEN {} WHEN u.{} IS NULL THEN {} END",
-            found.session.renamed("token"),
-            found.session.newly_guarded(),
-            found.user.renamed("id"),
-            found.user.newly_guarded()
+            "CASE WHEN s.{} IS NULL THEN {} {hidden_user}",
+            session.renamed("token"),
+            session.newly_guarded()
         );
-        let columns: Vec<String> = std::iter::once(format!(
-            "'{marker}'::pg_catalog.text, pg_catalog.pg_backend_pid(), requested.token, {hidden}"
-        ))
-        .chain(found.session.select("s"))
-        .chain(found.user.select("u"))
-        .collect();
-        let join = join(&found.session, &found.user, found.id_join);
-        let write = |requested: &str| format!("SELECT {} FROM {requested} {join}", columns.join(", "));
+        let names = session.column_names().chain(user.column_names()).collect();
+        let sessions = Query::write(
+            reading(found.id_join, session.kinds(), names),
+            &hidden,
+            session.select("s").chain(user.select("u")),
+            &join(session, user, found.id_join),
+        );
+        let casts = (found.user_id.user_cast, found.user_id.session_cast);
+        let users = Query::write(
+            reading(found.user_id, Vec::new(), user.column_names().collect()),
+            &format!("CASE {hidden_user}"),
+            user.select("u"),
+            &format!("LEFT JOIN {} ON {}", user.source("u"), user.equals("u", "id", "requested.key", casts)),
+        );
         Self {
-            single: write("(SELECT $1::pg_catalog.text AS token) AS requested"),
-            batch: write("pg_catalog.unnest($1::pg_catalog.text[]) AS requested(token)"),
-            reading: Reading {
-                marker,
-                ids: found.id_join,
-                session: found.session.kinds(),
-                user: found.user.kinds(),
-                names: found.session.column_names().chain(found.user.column_names()).collect(),
-                has_banned: found.user.has("banned"),
-                ban_expires: found.user.ban_expiry(),
-                zone,
-            },
+            sessions,
+            users,
             columns: column_names(found),
             channel: triggers::channel(found),
             check: triggers::check(found),
@@ -88,14 +98,14 @@ impl Statement {
 
     /// A message where a row contradicts the zone of times that have none.
     pub(super) fn zone_warning(&self, results: &[LookupResult], now: DateTime<Utc>) -> Option<String> {
-        let column = self.reading.column_in_another_zone(results, now)?;
+        let column = self.sessions.reading.column_in_another_zone(results, now)?;
         let (table, name) = column.rsplit_once('.').unwrap_or(("", column));
         Some(format!(
             "{column} has no time zone and says that a row was created in the future, read in the zone {}: set \
              AUTH_MIDDLEWARE_DATABASE_TIME_ZONE to the zone of the Better Auth server, such as Europe/Berlin; or give \
              the columns a zone: ALTER TABLE {table} ALTER COLUMN {name} TYPE timestamptz USING {name} AT TIME ZONE \
              'Europe/Berlin'",
-            self.reading.zone
+            self.sessions.reading.zone
         ))
     }
 
@@ -104,17 +114,50 @@ impl Statement {
         self.columns.get(&(model, field.to_owned())).cloned()
     }
 
-    /// Looks these tokens up on one connection, by a named statement where that is safe.
+    /// Looks these keys up on one connection, by named statements where that is safe.
     pub(super) async fn query(
         &self,
         client: &Object,
-        tokens: &[SessionToken],
+        keys: &[LookupKey],
+        names: &StatementNames,
+    ) -> Result<Vec<LookupResult>, Failure> {
+        let is_session = |key: &LookupKey| matches!(key, LookupKey::Session(_));
+        let (sessions, users): (Vec<_>, Vec<_>) = keys.iter().partition(|key| is_session(key));
+        let mut of_sessions = self.sessions.query(client, &sessions, names).await?.into_iter();
+        let mut of_users = self.users.query(client, &users, names).await?.into_iter();
+        let next = |key: &LookupKey| if is_session(key) { of_sessions.next() } else { of_users.next() };
+        Ok(keys.iter().filter_map(next).collect())
+    }
+}
+
+impl Query {
+    fn write(reading: Reading, hidden: &str, columns: impl Iterator<Item = String>, join: &str) -> Self {
+        // The marker tells our rows from those of another client's statement, which an old pooler can run under the
+        // same name.
+        let first = format!(
+            "'{}'::pg_catalog.text, pg_catalog.pg_backend_pid(), requested.key, {hidden}",
+            reading.marker
+        );
+        let columns: Vec<String> = std::iter::once(first).chain(columns).collect();
+        let write = |requested: &str| format!("SELECT {} FROM {requested} {join}", columns.join(", "));
+        Self {
+            single: write("(SELECT $1::pg_catalog.text AS key) AS requested"),
+            batch: write("pg_catalog.unnest($1::pg_catalog.text[]) AS requested(key)"),
+            reading,
+        }
+    }
+
+    async fn query(
+        &self,
+        client: &Object,
+        keys: &[&LookupKey],
         names: &StatementNames,
     ) -> Result<Vec<LookupResult>, Failure> {
         let is_named = names.are_allowed();
-        let rows = match tokens {
-            [token] => run(client, &self.single, &Text(token), Type::TEXT, is_named).await,
-            _ => run(client, &self.batch, &TextArray(tokens), Type::TEXT_ARRAY, is_named).await,
+        let rows = match keys {
+            [] => return Ok(Vec::new()),
+            [key] => run(client, &self.single, &Text(key), Type::TEXT, is_named).await,
+            _ => run(client, &self.batch, &TextArray(keys), Type::TEXT_ARRAY, is_named).await,
         };
         let rows = rows.map_err(|error| {
             if is_named && is_of_name(&error) {
@@ -128,7 +171,7 @@ impl Statement {
         if is_named && !names.is_of_connection(client, row::process(&rows)).await {
             names.forbid("a look-up was answered by another process of the server than the connection's");
         }
-        row::results(&self.reading, tokens, &rows).map_err(|wrong| {
+        row::results(&self.reading, keys, &rows).map_err(|wrong| {
             if is_named {
                 names.forbid("another client's statement has a name that should be ours");
             }
@@ -170,17 +213,17 @@ fn join(session: &FoundTable, user: &FoundTable, ids: IdJoin) -> String {
     format!(
         "LEFT JOIN {} ON {} LEFT JOIN {} ON {}",
         session.source("s"),
-        session.equals("s", "token", "requested.token", ("", "")),
+        session.equals("s", "token", "requested.key", ("", "")),
         user.source("u"),
         user.equals("u", "id", &session.without_casts("s", "user_id"), casts),
     )
 }
 
-/// A token as a parameter. The driver logs parameters by their `Debug`, which says nothing here.
-struct Text<'a>(&'a SessionToken);
+/// A token or an id as a parameter. The driver logs parameters by their `Debug`, which says nothing here.
+struct Text<'a>(&'a LookupKey);
 
-/// Tokens as one array parameter.
-struct TextArray<'a>(&'a [SessionToken]);
+/// Tokens or ids as one array parameter.
+struct TextArray<'a>(&'a [&'a LookupKey]);
 
 impl ToSql for Text<'_> {
     fn to_sql(
@@ -205,7 +248,7 @@ impl ToSql for TextArray<'_> {
         out: &mut BytesMut,
     ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
         // Two rows with one token are taken for two sessions.
-        let texts: BTreeSet<&str> = self.0.iter().map(SessionToken::as_str).collect();
+        let texts: BTreeSet<&str> = self.0.iter().map(|key| key.as_str()).collect();
         texts.into_iter().collect::<Vec<_>>().to_sql(ty, out)
     }
 
@@ -218,12 +261,12 @@ impl ToSql for TextArray<'_> {
 
 impl fmt::Debug for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a token")
+        f.write_str("a key")
     }
 }
 
 impl fmt::Debug for TextArray<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} tokens", self.0.len())
+        write!(f, "{} keys", self.0.len())
     }
 }

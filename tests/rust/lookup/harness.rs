@@ -9,7 +9,7 @@ use auth_middleware::lookup::{self, Lookup, Waiter};
 use auth_middleware::settings::{Limits, RawSettings, Secret, Settings};
 use auth_middleware::signature::{Keys, SessionToken};
 use auth_middleware::store::memory::MemoryStore;
-use auth_middleware::store::{LookupResult, Store};
+use auth_middleware::store::{LookupKey, LookupResult, Store};
 use chrono::DateTime;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -65,7 +65,7 @@ pub(crate) struct StoreLog {
 }
 
 impl Store for GatedStore {
-    async fn find(&self, tokens: &[SessionToken]) -> Result<Vec<LookupResult>, Error> {
+    async fn find(&self, tokens: &[LookupKey]) -> Result<Vec<LookupResult>, Error> {
         let statement = Statement::begin(self, tokens);
         let sessions = Arc::clone(&lock(&self.sessions));
         let mut results = sessions.find(tokens).await?;
@@ -86,7 +86,7 @@ struct Statement<'a> {
 }
 
 impl<'a> Statement<'a> {
-    fn begin(store: &'a GatedStore, tokens: &[SessionToken]) -> Self {
+    fn begin(store: &'a GatedStore, tokens: &[LookupKey]) -> Self {
         let mut log = lock(&store.log);
         log.statements.push(tokens.iter().map(|token| token.as_str().to_owned()).collect());
         log.in_progress += 1;
@@ -238,8 +238,12 @@ fn limits(settings: RawSettings) -> Limits {
     Settings::check(settings).expect("the settings are valid").limits
 }
 
+pub(crate) fn signed(token: &str) -> LookupKey {
+    session_token(token).into()
+}
+
 #[expect(clippy::expect_used, reason = "a signed token is always valid")]
-pub(crate) fn signed(token: &str) -> SessionToken {
+fn session_token(token: &str) -> SessionToken {
     let keys = Keys::new(&[Secret::new(SECRET)]);
     keys.sign(token).and_then(|value| keys.verify(&value)).expect("the token was just signed")
 }
@@ -252,7 +256,7 @@ fn identity(token: &str) -> Identity {
     let session = Session {
         id: format!("session of {token}"),
         user_id: token.into(),
-        token: signed(token),
+        token: session_token(token),
         expires_at: DateTime::UNIX_EPOCH,
         ip_address: None,
         user_agent: None,
@@ -271,7 +275,7 @@ fn identity(token: &str) -> Identity {
         ban: None,
         own: Vec::new(),
     };
-    Identity { session, user }
+    Identity { session: Some(session), user }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -91,8 +91,8 @@ fn text() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Any JavaScript value that JSON can represent.
-fn json() -> impl Strategy<Value = Value> {
+/// Whatever JSON can hold of what JavaScript can.
+pub(crate) fn json() -> impl Strategy<Value = Value> {
     let number = prop_oneof![
         any::<i32>().prop_map(f64::from),
         any::<f64>(),
@@ -192,6 +192,38 @@ pub(crate) fn data_piece() -> impl Strategy<Value = String> {
         "A",
     ];
     prop_oneof![select(pieces).prop_map(String::from), "[A-Za-z0-9_-]{0,80}", "\\PC{0,8}"]
+}
+
+/// What a JWT's header and claims are made of, and its parts.
+pub(crate) fn jwt_piece() -> impl Strategy<Value = String> {
+    let members: &[_] = &[
+        r#""alg":"EdDSA","#,
+        r#""alg":"none","#,
+        r#""kid":"k","#,
+        r#""typ":"JWT","#,
+        r#""typ":"at+jwt","#,
+        r#""crit":[],"#,
+        r#""sub":"ada","#,
+        r#""\u0073ub":"bob","#,
+        r#""id":"ada","#,
+        r#""iss":"https://auth.example.com","#,
+        r#""aud":["https://auth.example.com","x"],"#,
+        r#""exp":1790000900,"#,
+        r#""exp":1e400,"#,
+        r#""iat":1790000000"#,
+        r#""x":1"#,
+        r#""\ud800":1,"#,
+        "{",
+        "}",
+        "[",
+        ",",
+        ".",
+        "eyJhbGciOiJFZERTQSIsImtpZCI6ImsifQ",
+        "e30",
+        "=",
+        " ",
+    ];
+    prop_oneof![4 => select(members).prop_map(String::from), 1 => "[A-Za-z0-9_-]{0,20}", 1 => "\\PC{0,4}"]
 }
 
 pub(crate) fn pattern_piece() -> impl Strategy<Value = String> {

@@ -11,10 +11,12 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use inputs::{data_piece, form, header, hole, misshapen_payload, pattern_piece, person, url, url_piece};
+use inputs::{
+    data_piece, form, header, hole, json, jwt_piece, misshapen_payload, pattern_piece, person, url, url_piece,
+};
 use properties::better_auth_cookies::Form;
 use properties::person::Person;
-use properties::{cookie_header, origin_pattern, session_data};
+use properties::{cookie_header, jwt, jwt_issuer, origin_pattern, session_data};
 
 proptest! {
     #![proptest_config(cases(1))]
@@ -24,6 +26,7 @@ proptest! {
         cookie_header::on_bytes(&data);
         session_data::on_bytes(&data);
         origin_pattern::on_bytes(&data);
+        jwt::on_bytes(&data);
     }
 
     #[test]
@@ -51,6 +54,31 @@ proptest! {
     #[test]
     fn unsigned_session_data_is_not_used(form in form(), data in vec(data_piece(), 0..8)) {
         session_data::refuses_unsigned_data(form, data.concat().as_bytes());
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(4))]
+
+    #[test]
+    fn whatever_jwt_better_auth_writes_is_read(id in "[a-zA-Z0-9-]{1,64}", members in json()) {
+        jwt::accepts_what_better_auth_writes(&id, &members);
+    }
+
+    #[test]
+    fn a_jwt_of_any_header_or_claims_names_nobody_else(text in vec(jwt_piece(), 0..12)) {
+        let text = text.concat();
+        jwt::reads_only_what_it_says(&format!("{{{text}}}"), &jwt_issuer::claims("ada").to_string());
+        jwt::reads_only_what_it_says(jwt_issuer::HEADER, &format!("{{{text}}}"));
+        jwt::accepts_only_what_was_signed(&text);
+    }
+
+    #[test]
+    fn a_jwt_that_is_changed_anywhere_is_refused(at in any::<Index>(), piece in jwt_piece(), cut in 0_usize..4) {
+        let mut token = jwt_issuer::sign(jwt_issuer::HEADER, &jwt_issuer::claims("ada").to_string());
+        let from = at.index(token.len() + 1);
+        token.replace_range(from..(from + cut).min(token.len()), &piece);
+        jwt::accepts_only_what_was_signed(&token);
     }
 }
 

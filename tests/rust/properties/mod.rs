@@ -4,6 +4,8 @@
 #[path = "../../../dev/rust/better_auth_cookies.rs"]
 pub(crate) mod better_auth_cookies;
 pub(crate) mod cookie_header;
+pub(crate) mod jwt;
+pub(crate) mod jwt_issuer;
 pub(crate) mod origin_pattern;
 pub(crate) mod parse_cookies;
 pub(crate) mod person;

@@ -103,7 +103,7 @@ impl Person {
         let [id, user_id] = self.ids.clone();
         let [ip_address, user_agent] = self.client.clone();
         Identity {
-            session: Session {
+            session: Some(Session {
                 id,
                 user_id: user_id.clone(),
                 token: self.session_token(),
@@ -113,7 +113,7 @@ impl Person {
                 created_at: Some(NOW - TimeDelta::days(1)),
                 updated_at: Some(NOW),
                 own: self.session_own.iter().map(Option::as_ref).map(own).collect(),
-            },
+            }),
             user: User {
                 id: user_id,
                 name: Some(self.name.clone()),

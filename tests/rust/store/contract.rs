@@ -2,17 +2,26 @@
 
 use std::sync::Arc;
 
-use auth_middleware::store::LookupResult;
+use auth_middleware::identity::{Identity, UserId};
+use auth_middleware::store::{LookupKey, LookupResult};
 use chrono::DateTime;
 use tokio::sync::Mutex;
 
-use super::rows::{Rows, identity};
+use super::rows::{Rows, identity, signed};
 
 /// The PostgreSQL tests share one database, so they run one after the other.
 static DATABASE: Mutex<()> = Mutex::const_new(());
 
 fn found(token: &str) -> LookupResult {
     LookupResult::Found(Arc::new(identity(token)))
+}
+
+fn found_user(token: &str) -> LookupResult {
+    LookupResult::Found(Arc::new(Identity { session: None, ..identity(token) }))
+}
+
+fn user_key(token: &str) -> LookupKey {
+    LookupKey::User(UserId::new(&format!("user of {token}")))
 }
 
 macro_rules! contract {
@@ -34,7 +43,8 @@ contract! {
 
     async fn null_is_none(rows) {
         let mut bare = identity("token");
-        (bare.session.ip_address, bare.session.user_agent, bare.user.image) = (None, None, None);
+        let session = bare.session.as_mut().expect("it has a session");
+        (session.ip_address, session.user_agent, bare.user.image) = (None, None, None);
         rows.insert(bare.clone()).await;
         assert_eq!(rows.find(&["token"]).await, [LookupResult::Found(Arc::new(bare))]);
     }
@@ -91,7 +101,7 @@ contract! {
 
     async fn an_expired_session_is_found(rows) {
         let mut expired = identity("token");
-        expired.session.expires_at = DateTime::UNIX_EPOCH;
+        expired.session.as_mut().expect("it has a session").expires_at = DateTime::UNIX_EPOCH;
         rows.insert(expired.clone()).await;
         assert_eq!(rows.find(&["token"]).await, [LookupResult::Found(Arc::new(expired))]);
     }
@@ -103,7 +113,37 @@ contract! {
         assert_eq!(rows.find(&["a", "another"]).await, [LookupResult::NoSession, found("another")]);
     }
 
-    async fn a_session_of_a_deleted_user_has_no_user(rows) {
+    async fn a_user_is_found_by_id_without_a_session(rows) {
+        rows.insert(identity("a")).await;
+        rows.insert(identity("another")).await;
+        let results = rows.find_keys(&[user_key("a"), user_key("missing"), user_key("another"), user_key("a")]).await;
+        assert_eq!(results, [found_user("a"), LookupResult::NoUser, found_user("another"), found_user("a")]);
+        assert_eq!(rows.find_keys(&[user_key("a")]).await, [found_user("a")]);
+        rows.remove_session("a").await;
+        assert_eq!(rows.find_keys(&[user_key("a")]).await, [found_user("a")]);
+        rows.remove_user("user of a").await;
+        assert_eq!(rows.find_keys(&[user_key("a")]).await, [LookupResult::NoUser]);
+    }
+
+    async fn a_users_id_is_compared_exactly(rows) {
+        rows.insert(identity("Token")).await;
+        for other in ["token", "TOKEN", "Token ", "Toke", "Token%", "T_ken", "'; DROP TABLE session; --"] {
+            assert_eq!(rows.find_keys(&[user_key(other)]).await, [LookupResult::NoUser], "{other:?}");
+        }
+    }
+
+    async fn sessions_and_users_may_share_a_batch(rows) {
+        rows.insert(identity("a")).await;
+        rows.insert(identity("another")).await;
+        // A token that reads as the id of a user is still a token.
+        let like_an_id = LookupKey::from(signed("user of a"));
+        let keys = [user_key("another"), signed("a").into(), like_an_id, user_key("a"), signed("missing").into()];
+        let expected =
+            [found_user("another"), found("a"), LookupResult::NoSession, found_user("a"), LookupResult::NoSession];
+        assert_eq!(rows.find_keys(&keys).await, expected);
+    }
+
+    async fn a_session_whose_user_is_gone_has_no_user(rows) {
         rows.insert(identity("a")).await;
         rows.insert(identity("another")).await;
         rows.remove_user("user of a").await;

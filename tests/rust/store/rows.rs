@@ -7,7 +7,7 @@ use auth_middleware::settings::{RawSettings, Secret, Settings};
 use auth_middleware::signature::{Keys, SessionToken};
 use auth_middleware::store::memory::MemoryStore;
 use auth_middleware::store::postgres::PostgresStore;
-use auth_middleware::store::{LookupResult, Store};
+use auth_middleware::store::{LookupKey, LookupResult, Store};
 use chrono::{DateTime, TimeZone as _, Utc};
 use tokio_postgres::{Client, NoTls};
 
@@ -41,10 +41,13 @@ impl Rows {
     }
 
     pub(crate) async fn find(&self, tokens: &[&str]) -> Vec<LookupResult> {
-        let tokens: Vec<SessionToken> = tokens.iter().map(|token| signed(token)).collect();
+        self.find_keys(&tokens.iter().map(|token| signed(token).into()).collect::<Vec<_>>()).await
+    }
+
+    pub(crate) async fn find_keys(&self, keys: &[LookupKey]) -> Vec<LookupResult> {
         let results = match self {
-            Self::Memory(store) => store.find(&tokens).await,
-            Self::PostgreSql { store, .. } => store.find(&tokens).await,
+            Self::Memory(store) => store.find(keys).await,
+            Self::PostgreSql { store, .. } => store.find(keys).await,
         };
         results.expect("the store is up")
     }
@@ -54,6 +57,7 @@ impl Rows {
             return store.insert(identity);
         }
         let Identity { session, user } = identity;
+        let session = session.expect("it has a session");
         let mut sql = String::new();
         write!(
             sql,
@@ -157,7 +161,7 @@ pub(crate) fn identity(token: &str) -> Identity {
         ban: None,
         own: Vec::new(),
     };
-    Identity { session, user }
+    Identity { session: Some(session), user }
 }
 
 fn literal(text: &str) -> String {

@@ -35,21 +35,25 @@ pub(crate) fn judge(entry: &Entry) -> Result<Outcome, String> {
     let authenticator = Authenticator::new(&settings, &public_keys(entry)?);
     let now = DateTime::from_timestamp_millis(entry.now_ms).ok_or("now_ms is out of range")?;
     let header = entry.cookie_header.as_deref().map(header_bytes);
-    let headers = header.iter().map(|value| (b"cookie".as_slice(), value.as_slice()));
+    let authorization =
+        entry.authorization_header.iter().map(|value| (b"authorization".as_slice(), value.as_bytes()));
+    let cookies = header.iter().map(|value| (b"cookie".as_slice(), value.as_slice()));
+    let headers = cookies.chain(authorization);
     let request = || Request::new(Kind::SafeHttp, headers.clone());
     let skips_cache =
         entry.query.as_ref().is_some_and(|query| query.get("disableCookieCache") == Some(&json!(true)));
     let verdict = if skips_cache {
-        authenticator.inspect_for_store(request())
+        authenticator.inspect_for_store(request(), now)
     } else {
         authenticator.inspect(request(), now)
     };
     if !skips_cache && authenticator.inspect(request(), now) != verdict {
         return Err("the second request has another result than the first, from a cache".into());
     }
-    let identity = match verdict {
+    let identity = match verdict.clone() {
         Verdict::Refused(_) => None,
         Verdict::Known(identity) => Some(identity),
+        Verdict::NeedsKeys(..) | Verdict::Unavailable(_) => return Err(format!("{verdict:?}")),
         Verdict::Lookup(token) => {
             let results = block_on(store.find(&[token])).map_err(|error| error.to_string())?;
             let result = results.into_iter().next().unwrap_or(LookupResult::NoSession);
@@ -78,7 +82,6 @@ fn not_built(entry: &Entry) -> Option<&'static str> {
             Some("stateless: there is no store")
         }
         _ if entry.config.secondary.is_some() => Some("secondary storage is not read yet"),
-        _ if entry.authorization_header.is_some() => Some("bearer tokens are not read yet"),
         _ if has_key_of(entry, "ES512") => Some("ES512 is not read: every request queries the store"),
         _ => None,
     }
@@ -103,7 +106,10 @@ fn raw_settings(config: &Config) -> RawSettings {
         }
         strategy => strategy,
     };
+    let bearer = config.plugins.iter().find(|plugin| plugin.id == "bearer");
     RawSettings {
+        credentials: bearer.iter().flat_map(|_| ["cookie", "bearer"]).map(String::from).collect(),
+        bearer_unsigned: bearer.map(|plugin| plugin.options["requireSignature"] != true),
         database_url: Some("postgresql://nobody@localhost/none".into()),
         secret: config.secret.clone(),
         secrets: Some(secrets.join(",")),
@@ -133,7 +139,7 @@ fn header_bytes(text: &str) -> Vec<u8> {
 
 /// Our identity in Better Auth's format, with the fields that Better Auth returns.
 fn show(config: &Config, identity: &Identity) -> (Row, Row) {
-    let Identity { session, user } = identity;
+    let Identity { session: Some(session), user } = identity else { return <_>::default() };
     let iso = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Millis, true);
     let mut session_fields = object(json!({
         "id": session.id, "userId": session.user_id, "token": session.token.as_str(), "expiresAt": iso(session.expires_at),
@@ -145,7 +151,7 @@ fn show(config: &Config, identity: &Identity) -> (Row, Row) {
         "createdAt": user.created_at.map(iso), "updatedAt": user.updated_at.map(iso),
     }));
     let json_of = |value: &Own| match value {
-        Own::Null => Value::Null,
+        Own::Absent | Own::Null => Value::Null,
         Own::Text(text) => json!(text),
         Own::Bool(flag) => json!(flag),
         Own::Int(number) => json!(number),

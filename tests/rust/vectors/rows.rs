@@ -19,7 +19,7 @@ pub(crate) fn store(entry: &Entry, keys: &Keys) -> Result<MemoryStore, String> {
     for session in session {
         let Some(user) = user.iter().find(|user| user.get("id") == session.get("userId")) else { continue };
         found.push(Identity {
-            session: session_of(&entry.config, session, keys).ok_or("a session row lacks a field")?,
+            session: Some(session_of(&entry.config, session, keys).ok_or("a session row lacks a field")?),
             user: user_of(&entry.config, user).ok_or("a user row lacks a field")?,
         });
     }
@@ -33,11 +33,13 @@ pub(crate) fn public_keys(entry: &Entry) -> Result<PublicKeys, String> {
             id: id(row.get("id")?),
             public_key: text(row, "publicKey")?,
             algorithm: text(row, "alg"),
+            expires_at: time(row.get("expiresAt")),
         })
     };
     let rows: Option<Vec<PublicKeyRow>> = entry.db.iter().flat_map(|rows| &rows.jwks).map(key).collect();
     let keys = PublicKeys::default();
-    keys.replace(&rows.ok_or("a jwks row lacks a field")?);
+    let now = DateTime::from_timestamp_millis(entry.now_ms).ok_or("now_ms is out of range")?;
+    keys.replace(&rows.ok_or("a jwks row lacks a field")?, now);
     Ok(keys)
 }
 

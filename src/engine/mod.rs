@@ -8,30 +8,31 @@
 //! Threads of ours write to the store's connections, the public keys and the live cache, and a child can be born while
 //! one of them does. So a child leaks what its parent had opened, without a drop or a close, and opens its own.
 
+mod open;
+
 use std::borrow::Cow;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use chrono::Utc;
 use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
 use tokio::time::timeout;
-use tokio_util::task::AbortOnDropHandle;
 
-use crate::authenticator::{Authenticator, Verdict};
+use self::open::Open;
+use crate::authenticator::{Authenticator, Need, Unavailable, Verdict};
 use crate::clock::Moment;
 use crate::cookie_cache::keys::PublicKeys;
 use crate::counters::Counters;
 use crate::credentials::Request;
 use crate::error::Error;
 use crate::identity::Identity;
-use crate::live_cache::{CachingStore, LiveCache};
+use crate::jwt::{PendingToken, UserToken};
+use crate::live_cache::LiveCache;
 use crate::lookup::{Gathered, Lookup, Waiter};
 use crate::process;
 use crate::refusal::Refusal;
-use crate::settings::Settings;
-use crate::signature::SessionToken;
-use crate::store::{AnyStore, LookupResult, Source};
+use crate::settings::{JwtFreshness, JwtSettings, Settings};
+use crate::store::{AnyStore, LookupKey, LookupResult, Source};
 
 /// What the store's answer means for the request, or why there is none.
 pub type Decision = Result<Result<Arc<Identity>, Refusal>, Arc<Error>>;
@@ -39,9 +40,27 @@ pub type Decision = Result<Result<Arc<Identity>, Refusal>, Arc<Error>>;
 /// A look-up that is waiting or under way.
 pub struct PendingLookup {
     /// Give it up to cancel the look-up.
-    pub waiter: Arc<Waiter>,
+    pub place: Place,
     /// Set while the look-up waits for others to share its statement: call [`Lookup::send`] when no more come.
     pub to_send: Option<Arc<Lookup>>,
+}
+
+/// Where a request waits.
+pub enum Place {
+    /// In the queue of look-ups.
+    Lookup(Arc<Waiter>),
+    /// For the issuer's keys, and perhaps for a look-up after that.
+    Keys(AbortHandle),
+}
+
+impl Place {
+    /// Nobody waits here any more.
+    pub fn give_up(&self) {
+        match self {
+            Self::Lookup(waiter) => waiter.give_up(),
+            Self::Keys(task) => task.abort(),
+        }
+    }
 }
 
 /// Identifies requests by one set of settings. Nothing is opened before it is needed.
@@ -74,7 +93,9 @@ impl Engine {
         runtime: fn() -> Result<Handle, Error>,
     ) -> Result<Self, Error> {
         // Certificates are read again when it opens, but an unreadable one is reported now.
-        AnyStore::new(&source, &settings)?;
+        if settings.database.is_some() {
+            AnyStore::new(&source, &settings)?;
+        }
         Ok(Self { settings, source, runtime, counters: Arc::default(), state: Mutex::default() })
     }
 
@@ -100,7 +121,7 @@ impl Engine {
     ) -> Result<Verdict, Error> {
         let now = Moment::now();
         let (authenticator, cache) = self.inspector()?;
-        Ok(recall(authenticator.inspect(request, now.wall), cache.as_ref(), now))
+        self.settle(authenticator.inspect(request, now), cache.as_ref(), now)
     }
 
     /// Decides from a cookie's value, percent-encoded or not, and the caches. There are no headers, so the origin is
@@ -110,23 +131,58 @@ impl Engine {
     /// [`Error::Unavailable`] if a cache that is needed for it cannot be opened.
     pub fn inspect_value(&self, value: &str) -> Result<Verdict, Error> {
         let (authenticator, cache) = self.inspector()?;
-        Ok(recall(authenticator.inspect_value(value), cache.as_ref(), Moment::now()))
+        self.settle(authenticator.inspect_value(value), cache.as_ref(), Moment::now())
     }
 
     /// Decides from the headers alone: never [`Verdict::Known`].
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the issuer's keys cannot be read, [`Error::Configuration`] if there is no database.
     pub fn inspect_for_store<'a>(
         &self,
         request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>,
-    ) -> Verdict {
-        self.authenticator().inspect_for_store(request)
+    ) -> Result<Verdict, Error> {
+        let now = Moment::now();
+        self.settle(self.inspector()?.0.inspect_for_store(request, now), None, now)
+    }
+
+    /// The claims of the verified JWT that this request presents; None before it was identified.
+    pub fn token_claims<'a>(
+        &self,
+        request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>,
+    ) -> Option<UserToken> {
+        self.authenticator().user_token(request, Moment::now())
+    }
+
+    fn settle(&self, verdict: Verdict, cache: Option<&LiveCache>, now: Moment) -> Result<Verdict, Error> {
+        match self.recall(verdict, cache, now) {
+            Verdict::Unavailable(why) => Err(why.into()),
+            verdict => Ok(verdict),
+        }
+    }
+
+    /// Looks into the live cache for what the headers left undecided.
+    fn recall(&self, verdict: Verdict, cache: Option<&LiveCache>, now: Moment) -> Verdict {
+        let (Verdict::Lookup(key), Some(cache)) = (&verdict, cache) else { return verdict };
+        let is_live = |jwt: &JwtSettings| jwt.freshness == JwtFreshness::Live;
+        if matches!(key, LookupKey::User(_)) && !self.settings.jwt.as_ref().is_some_and(is_live) {
+            return verdict;
+        }
+        let cached = cache.get(key, now);
+        // What has expired or was banned since is decided by the store: a ban may have been lifted.
+        match cached.and_then(|identity| Authenticator::decide(LookupResult::Found(identity), now.wall).ok())
+        {
+            Some(identity) => Verdict::Known(identity),
+            None => verdict,
+        }
     }
 
     /// The session cookie as it stands in the headers.
     pub fn session_cookie<'a>(
         &self,
-        headers: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+        request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>,
     ) -> Option<Cow<'a, str>> {
-        self.authenticator().session_cookie(headers)
+        self.authenticator().session_cookie(request)
     }
 
     /// Queries the store and calls `resolve` once with what its answer means now: from another thread, or at once if
@@ -136,15 +192,48 @@ impl Engine {
     /// [`Error::Unavailable`] if the store cannot be opened.
     pub fn look_up(
         &self,
-        token: &SessionToken,
+        key: &LookupKey,
         resolve: impl FnOnce(Decision) + Send + 'static,
     ) -> Result<PendingLookup, Error> {
         self.counters.saw_good_signature();
         let now = Utc::now();
-        let lookup = Arc::clone(&self.open_now()?.lookup);
+        let lookup = self.open_now()?.lookup()?;
         let Gathered { waiter, waits_for_others } =
-            lookup.gather(token, move |found| resolve(found.map(|found| Authenticator::decide(found, now))));
-        Ok(PendingLookup { waiter, to_send: waits_for_others.then_some(lookup) })
+            lookup.gather(key, move |found| resolve(found.map(|found| Authenticator::decide(found, now))));
+        Ok(PendingLookup { place: Place::Lookup(waiter), to_send: waits_for_others.then_some(lookup) })
+    }
+
+    /// Waits for the issuer's keys, decides, and queries the store where it has to; all within the deadline of a look-up.
+    /// Calls `resolve` once from another thread, unless the place is given up.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if too many requests wait already, or nothing can be opened.
+    pub fn verify(
+        &self,
+        token: PendingToken,
+        need: Need,
+        resolve: impl FnOnce(Decision) + Send + 'static,
+    ) -> Result<PendingLookup, Error> {
+        let (authenticator, _) = self.inspector()?;
+        let open = self.open_now()?;
+        let (deadline, limit) = (self.settings.limits.lookup_timeout, self.settings.limits.max_waiting);
+        // One of these is its own.
+        if Arc::strong_count(&open.waiting) > limit {
+            return Err(Error::unavailable(format!("{limit} requests wait already (max_waiting)")));
+        }
+        let waiting = Arc::clone(&open.waiting);
+        let counters = Arc::clone(&self.counters);
+        let task = (self.runtime)()?.spawn(async move {
+            let verified = timeout(deadline, verify(&authenticator, &open, &counters, &token, need)).await;
+            drop(waiting);
+            resolve(verified.unwrap_or_else(|_elapsed| {
+                let seconds = deadline.as_secs_f64();
+                Err(Arc::new(Error::unavailable(format!(
+                    "the keys that verify JWTs were not read within {seconds} s (lookup_timeout_seconds)"
+                ))))
+            }));
+        });
+        Ok(PendingLookup { place: Place::Keys(task.abort_handle()), to_send: None })
     }
 
     /// Connects and reads the catalog. Returns what an operator should know.
@@ -168,7 +257,7 @@ impl Engine {
     /// Closes the connections and drops the caches. The next use opens them anew.
     pub fn close(&self) {
         match self.lock().take() {
-            Some(ours) if ours.is_ours() => ours.open.iter().for_each(|open| open.store.close()),
+            Some(ours) if ours.is_ours() => ours.open.iter().for_each(|open| open.close()),
             parents => std::mem::forget(parents),
         }
     }
@@ -179,15 +268,15 @@ impl Engine {
         let state = self.lock();
         let Some(state) = state.as_ref().filter(|state| state.is_ours()) else { return Vec::new() };
         let of_feed = state.open.iter().flat_map(|open| &open.live_cache).flat_map(LiveCache::take_messages);
-        let of_store = state.open.iter().flat_map(|open| open.store.take_warnings());
-        of_feed.chain(of_store).chain(state.authenticator.take_message()).collect()
+        let of_store = state.open.iter().filter_map(|open| open.store()).flat_map(AnyStore::take_warnings);
+        of_feed.chain(of_store).chain(state.authenticator.take_messages()).collect()
     }
 
     /// How look-ups are sent, and why: once it is known, and again when it changes.
     #[must_use]
     pub fn store_note(&self) -> Option<String> {
         let state = self.lock();
-        state.as_ref().filter(|state| state.is_ours())?.open.as_ref()?.store.take_note()
+        state.as_ref().filter(|state| state.is_ours())?.open.as_ref()?.store()?.take_note()
     }
 
     /// The column of a field of the `user` or `session` table, with the table's name, once the tables were found: for
@@ -196,7 +285,7 @@ impl Engine {
     pub fn column(&self, is_user: bool, field: &str) -> Option<String> {
         let state = self.lock();
         let open = state.as_ref().filter(|state| state.is_ours())?.open.as_ref()?;
-        open.store.column(is_user, field)
+        open.store()?.column(is_user, field)
     }
 
     /// The number of sessions in the live cache, and the bytes that they take.
@@ -209,8 +298,9 @@ impl Engine {
 
     /// What decides about headers. Opens what that needs.
     fn inspector(&self) -> Result<(Arc<Authenticator>, Option<LiveCache>), Error> {
+        let freshness = &self.settings.freshness;
         let needs_open =
-            self.settings.freshness.live_cache().is_some() || self.settings.freshness.uses_public_keys();
+            freshness.live_cache().is_some() || freshness.uses_public_keys() || self.settings.jwt.is_some();
         if !needs_open {
             return Ok((self.authenticator(), None));
         }
@@ -239,7 +329,13 @@ impl Engine {
     fn opened<'a>(&self, state: &'a mut State) -> Result<&'a Arc<Open>, Error> {
         let open = match state.open.take() {
             Some(open) => open,
-            None => Arc::new(Open::start(&self.settings, &self.source, &state.keys, &(self.runtime)()?)?),
+            None => Arc::new(Open::start(
+                &self.settings,
+                &self.source,
+                &state.keys,
+                state.authenticator.jwks(),
+                &(self.runtime)()?,
+            )?),
         };
         Ok(state.open.insert(open))
     }
@@ -269,66 +365,25 @@ impl State {
     }
 }
 
-/// Looks into the live cache for what the headers left undecided.
-fn recall(verdict: Verdict, cache: Option<&LiveCache>, now: Moment) -> Verdict {
-    let (Verdict::Lookup(token), Some(cache)) = (&verdict, cache) else { return verdict };
-    let cached = cache.get(token, now);
-    // What has expired or was banned since is decided by the store: a ban may have been lifted.
-    match cached.and_then(|identity| Authenticator::decide(LookupResult::Found(identity), now.wall).ok()) {
-        Some(identity) => Verdict::Known(identity),
-        None => verdict,
-    }
-}
-
-/// Connections, caches and tasks.
-struct Open {
-    store: AnyStore,
-    lookup: Arc<Lookup>,
-    live_cache: Option<LiveCache>,
-    _tasks: Vec<AbortOnDropHandle<()>>,
-}
-
-type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-impl Open {
-    /// Starts what the settings need. Does not connect yet.
-    fn start(
-        settings: &Settings,
-        source: &Source,
-        keys: &PublicKeys,
-        runtime: &Handle,
-    ) -> Result<Self, Error> {
-        let store = AnyStore::new(source, settings)?;
-        let shared = Arc::new(store.clone());
-        let mut tasks = Vec::new();
-        let mut spawn = |task: Task| tasks.push(AbortOnDropHandle::new(runtime.spawn(task)));
-        if settings.freshness.uses_public_keys() {
-            spawn(Box::pin(keys.clone().keep_current(Arc::clone(&shared))));
+/// What a token means once the keys were read for it.
+async fn verify(
+    authenticator: &Authenticator,
+    open: &Open,
+    counters: &Counters,
+    token: &PendingToken,
+    need: Need,
+) -> Decision {
+    authenticator.keys_read().await;
+    let now = Moment::now();
+    match authenticator.inspect_token(token, need, now) {
+        Verdict::Refused(refusal) => Ok(Err(refusal)),
+        Verdict::Known(identity) => Ok(Ok(identity)),
+        Verdict::Unavailable(why) => Err(Arc::new(why.into())),
+        Verdict::NeedsKeys(..) => Err(Arc::new(Unavailable::Keys.into())),
+        Verdict::Lookup(key) => {
+            counters.saw_good_signature();
+            let found = open.lookup().map_err(Arc::new)?.find(&key).await?;
+            Ok(Authenticator::decide(found, now.wall))
         }
-        let live_cache = settings.freshness.live_cache().map(|chosen| {
-            let (cache, writer) = LiveCache::new(chosen);
-            if let (AnyStore::Postgres(store), Some(feed)) = (&store, chosen.feed.clone()) {
-                let (log, demand) = (cache.operator_log(), cache.demand());
-                spawn(Box::pin(Arc::clone(store).feed(writer, log, demand, feed)));
-            }
-            cache
-        });
-        let lookup = match &live_cache {
-            Some(cache) => {
-                Lookup::start(&Arc::new(CachingStore::new(&shared, cache)), settings.limits, runtime)
-            }
-            None => Lookup::start(&shared, settings.limits, runtime),
-        };
-        Ok(Self { store, lookup: Arc::new(lookup), live_cache, _tasks: tasks })
-    }
-
-    async fn connect(&self, deadline: Duration) -> Result<Vec<String>, Error> {
-        let warnings = self.store.open().await?;
-        if let Some(cache) = self.live_cache.as_ref().filter(|cache| cache.needs_feed()) {
-            cache.want();
-            // A feed that takes longer does not delay the start: until it works, requests query the store.
-            let _late = timeout(deadline, cache.reported()).await;
-        }
-        Ok(warnings)
     }
 }

@@ -1,14 +1,11 @@
-//! 1 — Which credentials does the request contain? One pass over the ASGI headers.
-//!
-//! Cookies are parsed as in Better Auth (better-call's `parseCookies`), because two parsers that differ
-//! could identify two different users. The header is split at `;`. The first of two cookies with one
-//! name wins, even if it is invalid. A value that starts with `"` loses its first and last character.
-//! The whole value is percent-decoded or, if that fails, left unchanged.
+//! Cookies, read as Better Auth reads them (better-call's `parseCookies`), because two
+//! parsers can see two people: split at `;`, the first of two cookies with one name wins even
+//! when it is bad, a value that starts with `"` loses its first and last character, and the
+//! whole value is percent-decoded or, where that fails, kept as it is.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::settings::CookieNames;
 use crate::uri_component;
 
 /// The longest session cookie that is decoded: a 256-byte token and its signature, percent-encoded.
@@ -17,122 +14,7 @@ const MAX_COOKIE_BYTES: usize = 1024;
 /// JavaScript's `Number.MAX_SAFE_INTEGER`.
 const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 
-/// The kinds of requests that differ in the harm a forged request could do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// GET, HEAD, OPTIONS: methods that change nothing (RFC 9110 §9.2.1).
-    SafeHttp,
-    /// Every other method.
-    UnsafeHttp,
-    /// A WebSocket handshake. Its method is GET, but browsers let every page open one, with cookies.
-    Handshake,
-}
-
-impl Kind {
-    /// The kind of an HTTP method, in upper case as ASGI gives it.
-    #[must_use]
-    pub fn of_method(method: &str) -> Self {
-        match method {
-            "GET" | "HEAD" | "OPTIONS" => Self::SafeHttp,
-            _ => Self::UnsafeHttp,
-        }
-    }
-}
-
-/// A request's kind and headers: ASGI's pairs of bytes, names in lower case.
-pub struct Request<I> {
-    /// Its kind.
-    pub kind: Kind,
-    headers: I,
-}
-
-impl<'a, I: IntoIterator<Item = (&'a [u8], &'a [u8])>> Request<I> {
-    /// A request as ASGI describes it.
-    pub fn new(kind: Kind, headers: I) -> Self {
-        Self { kind, headers }
-    }
-
-    pub(crate) fn into_headers(self) -> I {
-        self.headers
-    }
-}
-
-/// A header that may occur only once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Header<'a> {
-    /// It does not occur.
-    #[default]
-    Absent,
-    /// It occurs once.
-    Once(&'a [u8]),
-    /// It occurs more than once, which no browser sends.
-    Repeated,
-}
-
-impl<'a> Header<'a> {
-    fn add(&mut self, value: &'a [u8]) {
-        *self = match self {
-            Self::Absent => Self::Once(value),
-            Self::Once(_) | Self::Repeated => Self::Repeated,
-        };
-    }
-}
-
-/// The headers of a request that identify its sender.
-#[derive(Clone, Debug, Default)]
-pub struct Credentials<'a> {
-    /// The session cookie, still encoded. None if it is absent or empty.
-    pub session_cookie: Option<RawCookie<'a>>,
-    /// The cookie cache's cookie, or its chunks.
-    pub session_data: SessionData<'a>,
-    /// Whether there is a cookie with the other spelling (with or without `__Secure-`).
-    pub other_spelling: bool,
-    /// `Origin`.
-    pub origin: Header<'a>,
-    /// `Sec-Fetch-Site`.
-    pub sec_fetch_site: Header<'a>,
-    /// `Host`.
-    pub host: Header<'a>,
-}
-
-impl<'a> Credentials<'a> {
-    /// Whether the sender of a request depends on headers of this name. Two requests of one [`Kind`] in which these
-    /// headers are equal have the same sender.
-    #[must_use]
-    pub fn depend_on(name: &[u8]) -> bool {
-        matches!(name, b"cookie" | b"origin" | b"sec-fetch-site" | b"host")
-    }
-
-    /// Reads the headers once.
-    pub fn read(headers: impl IntoIterator<Item = (&'a [u8], &'a [u8])>, names: &CookieNames) -> Self {
-        let mut credentials = Self::default();
-        let mut session_cookie = None;
-        for (name, value) in headers {
-            match name {
-                b"cookie" => {
-                    for (name, value) in cookies(value) {
-                        if name == names.session_token.as_bytes() {
-                            // The first cookie wins, also across several Cookie headers (HTTP/2 splits them).
-                            session_cookie.get_or_insert(RawCookie(unquote(trim(value))));
-                        } else if let Some(rest) = name.strip_prefix(names.session_data.as_bytes()) {
-                            credentials.session_data.add(rest, value);
-                        } else if name == names.other_spelling.as_bytes() {
-                            credentials.other_spelling = true;
-                        }
-                    }
-                }
-                b"origin" => credentials.origin.add(value),
-                b"sec-fetch-site" => credentials.sec_fetch_site.add(value),
-                b"host" => credentials.host.add(value),
-                _ => {}
-            }
-        }
-        credentials.session_cookie = session_cookie.filter(|cookie| !cookie.0.is_empty());
-        credentials
-    }
-}
-
-/// The `session_data` cookie: a single cookie, or chunks `<name>.0`, `<name>.1`, … if it is large.
+/// The `session_data` cookie: whole, or in chunks `<name>.0`, `<name>.1`, … where it is large.
 #[derive(Clone, Debug, Default)]
 pub struct SessionData<'a> {
     single: Option<RawCookie<'a>>,
@@ -140,7 +22,7 @@ pub struct SessionData<'a> {
 }
 
 impl<'a> SessionData<'a> {
-    fn add(&mut self, name_rest: &[u8], value: &'a [u8]) {
+    pub(super) fn add(&mut self, name_rest: &[u8], value: &'a [u8]) {
         if name_rest.is_empty() {
             self.single.get_or_insert(RawCookie(unquote(trim(value))));
         } else if let (Some(index), Some(value)) = (chunk_index(name_rest), chunk_value(value)) {
@@ -179,12 +61,16 @@ fn chunk_value(value: &[u8]) -> Option<&[u8]> {
     value.iter().all(|byte| matches!(byte, b' '..=b'~') && !b"\";\\".contains(byte)).then_some(value)
 }
 
-/// A cookie's value from the header, without quotes, not yet percent-decoded.
-#[derive(Clone, Copy)]
+/// A cookie's value as it stands in the header, without quotes, not yet percent-decoded.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct RawCookie<'a>(&'a [u8]);
 
 impl<'a> RawCookie<'a> {
-    /// The bytes as text: a header that is not ASCII is read as Latin-1.
+    pub(super) fn new(value: &'a [u8]) -> Self {
+        Self(value)
+    }
+
+    /// The bytes as text: a header is Latin-1 where it is not ASCII.
     #[must_use]
     pub fn as_text(self) -> Cow<'a, str> {
         match std::str::from_utf8(self.0) {
@@ -222,8 +108,8 @@ impl std::fmt::Debug for RawCookie<'_> {
     }
 }
 
-/// The cookies' names and their undecoded values.
-fn cookies(header: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+/// Names, and values as they stand.
+pub(super) fn cookies(header: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     header.split(|&byte| byte == b';').filter_map(|pair| {
         let equals = pair.iter().position(|&byte| byte == b'=')?;
         Some((trim(&pair[..equals]), &pair[equals + 1..]))
@@ -231,7 +117,7 @@ fn cookies(header: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
 }
 
 /// JavaScript's `trim()`, over Latin-1.
-fn trim(mut bytes: &[u8]) -> &[u8] {
+pub(super) fn trim(mut bytes: &[u8]) -> &[u8] {
     let is_space = |byte: &u8| matches!(byte, b'\t'..=b'\r' | b' ' | 0xA0);
     while let [first, rest @ ..] = bytes
         && is_space(first)
@@ -246,8 +132,8 @@ fn trim(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
-/// After a leading quote, the last character is removed whatever it is, as in Better Auth.
-fn unquote(value: &[u8]) -> &[u8] {
+/// A leading quote takes the last character with it, whatever that is: so does Better Auth.
+pub(super) fn unquote(value: &[u8]) -> &[u8] {
     match value {
         [b'"', inner @ .., _] => inner,
         [b'"'] => &[],
@@ -258,6 +144,8 @@ fn unquote(value: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::credentials::Credentials;
+    use crate::settings::CookieNames;
 
     fn session_cookie(headers: &[(&str, &str)]) -> Option<String> {
         let names = CookieNames::of("s");

@@ -1,0 +1,123 @@
+//! What is open while requests are identified: connections, caches and tasks.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::authenticator::Unavailable;
+use crate::cookie_cache::keys::PublicKeys;
+use crate::error::Error;
+use crate::jwt::jwks::http::HttpKeys;
+use crate::jwt::jwks::{Jwks, TableKeys};
+use crate::live_cache::{CachingStore, LiveCache};
+use crate::lookup::Lookup;
+use crate::settings::{KeyLocation, Settings};
+use crate::store::{AnyStore, KeyStore as _, Source};
+
+/// Connections, caches and tasks.
+pub(super) struct Open {
+    /// None where JWTs alone identify requests, by their claims.
+    store: Option<AnyStore>,
+    lookup: Option<Arc<Lookup>>,
+    /// Held once by each request that waits for the issuer's keys.
+    pub(super) waiting: Arc<()>,
+    pub(super) live_cache: Option<LiveCache>,
+    /// The keys that verify JWTs.
+    jwks: Option<Jwks>,
+    reads_key_table: bool,
+    _tasks: Vec<AbortOnDropHandle<()>>,
+}
+
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl Open {
+    /// Starts what the settings need. Does not connect yet.
+    pub(super) fn start(
+        settings: &Settings,
+        source: &Source,
+        keys: &PublicKeys,
+        jwks: Option<&Jwks>,
+        runtime: &Handle,
+    ) -> Result<Self, Error> {
+        let has_store = settings.database.is_some() || matches!(source, Source::Memory(_));
+        let store = has_store.then(|| AnyStore::new(source, settings)).transpose()?;
+        let shared = store.clone().map(Arc::new);
+        let mut tasks = Vec::new();
+        let mut spawn = |task: Task| tasks.push(AbortOnDropHandle::new(runtime.spawn(task)));
+        if let Some(shared) = shared.as_ref().filter(|_| settings.freshness.uses_public_keys()) {
+            spawn(Box::pin(keys.clone().keep_current(Arc::clone(shared))));
+        }
+        if let (Some(jwt), Some(jwks)) = (&settings.jwt, jwks.cloned()) {
+            match (&jwt.keys, &shared) {
+                (KeyLocation::Url(url), _) => spawn(Box::pin(jwks.keep(Arc::new(HttpKeys::new(url)?)))),
+                (KeyLocation::Table, Some(shared)) => {
+                    spawn(Box::pin(jwks.keep(Arc::new(TableKeys(Arc::clone(shared))))));
+                }
+                (KeyLocation::Table, None) => {}
+            }
+        }
+        let live_cache = settings.freshness.live_cache().map(|chosen| {
+            let (cache, writer) = LiveCache::new(chosen);
+            if let (Some(AnyStore::Postgres(store)), Some(feed)) = (&store, chosen.feed.clone()) {
+                let (log, demand) = (cache.operator_log(), cache.demand());
+                spawn(Box::pin(Arc::clone(store).feed(writer, log, demand, feed)));
+            }
+            cache
+        });
+        let start = |shared: &Arc<AnyStore>| match &live_cache {
+            Some(cache) => {
+                Lookup::start(&Arc::new(CachingStore::new(shared, cache)), settings.limits, runtime)
+            }
+            None => Lookup::start(shared, settings.limits, runtime),
+        };
+        let lookup = shared.as_ref().map(start).map(Arc::new);
+        let reads_key_table = settings.jwt.as_ref().is_some_and(|jwt| jwt.keys == KeyLocation::Table);
+        Ok(Self {
+            store,
+            lookup,
+            waiting: Arc::default(),
+            live_cache,
+            jwks: jwks.cloned(),
+            reads_key_table,
+            _tasks: tasks,
+        })
+    }
+
+    /// The look-ups of the store.
+    ///
+    /// # Errors
+    /// There is no store.
+    pub(super) fn lookup(&self) -> Result<Arc<Lookup>, Error> {
+        self.lookup.clone().ok_or_else(|| Unavailable::Database.into())
+    }
+
+    pub(super) async fn connect(&self, deadline: Duration) -> Result<Vec<String>, Error> {
+        let warnings = match &self.store {
+            Some(store) => store.open().await?,
+            None => Vec::new(),
+        };
+        if let (Some(store), true) = (&self.store, self.reads_key_table) {
+            // A table that is missing, or that we may not read, is reported at start.
+            store.public_keys().await?;
+        }
+        self.jwks.iter().for_each(Jwks::want);
+        if let Some(cache) = self.live_cache.as_ref().filter(|cache| cache.needs_feed()) {
+            cache.want();
+            // A feed that takes longer does not delay the start: until it works, requests query the store.
+            let _late = timeout(deadline, cache.reported()).await;
+        }
+        Ok(warnings)
+    }
+
+    pub(super) fn store(&self) -> Option<&AnyStore> {
+        self.store.as_ref()
+    }
+
+    pub(super) fn close(&self) {
+        self.store.iter().for_each(AnyStore::close);
+    }
+}

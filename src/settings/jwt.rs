@@ -1,0 +1,465 @@
+//! Whose JWTs are accepted, where the keys to them are, and how current the user must be.
+
+use std::time::Duration;
+
+use url::{Host, Url};
+
+use super::{RawSettings, given};
+use crate::error::Error;
+
+/// A minute of difference is a clock that nobody sets.
+const MAX_LEEWAY_SECONDS: f64 = 300.0;
+
+/// The settings of JWTs, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JwtSettings {
+    /// What `iss` must be.
+    pub issuer: String,
+    /// What `aud` must be or contain.
+    pub audience: String,
+    /// How much our clock and the issuer's may differ.
+    pub leeway: Duration,
+    /// How current the user must be.
+    pub freshness: JwtFreshness,
+    /// Where the issuer's keys are.
+    pub keys: KeyLocation,
+}
+
+/// How current the user of a JWT must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JwtFreshness {
+    /// The user's row, for every request.
+    Always,
+    /// The user's row, from the live cache where it has it.
+    Live,
+    /// What the token claims: no database at all.
+    Claims,
+}
+
+/// Where the issuer's keys are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyLocation {
+    /// Behind a URL.
+    Url(JwksUrl),
+    /// In Better Auth's `jwks` table.
+    Table,
+}
+
+/// A URL over which keys may be fetched: HTTPS, or plain HTTP to this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JwksUrl(Url);
+
+impl JwksUrl {
+    /// Checks a URL; `setting` says which one, for the message.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] where somebody between us and the server could choose the keys.
+    pub fn check(setting: &str, text: &str) -> Result<Self, Error> {
+        let url = Url::parse(text).ok().filter(Url::has_host).map(Self);
+        let safe = url.filter(|url| match url.0.scheme() {
+            "https" => true,
+            "http" => url.is_this_machine(),
+            _ => false,
+        });
+        safe.ok_or_else(|| {
+            Error::configuration(format!(
+                "{setting} is not an https URL: the keys that verify JWTs are fetched over HTTPS, or over plain HTTP from \
+                 localhost. Set it as in https://auth.example.com/api/auth/jwks"
+            ))
+        })
+    }
+
+    /// The URL.
+    #[must_use]
+    pub fn as_url(&self) -> &Url {
+        &self.0
+    }
+
+    /// Whether it leads to this machine: then it is never fetched through a proxy.
+    #[must_use]
+    pub fn is_this_machine(&self) -> bool {
+        match self.0.host() {
+            Some(Host::Domain(name)) => {
+                let name = name.trim_end_matches('.');
+                name == "localhost" || name.ends_with(".localhost")
+            }
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        }
+    }
+}
+
+/// Neon's managed Better Auth, where its environment variables are set and no setting names another
+/// server.
+#[derive(Clone, Debug)]
+pub(super) struct Neon {
+    /// `NEON_AUTH_BASE_URL`.
+    pub(super) base_url: Url,
+    jwks_url: JwksUrl,
+}
+
+impl Neon {
+    /// The schema in which Neon keeps Better Auth's tables.
+    pub(super) const SCHEMA: &'static str = "neon_auth";
+
+    pub(super) fn check(raw: &RawSettings) -> Result<Option<Self>, Error> {
+        let of_better_auth = [&raw.base_url, &raw.secret, &raw.secrets];
+        let Some(base) = given(raw.neon_auth_base_url.as_deref()) else { return Ok(None) };
+        if of_better_auth.into_iter().any(|setting| given(setting.as_deref()).is_some()) {
+            return Ok(None);
+        }
+        let base = base.trim_end_matches('/');
+        let base_url = JwksUrl::check("NEON_AUTH_BASE_URL", base)?.0;
+        let jwks_url = match given(raw.neon_auth_jwks_url.as_deref()) {
+            Some(url) => JwksUrl::check("NEON_AUTH_JWKS_URL", url)?,
+            None => JwksUrl::check("NEON_AUTH_BASE_URL", &format!("{base}/.well-known/jwks.json"))?,
+        };
+        Ok(Some(Self { base_url, jwks_url }))
+    }
+}
+
+impl JwtSettings {
+    /// Checks what belongs to JWTs. `base_url` is the Better Auth server's, Neon's too.
+    pub(super) fn check(
+        raw: &RawSettings,
+        base_url: Option<&Url>,
+        neon: Option<&Neon>,
+        has_database: bool,
+    ) -> Result<Self, Error> {
+        let origin = base_url.map(|url| url.origin().ascii_serialization());
+        let claim = |setting: &str, value: Option<&str>| {
+            given(value).map(str::to_owned).or_else(|| origin.clone()).ok_or_else(|| {
+                Error::configuration(format!(
+                    "credentials \"jwt\" needs BETTER_AUTH_URL, whose origin the tokens name as their issuer and \
+                     audience, or {setting} (AUTH_MIDDLEWARE_{})",
+                    setting.to_uppercase()
+                ))
+            })
+        };
+        Ok(Self {
+            issuer: claim("jwt_issuer", raw.jwt_issuer.as_deref())?,
+            audience: claim("jwt_audience", raw.jwt_audience.as_deref())?,
+            leeway: leeway(raw.jwt_leeway_seconds)?,
+            freshness: freshness(raw.jwt_freshness.as_deref(), has_database)?,
+            keys: keys(raw, base_url, neon, has_database)?,
+        })
+    }
+}
+
+fn leeway(value: Option<f64>) -> Result<Duration, Error> {
+    let value = value.unwrap_or_default();
+    if !(0.0..=MAX_LEEWAY_SECONDS).contains(&value) {
+        return Err(Error::configuration(format!(
+            "jwt_leeway_seconds (AUTH_MIDDLEWARE_JWT_LEEWAY_SECONDS) is {value}: use seconds from 0 to \
+             {MAX_LEEWAY_SECONDS}"
+        )));
+    }
+    Ok(Duration::from_secs_f64(value))
+}
+
+fn freshness(word: Option<&str>, has_database: bool) -> Result<JwtFreshness, Error> {
+    let freshness = match given(word) {
+        None if has_database => JwtFreshness::Always,
+        None | Some("claims") => return Ok(JwtFreshness::Claims),
+        Some("always") => JwtFreshness::Always,
+        Some("live") => JwtFreshness::Live,
+        Some(other) => {
+            return Err(Error::configuration(format!(
+                "jwt_freshness (AUTH_MIDDLEWARE_JWT_FRESHNESS) is {other:?}: use \"always\" for the user's row at every \
+                 request; \"live\" for the row from the live cache; or \"claims\" to trust the token until it expires"
+            )));
+        }
+    };
+    if !has_database {
+        return Err(Error::configuration(format!(
+            "jwt_freshness (AUTH_MIDDLEWARE_JWT_FRESHNESS) is {:?}, which reads the user's row: set DATABASE_URL, or use \
+             \"claims\"",
+            word.unwrap_or_default().trim()
+        )));
+    }
+    Ok(freshness)
+}
+
+fn keys(
+    raw: &RawSettings,
+    base_url: Option<&Url>,
+    neon: Option<&Neon>,
+    has_database: bool,
+) -> Result<KeyLocation, Error> {
+    if let Some(url) = given(raw.jwks_url.as_deref()) {
+        return JwksUrl::check("jwks_url (AUTH_MIDDLEWARE_JWKS_URL)", url).map(KeyLocation::Url);
+    }
+    if let Some(neon) = neon {
+        return Ok(KeyLocation::Url(neon.jwks_url.clone()));
+    }
+    if has_database {
+        return Ok(KeyLocation::Table);
+    }
+    let base_url = base_url.ok_or_else(|| {
+        Error::configuration(
+            "credentials \"jwt\" needs the issuer's keys: set BETTER_AUTH_URL, or jwks_url (AUTH_MIDDLEWARE_JWKS_URL)",
+        )
+    })?;
+    // Better Auth adds /api/auth to a base URL that has no path of its own.
+    let path = match base_url.path().trim_end_matches('/') {
+        "" => "/api/auth",
+        own => own,
+    };
+    let url = format!("{}{path}/jwks", base_url.origin().ascii_serialization());
+    JwksUrl::check("BETTER_AUTH_URL, under which jwks_url (AUTH_MIDDLEWARE_JWKS_URL) is by default,", &url)
+        .map(KeyLocation::Url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{AcceptedCredentials, Settings};
+    use super::*;
+
+    const NEON: &str = "https://ep-cool-1234.neonauth.eu-central-1.aws.neon.tech/neondb/auth";
+    const NEON_ORIGIN: &str = "https://ep-cool-1234.neonauth.eu-central-1.aws.neon.tech";
+    const DATABASE: &str = "postgresql://app@localhost/app";
+    const SECRET: &str = "0123456789abcdefghijklmnopqrstuv";
+
+    fn raw() -> RawSettings {
+        RawSettings {
+            base_url: Some("https://auth.example.com".into()),
+            credentials: vec!["jwt".into()],
+            ..RawSettings::default()
+        }
+    }
+
+    fn neon() -> RawSettings {
+        RawSettings { neon_auth_base_url: Some(NEON.into()), ..RawSettings::default() }
+    }
+
+    fn with_database(raw: RawSettings) -> RawSettings {
+        RawSettings { database_url: Some(DATABASE.into()), ..raw }
+    }
+
+    fn check(raw: RawSettings) -> Result<(AcceptedCredentials, JwtSettings), String> {
+        let settings = Settings::check(raw).map_err(|error| error.to_string())?;
+        Ok((settings.accepted, settings.jwt.ok_or("no JWTs are accepted")?))
+    }
+
+    fn jwt(raw: RawSettings) -> JwtSettings {
+        check(raw).expect("they are good").1
+    }
+
+    fn url_of(settings: &JwtSettings) -> &str {
+        match &settings.keys {
+            KeyLocation::Url(url) => url.as_url().as_str(),
+            KeyLocation::Table => "table",
+        }
+    }
+
+    #[test]
+    fn cookies_alone_are_the_default() {
+        let raw =
+            RawSettings { secret: Some(SECRET.into()), credentials: Vec::new(), ..with_database(raw()) };
+        let settings = Settings::check(raw).expect("they are good");
+        assert_eq!((settings.accepted, settings.jwt), (AcceptedCredentials::COOKIE, None));
+    }
+
+    #[test]
+    fn issuer_audience_and_keys_follow_from_the_base_url() {
+        let settings = jwt(raw());
+        assert_eq!(settings.issuer, "https://auth.example.com");
+        assert_eq!(settings.audience, "https://auth.example.com");
+        assert_eq!(settings.leeway, Duration::from_secs(15));
+        assert_eq!(settings.freshness, JwtFreshness::Claims);
+        assert_eq!(url_of(&settings), "https://auth.example.com/api/auth/jwks");
+    }
+
+    #[test]
+    fn the_issuer_is_an_origin_and_the_keys_are_where_better_auth_serves_them() {
+        for (base, origin, keys) in [
+            ("https://auth.example.com/", "https://auth.example.com", "/api/auth/jwks"),
+            ("https://auth.example.com:443", "https://auth.example.com", "/api/auth/jwks"),
+            ("https://Auth.example.com/my/auth/", "https://auth.example.com", "/my/auth/jwks"),
+            ("http://localhost:3000", "http://localhost:3000", "/api/auth/jwks"),
+        ] {
+            let settings = jwt(RawSettings { base_url: Some(base.into()), ..raw() });
+            assert_eq!((settings.issuer.as_str(), settings.audience.as_str()), (origin, origin), "{base}");
+            assert_eq!(url_of(&settings), format!("{origin}{keys}"), "{base}");
+        }
+    }
+
+    #[test]
+    fn with_a_database_the_keys_are_in_its_table_and_the_row_counts() {
+        let settings = jwt(with_database(raw()));
+        assert_eq!((settings.freshness, settings.keys), (JwtFreshness::Always, KeyLocation::Table));
+        let given = RawSettings {
+            jwks_url: Some("https://keys.example.com/x".into()),
+            jwt_freshness: Some("claims".into()),
+            ..with_database(raw())
+        };
+        let settings = jwt(given);
+        assert_eq!(settings.freshness, JwtFreshness::Claims);
+        assert_eq!(url_of(&settings), "https://keys.example.com/x");
+    }
+
+    #[test]
+    fn what_is_set_goes_before_what_follows() {
+        let settings = jwt(RawSettings {
+            jwt_issuer: Some("me".into()),
+            jwt_audience: Some(" my api ".into()),
+            jwt_leeway_seconds: Some(0.0),
+            ..raw()
+        });
+        assert_eq!((settings.issuer.as_str(), settings.audience.as_str()), ("me", "my api"));
+        assert_eq!(settings.leeway, Duration::ZERO);
+    }
+
+    #[test]
+    fn a_wrong_setting_says_how_to_fix_it() {
+        let of = |text: &str| Some(text.to_owned());
+        for (raw, words) in [
+            (RawSettings { credentials: vec!["jwt".into(), "cookies".into()], ..raw() }, "\"cookies\""),
+            (RawSettings { credentials: vec!["JWT".into()], ..raw() }, "AUTH_MIDDLEWARE_CREDENTIALS"),
+            (RawSettings { bearer_unsigned: Some(true), ..raw() }, "bearer_unsigned"),
+            (
+                RawSettings { jwks_url: of("http://auth.example.com/jwks"), ..raw() },
+                "AUTH_MIDDLEWARE_JWKS_URL",
+            ),
+            (RawSettings { jwks_url: of("auth.example.com/jwks"), ..raw() }, "AUTH_MIDDLEWARE_JWKS_URL"),
+            (RawSettings { base_url: of("http://auth.example.com"), ..raw() }, "AUTH_MIDDLEWARE_JWKS_URL"),
+            (RawSettings { jwt_freshness: of("never"), ..raw() }, "AUTH_MIDDLEWARE_JWT_FRESHNESS"),
+            (RawSettings { jwt_freshness: of("always"), ..raw() }, "DATABASE_URL"),
+            (RawSettings { jwt_freshness: of("live"), ..raw() }, "DATABASE_URL"),
+            (RawSettings { jwt_leeway_seconds: Some(-1.0), ..raw() }, "AUTH_MIDDLEWARE_JWT_LEEWAY_SECONDS"),
+            (
+                RawSettings { jwt_leeway_seconds: Some(f64::NAN), ..raw() },
+                "AUTH_MIDDLEWARE_JWT_LEEWAY_SECONDS",
+            ),
+            (RawSettings { jwt_leeway_seconds: Some(301.0), ..raw() }, "AUTH_MIDDLEWARE_JWT_LEEWAY_SECONDS"),
+            (
+                RawSettings { neon_auth_base_url: of("http://neon.example/auth"), ..neon() },
+                "NEON_AUTH_BASE_URL",
+            ),
+            (RawSettings { neon_auth_jwks_url: of("ftp://x/"), ..neon() }, "NEON_AUTH_JWKS_URL"),
+        ] {
+            let message = check(raw).expect_err(words);
+            assert!(message.contains(words), "{words}: {message}");
+        }
+    }
+
+    #[test]
+    fn one_variable_of_neon_is_enough() {
+        let (accepted, settings) = check(neon()).expect("they are good");
+        assert_eq!(accepted, AcceptedCredentials::JWT);
+        assert_eq!((settings.issuer.as_str(), settings.audience.as_str()), (NEON_ORIGIN, NEON_ORIGIN));
+        assert_eq!(settings.freshness, JwtFreshness::Claims);
+        assert_eq!(url_of(&settings), format!("{NEON}/.well-known/jwks.json"));
+        let slash = RawSettings { neon_auth_base_url: Some(format!("{NEON}/")), ..neon() };
+        assert_eq!(url_of(&jwt(slash)), format!("{NEON}/.well-known/jwks.json"));
+    }
+
+    #[test]
+    fn neons_other_variables_and_our_settings_go_before() {
+        let of = |text: &str| Some(text.to_owned());
+        let settings = jwt(RawSettings { neon_auth_jwks_url: of("https://x.example/k"), ..neon() });
+        assert_eq!(url_of(&settings), "https://x.example/k");
+        let settings = jwt(RawSettings {
+            neon_auth_jwks_url: of("https://x.example/k"),
+            jwks_url: of("https://y.example/k"),
+            jwt_audience: of("mine"),
+            ..neon()
+        });
+        assert_eq!(url_of(&settings), "https://y.example/k");
+        assert_eq!((settings.issuer.as_str(), settings.audience.as_str()), (NEON_ORIGIN, "mine"));
+    }
+
+    #[test]
+    fn neons_tables_are_in_a_schema_of_their_own() {
+        let schema = |raw: RawSettings| Settings::check(raw).expect("they are good").tables.schema;
+        assert_eq!(schema(with_database(neon())).as_deref(), Some("neon_auth"));
+        assert_eq!(jwt(with_database(neon())).freshness, JwtFreshness::Always);
+        assert_eq!(url_of(&jwt(with_database(neon()))), format!("{NEON}/.well-known/jwks.json"));
+        let own = RawSettings { schema: Some("mine".into()), ..with_database(neon()) };
+        assert_eq!(schema(own).as_deref(), Some("mine"));
+    }
+
+    #[test]
+    fn settings_of_a_better_auth_server_switch_neons_off() {
+        let raw = RawSettings {
+            base_url: Some("https://auth.example.com".into()),
+            secret: Some(SECRET.into()),
+            ..with_database(neon())
+        };
+        let settings = Settings::check(raw).expect("they are good");
+        assert_eq!((settings.accepted, settings.jwt), (AcceptedCredentials::COOKIE, None));
+        assert_eq!(settings.tables.schema, None);
+    }
+
+    #[test]
+    fn only_sessions_need_a_secret_and_only_rows_a_database() {
+        assert!(check(raw()).is_ok());
+        assert!(check(with_database(raw())).is_ok());
+        for kinds in [&["cookie"][..], &["bearer"], &["cookie", "jwt"], &["bearer", "jwt"]] {
+            let credentials = || kinds.iter().map(|kind| (*kind).to_owned()).collect();
+            let message = Settings::check(RawSettings { credentials: credentials(), ..raw() });
+            assert!(message.expect_err("a secret is missing").to_string().contains("BETTER_AUTH_SECRET"));
+            let with_secret =
+                RawSettings { credentials: credentials(), secret: Some(SECRET.into()), ..raw() };
+            let message = Settings::check(with_secret).expect_err("a database is missing").to_string();
+            assert!(message.contains("DATABASE_URL"), "{message}");
+        }
+    }
+
+    #[test]
+    fn live_rows_need_a_live_cache() {
+        let live = || RawSettings { jwt_freshness: Some("live".into()), ..with_database(raw()) };
+        let settings = Settings::check(live()).expect("they are good");
+        assert!(settings.freshness.live_cache().is_some_and(|cache| cache.feed.is_some()));
+        let mixed = || RawSettings {
+            credentials: vec!["cookie".into(), "jwt".into()],
+            secret: Some(SECRET.into()),
+            ..live()
+        };
+        for freshness in [None, Some("always"), Some("cookie_cache")] {
+            let raw = RawSettings { freshness: freshness.map(Into::into), ..mixed() };
+            let message = Settings::check(raw).expect_err("there is no live cache").to_string();
+            assert!(message.contains("AUTH_MIDDLEWARE_FRESHNESS"), "{message}");
+        }
+        for freshness in ["live", "5"] {
+            assert!(Settings::check(RawSettings { freshness: Some(freshness.into()), ..mixed() }).is_ok());
+        }
+        let pooled = RawSettings {
+            database_url: Some("postgresql://app@ep-x-pooler.eu.neon.tech/app".into()),
+            ..live()
+        };
+        assert_eq!(Settings::check(pooled).expect("it warns").warnings.len(), 1);
+    }
+
+    #[test]
+    fn plain_http_is_for_this_machine_only() {
+        let is_safe = |url: &str| JwksUrl::check("it", url).is_ok();
+        for url in [
+            "http://localhost/jwks",
+            "http://LOCALHOST./x",
+            "http://a.localhost/x",
+            "http://127.8.9.10/x",
+            "http://127.1/x",
+            "http://[::1]:3000/x",
+            "https://auth.example.com/x",
+        ] {
+            assert!(is_safe(url), "{url}");
+        }
+        for url in [
+            "http://auth.example.com/jwks",
+            "http://localhost.example.com/x",
+            "http://notlocalhost/x",
+            "http://10.0.0.1/x",
+            "http://0.0.0.0/x",
+            "http://[::ffff:10.0.0.1]/x",
+            "http://localhost@evil.example/x",
+            "ftp://localhost/x",
+            "file:///etc/passwd",
+            "localhost:3000",
+            "",
+        ] {
+            assert!(!is_safe(url), "{url}");
+        }
+    }
+}

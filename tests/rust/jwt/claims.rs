@@ -1,0 +1,76 @@
+//! Tokens as real issuers write them are accepted, until they end.
+
+use auth_middleware::jwt::{Outcome, Rejection};
+use serde_json::json;
+
+use crate::issuer::{
+    ISSUER, NOW, at, claims, header, moment, now, sign_es256, signed, signed_text, token, user_id, verifier,
+    with,
+};
+
+#[test]
+fn what_better_auth_writes_is_accepted() {
+    let verifier = verifier();
+    let Outcome::Verified(read) = verifier.verify(&token(), now()) else { panic!("it is refused") };
+    assert_eq!(read.user_id(), "ada");
+    assert_eq!(read.expires_at(), at(NOW + 890));
+    assert_eq!(serde_json::Value::Object(read.claims().clone()), claims());
+    assert_eq!(format!("{read:?}"), "UserToken(…)");
+}
+
+#[test]
+fn other_good_forms_are_accepted() {
+    let verifier = verifier();
+    for (what, token) in [
+        ("typ JWT", signed(&with(header(), json!({"typ": "JWT"})), &claims())),
+        ("an unknown member of the header", signed(&with(header(), json!({"cty": "x", "n": 1})), &claims())),
+        ("ES256", sign_es256(&json!({"alg": "ES256", "kid": "ec"}), &claims())),
+        ("several audiences", signed(&header(), &with(claims(), json!({"aud": ["other", ISSUER]})))),
+        ("no id", signed(&header(), &with(claims(), json!({"id": null})))),
+        ("no iat", signed(&header(), &with(claims(), json!({"iat": null})))),
+        ("nbf", signed(&header(), &with(claims(), json!({"nbf": NOW})))),
+        ("a fraction of a second", signed(&header(), &with(claims(), json!({"exp": 1_790_000_000.5})))),
+        ("an organization", signed(&header(), &with(claims(), json!({"o": {"id": "o1", "role": "owner"}})))),
+        ("spaces", signed_text(" {\"alg\": \"EdDSA\", \"kid\": \"ed\"} ", &format!("\n{:#}", claims()))),
+    ] {
+        assert_eq!(user_id(&verifier.verify(&token, now())), Some("ada"), "{what}");
+        assert_eq!(user_id(&verifier.verify(&token, now())), Some("ada"), "{what}, again");
+    }
+}
+
+#[test]
+fn a_token_ends_15_seconds_after_its_exp_also_when_it_was_seen_before() {
+    let (verifier, token) = (verifier(), token());
+    let last = NOW + 890 + 14;
+    let ask = |seconds| verifier.verify(&token, moment(seconds));
+    assert_eq!(user_id(&ask(NOW)), Some("ada"));
+    assert_eq!(user_id(&ask(last)), Some("ada"));
+    assert_eq!(ask(last + 1), Outcome::Rejected(Rejection::Expired));
+    assert_eq!(ask(last + 1), Outcome::Rejected(Rejection::Expired));
+}
+
+#[test]
+fn clocks_may_differ_by_15_seconds() {
+    let verifier = verifier();
+    for name in ["nbf", "iat"] {
+        let at = |time: i64| verifier.verify(&signed(&header(), &with(claims(), json!({name: time}))), now());
+        assert_eq!(user_id(&at(NOW + 15)), Some("ada"), "{name}");
+        assert_eq!(at(NOW + 16), Outcome::Rejected(Rejection::NotYetValid), "{name}");
+    }
+}
+
+#[test]
+fn a_token_may_have_16_kib_and_no_more() {
+    let verifier = verifier();
+    let filled = |length: usize| {
+        let token = |filler: usize| signed(&header(), &with(claims(), json!({"x": "x".repeat(filler)})));
+        let base = token(0).len();
+        (0..8).map(|more| token((length - base) * 3 / 4 - 4 + more)).rfind(|token| token.len() <= length)
+    };
+    let token = filled(16 * 1024).expect("some filler fits");
+    assert!(token.len() > 16 * 1024 - 4);
+    assert_eq!(user_id(&verifier.verify(&token, now())), Some("ada"));
+    let longer = signed(&header(), &with(claims(), json!({"x": "x".repeat(12 * 1024)})));
+    assert!(longer.len() > 16 * 1024);
+    assert_eq!(verifier.verify(&longer, now()), Outcome::Rejected(Rejection::Malformed));
+}
