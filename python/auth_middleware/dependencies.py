@@ -50,7 +50,7 @@ def serving(connection: HTTPConnection | None) -> Auth[Any, Any]:
     try:
         return auth_of(None if connection is None else connection.scope.get("app"))
     except ConfigurationError as error:
-        _once.log("configuration", f"every request is answered 500: {error}")
+        _once.log("configuration", f"every request gets a 500 response: {error}")
         raise http_errors.misconfigured() from error
 
 

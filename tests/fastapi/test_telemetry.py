@@ -247,7 +247,7 @@ def test_a_store_is_a_warning_when_it_goes_and_when_it_comes_back(
             assert [level for level, _ in said] == [logging.WARNING, logging.INFO, logging.INFO]
             assert "503" in said[0][1]
             assert client.get("/required", headers=who.headers).status_code == 200
-            assert lines(caplog) == [(logging.WARNING, "the session store answers again")]
+            assert lines(caplog) == [(logging.WARNING, "the session store responds again")]
     assert counted(auth) == {"identified": 3, "store_unavailable": 6}
 
 

@@ -20,9 +20,9 @@ from tests.support import namespaces
 from tests.support.databases import TABLES, Database
 
 MARKER = b"auth_middleware "
-DIRECT = "look-ups name their statements, since connections are direct"
-RENAMING = "look-ups name their statements: a pooler stands between, and gives them names of its own"
-POOLER = "look-ups do not name their statements, so that one alone takes longer, since a pooler seems to stand between"
+DIRECT = "look-ups use named statements, since connections are direct"
+RENAMING = "look-ups use named statements: the pooler in between renames them"
+POOLER = "look-ups do not use named statements, so that a single one takes longer, since there seems to be a pooler"
 # Shows, in the very session that looks up, the names of its statements and how it plans them.
 TELLTALE = """
 ALTER TABLE "user" RENAME TO stored_user;
@@ -46,7 +46,7 @@ class Seen:
 
     @property
     def notes(self) -> int:
-        return self.log.count("name their statements")
+        return self.log.count("use named statements")
 
 
 class Application:
@@ -191,7 +191,7 @@ async def test_a_server_that_keeps_its_processes_to_itself(
     """)
     seen = await application.look_up(role.dsn(database))
     assert not seen.names
-    assert "the server does not say which of its processes answers" in seen.log
+    assert "the server does not report which of its processes responded" in seen.log
 
 
 async def test_a_process_that_is_older_than_the_connection_is_a_poolers(application: Application) -> None:
@@ -235,8 +235,8 @@ async def test_one_look_up_of_another_process_ends_the_names(
         assert tampered
         await name()
         [warning] = [record for record in caplog.records if record.levelno == logging.WARNING]
-        assert "look-ups do not name their statements any more" in warning.getMessage()
-        assert "another process of the server" in warning.getMessage()
+        assert "look-ups do not use named statements any more" in warning.getMessage()
+        assert "a server process other than" in warning.getMessage()
         # Also on a connection that is opened from now on, and is direct.
         fetch(
             application.database.dsn,
@@ -257,7 +257,7 @@ async def test_timeouts_that_a_pooler_refuses_have_no_effect(
         seen = await application.look_up(f"{pooler.dsn(name)}?{query}")
         assert is_unnamed(seen)
         [warning] = [record for record in caplog.records if record.levelno == logging.WARNING]
-        assert "a pooler refuses statement_timeout and lock_timeout of DATABASE_URL" in warning.getMessage()
+        assert "a pooler rejects statement_timeout and lock_timeout of DATABASE_URL" in warning.getMessage()
 
 
 async def test_timeouts_reach_the_server(
