@@ -100,7 +100,7 @@ async def get_fresh_user(request: HTTPConnection) -> AuthUser:
 
 
 async def get_current_session(request: HTTPConnection) -> AuthSession:
-    """The session that this request presents. Identified once in a request, and raises, as `get_current_user`."""
+    """The session that this request presents. Identified once per request; raises like `get_current_user`."""
     return await Auth.current_session(serving(request), request)
 
 

@@ -159,7 +159,7 @@ async def test_a_pooler_that_does_not_track_statements(
             assert "the connection's process id is " in seen.log
         seen = await application.look_up(f"{pooler.dsn(name)}?pgbouncer=true")
         assert not seen.names
-        assert "tells of a pooler (pgbouncer=true" in seen.log
+        assert "indicates a pooler (pgbouncer=true" in seen.log
         with PgBouncer(postgres, settings={"pool_mode": mode}) as fresh:
             seen = await application.look_up(fresh.dsn(name), prepared_statements="on")
             assert len(seen.names) == 1
