@@ -96,7 +96,7 @@ impl Refusal {
                  (BETTER_AUTH_TRUSTED_ORIGINS)"
             )),
             Reason::WrongCookieName => Some(format!(
-                "a request carries the cookie {detail}, but the settings lead to its other spelling: set \
+                "a request carries the cookie {detail}, but the settings expect its other spelling: set \
                  BETTER_AUTH_URL to the URL that the Better Auth server itself uses (https means __Secure-), or set \
                  AUTH_MIDDLEWARE_SECURE_COOKIES"
             )),

@@ -1,4 +1,4 @@
-"""Who sent this request, when people sign in at a Better Auth server?"""
+"""Identifies the users of a Better Auth server in FastAPI applications."""
 
 from auth_middleware._core import __version__
 from auth_middleware.auth import Auth

@@ -1,4 +1,4 @@
-"""python -m auth_middleware: what an operator does by hand."""
+"""python -m auth_middleware: commands for operators."""
 
 import sys
 

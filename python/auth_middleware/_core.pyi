@@ -56,12 +56,12 @@ class Refused:
 
 @final
 class Found:
-    """A session and its user, which Python has not made its objects of yet."""
+    """A session and its user, before Python has created its models from them."""
 
     def fields(self) -> tuple[dict[str, Any] | None, dict[str, Any]]:
         """The fields of the session, which a JWT has not, and of the user, by name in snake_case."""
     def cache_object(self, made: object) -> None:
-        """Caches what was made of it: `Core.identify` returns that while the cache has the same identity."""
+        """Caches the models: `Core.identify` returns them while the cache holds the same identity."""
 
 @final
 class RequestState:
@@ -172,7 +172,7 @@ class Migrations:
     ) -> Migrations:
         """Opens nothing. Without a schema it is the URL's, else the first of the search path.
 
-        The other names are those that `live` finds the tables by, as the application does.
+        The tables and columns are the settings by which `live` finds the tables.
 
         Raises:
             ConfigurationError: the URL is missing or wrong.
@@ -187,29 +187,29 @@ class Migrations:
     def apply(self, name: str, sql: str) -> Awaitable[list[list[str | None]] | None]:
         """Runs the SQL and records the name, in one transaction; None when it was recorded before.
 
-        Gives the rows that the SQL selects.
+        Returns the rows that the SQL selects.
 
         Raises:
             StoreUnavailable: PostgreSQL does not answer.
             SchemaError: it refuses. Either way nothing is changed.
         """
     def apply_live(self) -> Awaitable[bool]:
-        """Makes the triggers that tell of changes; False when they are recorded and in force.
+        """Creates the triggers that notify of changes; False if they are already recorded and in force.
 
         Raises:
             StoreUnavailable: PostgreSQL does not answer.
             SchemaError: it refuses, or no trigger can serve the tables. Either way nothing is changed.
         """
     def take_back_live(self) -> Awaitable[bool]:
-        """Takes triggers and record away; False when there was no record. Raises as `apply_live`."""
+        """Removes the triggers and the record; False if there was no record. Raises the same errors as `apply_live`."""
     def has_tables(self) -> Awaitable[bool]:
-        """Whether Better Auth's tables are in the schema that new ones would be made in, whoever made them.
+        """Whether Better Auth's tables exist in the schema in which `apply` would create them, whoever created them.
 
         Raises:
             StoreUnavailable: PostgreSQL does not answer.
         """
     def live_state(self) -> Awaitable[tuple[str | None, str]]:
-        """What keeps `live` from being in force; and a text that changes when that may have been different in between.
+        """The reason why `live` is not in force, or None; and a text that changes whenever the state may have changed.
 
         Writes nothing.
 
@@ -235,5 +235,5 @@ def session_cookie_name(base_url: str | None, prefix: str | None, name: str | No
     """The session cookie's name for these settings.
 
     Raises:
-        ConfigurationError: they lead to none.
+        ConfigurationError: they determine no name.
     """

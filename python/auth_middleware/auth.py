@@ -38,7 +38,7 @@ OwnUser = TypeVar("OwnUser", bound=AuthUser)
 OwnSession = TypeVar("OwnSession", bound=AuthSession)
 Dependency = TypeVar("Dependency", bound=Callable[..., Awaitable[Any]])
 
-# What Rust returns, which is the state of the request if more is to be done; and how a request ends.
+# What Rust returns: the identity, or a state to await. And how a request ends.
 _Found: TypeAlias = Identity[SessionT_co, UserT_co] | RequestState
 _Outcome: TypeAlias = Identity[SessionT_co, UserT_co] | Refused | AuthError
 
@@ -46,7 +46,7 @@ _Outcome: TypeAlias = Identity[SessionT_co, UserT_co] | Refused | AuthError
 def documented(dependency: Dependency, cookie_name: str, accepts: tuple[bool, bool]) -> Dependency:
     """Show the locks and the cookie's name in `/docs`. `accepts`: cookies, bearer tokens.
 
-    FastAPI takes what a dependency wraps for its security scheme, and its signature for its own. So one lock costs
+    FastAPI reads the security scheme from `__wrapped__`, and the parameters from `__signature__`. So one lock costs
     nothing in a request; the second is a sub-dependency that does nothing.
     """
     cookie = APIKeyCookie(name=cookie_name, scheme_name="Better Auth session", auto_error=False)
@@ -162,7 +162,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
 
     @property
     def counters(self) -> Mapping[str, int]:
-        """How many requests ended in which way.
+        """How many requests had each outcome.
 
         `identified` (of these, by a cache: `cookie_cache`, `live_cache`), `store_unavailable`, or a refusal's reason.
         """
@@ -205,7 +205,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
     async def current_user(self, request: HTTPConnection) -> UserT_co:
         """The user who sent this request.
 
-        The request is identified once, by what `freshness` allows: each further call in the same request or WebSocket
+        The request is identified once, as `freshness` allows: each further call in the same request or WebSocket
         connection returns the same user, even if the session has ended meanwhile. In a long one, call `fresh_user`.
 
         Raises:
@@ -244,7 +244,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
         return (await self._required(self._core.identify_by_store(request.scope))).user
 
     async def current_session(self, request: HTTPConnection) -> SessionT_co:
-        """The session that this request presents. Identified once in a request, and raises, as `current_user`."""
+        """The session that this request presents. Identified once per request; raises like `current_user`."""
         found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
         session = (await self._required(found) if type(found) is RequestState else found).session
         if not session:  # a JWT has none
@@ -268,7 +268,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
     async def validate_session(self, cookie_value: str | None) -> Identity[SessionT_co, UserT_co] | None:
         """The session of this signed cookie value, percent-encoded or not; None if there is no valid one.
 
-        Each call decides anew, by what `freshness` allows. There are no headers, so the origin is not checked:
+        Each call validates again, as `freshness` allows. There are no headers, so the origin is not checked:
         WebSocket routes need `validate_websocket`.
 
         Raises:
@@ -280,9 +280,9 @@ class Auth(Generic[SessionT_co, UserT_co]):
         return await self._optional(found) if type(found) is RequestState else found
 
     async def validate_websocket(self, websocket: WebSocket) -> Identity[SessionT_co, UserT_co] | None:
-        """Who opens this WebSocket; None without a valid session. The origin is checked as well.
+        """The identity of whoever opens this WebSocket; None without a valid session. The origin is checked as well.
 
-        Each call decides anew, by what `freshness` allows.
+        Each call validates again, as `freshness` allows.
 
         Raises:
             OriginRefused: the page that opens it is not trusted; as an HTTP response, 403.

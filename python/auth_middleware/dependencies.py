@@ -50,7 +50,7 @@ def serving(connection: HTTPConnection | None) -> Auth[Any, Any]:
     try:
         return auth_of(None if connection is None else connection.scope.get("app"))
     except ConfigurationError as error:
-        _once.log("configuration", f"every request is answered 500: {error}")
+        _once.log("configuration", f"every request gets a 500 response: {error}")
         raise http_errors.misconfigured() from error
 
 
@@ -100,7 +100,7 @@ async def get_fresh_user(request: HTTPConnection) -> AuthUser:
 
 
 async def get_current_session(request: HTTPConnection) -> AuthSession:
-    """The session that this request presents. Identified once in a request, and raises, as `get_current_user`."""
+    """The session that this request presents. Identified once per request; raises like `get_current_user`."""
     return await Auth.current_session(serving(request), request)
 
 

@@ -6,7 +6,7 @@ class AuthError(Exception):
 
 
 class ConfigurationError(AuthError):
-    """A setting is missing or wrong. The message names it and says how to fix it; it never contains a secret."""
+    """A setting is missing or wrong. The message identifies it and says how to fix it; it never contains a secret."""
 
 
 class SchemaError(AuthError):
@@ -14,7 +14,7 @@ class SchemaError(AuthError):
 
 
 class RowMisfit(SchemaError):
-    """A value in the rows of one session cannot be read. Other sessions are not concerned."""
+    """A value in the rows of one session cannot be read. Other sessions are not affected."""
 
 
 class StoreUnavailable(AuthError):

@@ -36,7 +36,7 @@ def _setting(name: str, description: str, *variables: str) -> Any:
 
 
 def _problem(item: ErrorDetails) -> str:
-    """What is wrong with a value that is no text; Rust looks at the texts. Shows no value."""
+    """Describes a value of the wrong type, without showing it. Rust checks the strings."""
     value = item["input"]
     text = value.strip() if isinstance(value, str) else ""
     if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
@@ -51,7 +51,7 @@ _Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
 
 
 class AuthSettings(BaseSettings):
-    """Everything that can be set, by keyword or by an environment variable.
+    """All settings, passed by keyword or read from environment variables.
 
     A file is read only on request: `AuthSettings(_env_file=".env")`.
 
@@ -93,7 +93,7 @@ class AuthSettings(BaseSettings):
     )
     trusted_origins: _Texts = _setting(
         "trusted_origins",
-        "Origins whose pages may use a user's session, as Better Auth's `trustedOrigins`.",
+        "Origins whose pages may send a user's session cookie, as in Better Auth's `trustedOrigins`.",
         "BETTER_AUTH_TRUSTED_ORIGINS",
         "FRONTEND_URL",
     )
@@ -110,10 +110,10 @@ class AuthSettings(BaseSettings):
         "The PostgreSQL schema of the tables. By default the connection's search path.",
         "AUTH_MIDDLEWARE_SCHEMA",
     )
-    user_table: str | None = _setting("user_table", "The name of the `user` table. By default it is found.")
-    session_table: str | None = _setting("session_table", "The name of the `session` table. By default it is found.")
+    user_table: str | None = _setting("user_table", "The name of the `user` table. Detected by default.")
+    session_table: str | None = _setting("session_table", "The name of the `session` table. Detected by default.")
     jwks_table: str | None = _setting(
-        "jwks_table", "The name of the `jwks` table. By default it is found, also with the `user` table's prefix."
+        "jwks_table", "The name of the `jwks` table. Detected by default, also with the `user` table's prefix."
     )
     user_columns: dict[str, str] = _setting(
         "user_columns", "Renamed columns of the `user` table: field name, such as emailVerified, to column name."
@@ -127,24 +127,28 @@ class AuthSettings(BaseSettings):
     database_time_zone: str = _setting(
         "database_time_zone", "The IANA name of the zone in which columns without a time zone were written."
     )
-    pool_size: _Integer = _setting("pool_size", "Connections. One statement serves many requests.")
+    pool_size: _Integer = _setting(
+        "pool_size", "The maximum number of connections. One statement serves many requests."
+    )
     lookup_timeout_seconds: float = _setting("lookup_timeout_seconds", "How long a request waits for the store.")
-    max_waiting: _Integer = _setting("max_waiting", "How many requests may wait; one more is answered 503 at once.")
+    max_waiting: _Integer = _setting("max_waiting", "How many requests may wait; further requests get 503 at once.")
     retry_after_seconds: _Integer = _setting("retry_after_seconds", "The `Retry-After` header of a 503 response.")
     prepared_statements: str = _setting(
-        "prepared_statements", "`on`, `off` or `auto`: named statements on direct connections only."
+        "prepared_statements", "`on`, `off` or `auto`: named statements where they are known to be safe."
     )
     freshness: Annotated[str, BeforeValidator(_as_text)] = _setting(
         "freshness",
-        "`always` queries the store for each request; `live` caches sessions that notifications keep coherent; a "
-        "number of seconds caches them for so long; `cookie_cache` trusts Better Auth's snapshot until it expires.",
+        "`always` queries the store for each request; `live` caches sessions until a notification evicts them; a "
+        "number of seconds caches them for that long; `cookie_cache` trusts Better Auth's snapshot until it expires.",
     )
     listen_database_url: SecretStr | None = _setting(
         "listen_database_url", "A direct connection for `live`, if `database_url` leads to a transaction pooler."
     )
     max_cached_sessions: _Integer = _setting("max_cached_sessions", "The size of the live cache, about 1 KiB for each.")
     max_age_seconds: float = _setting("max_age_seconds", "With `live`, the age at which a session is looked up again.")
-    heartbeat_seconds: float = _setting("heartbeat_seconds", "With `live`, how often the feed proves to be alive.")
+    heartbeat_seconds: float = _setting(
+        "heartbeat_seconds", "With `live`, the seconds between two heartbeats of the feed."
+    )
     cache_strategy: str = _setting(
         "cache_strategy", "With `cookie_cache`, Better Auth's strategy: `compact`, `jwt`, `jwe` or `jwks`."
     )
@@ -271,7 +275,7 @@ def _no_such_setting(name: str, names: Sequence[str]) -> str:
 
 
 def session_cookie_name() -> str:
-    """The session cookie's name by the environment, for code that reads cookies itself.
+    """The session cookie's name according to the environment, for code that reads cookies itself.
 
     Opens nothing and never raises: if the settings are wrong, it is Better Auth's default.
     """

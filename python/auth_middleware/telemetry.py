@@ -60,7 +60,7 @@ class Telemetry:
         self._last_store_change = 0.0
 
     def warn(self, messages: Iterable[str]) -> None:
-        """Write what Rust reports to operators."""
+        """Log what Rust reports to operators."""
         for message in messages:
             logger.warning("%s", message)
 
@@ -82,30 +82,30 @@ class Telemetry:
             self._once.log(
                 refused.reason,
                 f"each of the first {SUSPICIOUS_BAD_SIGNATURES} signatures was bad: BETTER_AUTH_SECRET is probably not "
-                "that of the Better Auth server",
+                "the secret of the Better Auth server",
             )
 
     def row_misfit(self, error: SchemaError) -> None:
         """A row cannot be read into the application's models. That concerns its own request only."""
-        self._once.log("a row does not fit", f"a request was answered 503: {error}", MOST_MISFITS)
+        self._once.log("a row does not fit", f"a request got a 503 response: {error}", MOST_MISFITS)
 
     def misconfigured(self, message: str) -> None:
         """A route needs what the settings do not give."""
         self._once.log("configuration", f"a request was answered 500: {message}")
 
     def store_failed(self, error: AuthError) -> None:
-        """The store cannot answer. A warning at first, until it answers again or the kind of error changes."""
+        """The store failed. Logs a warning once, until it responds again or the kind of error changes."""
         if type(error) is self._store_trouble:
-            logger.info("no answer from the store: %s", error)
+            logger.info("no response from the store: %s", error)
             return
         self._store_trouble = type(error)
-        logger.log(self._level_of_change(), "requests are answered 503 from now on: %s", error)
+        logger.log(self._level_of_change(), "requests get 503 responses from now on: %s", error)
 
     def store_answered(self) -> None:
-        """The store answered, perhaps after it could not."""
+        """The store responded, perhaps after a failure."""
         if self._store_trouble is not None:
             self._store_trouble = None
-            logger.log(self._level_of_change(), "the session store answers again")
+            logger.log(self._level_of_change(), "the session store responds again")
 
     def _level_of_change(self) -> int:
         now = time.monotonic()

@@ -7,9 +7,9 @@ from auth_middleware.models import Identity
 
 
 async def validate_websocket(websocket: WebSocket) -> Identity | None:
-    """Who opens this WebSocket; None without a valid session: then close it before `accept`.
+    """The identity of whoever opens this WebSocket, or None without a valid session: then close it before `accept`.
 
-    Each call decides anew, by what `freshness` allows. The origin is checked too, because browsers let every page open
+    Each call validates again, as `freshness` allows. The origin is checked too, because browsers let every page open
     a WebSocket with the user's cookies.
 
     Raises:

@@ -17,7 +17,7 @@ use super::{given, unescaped};
 use crate::error::Error;
 
 const SEVERAL_HOSTS: &str =
-    "names several hosts: name the primary alone, since a standby may not know of a sign-out yet";
+    "lists several hosts: give only the primary, since a sign-out may not have reached a standby yet";
 /// A template leaves them empty where there is nothing to say. libpq refuses an empty `sslmode`, and so do we.
 const MAY_BE_EMPTY: [&str; 10] = [
     "host",
@@ -120,7 +120,7 @@ impl DatabaseUrl {
         }
         check_certificates(&mut read, &url)?;
         if read.user.is_empty() {
-            return Err(String::from("names no user: write postgresql://user:password@host/database"));
+            return Err(String::from("contains no user: write postgresql://user:password@host/database"));
         }
         if read.database.is_empty() {
             read.database.clone_from(&read.user);

@@ -93,7 +93,7 @@ impl Table {
             name(&setting, Some(column.clone()))?;
             let field = table.field_of(model, key).ok_or_else(|| unknown_field(model, &setting, key))?;
             if table.columns.insert(field.clone(), column.clone()).is_some() {
-                return Err(Error::configuration(format!("{setting} names the field {field} twice")));
+                return Err(Error::configuration(format!("{setting} contains the field {field} twice")));
             }
         }
         Ok(table)

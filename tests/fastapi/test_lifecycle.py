@@ -68,7 +68,7 @@ def test_a_store_that_is_down_does_not_stop_the_start(
         assert client.get("/required").status_code == 401
         assert len(warnings(caplog)) == 1
     assert client.get("/required", headers=who.headers).json() == who.user_id
-    assert warnings(caplog)[1:] == ["the session store answers again"]
+    assert warnings(caplog)[1:] == ["the session store responds again"]
 
 
 def test_sessions_stay_valid_when_the_store_restarts(
@@ -121,7 +121,7 @@ def test_tables_that_become_invalid_while_running_are_503_until_they_are_fixed(
         assert "session" in warnings(caplog)[0]
         database.execute("ALTER TABLE session_of_yesterday RENAME TO session")
         wait_until(lambda: client.get("/required", headers=who.headers).status_code == 200)
-        assert warnings(caplog)[1:] == ["the session store answers again"]
+        assert warnings(caplog)[1:] == ["the session store responds again"]
 
 
 def test_a_migration_while_running_is_noticed(auth: Auth, database: Database) -> None:

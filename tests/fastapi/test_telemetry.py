@@ -253,7 +253,7 @@ def test_an_outage_of_the_store_is_logged_at_its_start_and_end(
             assert [level for level, _ in logged] == [logging.WARNING, logging.INFO, logging.INFO]
             assert "503" in logged[0][1]
             assert client.get("/required", headers=who.headers).status_code == 200
-            assert lines(caplog) == [(logging.WARNING, "the session store answers again")]
+            assert lines(caplog) == [(logging.WARNING, "the session store responds again")]
     assert counted(auth) == {"identified": 3, "store_unavailable": 6}
 
 

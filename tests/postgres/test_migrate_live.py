@@ -648,7 +648,7 @@ def test_a_migration_that_an_event_trigger_undoes_is_not_recorded(migrate: Migra
 def test_it_has_a_line_of_help(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["migrate", "--help"])
-    assert 'triggers that tell of changes, which freshness "live" needs' in capsys.readouterr().out
+    assert 'triggers that notify of changes, for freshness "live"' in capsys.readouterr().out
 
 
 def test_names_differ_by_the_session_table_alone() -> None:

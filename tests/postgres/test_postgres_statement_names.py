@@ -20,10 +20,10 @@ from tests.support import namespaces
 from tests.support.databases import TABLES, Database
 
 MARKER = b"auth_middleware "
-DIRECT = "look-ups name their statements, since connections are direct"
-RENAMING = "look-ups name their statements: a pooler stands between, and gives them names of its own"
-POOLER = "look-ups do not name their statements, so that one alone takes longer, since a pooler seems to stand between"
-# Returns the names of the statements and the plan mode of the PostgreSQL session that looks up.
+DIRECT = "look-ups use named statements, since connections are direct"
+RENAMING = "look-ups use named statements: the pooler in between renames them"
+POOLER = "look-ups do not use named statements, so that a single one takes longer, since there seems to be a pooler"
+# Shows, in the very session that looks up, the names of its statements and how it plans them.
 TELLTALE = """
 ALTER TABLE "user" RENAME TO stored_user;
 CREATE VIEW "user" AS
@@ -46,7 +46,7 @@ class Seen:
 
     @property
     def notes(self) -> int:
-        return self.log.count("name their statements")
+        return self.log.count("use named statements")
 
 
 class Application:
@@ -159,7 +159,7 @@ async def test_a_pooler_that_does_not_track_statements(
             assert "the connection's process id is " in seen.log
         seen = await application.look_up(f"{pooler.dsn(name)}?pgbouncer=true")
         assert not seen.names
-        assert "tells of a pooler (pgbouncer=true" in seen.log
+        assert "indicates a pooler (pgbouncer=true" in seen.log
         with PgBouncer(postgres, settings={"pool_mode": mode}) as fresh:
             seen = await application.look_up(fresh.dsn(name), prepared_statements="on")
             assert len(seen.names) == 1
@@ -189,7 +189,7 @@ async def test_a_server_that_hides_its_processes(application: Application, datab
     """)
     seen = await application.look_up(role.dsn(database))
     assert not seen.names
-    assert "the server does not say which of its processes answers" in seen.log
+    assert "the server does not report which of its processes responded" in seen.log
 
 
 async def test_a_process_older_than_the_connection_belongs_to_a_pooler(application: Application) -> None:
@@ -233,9 +233,9 @@ async def test_one_lookup_in_another_process_ends_named_statements(
         assert tampered
         await name()
         [warning] = [record for record in caplog.records if record.levelno == logging.WARNING]
-        assert "look-ups do not name their statements any more" in warning.getMessage()
-        assert "another process of the server" in warning.getMessage()
-        # Also on later connections that are direct.
+        assert "look-ups do not use named statements any more" in warning.getMessage()
+        assert "a server process other than" in warning.getMessage()
+        # Also on a connection that is opened from now on, and is direct.
         fetch(
             application.database.dsn,
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'auth_middleware' "
@@ -255,7 +255,7 @@ async def test_timeouts_that_a_pooler_refuses_have_no_effect(
         seen = await application.look_up(f"{pooler.dsn(name)}?{query}")
         assert is_unnamed(seen)
         [warning] = [record for record in caplog.records if record.levelno == logging.WARNING]
-        assert "a pooler refuses statement_timeout and lock_timeout of DATABASE_URL" in warning.getMessage()
+        assert "a pooler rejects statement_timeout and lock_timeout of DATABASE_URL" in warning.getMessage()
 
 
 async def test_timeouts_reach_the_server(

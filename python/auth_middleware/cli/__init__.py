@@ -1,4 +1,4 @@
-"""The command line. Exit status: 0 done, 1 refused or failed, 2 not understood."""
+"""The command line. Exit status: 0 for success, 1 for a failure, 2 for invalid arguments."""
 
 import argparse
 import asyncio
@@ -11,7 +11,7 @@ from auth_middleware.errors import AuthError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the default arguments are the process's own."""
-    parser = argparse.ArgumentParser(prog="python -m auth_middleware", description="What an operator does by hand.")
+    parser = argparse.ArgumentParser(prog="python -m auth_middleware", description="Commands for operators.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     migrate.add_to(commands)
     chosen = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""migrate: the tables that Better Auth writes to, made by a person's own decision; users from Stack Auth; triggers."""
+"""The migrate command: Better Auth's tables, users from Stack Auth, and the triggers for `live`."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Migration(NamedTuple):
-    """One file, run whole or not at all. What its queries select is for the operator to read."""
+    """One SQL file, run in one transaction. The rows that its queries select are printed for the operator."""
 
     file: str
     purpose: str
@@ -25,17 +25,18 @@ class Migration(NamedTuple):
 
 
 STACK_AUTH = "stack_auth"
-# In the order in which they are run, whatever order they are named in.
+# Migrations run in this order, whatever the order of the arguments.
 MIGRATIONS: Mapping[str, Migration] = {
     "tables": Migration("13_better_auth_tables.sql", "Better Auth's tables, in snake_case"),
-    "rate_limit": Migration("14_rate_limit.sql", "where Better Auth counts requests, if told to use the database"),
+    "rate_limit": Migration("14_rate_limit.sql", "the table for Better Auth's rate limits with database storage"),
     STACK_AUTH: Migration("migrate_stack_auth.sql", 'users of neon_auth.users_sync become "user" rows'),
 }
-# Last: no file, for it is written for the tables that are found; and not done for good when it is recorded.
+# Runs last. It has no file, because its SQL depends on the tables that are found. Being recorded does not prove that
+# its triggers are still in force.
 LIVE = "live"
 PURPOSES = {
     **{name: migration.purpose for name, migration in MIGRATIONS.items()},
-    LIVE: 'triggers that tell of changes, which freshness "live" needs',
+    LIVE: 'triggers that notify of changes, for freshness "live"',
 }
 
 
@@ -44,20 +45,20 @@ def add_to(commands: "Commands") -> None:
     listed = "\n".join(f"  {name:<12}{purpose}" for name, purpose in PURPOSES.items())
     parser = commands.add_parser(
         "migrate",
-        help="make Better Auth's tables; without a name: what is applied, and what is open",
+        help="create Better Auth's tables and triggers; without a name, list the migrations",
         description="Each migration is one transaction, recorded in auth_middleware_migration; safe to repeat.\n"
-        f"Without a name: what is applied and what is open; nothing is written.\n\n{listed}",
+        f"Without a name, lists which migrations are applied; nothing is written.\n\n{listed}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("names", nargs="*", metavar="NAME", type=_known, help="what to apply")
-    parser.add_argument("--down", action="store_true", help=f"take back, which only {LIVE} can be")
+    parser.add_argument("--down", action="store_true", help=f"undo a migration; only {LIVE} can be undone")
     parser.add_argument(
         "--unverified",
         action="store_true",
         help=f"{STACK_AUTH}: mark an address as not verified where raw_json does not say (default: verified)",
     )
     parser.add_argument("--dry-run", action="store_true", help="print the SQL that would run; write nothing")
-    parser.add_argument("--database-url", metavar="URL", help="default: DATABASE_URL (there, no `ps` shows it)")
+    parser.add_argument("--database-url", metavar="URL", help="default: DATABASE_URL, which `ps` does not show")
     parser.set_defaults(run=run)
 
 
@@ -89,7 +90,7 @@ async def run(chosen: argparse.Namespace) -> int:
 def _open(database_url: str | None) -> Migrations:
     """
     Raises:
-        ConfigurationError: no database is named, or a setting is wrong.
+        ConfigurationError: the database URL is missing, or a setting is wrong.
     """
     settings = AuthSettings(database_url=database_url) if database_url else AuthSettings()
     return Migrations(
@@ -185,7 +186,7 @@ async def _print_live_sql(migrations: Migrations | None, *, is_applied: bool, is
     try:
         sql = await migrations.live_sql()
     except SchemaError as error:
-        # Where all were asked for, the tables need not be there yet.
+        # When all migrations are printed, the tables need not exist yet.
         if is_named:
             raise
         print(f"-- {LIVE}: {_one_line(error)}")

@@ -272,7 +272,7 @@ fn a_list_of_hosts_is_refused() {
         "postgresql://u:hunter2@/d?host=one&port=5432,5433",
     ] {
         let message = refused(RawSettings { database_url: Some(url.into()), ..raw() });
-        assert!(message.starts_with("DATABASE_URL names several hosts"), "{url}: {message}");
+        assert!(message.starts_with("DATABASE_URL lists several hosts"), "{url}: {message}");
         assert!(!message.contains("hunter2"), "{message}");
     }
     assert_eq!(database("postgresql://u:a,b@h/d,e").host, Host::Tcp("h".into()));

@@ -47,12 +47,12 @@ fn refusal(database: &DatabaseUrl, setting: &str, error: &PgError, said: &str) -
             Some(format!("Correct the user or the name of the database in {setting}"))
         }
         Some(_) if is_of_options(error) => Some(format!(
-            "A pooler refuses options= in {setting}: leave it out, and name the schema by ?schema= or \
+            "A pooler refuses options= in {setting}: leave it out, and set the schema with ?schema= or \
              AUTH_MIDDLEWARE_SCHEMA"
         )),
         Some("42704" | "22023") => Some(format!("Correct options= in {setting}")),
         None if says("password missing") => {
-            Some(format!("The server asks for a password: add it to {setting}"))
+            Some(format!("The server requires a password: add it to {setting}"))
         }
         _ => None,
     }

@@ -135,7 +135,7 @@ impl Connector {
                 .filter_map(|option| option.strip_prefix("-c ")?.split('=').next());
             let names: Vec<&str> = names.collect();
             let (setting, names) = (self.setting, names.join(" and "));
-            self.names.warn(format!("a pooler refuses {names} of {setting}: without effect on look-ups"));
+            self.names.warn(format!("a pooler rejects {names} of {setting}: look-ups run without it"));
         }
         Ok(started)
     }

@@ -128,7 +128,7 @@ impl PostgresStore {
         let nonce = secret_nonce()?;
         listener.expect(&nonce);
         let late =
-            |_elapsed| Err(Failure::Lasting(Error::unavailable("a heartbeat was not answered in time")));
+            |_elapsed| Err(Failure::Lasting(Error::unavailable("a heartbeat did not come back in time")));
         let sent = timeout(deadline, self.send(&listener.channel, heartbeats, &nonce));
         match sent.await.unwrap_or_else(late) {
             Err(Failure::Tables(error)) => {

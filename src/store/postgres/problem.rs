@@ -295,7 +295,7 @@ impl fmt::Display for Problem {
             ),
             Self::TwoSpellings { model, table, field, spellings } => write!(
                 f,
-                "{table} has both {} and cannot tell which is meant (a renamed column: {})",
+                "{table} has both {}, so the column is ambiguous (a renamed column: {})",
                 spellings.join(" and "),
                 model.columns_setting(field)
             ),

@@ -169,7 +169,7 @@ impl Query {
             return Err(Failure::Tables(Error::unavailable("the tables have changed")));
         }
         if is_named && !names.is_of_connection(client, row::process(&rows)).await {
-            names.forbid("a look-up was answered by another process of the server than the connection's");
+            names.forbid("a look-up ran in a server process other than the connection's own");
         }
         row::results(&self.reading, keys, &rows).map_err(|wrong| {
             if is_named {

@@ -25,10 +25,9 @@ const ANSWERING_PROCESS: &str = "SELECT pid, pg_catalog.date_part('epoch'::pg_ca
                                pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) backend_start) \
                            FROM pg_catalog.pg_stat_activity \
                            WHERE pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()";
-const DIRECT: &str = "look-ups name their statements, since connections are direct: each one's process id is that of \
-                      the server's process";
-const RENAMING: &str =
-    "look-ups name their statements: a pooler stands between, and gives them names of its own";
+const DIRECT: &str = "look-ups use named statements, since connections are direct: the process id given at connect is \
+                      that of the server's process";
+const RENAMING: &str = "look-ups use named statements: the pooler in between renames them";
 const SETTING: &str = "AUTH_MIDDLEWARE_PREPARED_STATEMENTS";
 
 /// The rule for one pool of connections, and what is known of their path to the server.
@@ -74,7 +73,7 @@ impl StatementNames {
         started: Instant,
     ) -> Result<bool, PgError> {
         match self.rule {
-            PreparedStatements::On => self.note(format!("look-ups name their statements, by {SETTING}=on")),
+            PreparedStatements::On => self.note(format!("look-ups use named statements, by {SETTING}=on")),
             PreparedStatements::Off => self.note(off_by_setting(database)),
             PreparedStatements::Auto if !self.are_allowed() => {}
             PreparedStatements::Auto => return self.examine_path(client, database, started).await,
@@ -120,7 +119,7 @@ impl StatementNames {
         if self.rule == PreparedStatements::Auto && self.is_safe.swap(false, Ordering::Relaxed) {
             self.is_direct.store(false, Ordering::Relaxed);
             self.messages().warnings.push(format!(
-                "look-ups do not name their statements any more, since a pooler stands between: {why}"
+                "look-ups do not use named statements any more, since there is a pooler: {why}"
             ));
         }
     }
@@ -171,7 +170,7 @@ async fn indirection(client: &Client, started: Instant) -> Result<Option<String>
         (Some(promised), Some((process, _))) => {
             Some(format!("the connection's process id is {promised}, and the server's process is {process}"))
         }
-        _ => Some("the server does not say which of its processes answers".to_owned()),
+        _ => Some("the server does not report which of its processes responded".to_owned()),
     })
 }
 
@@ -225,11 +224,11 @@ fn is_of_driver(name: &str) -> bool {
 
 fn off_by_setting(database: &DatabaseUrl) -> String {
     if database.behind_pooler {
-        return "look-ups do not name their statements, since the database's URL tells of a pooler (pgbouncer=true, or \
+        return "look-ups do not use named statements, since the database's URL indicates a pooler (pgbouncer=true, or \
                 a statement cache of 0)"
             .to_owned();
     }
-    format!("look-ups do not name their statements, by {SETTING}=off")
+    format!("look-ups do not use named statements, by {SETTING}=off")
 }
 
 fn pooler(shows: &str, database: &DatabaseUrl) -> String {
@@ -240,7 +239,7 @@ fn pooler(shows: &str, database: &DatabaseUrl) -> String {
         _ => format!("If each connection keeps its server process, set {SETTING}=on"),
     };
     format!(
-        "look-ups do not name their statements, so that one alone takes longer, since a pooler seems to stand between: \
+        "look-ups do not use named statements, so that a single one takes longer, since there seems to be a pooler: \
          {shows}. {advice}"
     )
 }
