@@ -298,7 +298,7 @@ fn registrar(domain: &str) -> Registrar {
     let is_under = |parent: &&str| {
         domain.strip_suffix(*parent).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
     };
-    if ANYBODYS.iter().any(|parent| is_under(&parent)) {
+    if ANYBODYS.iter().any(is_under) {
         return Registrar::Anybody;
     }
     if SHARED.contains(&domain.as_str()) {

@@ -99,7 +99,7 @@ impl Table {
         Ok(table)
     }
 
-    /// Like [`Table::check`], but for callers that do not know the application's own fields: unknown keys are unchanged.
+    /// Like `Table::check`, but for callers that do not know the application's own fields: unknown keys are unchanged.
     #[must_use]
     pub fn of_columns(model: &str, name: Option<String>, columns: &BTreeMap<String, String>) -> Self {
         let table = Self { name, ..Self::default() };

@@ -65,9 +65,10 @@ impl Statement {
             zone,
         };
         // Rows that a policy hides look like rows that are gone: only then is it worth a check.
-        let hidden_user = format!("WHEN u.{} IS NULL THEN {} END", user.renamed("id"), user.newly_guarded());
+        let hidden_user =
+            format!("CASE WHEN u.{} IS NULL THEN {} END", user.renamed("id"), user.newly_guarded());
         let hidden = format!(
-            "CASE WHEN s.{} IS NULL THEN {} {hidden_user}",
+            "CASE WHEN s.{} IS NULL THEN {} ELSE {hidden_user} END",
             session.renamed("token"),
             session.newly_guarded()
         );
@@ -81,7 +82,7 @@ impl Statement {
         let casts = (found.user_id.user_cast, found.user_id.session_cast);
         let users = Query::write(
             reading(found.user_id, Vec::new(), user.column_names().collect()),
-            &format!("CASE {hidden_user}"),
+            &hidden_user,
             user.select("u"),
             &format!("LEFT JOIN {} ON {}", user.source("u"), user.equals("u", "id", "requested.key", casts)),
         );
