@@ -87,7 +87,7 @@ fn is_canonical(origin: &str) -> bool {
     }
 }
 
-/// Whether the page is on the host that it sends the request to. Somebody on the network could have
+/// Whether the page is on the host that it sends the request to. A stranger on the network could have
 /// written a page that was loaded over http, so a cookie that is sent only over https requires an
 /// https page.
 fn is_same_host(origin: &str, host: Header<'_>, names: &CookieNames) -> bool {

@@ -40,7 +40,7 @@ impl SnapshotCache {
         (entry.from_ms..entry.until_ms).contains(&now_ms).then(|| Arc::clone(&entry.identity))
     }
 
-    /// Remembers what a cookie says that may be believed from now on until then.
+    /// Caches a cookie's contents, which may be trusted from `from_ms` until `until_ms`.
     pub(super) fn put(
         &self,
         data: &str,

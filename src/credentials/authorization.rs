@@ -226,15 +226,15 @@ mod tests {
 
     #[test]
     fn a_handshake_may_bring_the_token_among_its_protocols() {
-        let ask = |protocols: &str| {
+        let read = |protocols: &str| {
             presented(&[("sec-websocket-protocol", protocols), ("cookie", "s=c")], Kind::Handshake, BOTH)
         };
         let jwt = protocol(JWT);
-        assert_eq!(ask(&jwt), format!("jwt {JWT}"));
-        assert_eq!(ask(&format!("chat, {jwt}")), format!("jwt {JWT}"));
-        assert_eq!(ask(&format!("{jwt} ,chat")), format!("jwt {JWT}"));
-        assert_eq!(ask(&protocol("a.b%3D")), "signed a.b=");
-        assert_eq!(ask("chat, base64url.bearer.authorization.k8s.io.YQ"), "cookie c");
+        assert_eq!(read(&jwt), format!("jwt {JWT}"));
+        assert_eq!(read(&format!("chat, {jwt}")), format!("jwt {JWT}"));
+        assert_eq!(read(&format!("{jwt} ,chat")), format!("jwt {JWT}"));
+        assert_eq!(read(&protocol("a.b%3D")), "signed a.b=");
+        assert_eq!(read("chat, base64url.bearer.authorization.k8s.io.YQ"), "cookie c");
         for bad in [
             format!("{jwt}, {jwt}"),
             format!("{jwt}="),
@@ -243,7 +243,7 @@ mod tests {
             protocol("a b.c"),
             protocol("\u{e9}.b"),
         ] {
-            assert_eq!(ask(&bad), "unusable", "{bad}");
+            assert_eq!(read(&bad), "unusable", "{bad}");
         }
         let split = [("sec-websocket-protocol", jwt.as_str()), ("sec-websocket-protocol", "chat")];
         assert_eq!(presented(&split, Kind::Handshake, BOTH), format!("jwt {JWT}"));

@@ -19,7 +19,7 @@ pub(crate) struct HeaderRules {
     pub(crate) refused: &'static [&'static str],
 }
 
-/// Members that ask us to understand an extension: we understand none (RFC 7515 §4.1.11, RFC 7797).
+/// Members that require an extension: we support none (RFC 7515 §4.1.11, RFC 7797).
 pub(crate) const EXTENSIONS: &[&str] = &["crit", "b64"];
 
 /// The same, and members that bring a key along. Keys come from the issuer alone, so whoever sends one is trying

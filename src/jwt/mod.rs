@@ -123,7 +123,7 @@ impl fmt::Debug for PendingToken {
 pub enum Rejection {
     /// It is too long, not three parts in base64url, or one of them is not strict JSON.
     Malformed,
-    /// Its header brings a key of its own or asks for an extension.
+    /// Its header brings a key of its own or requires an extension.
     Header,
     /// Its `typ` is that of another kind of token.
     Type,
@@ -178,7 +178,7 @@ pub enum Outcome {
     Verified(UserToken),
     /// It is not.
     Rejected(Rejection),
-    /// The key that it names is not known yet: wait for [`Verifier::keys_read`], then ask
+    /// The key that it names is not known yet: wait for [`Verifier::keys_read`], then verify
     /// [`Verifier::verify_after_reading`].
     NeedsKeys,
     /// The keys cannot be read.

@@ -11,11 +11,11 @@ use serde_json::{Map, Value};
 use super::strict_json;
 use crate::store::PublicKeyRow;
 
-/// Better Auth goes on serving a key so long after its `expiresAt`, for the tokens that it signed.
+/// Better Auth serves a key for this long after its `expiresAt`, for the tokens that it signed.
 const GRACE: TimeDelta = TimeDelta::days(30);
 /// Better Auth's ids have 32 characters.
 const MAX_ID_BYTES: usize = 256;
-/// RFC 7518 §3.3 asks for 2048 bits. Beyond 4096 a verification takes as long as thousands of others.
+/// RFC 7518 §3.3 requires 2048 bits. Beyond 4096 a verification takes as long as thousands of others.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
 
 /// A public key that signed tokens may name.
@@ -29,7 +29,7 @@ pub struct PublicKey {
     valid_until: Option<DateTime<Utc>>,
 }
 
-/// How Better Auth can be told to sign, as far as `jsonwebtoken` can verify it.
+/// The algorithms with which Better Auth can be configured to sign, as far as `jsonwebtoken` can verify it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Signing {
     EdDsa,

@@ -61,8 +61,8 @@ impl<'de> Visitor<'de> for Strict {
     }
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<Value, E> {
-        let kept = Number::from_f64(number).filter(|_| number.abs() < TOO_LARGE);
-        kept.map(Value::Number).ok_or_else(|| E::custom("a number beyond 64 bits"))
+        let finite = Number::from_f64(number).filter(|_| number.abs() < TOO_LARGE);
+        finite.map(Value::Number).ok_or_else(|| E::custom("a number beyond 64 bits"))
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Value, E> {

@@ -48,7 +48,7 @@ impl Lookup {
 
     /// Calls `resolve` once with what the store says of this token or id, queried after this call:
     /// from another thread, or at once when too many wait. A waiter that gives up is not resolved.
-    pub fn ask(&self, key: &LookupKey, resolve: impl FnOnce(Outcome) + Send + 'static) -> Arc<Waiter> {
+    pub fn request(&self, key: &LookupKey, resolve: impl FnOnce(Outcome) + Send + 'static) -> Arc<Waiter> {
         let Gathered { waiter, waits_for_others } = self.gather(key, resolve);
         if waits_for_others {
             self.send();
@@ -74,7 +74,7 @@ impl Lookup {
     /// takes longer than `lookup_timeout`. Dropping the future gives up the wait.
     pub async fn find(&self, key: &LookupKey) -> Outcome {
         let (sender, outcome) = oneshot::channel();
-        let waiter = GivenUpOnDrop(self.ask(key, |outcome| {
+        let waiter = GivenUpOnDrop(self.request(key, |outcome| {
             let _gone = sender.send(outcome);
         }));
         let outcome = outcome.await.unwrap_or_else(|_| Err(Arc::new(closed())));

@@ -156,7 +156,7 @@ impl Bridge {
     }
 
     /// Nobody waits for this decision any more.
-    pub(super) fn forget(&self, id: u64) {
+    pub(super) fn discard(&self, id: u64) {
         lock(&self.expected).remove(&id);
     }
 

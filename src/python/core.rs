@@ -280,7 +280,7 @@ impl Core {
     ) -> PyResult<PythonLookup> {
         let bridge = Bridge::of_running_loop(py)?;
         let (id, promise, resolve) = bridge.get().expect(&self.own_fields);
-        let pending = start(&self.engine, Box::new(resolve)).inspect_err(|_| bridge.get().forget(id));
+        let pending = start(&self.engine, Box::new(resolve)).inspect_err(|_| bridge.get().discard(id));
         let PendingLookup { place, to_send } = pending.map_err(|error| exception(&error))?;
         if let Some(lookup) = to_send {
             Bridge::send_soon(&bridge, &lookup)?;

@@ -119,7 +119,7 @@ impl RequestState {
         let abandoned = std::mem::replace(&mut *lock(&self.progress), Progress::Abandoned);
         if let Progress::LookingUp(look_up) = abandoned {
             look_up.place.give_up();
-            look_up.bridge.get().forget(look_up.id);
+            look_up.bridge.get().discard(look_up.id);
         }
         Ok(())
     }

@@ -53,7 +53,7 @@ impl JwksUrl {
     /// Checks a URL; `setting` says which one, for the message.
     ///
     /// # Errors
-    /// [`Error::Configuration`] where somebody between us and the server could choose the keys.
+    /// [`Error::Configuration`] if an attacker between us and the server could choose the keys.
     pub fn check(setting: &str, text: &str) -> Result<Self, Error> {
         let url = Url::parse(text).ok().filter(Url::has_host).map(Self);
         let safe = url.filter(|url| match url.0.scheme() {

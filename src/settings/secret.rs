@@ -48,7 +48,7 @@ pub struct Secrets {
 }
 
 impl Secrets {
-    /// Tells two deployments' secrets apart in their logs, and nothing else: 48 bits of an HMAC.
+    /// Distinguishes the secrets of two deployments in their logs, and reveals nothing else: 48 bits of an HMAC.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let key = self.signing.first().map_or(&[][..], Secret::as_bytes);

@@ -63,7 +63,7 @@ def add_to(commands: "Commands") -> None:
 
 
 async def run(chosen: argparse.Namespace) -> int:
-    """What the arguments ask for.
+    """Runs what the arguments specify.
 
     Raises:
         AuthError: the database cannot be reached, or refused.

@@ -83,7 +83,7 @@ CREATE TABLE IF NOT EXISTS verification (
 );
 CREATE INDEX IF NOT EXISTS idx_verification_identifier ON verification (identifier);
 
--- A table of these names that was here before was left as it is. If it is somebody else's, this fails and all is undone.
+-- A table of these names that was here before was left as it is. If another program created it, this fails and everything is rolled back.
 -- The catalog says which columns it has: to select from it could run code of its owner's.
 DO $$
 DECLARE

@@ -9,7 +9,7 @@ CREATE TABLE IF NOT EXISTS rate_limit (
     last_request pg_catalog.int8 NOT NULL         -- milliseconds since 1970
 );
 
--- If a table of this name was here before and is somebody else's, this fails and all is undone.
+-- If a table of this name existed before and belongs to another program, this fails and everything is rolled back.
 -- The catalog says which columns it has: to select from it could run code of its owner's.
 DO $$
 DECLARE

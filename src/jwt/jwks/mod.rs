@@ -70,7 +70,7 @@ struct State {
     keys: Arc<KeySet>,
     /// When the reading of `keys` began; None before the first.
     read_at: Option<Uptime>,
-    /// A reading was asked for and has not ended.
+    /// A read was requested and has not ended.
     is_wanted: bool,
     /// The keys that it is for, as far as they were not known.
     unknown: Vec<String>,
@@ -79,7 +79,7 @@ struct State {
     failures: u32,
     /// After a failure, until then nothing causes a reading.
     retry_at: Option<Uptime>,
-    /// What an operator should know and was not told yet.
+    /// Messages for an operator that were not logged yet.
     messages: Vec<String>,
     /// What was said of the set's keys, so that each sentence is logged once.
     logged: Vec<String>,
@@ -91,7 +91,7 @@ pub(super) enum Key {
     Found(Arc<PublicKey>),
     /// The issuer does not have it.
     Unknown,
-    /// A reading that was asked for will tell.
+    /// A read was requested; its result will say.
     NeedsReading,
     Unavailable,
 }
@@ -122,13 +122,13 @@ impl Jwks {
         self.request(&mut self.lock());
     }
 
-    /// What an operator should know and was not told yet.
+    /// Messages for an operator that were not logged yet.
     #[must_use]
     pub fn take_messages(&self) -> Vec<String> {
         std::mem::take(&mut self.lock().messages)
     }
 
-    /// The key with this id. Asks for a reading where one is needed.
+    /// The key with this id. Requests a read where one is needed.
     pub(super) fn find(&self, id: &str, now: Uptime) -> Key {
         let mut state = self.lock();
         let may_read = state.retry_at.is_none_or(|retry_at| retry_at <= now);
@@ -179,7 +179,7 @@ impl Jwks {
         }
     }
 
-    /// Until a reading ends that is under way or was asked for.
+    /// Waits for the read that is under way or was requested.
     pub(super) async fn read(&self) {
         let mut ended = self.0.ended.subscribe();
         if self.lock().is_wanted {
@@ -239,7 +239,7 @@ impl Jwks {
 }
 
 impl State {
-    /// Notes a key that a reading is for. A few are enough to tell a flood.
+    /// Notes a key that a reading is for. A few are enough to recognise a flood.
     fn miss(&mut self, id: &str) {
         if self.unknown.len() < MAX_UNKNOWN {
             self.unknown.push(id.to_owned());

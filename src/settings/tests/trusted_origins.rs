@@ -198,8 +198,8 @@ fn a_wildcard_under_a_shared_suffix_is_a_warning() {
         let raw = RawSettings { trusted_origins: vec![pattern.into()], ..raw() };
         let Ok(settings) = Settings::check(raw) else { panic!("{pattern} was refused") };
         let [warning] = &settings.warnings[..] else { panic!("{pattern}: {:?}", settings.warnings) };
-        let told = format!("{suffix} is shared, so everybody who deploys there is trusted");
-        assert!(warning.contains(pattern) && warning.contains(&told), "{warning}");
+        let message = format!("{suffix} is shared, so everybody who deploys there is trusted");
+        assert!(warning.contains(pattern) && warning.contains(&message), "{warning}");
     }
 }
 

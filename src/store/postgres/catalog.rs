@@ -127,7 +127,7 @@ impl CatalogTable {
         format!("{}.{}", quote(&self.schema), quote(&self.name))
     }
 
-    /// For somebody who does not read it.
+    /// For callers that do not read it.
     pub(super) fn assume_readable(&mut self) {
         (self.may_use_schema, self.hides_rows) = (true, false);
         self.columns.values_mut().for_each(|column| column.may_select = true);

@@ -107,10 +107,10 @@ impl Connector {
         self.listen(|_unexpected| {}).await
     }
 
-    /// A connection whose notifications are heard, in order, as long as its task lives.
+    /// A connection whose notifications are received, in order, as long as its task lives.
     pub(super) async fn listen(
         &self,
-        hear: impl FnMut(&Notification) + Send + 'static,
+        receive: impl FnMut(&Notification) + Send + 'static,
     ) -> Result<(Client, JoinHandle<()>), PgError> {
         // Before the attempt: another one can find out meanwhile that they are refused.
         let has_timeouts = !self.database.timeouts.is_empty() && !self.drops_timeouts.load(Ordering::Relaxed);
@@ -120,7 +120,7 @@ impl Connector {
             }
             started => started?,
         };
-        Ok((client, run(connection, hear)))
+        Ok((client, run(connection, receive)))
     }
 
     /// Without limits that the server keeps, as behind that pooler everybody is; our own deadlines remain.
@@ -205,12 +205,12 @@ where
 /// Lets the connection run. It ends with the client, which then knows why.
 fn run(
     mut connection: BoxConnection,
-    mut hear: impl FnMut(&Notification) + Send + 'static,
+    mut receive: impl FnMut(&Notification) + Send + 'static,
 ) -> JoinHandle<()> {
     tokio::spawn(async move {
         while let Some(Ok(message)) = poll_fn(|cx| connection.poll(cx)).await {
             if let AsyncMessage::Notification(notification) = message {
-                hear(&notification);
+                receive(&notification);
             }
         }
     })

@@ -1,6 +1,6 @@
 //! The statement for the tables as they are: written from the catalog, which is read again as time goes by.
 //!
-//! Nothing says that a column was added: the old statement goes on working, without the ban that the new column
+//! Nothing says that a column was added: the old statement still works, without the ban that the new column
 //! holds. So the catalog is read again about once a minute while look-ups come, and at once when the live feed saw
 //! the tables change. An idle database is left alone.
 

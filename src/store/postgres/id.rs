@@ -1,7 +1,7 @@
 //! Compares the user id that a session names with the ids of users.
 //!
 //! The two columns may have different types. A cast that loses something (`'12'::character(1)`, `1.5::integer`)
-//! would join a session to somebody else's row, so such pairs are refused, and no cast here carries a length:
+//! would join a session to another user's row, so such pairs are refused, and no cast here carries a length:
 //! `bpchar` is `character` without one. As a second guard, [`IdJoin::is_same`] compares the two ids of each row
 //! that was read.
 

@@ -45,7 +45,7 @@ pub(super) enum Problem {
         model: Model,
         tables: Vec<TableName>,
     },
-    /// Somebody else's table has one of the names: neither the search path nor the columns say whose is meant.
+    /// A table of another owner has one of the names: neither the search path nor the columns decide which is meant.
     SeveralOwners {
         model: Model,
         tables: Vec<TableName>,

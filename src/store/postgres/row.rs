@@ -125,7 +125,7 @@ pub(super) fn results(
         *known = match (std::mem::replace(known, LookupResult::Unreadable), result) {
             (known, only) if known == nothing(key) => only,
             (only, other) if other == nothing(key) => only,
-            // Two sessions with one token, or two users with one id, do not tell who sent it.
+            // Two sessions with one token, or two users with one id, do not identify who sent it.
             _ => LookupResult::Unreadable,
         };
     }
@@ -152,7 +152,7 @@ fn read(reading: &Reading, key: &LookupKey, row: &Row) -> Result<LookupResult, M
     };
     let user_id = session.as_ref().map_or(key.as_str(), |session| session.user_id.as_str());
     let Some(id) = columns.read::<Option<String>>()? else { return Ok(LookupResult::NoUser) };
-    // The database may compare ids without regard to case or trailing spaces, and a cast may have lost what tells two
+    // The database may compare ids without regard to case or trailing spaces, and a cast may have lost what distinguishes two
     // of them apart.
     if !reading.ids.is_same(user_id, &id) {
         return Ok(LookupResult::NoUser);

@@ -18,7 +18,7 @@ pub(super) struct Wanted<'a> {
     pub(super) settings: &'a Table,
     /// The names that Better Auth gives it.
     pub(super) usual: &'a [&'a str],
-    /// The fields that tell Better Auth's from an application's own table of the same owner.
+    /// The fields that distinguish Better Auth's table from an application's own table of the same owner.
     pub(super) fields: &'a [(&'a str, Kind)],
 }
 
@@ -126,7 +126,7 @@ fn candidates<'a>(
             elsewhere: elsewhere.iter().map(name).collect(),
         });
     }
-    // Nobody's sessions can be in a table that we may not read; alone, it says which right is missing.
+    // A table that we may not read holds no sessions for us. If it is the only one, the error says which right is missing.
     if meant.iter().any(|table| table.is_readable()) {
         for ignored in meant.extract_if(.., |table| !table.is_readable()) {
             warnings.push(format!(
@@ -177,7 +177,7 @@ impl Wanted<'_> {
     }
 
     /// Those of one schema that lack the fewest fields, and how many those are. An application may have a table
-    /// "users" of its own beside Better Auth's "user". What we may read does not tell them apart: a right that is
+    /// "users" of its own beside Better Auth's "user". What we may read does not distinguish them: a right that is
     /// missing must not lead to the other.
     fn best<'a>(&self, tables: &[&'a CatalogTable], rank: Option<i32>) -> (Vec<&'a CatalogTable>, usize) {
         let in_schema = || tables.iter().copied().filter(|table| table.rank == rank);

@@ -33,7 +33,7 @@ pub(super) struct Statement {
     columns: HashMap<(Model, String), String>,
     /// Where changes of these tables are notified.
     pub(super) channel: String,
-    /// The SELECT that tells whether they would be.
+    /// The SELECT that shows whether they would be.
     pub(super) check: String,
     /// The SELECT that differs after a change whose notification was suppressed.
     pub(super) trace: String,
@@ -133,7 +133,7 @@ impl Statement {
 
 impl Query {
     fn write(reading: Reading, hidden: &str, columns: impl Iterator<Item = String>, join: &str) -> Self {
-        // The marker tells our rows from those of another client's statement, which an old pooler can run under the
+        // The marker distinguishes our rows from those of another client's statement, which an old pooler can run under the
         // same name.
         let first = format!(
             "'{}'::pg_catalog.text, pg_catalog.pg_backend_pid(), requested.key, {hidden}",

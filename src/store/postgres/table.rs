@@ -31,7 +31,7 @@ impl FoundTable {
         format!("{}.{}", quote(&self.schema), quote(&self.name))
     }
 
-    /// An expression that tells whether row-level security applies to us that did not before.
+    /// An expression that is true if row-level security applies to us that did not before.
     pub(super) fn newly_guarded(&self) -> String {
         if self.is_guarded {
             return "false".to_owned();

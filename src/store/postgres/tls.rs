@@ -12,7 +12,7 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStor
 use crate::error::Error;
 use crate::settings::{DatabaseUrl, RootCertificates, SslMode};
 
-/// The TLS that these settings ask for; None is none.
+/// The TLS configuration of these settings; None if there is none.
 ///
 /// As in libpq, `prefer` and `require` encrypt without knowing whom to, unless `sslrootcert`
 /// says whom to trust.

@@ -125,7 +125,7 @@ pub(super) fn drop(schema: &Schema) -> String {
 }
 
 /// A SELECT that needs no rights: `problem text`, NULL where every change is notified; `is_refused boolean`, whether no
-/// trigger could notify them; and `fingerprint text`, which differs after anything that could have kept a change from
+/// trigger could notify them; and `fingerprint text`, which differs after anything that could have prevented a change from
 /// being notified. It reads the catalog alone.
 pub(super) fn check(schema: &Schema) -> String {
     let triggers: Vec<String> = watches(schema).iter().flat_map(Watch::expected).collect();

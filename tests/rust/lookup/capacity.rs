@@ -101,7 +101,7 @@ async fn giving_up_drops_the_callback_while_the_lookup_continues() {
     let resource = Arc::new(());
     for token in tokens(100) {
         let held = Arc::clone(&resource);
-        harness.lookup.ask(&signed(&token), move |_| drop(held)).give_up();
+        harness.lookup.request(&signed(&token), move |_| drop(held)).give_up();
     }
     assert_eq!(Arc::strong_count(&resource), 1);
 }

@@ -144,7 +144,7 @@ impl Harness {
     /// Starts a lookup of this token.
     pub(crate) fn start(&self, token: &str) -> Arc<Waiter> {
         let (outcomes, name) = (Arc::clone(&self.outcomes), token.to_owned());
-        self.lookup.ask(&signed(token), move |outcome| lock(&outcomes).push((name, Outcome::of(outcome))))
+        self.lookup.request(&signed(token), move |outcome| lock(&outcomes).push((name, Outcome::of(outcome))))
     }
 
     /// The same for one of many lookups that start together. Returns whether it waits for `send`.

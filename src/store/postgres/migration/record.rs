@@ -45,7 +45,7 @@ impl<'a> Record<'a> {
             return Ok(record);
         }
         let table = format!("{}.{}", quote(schema), quote(NAME));
-        // Without IF NOT EXISTS: a table that somebody made in the meantime was not checked.
+        // Without IF NOT EXISTS: a table that was created in the meantime was not checked.
         let create = format!(
             "CREATE TABLE {table} (name pg_catalog.text PRIMARY KEY, \
              applied_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now())"
