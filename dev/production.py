@@ -8,9 +8,11 @@ The commands are those of deploy/*.Dockerfile and deploy/compose.yaml; only addr
 Host names end in .localhost, for which Caddy is its own certificate authority.
 """
 
+import base64
 import json
 import os
 import re
+import secrets
 import shutil
 import socket
 import ssl
@@ -115,6 +117,16 @@ class Production:
     ) -> httpx.Response:
         # Without a client, which would keep cookies, and without the machine's proxy.
         return httpx.request(method, url, headers=headers, json=body, timeout=30, verify=self.ssl, trust_env=False)
+
+    def handshake(self, headers: Mapping[str, str]) -> int:
+        """The status of a WebSocket handshake that is expected to be refused.
+
+        By plain HTTP: over TLS, the thread of websockets' blocking client can wait forever after a refusal.
+        """
+        key = base64.b64encode(secrets.token_bytes(16)).decode()
+        upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+        url = self.socket_url.replace("wss://", "https://", 1)
+        return self.request("GET", url, headers={**headers, **upgrade, "Sec-WebSocket-Key": key}).status_code
 
     def __enter__(self) -> Self:
         self._down = ExitStack()
