@@ -242,7 +242,7 @@ def test_an_owner_who_may_not_notify_is_told_which_right_is_missing(
     """)
     ran = migrate("live")
     assert ran.status == 1
-    assert f"GRANT EXECUTE ON FUNCTION pg_catalog.pg_notify TO {role.name}" in ran.err
+    assert f"GRANT EXECUTE ON FUNCTION pg_notify TO {role.name}" in ran.err
     served.database.execute(f"GRANT EXECUTE ON FUNCTION pg_notify TO {role.name}")
     assert migrate("live").out == "live: applied\n"
 

@@ -66,7 +66,7 @@ WITH tables AS (
                WHEN NOT pg_catalog.has_function_privilege(p.proowner, f.oid, 'EXECUTE') THEN
                    pg_catalog.concat(
                        'the owner of the function of the trigger ', e.trigger, ' on ', e.shown,
-                       ' may not execute pg_notify: GRANT EXECUTE ON FUNCTION pg_catalog.pg_notify TO ',
+                       ' may not execute pg_notify: GRANT EXECUTE ON FUNCTION pg_notify TO ',
                        pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(p.proowner)))
            END AS problem,
            pg_catalog.concat_ws(':', t.oid, t.xmin, t.tgenabled, p.oid, p.xmin) AS state
