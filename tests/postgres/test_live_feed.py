@@ -147,27 +147,25 @@ async def answer_or_trouble(live: Live, who: SignedIn) -> str | None:
 async def test_the_result_of_a_look_up_that_crosses_a_revocation_is_not_cached(
     database: Database, make_live: MakeLive
 ) -> None:
-    # The cast runs after the statement's snapshot was taken, and waits for the gate.
-    database.execute("""
-        CREATE TYPE gated AS ENUM ('passed');
-        CREATE FUNCTION pass(gated) RETURNS text LANGUAGE plpgsql STRICT AS
-            $$ BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN 'passed'; END $$;
-        CREATE CAST (gated AS text) WITH FUNCTION pass(gated);
-        ALTER TABLE session ALTER ip_address TYPE gated USING NULL""")
     await migrate_live(database.dsn)
     bystander, who = database.sign_in(), database.sign_in()
-    database.execute(f"UPDATE session SET ip_address = 'passed' WHERE id = '{who.session_id}'")
-    live = make_live(lookup_timeout_seconds=30)
-    await live.wait_until_cached(bystander)
-    with psycopg.connect(database.dsn) as gate:
-        gate.execute("SELECT pg_advisory_xact_lock(1)")
-        crossing = asyncio.create_task(live.user_id(who))
-        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"
-        await until(lambda: database.fetch(waiting) == [(1,)])
-        database.execute("DELETE FROM session")
-        await live.wait_until_evicted(bystander)  # so the notification has been heard
-    assert await crossing == who.user_id, "it was asked while they were signed in"
-    assert await live.user_id(who) is None
+    with counting_proxy(database.dsn) as proxy:
+        # One connection, which has prepared the statement when the proxy is frozen.
+        live = make_live(proxy.dsn, listen_database_url=database.dsn, lookup_timeout_seconds=30, pool_size=1)
+        await live.wait_until_cached(bystander)
+        [(before,)] = database.fetch("SELECT clock_timestamp()")
+        # While the proxy is frozen, the server runs the look-up, but its result does not arrive.
+        with proxy.frozen():
+            crossing = asyncio.create_task(live.user_id(who))
+            has_run = (
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle' "
+                "AND query LIKE '%%requested.key%%' AND query_start > %s"
+            )
+            await until(lambda: database.fetch(has_run, before) == [(1,)])
+            database.execute("DELETE FROM session")
+            await until(lambda: live.auth.cache_size.sessions == 0)  # the notification has arrived
+        assert await crossing == who.user_id, "the look-up ran while the session existed"
+        assert await live.user_id(who) is None
 
 
 async def test_no_sign_out_is_lost_among_many_notifications(database: Database, make_live: MakeLive) -> None:

@@ -153,7 +153,7 @@ def test_statements_are_named_on_a_direct_connection() -> None:
                 database_url=dsn, schema="shop", secret=SECRET, base_url="http://auth.test", **settings
             ) as shop:
                 assert shop.look_up(site.cookie_values[0]) == Outcome("0 of shop")
-            lines = [line for line in log.getvalue().splitlines() if "requested.token" in line]
+            lines = [line for line in log.getvalue().splitlines() if "requested.key" in line]
             return {line.partition("execute ")[2].partition(":")[0] for line in lines}
 
         direct, pooled = postgres.dsn(site.database), pooler.dsn(site.database)
