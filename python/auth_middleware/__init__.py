@@ -21,6 +21,8 @@ from auth_middleware.errors import (
     SchemaError,
     StoreUnavailable,
 )
+from auth_middleware.http_errors import http_response
+from auth_middleware.middleware import AuthMiddleware
 from auth_middleware.models import AuthSession, AuthUser, Identity
 from auth_middleware.settings import AuthSettings
 from auth_middleware.websockets import validate_websocket
@@ -29,6 +31,7 @@ __all__ = [
     "SESSION_COOKIE_NAME",
     "Auth",
     "AuthError",
+    "AuthMiddleware",
     "AuthSession",
     "AuthSettings",
     "AuthUser",
@@ -45,6 +48,7 @@ __all__ = [
     "get_optional_user",
     "get_session_from_cookie",
     "get_token_claims",
+    "http_response",
     "lifespan",
     "validate_session",
     "validate_websocket",

@@ -1,7 +1,7 @@
 """The default instance, made from the environment at first use, and its functions."""
 
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any
@@ -17,6 +17,9 @@ from auth_middleware.telemetry import OncePerCause
 
 # Computed at import, for code that reads the cookie itself.
 SESSION_COOKIE_NAME = session_cookie_name()
+
+# Where a scope has the instance of the `AuthMiddleware` that a request passed.
+SCOPE_KEY = "auth_middleware"
 
 _once = OncePerCause(logging.CRITICAL)
 
@@ -41,6 +44,17 @@ def auth_of(app: object) -> Auth[Any, Any]:
     return overrides.get(get_auth, get_auth)() if overrides else get_auth()
 
 
+def _auth_in(scope: Mapping[str, Any]) -> Auth[Any, Any]:
+    """The instance for a request: the application's own, else that of `AuthMiddleware`, else the outermost
+    application's. A mounted application has overrides of its own, and in its scope only the router is its parent's.
+    """
+    if get_auth in getattr(app := scope.get("app"), "dependency_overrides", ()):
+        return auth_of(app)
+    if auth := scope.get(SCOPE_KEY):
+        return auth
+    return auth_of(getattr(scope.get("router"), "dependency_overrides_provider", None))
+
+
 def serving(connection: HTTPConnection | None) -> Auth[Any, Any]:
     """The instance that serves a connection; the default one without a connection.
 
@@ -48,7 +62,7 @@ def serving(connection: HTTPConnection | None) -> Auth[Any, Any]:
         Misconfigured: a `ConfigurationError` that is a 500 response.
     """
     try:
-        return auth_of(None if connection is None else connection.scope.get("app"))
+        return get_auth() if connection is None else _auth_in(connection.scope)
     except ConfigurationError as error:
         _once.log("configuration", f"every request gets a 500 response: {error}")
         raise http_errors.misconfigured() from error

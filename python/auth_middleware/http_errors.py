@@ -1,7 +1,10 @@
 """The HTTP responses of errors. The only module that knows HTTP statuses; bodies say nothing that helps a forger."""
 
 from fastapi import HTTPException, status
+from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.responses import JSONResponse
 
+from auth_middleware._core import default_settings
 from auth_middleware.errors import AuthError, ConfigurationError, OriginRefused, SchemaError, StoreUnavailable
 
 # Two challenges in one header: RFC 9110, section 11.6.1.
@@ -48,3 +51,21 @@ def from_error(
 def misconfigured() -> Misconfigured:
     """500: the log has one critical line with the reason."""
     return Misconfigured(status.HTTP_500_INTERNAL_SERVER_ERROR, "Authentication is not configured")
+
+
+def http_response(error: Exception) -> JSONResponse:
+    """The response of an error, as FastAPI would send it: for middleware, where FastAPI handles no exceptions.
+
+    Takes what a dependency raises, and every `AuthError`: 401, 403 or 503, and 500 if a setting is wrong.
+
+    Raises:
+        TypeError: the error is none of these.
+    """
+    if isinstance(error, AuthError) and not isinstance(error, StarletteHTTPException):
+        if isinstance(error, ConfigurationError):
+            error = misconfigured()
+        else:
+            error = from_error(error, default_settings()["retry_after_seconds"])
+    if not isinstance(error, StarletteHTTPException):
+        raise TypeError(f"http_response needs an AuthError or an HTTPException, not {type(error).__name__}") from error
+    return JSONResponse({"detail": error.detail}, error.status_code, error.headers)

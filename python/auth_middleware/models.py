@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from types import NoneType
-from typing import Any, Generic, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, get_args
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
@@ -24,6 +24,9 @@ class AuthUser(_Row):
     """A row of Better Auth's `user` table.
 
     Subclass it to read more columns: `class Member(AuthUser): role: str | None = None`.
+
+    As Starlette's users, it has `is_authenticated`, `display_name` (the name) and `identity` (the id), unless a
+    subclass declares something else by that name.
     """
 
     id: str
@@ -33,6 +36,20 @@ class AuthUser(_Row):
     image: str | None
     created_at: datetime | None
     updated_at: datetime | None
+
+    # Properties would be taken for the default of a field of the same name, and hide its value.
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            match name:
+                case "is_authenticated":
+                    return True
+                case "display_name":
+                    return self.name or ""
+                case "identity":
+                    return self.id
+                case _:
+                    return super().__getattr__(name)
 
 
 class AuthSession(_Row):

@@ -1,0 +1,144 @@
+"""`AuthMiddleware`: identifies each request before the application's own code runs."""
+
+import logging
+from collections.abc import Iterable, Iterator
+from typing import Any, final
+
+from starlette.authentication import AuthCredentials, UnauthenticatedUser
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from auth_middleware import http_errors
+from auth_middleware.auth import Auth
+from auth_middleware.dependencies import SCOPE_KEY, serving
+from auth_middleware.errors import ConfigurationError
+
+logger = logging.getLogger("auth_middleware")
+
+
+@final
+class AuthMiddleware:
+    """Sets `request.user` and `request.auth`, for HTTP requests and WebSockets, as Starlette's own middleware does.
+
+    `request.user` is the `AuthUser`, or an `UnauthenticatedUser`; `requires("authenticated")` works. Dependencies share
+    the lookup. A page that is not trusted gets a 403 response, and a store that cannot answer is a 503 response.
+
+    Add it before `CORSMiddleware`: what is added last is outermost, and browsers show a page only those responses that
+    `CORSMiddleware` has passed.
+
+    Args:
+        app: The application.
+        auth: The instance to use; without it, the one that the dependencies use.
+        required: Requests without a valid session get a 401 response, except for CORS preflights.
+        exclude: Paths that need no session although it is required. They match exactly; `/static/*` means everything
+            below `/static/`. Relative to the application, if that is mounted.
+
+    Raises:
+        ConfigurationError: `auth` is no `Auth`, or `exclude` contains something that never matches.
+    """
+
+    def __init__(
+        self, app: ASGIApp, auth: Auth[Any, Any] | None = None, required: bool = False, exclude: Iterable[str] = ()
+    ) -> None:
+        self.app = app
+        _check_auth(auth)
+        self._auth = auth
+        self._required = required
+        exclude = _checked_paths(exclude)
+        self._paths = frozenset(path for path in exclude if not path.endswith("/*"))
+        self._prefixes = tuple(path.removesuffix("*") for path in exclude if path.endswith("/*"))
+        if exclude and not required:
+            logger.warning("AuthMiddleware: exclude has no effect without required=True")
+        if any(isinstance(inner, CORSMiddleware) for inner in _layers(app)):
+            logger.warning(
+                "AuthMiddleware is outside of CORSMiddleware, so pages of other origins cannot read its responses: add "
+                "AuthMiddleware first, and CORSMiddleware after it"
+            )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Identify a request, and pass it on or refuse it."""
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        connection = HTTPConnection(scope)
+        try:
+            auth = self._auth_of(connection)
+            identify = Auth.current_user if self._requires_user(connection) else Auth.optional_user
+            user = await identify(auth, connection)
+        except HTTPException as error:
+            await _refuse(error, scope, receive, send)
+            return
+        scope[SCOPE_KEY] = auth
+        scope["user"] = user or UnauthenticatedUser()
+        scope["auth"] = AuthCredentials(["authenticated"] if user else [])
+        await self.app(scope, receive, send)
+
+    def _auth_of(self, connection: HTTPConnection) -> Auth[Any, Any]:
+        if self._auth is not None:
+            return self._auth
+        if "app" in connection.scope:
+            return serving(connection)
+        # It is wrapped around the application, which has not seen the request yet.
+        application = next((inner for inner in _layers(self.app) if hasattr(inner, "dependency_overrides")), None)
+        return serving(HTTPConnection({**connection.scope, "app": application}))
+
+    def _requires_user(self, connection: HTTPConnection) -> bool:
+        if not self._required or _is_preflight(connection):
+            return False
+        path = _path_in_application(connection.scope)
+        if path in self._paths:
+            return False
+        # What serves the files below a prefix may resolve dots.
+        return not path.startswith(self._prefixes) or not {".", ".."}.isdisjoint(path.split("/"))
+
+
+async def _refuse(error: HTTPException, scope: Scope, receive: Receive, send: Send) -> None:
+    is_http = scope["type"] == "http"
+    if is_http or "websocket.http.response" in (scope.get("extensions") or {}):
+        await http_errors.http_response(error)(scope, receive, send)
+        return
+    # The server answers the handshake with 403, whatever the code says.
+    await send({"type": "websocket.close", "code": 1008, "reason": error.detail})
+
+
+def _is_preflight(connection: HTTPConnection) -> bool:
+    """Fetch standard, section 3.3.2. Browsers send no credentials with it."""
+    is_options = connection.scope.get("method") == "OPTIONS"
+    return is_options and {"origin", "access-control-request-method"}.issubset(connection.headers)
+
+
+def _path_in_application(scope: Scope) -> str:
+    """The path by which the application's routes are found, also if it is mounted."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    below = path.removeprefix(root)
+    return below if below.startswith("/") else path
+
+
+def _layers(app: object) -> Iterator[object]:
+    """The application and the middlewares around it, from the outside."""
+    while app is not None:
+        yield app
+        app = getattr(app, "app", None)
+
+
+def _check_auth(auth: object) -> None:
+    if auth is not None and not isinstance(auth, Auth):
+        raise ConfigurationError(f"AuthMiddleware: auth is an instance of Auth, not of {type(auth).__name__}")
+
+
+def _checked_paths(exclude: Iterable[str]) -> list[str]:
+    if isinstance(exclude, str):
+        raise ConfigurationError(f"AuthMiddleware: exclude is a list of paths: exclude=[{exclude!r}]")
+    return [_checked_path(path) for path in exclude]
+
+
+def _checked_path(path: object) -> str:
+    if not isinstance(path, str) or not path.startswith("/") or "*" in path.removesuffix("/*"):
+        raise ConfigurationError(
+            f"AuthMiddleware: exclude contains {path!r}, which matches nothing: paths begin with /, and only /* at the "
+            "end stands for everything below"
+        )
+    return path
