@@ -1,0 +1,134 @@
+"""Mounted sub-applications use the instance of the application around them."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fastapi import APIRouter, FastAPI, WebSocket
+from starlette.applications import Starlette
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount
+from starlette.testclient import TestClient
+from starlette.types import ASGIApp
+
+from auth_middleware import (
+    Auth,
+    AuthMiddleware,
+    get_auth,
+    get_session_from_cookie,
+    validate_websocket,
+)
+from dev.cookies import SECRET
+from tests.support.applications import CurrentUser
+from tests.support.databases import Database, SignedIn
+from tests.support.instances import BASE_URL, MakeAuth
+
+Start = Callable[[ASGIApp], TestClient]
+
+
+@pytest.fixture
+def who(database: Database) -> SignedIn:
+    return database.sign_in()
+
+
+def unconfigured(**mounts: ASGIApp) -> FastAPI:
+    """An application that overrides nothing, with others below it."""
+    app = FastAPI()
+
+    @app.get("/me")
+    async def me(user: CurrentUser) -> str:
+        return user.id
+
+    @app.get("/cookie")
+    async def cookie(request: Request) -> bool:
+        return bool(await get_session_from_cookie(request))
+
+    @app.websocket("/socket")
+    async def socket(websocket: WebSocket) -> None:
+        identity = await validate_websocket(websocket)
+        await websocket.accept()
+        await websocket.send_json(identity.user.id if identity else None)
+
+    for name, mounted in mounts.items():
+        app.mount(f"/{name}", mounted)
+    return app
+
+
+def overridden(app: FastAPI, auth: Auth[Any, Any]) -> FastAPI:
+    app.dependency_overrides[get_auth] = lambda: auth
+    return app
+
+
+def assert_serves(client: TestClient, path: str, who: SignedIn) -> None:
+    assert client.get(f"{path}/me", headers=who.headers).json() == who.user_id
+    assert client.get(f"{path}/cookie", headers=who.headers).json() is True
+    assert client.get(f"{path}/me").status_code == 401
+    with client.websocket_connect(f"{path}/socket", headers=who.headers) as socket:
+        assert socket.receive_json() == who.user_id
+
+
+def test_a_mounted_application_uses_the_override_around_it(auth: Auth, start: Start, who: SignedIn) -> None:
+    client = start(overridden(unconfigured(a=unconfigured(b=unconfigured())), auth))
+    for path in ("", "/a", "/a/b"):
+        assert_serves(client, path, who)
+
+
+def test_a_mounted_application_below_a_router_uses_the_override(auth: Auth, start: Start, who: SignedIn) -> None:
+    router = APIRouter()
+    router.mount("/b", unconfigured())
+    app = unconfigured(a=Starlette(routes=[Mount("/c", unconfigured())]))
+    app.include_router(router)
+    app.router.routes.append(Mount("/d", routes=[Mount("/e", unconfigured())]))
+    client = start(overridden(app, auth))
+    for path in ("/a/c", "/b", "/d/e"):
+        assert_serves(client, path, who)
+
+
+def test_its_own_override_wins(auth: Auth, make_auth: MakeAuth, start: Start, who: SignedIn) -> None:
+    own = make_auth(secret=who.token * 2)
+    client = start(overridden(unconfigured(a=overridden(unconfigured(), own)), auth))
+    assert_serves(client, "", who)
+    assert client.get("/a/me", headers=who.headers).status_code == 401
+    assert own.counters["bad_signature"] == 1
+
+
+def test_an_override_may_be_set_and_removed_at_any_time(auth: Auth, make_auth: MakeAuth, who: SignedIn) -> None:
+    app = overridden(unconfigured(a=unconfigured()), make_auth(secret=who.token * 2))
+    client = TestClient(app)
+    assert client.get("/a/me", headers=who.headers).status_code == 401
+    overridden(app, auth)
+    assert client.get("/a/me", headers=who.headers).json() == who.user_id
+
+
+def test_a_middleware_shares_its_instance_with_mounted_applications(auth: Auth, start: Start, who: SignedIn) -> None:
+    for app in (unconfigured(a=unconfigured()), Starlette(routes=[Mount("/a", unconfigured())])):
+        app.add_middleware(AuthMiddleware, auth=auth)
+        assert_serves(start(app), "/a", who)
+
+
+def test_the_override_is_seen_behind_other_middleware(auth: Auth, start: Start, who: SignedIn) -> None:
+    class Passing(BaseHTTPMiddleware):
+        async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
+            return await call_next(request)
+
+    inner = unconfigured()
+    inner.add_middleware(Passing)
+    app = overridden(unconfigured(a=inner), auth)
+    app.add_middleware(Passing)
+    assert_serves(start(app), "/a", who)
+
+
+def test_without_an_override_it_uses_the_default_instance(
+    environment: pytest.MonkeyPatch, database: Database, who: SignedIn
+) -> None:
+    environment.setenv("DATABASE_URL", database.dsn)
+    environment.setenv("BETTER_AUTH_SECRET", SECRET)
+    environment.setenv("BETTER_AUTH_URL", BASE_URL)
+    with TestClient(Starlette(routes=[Mount("/a", unconfigured(b=unconfigured()))])) as client:
+        assert_serves(client, "/a", who)
+        assert_serves(client, "/a/b", who)
+    assert get_auth().counters["identified"] == 4
+    asyncio.run(get_auth().close())
