@@ -16,6 +16,9 @@ pub enum Error {
     /// The tables are not those of Better Auth, or our role has no permission to read them.
     #[error("{0}")]
     Schema(String),
+    /// The tables do not exist yet. Better Auth's migration may be about to create them.
+    #[error("{0}")]
+    MissingTables(String),
     /// A value in one session's rows cannot be read; other sessions are not affected.
     #[error("{0}")]
     Row(String),

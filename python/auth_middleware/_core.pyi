@@ -140,6 +140,7 @@ class Core:
 
         Raises:
             StoreUnavailable: PostgreSQL does not answer.
+            MissingTables: the tables do not exist yet.
             SchemaError: the tables cannot be read.
         """
     def close(self) -> None:

@@ -17,7 +17,7 @@ from starlette.websockets import WebSocket
 
 from auth_middleware import http_errors
 from auth_middleware._core import Core, Found, Refused, RequestState
-from auth_middleware.errors import AuthError, OriginRefused, RowMisfit, SchemaError, StoreUnavailable
+from auth_middleware.errors import AuthError, MissingTables, OriginRefused, RowMisfit, SchemaError, StoreUnavailable
 from auth_middleware.models import (
     AuthSession,
     AuthUser,
@@ -173,20 +173,25 @@ class Auth(Generic[SessionT_co, UserT_co]):
         """The sessions cached in this process, if `freshness` is `live` or a number of seconds."""
         return CacheSize(*self._core.cache_size())
 
-    async def open(self) -> None:
+    async def open(self, *, strict: bool = False) -> None:
         """Connect and read the catalog now, so that a wrong configuration is reported at start.
 
-        A store that does not answer yet does not prevent the start: it is one warning.
+        A store that does not answer yet, or whose tables do not exist yet, does not prevent the start: it is one
+        warning, and requests get 503 responses until then. With `strict` it is an error.
 
         Raises:
-            SchemaError: the tables are not Better Auth's, or our role may not read them.
+            SchemaError: the tables are not Better Auth's, or our role may not read them; with `strict`, they do not
+                exist.
+            StoreUnavailable: with `strict`, the store does not answer.
         """
         self._telemetry.opening()
         try:
             self._telemetry.warn(await self._core.open())
             self._telemetry.warn(self._core.operator_messages())
             self._telemetry.note(self._core.store_note())
-        except StoreUnavailable as error:
+        except (StoreUnavailable, MissingTables) as error:
+            if strict:
+                raise
             self._telemetry.store_failed(error)
 
     async def close(self) -> None:

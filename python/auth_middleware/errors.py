@@ -13,6 +13,10 @@ class SchemaError(AuthError):
     """The tables are not what Better Auth writes, or our role may not read them."""
 
 
+class MissingTables(SchemaError):
+    """The tables do not exist yet. Better Auth's migration may be about to create them."""
+
+
 class RowMisfit(SchemaError):
     """A value in the rows of one session cannot be read. Other sessions are not affected."""
 

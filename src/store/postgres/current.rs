@@ -22,6 +22,8 @@ use crate::settings::Tables;
 
 /// The pause before the catalog is read again where it showed the wrong tables, or could not be read.
 const RETRY: Duration = Duration::from_secs(3);
+/// The same where the tables do not exist yet: a migration is probably running.
+const RETRY_MISSING: Duration = Duration::from_secs(1);
 
 /// Reads the catalog for these tables, and keeps the statement for as long as they stay as they were.
 #[derive(Debug)]
@@ -44,7 +46,7 @@ pub(super) struct CurrentStatement {
 enum Known {
     Nothing,
     Tables(Box<KnownTables>),
-    Wrong { message: String, next_read: Instant },
+    Wrong { message: String, is_missing: bool, next_read: Instant },
 }
 
 #[derive(Debug)]
@@ -79,9 +81,10 @@ impl CurrentStatement {
         let mut known = self.known.lock().await;
         let current_changes = self.changes.load(Ordering::Acquire);
         match &mut *known {
-            Known::Wrong { message, next_read } if Instant::now() < *next_read => {
+            Known::Wrong { message, is_missing, next_read } if Instant::now() < *next_read => {
                 borrowed.keep();
-                return Err(Failure::Lasting(Error::Schema(message.clone())));
+                let kind = if *is_missing { Error::MissingTables } else { Error::Schema };
+                return Err(Failure::Lasting(kind(message.clone())));
             }
             Known::Nothing | Known::Wrong { .. } => {}
             Known::Tables(tables) => {
@@ -211,6 +214,8 @@ impl CurrentStatement {
 
 fn wrong(known: &mut Known, borrowed: &mut Borrowed<'_>, error: Error) -> Failure {
     borrowed.keep();
-    *known = Known::Wrong { message: error.to_string(), next_read: Instant::now() + RETRY };
+    let is_missing = matches!(error, Error::MissingTables(_));
+    let next_read = Instant::now() + if is_missing { RETRY_MISSING } else { RETRY };
+    *known = Known::Wrong { message: error.to_string(), is_missing, next_read };
     Failure::Lasting(error)
 }

@@ -95,8 +95,8 @@ impl PostgresStore {
     ///
     /// # Errors
     /// [`Error::Configuration`] when the server refuses our role, its password or the database,
-    /// [`Error::Schema`] when the tables are not Better Auth's, [`Error::Unavailable`] when PostgreSQL does not
-    /// respond.
+    /// [`Error::Schema`] when the tables are not Better Auth's, [`Error::MissingTables`] when they do not exist yet,
+    /// [`Error::Unavailable`] when PostgreSQL does not respond.
     pub async fn open(&self) -> Result<Vec<String>, Error> {
         self.in_time(async {
             let mut borrowed = self.borrow().await?;

@@ -39,6 +39,8 @@ pub(super) enum Problem {
         names: Vec<String>,
         schema: Option<String>,
         elsewhere: Vec<TableName>,
+        /// One of those elsewhere has all the columns.
+        fits_elsewhere: bool,
     },
     /// Several tables of one owner fit equally well.
     Ambiguous {
@@ -144,6 +146,11 @@ impl Problems {
         Self { problems, hints: Vec::new() }
     }
 
+    /// Whether tables do not exist yet, and that is all: none of another name or schema would fit.
+    pub(super) fn are_missing_tables(&self) -> bool {
+        self.hints.is_empty() && self.problems.iter().all(Problem::is_missing_table)
+    }
+
     /// Whether something is wrong with this table.
     pub(super) fn concern(&self, model: Model) -> bool {
         self.problems.iter().any(|problem| match problem {
@@ -156,6 +163,11 @@ impl Problems {
 }
 
 impl Problem {
+    /// Whether the table does not exist under any name that we know.
+    pub(super) fn is_missing_table(&self) -> bool {
+        matches!(self, Self::NoTable { fits_elsewhere: false, .. })
+    }
+
     /// Whether another role's table may be all that is wrong: then what was found before is still right.
     pub(super) fn may_be_anothers_doing(&self) -> bool {
         matches!(
@@ -238,7 +250,7 @@ impl fmt::Display for Hint {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoTable { model, names, schema, elsewhere } => {
+            Self::NoTable { model, names, schema, elsewhere, .. } => {
                 no_table(f, *model, names, schema.as_deref(), elsewhere)
             }
             Self::Ambiguous { model, tables } => {

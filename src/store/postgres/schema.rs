@@ -130,7 +130,8 @@ impl Schema {
 
 impl From<Problems> for Error {
     fn from(problems: Problems) -> Self {
-        Self::Schema(format!("Better Auth's tables cannot be read: {problems}"))
+        let message = format!("Better Auth's tables cannot be read: {problems}");
+        if problems.are_missing_tables() { Self::MissingTables(message) } else { Self::Schema(message) }
     }
 }
 
