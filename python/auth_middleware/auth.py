@@ -17,7 +17,16 @@ from starlette.websockets import WebSocket
 
 from auth_middleware import http_errors
 from auth_middleware._core import Core, Found, Refused, RequestState
-from auth_middleware.errors import AuthError, MissingTables, OriginRefused, RowMisfit, SchemaError, StoreUnavailable
+from auth_middleware.errors import (
+    AuthError,
+    KeysUnavailable,
+    KeyTableError,
+    MissingTables,
+    OriginRefused,
+    RowMisfit,
+    SchemaError,
+    StoreUnavailable,
+)
 from auth_middleware.models import (
     AuthSession,
     AuthUser,
@@ -186,7 +195,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
         """
         self._telemetry.opening()
         try:
-            self._telemetry.warn(await self._core.open())
+            self._telemetry.warn(await self._core.open(strict))
             self._telemetry.warn(self._core.operator_messages())
             self._telemetry.note(self._core.store_note())
         except (StoreUnavailable, MissingTables) as error:
@@ -364,6 +373,8 @@ class Auth(Generic[SessionT_co, UserT_co]):
             self._telemetry.refused(found)
         elif isinstance(found, RowMisfit):
             self._telemetry.row_misfit(found)
+        elif isinstance(found, (KeysUnavailable, KeyTableError)):
+            self._telemetry.keys_unavailable(found)
         elif isinstance(found, AuthError):
             self._telemetry.store_failed(found)
         return outcome

@@ -25,5 +25,13 @@ class StoreUnavailable(AuthError):
     """The session store did not answer in time. Never treated as a request without a session."""
 
 
+class KeyTableError(SchemaError):
+    """The table with the keys that verify JWTs does not exist or is not Better Auth's. See `KeysUnavailable`."""
+
+
+class KeysUnavailable(StoreUnavailable):
+    """The keys that verify JWTs cannot be read. Requests with other credentials are not affected."""
+
+
 class OriginRefused(AuthError):
     """A browser page from an origin that is not trusted sent the request with the user's cookie."""

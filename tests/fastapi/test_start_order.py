@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
 from auth_middleware import Auth, AuthSettings, SchemaError, StoreUnavailable
-from dev.cookies import SECRET, cookie, new_token
+from dev.cookies import SECRET, cookie, new_token, signed
 from dev.environment import without_our_settings
 from dev.postgres import EmbeddedPostgres
 from dev.processes import ChildProcess, free_port
@@ -96,8 +96,23 @@ def test_missing_tables_are_waited_for(
     assert warnings(caplog)[1:] == ["the session store responds again"]
 
 
-def test_a_missing_schema_is_waited_for(make_auth: MakeAuth, empty_database: Database, start: Start) -> None:
-    client = start(guarded(make_auth(database_url=empty_database.dsn, schema="auth")))
+def test_what_is_unusual_about_tables_that_come_is_reported(
+    waiting: Auth, empty_database: Database, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = start(guarded(waiting))
+    assert client.get("/required", headers=cookie(new_token())).status_code == 503
+    empty_database.execute(TABLES.read_text() + 'ALTER TABLE "user" ADD banned text')
+    wait_until(lambda: client.get("/required", headers=cookie(new_token())).status_code == 401)
+    assert len([warning for warning in warnings(caplog) if "bans are not enforced" in warning]) == 1
+
+
+@pytest.mark.parametrize("has_tables_elsewhere", [False, True])
+def test_a_missing_schema_is_waited_for(
+    make_auth: MakeAuth, empty_database: Database, start: Start, *, has_tables_elsewhere: bool
+) -> None:
+    if has_tables_elsewhere:
+        empty_database.execute(TABLES.read_text() + "ALTER TABLE session RENAME TO sessions")
+    client = start(guarded(make_auth(database_url=f"{empty_database.dsn}?schema=auth")))
     assert client.get("/required", headers=cookie(new_token())).status_code == 503
     empty_database.execute("CREATE SCHEMA auth; SET search_path = auth;" + TABLES.read_text())
     wait_until(lambda: client.get("/required", headers=cookie(new_token())).status_code == 401)
@@ -162,10 +177,17 @@ def test_the_database_may_be_down_first_and_empty_then(
         client.__exit__(None, None, None)
 
 
-async def test_live_begins_when_tables_and_triggers_are_there(empty_database: Database) -> None:
+async def test_live_begins_when_tables_and_triggers_are_there(
+    empty_database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
     auth = Auth(AuthSettings(database_url=empty_database.dsn, freshness="live", **DEFAULTS))
     await auth.open()
     try:
+        for _ in range(3):
+            with pytest.raises(SchemaError):
+                await auth.validate_session(signed(new_token()))
+            await asyncio.sleep(0.2)  # in which the feed fails too
+        assert ["no table" in warning for warning in warnings(caplog)] == [True]
         empty_database.execute(TABLES.read_text())
         await migrate_live(empty_database.dsn)
         who = empty_database.sign_in()

@@ -100,9 +100,9 @@ impl PostgresStore {
     pub async fn open(&self) -> Result<Vec<String>, Error> {
         self.in_time(async {
             let mut borrowed = self.borrow().await?;
-            let statement = self.current.get(&mut borrowed).await.map_err(Failure::into_error)?;
+            self.current.get(&mut borrowed).await.map_err(Failure::into_error)?;
             borrowed.keep();
-            Ok(statement.warnings.iter().cloned().chain(self.take_warnings()).collect())
+            Ok(self.take_warnings())
         })
         .await
     }
@@ -126,7 +126,7 @@ impl PostgresStore {
         self.connector.statement_names().take_note()
     }
 
-    /// What an operator should know of connections and rows, once.
+    /// What an operator should know of connections, tables and rows, once.
     pub fn take_warnings(&self) -> Vec<String> {
         self.connector.statement_names().take_warnings()
     }

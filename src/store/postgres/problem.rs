@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::catalog::CatalogTable;
 use super::table::{FoundTable, quote};
+use crate::error::Error;
 
 /// One of Better Auth's tables, as settings name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,7 +40,7 @@ pub(super) enum Problem {
         names: Vec<String>,
         schema: Option<String>,
         elsewhere: Vec<TableName>,
-        /// One of those elsewhere has all the columns.
+        /// One of those elsewhere has all the columns, and no setting says that another schema is meant.
         fits_elsewhere: bool,
     },
     /// Several tables of one owner fit equally well.
@@ -146,9 +147,21 @@ impl Problems {
         Self { problems, hints: Vec::new() }
     }
 
-    /// Whether tables do not exist yet, and that is all: none of another name or schema would fit.
-    pub(super) fn are_missing_tables(&self) -> bool {
-        self.hints.is_empty() && self.problems.iter().all(Problem::is_missing_table)
+    /// Whether tables do not exist yet, and that is all. If tables of another name fit, a setting is wrong instead; so
+    /// it is if they are in another schema, unless a setting says which schema is meant.
+    fn are_missing_tables(&self) -> bool {
+        let is_schema_set = self.problems.iter().any(|problem| match problem {
+            Problem::NoTable { schema, .. } => schema.is_some(),
+            _ => false,
+        });
+        self.problems.iter().all(Problem::is_missing_table)
+            && self.hints.iter().all(|hint| is_schema_set && !hint.is_reachable)
+    }
+
+    /// The error, with what could not be done.
+    pub(super) fn into_error(self, what: &str) -> Error {
+        let message = format!("{what}: {self}");
+        if self.are_missing_tables() { Error::MissingTables(message) } else { Error::Schema(message) }
     }
 
     /// Whether something is wrong with this table.
@@ -163,8 +176,8 @@ impl Problems {
 }
 
 impl Problem {
-    /// Whether the table does not exist under any name that we know.
-    pub(super) fn is_missing_table(&self) -> bool {
+    /// Whether the table does not exist yet.
+    fn is_missing_table(&self) -> bool {
         matches!(self, Self::NoTable { fits_elsewhere: false, .. })
     }
 
