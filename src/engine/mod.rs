@@ -13,14 +13,13 @@ mod open;
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use chrono::Utc;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use self::open::Open;
 use crate::authenticator::{Authenticator, Need, Unavailable, Verdict};
-use crate::clock::Moment;
+use crate::clock::{Clock, Moment};
 use crate::cookie_cache::keys::PublicKeys;
 use crate::counters::Counters;
 use crate::credentials::Request;
@@ -67,6 +66,8 @@ impl Place {
 pub struct Engine {
     settings: Settings,
     source: Source,
+    /// The source's: the system's, except in front of a store in memory.
+    clock: Clock,
     runtime: fn() -> Result<Handle, Error>,
     counters: Arc<Counters>,
     /// Locked only by threads that call the engine. In Python those hold the GIL, as a thread that forks does, so no
@@ -96,7 +97,8 @@ impl Engine {
         if settings.database.is_some() {
             AnyStore::new(&source, &settings)?;
         }
-        Ok(Self { settings, source, runtime, counters: Arc::default(), state: Mutex::default() })
+        let clock = source.clock();
+        Ok(Self { settings, source, clock, runtime, counters: Arc::default(), state: Mutex::default() })
     }
 
     /// The settings.
@@ -111,6 +113,18 @@ impl Engine {
         &self.counters
     }
 
+    /// The current moment, by which this engine decides.
+    #[must_use]
+    pub fn now(&self) -> Moment {
+        self.clock.now()
+    }
+
+    /// The clock of [`Engine::now`], for timers: a test may move it.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        self.clock.clone()
+    }
+
     /// Decides from the headers and the caches as far as possible.
     ///
     /// # Errors
@@ -119,7 +133,7 @@ impl Engine {
         &self,
         request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>,
     ) -> Result<Verdict, Error> {
-        let now = Moment::now();
+        let now = self.now();
         let (authenticator, cache) = self.inspector()?;
         self.settle(authenticator.inspect(request, now), cache.as_ref(), now)
     }
@@ -131,7 +145,7 @@ impl Engine {
     /// [`Error::Unavailable`] if a cache that is needed for it cannot be opened.
     pub fn inspect_value(&self, value: &str) -> Result<Verdict, Error> {
         let (authenticator, cache) = self.inspector()?;
-        self.settle(authenticator.inspect_value(value), cache.as_ref(), Moment::now())
+        self.settle(authenticator.inspect_value(value), cache.as_ref(), self.now())
     }
 
     /// Decides from the headers alone: never [`Verdict::Known`].
@@ -142,7 +156,7 @@ impl Engine {
         &self,
         request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>,
     ) -> Result<Verdict, Error> {
-        let now = Moment::now();
+        let now = self.now();
         self.settle(self.inspector()?.0.inspect_for_store(request, now), None, now)
     }
 
@@ -151,7 +165,7 @@ impl Engine {
         &self,
         request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>,
     ) -> Option<UserToken> {
-        self.authenticator().user_token(request, Moment::now())
+        self.authenticator().user_token(request, self.now())
     }
 
     fn settle(&self, verdict: Verdict, cache: Option<&LiveCache>, now: Moment) -> Result<Verdict, Error> {
@@ -196,7 +210,7 @@ impl Engine {
         resolve: impl FnOnce(Decision) + Send + 'static,
     ) -> Result<PendingLookup, Error> {
         self.counters.saw_good_signature();
-        let now = Utc::now();
+        let now = self.clock.wall();
         let lookup = self.open_now()?.lookup()?;
         let Gathered { waiter, waits_for_others } =
             lookup.gather(key, move |found| resolve(found.map(|found| Authenticator::decide(found, now))));
@@ -222,9 +236,10 @@ impl Engine {
             return Err(Error::unavailable(format!("{limit} requests wait already (max_waiting)")));
         }
         let waiting = Arc::clone(&open.waiting);
-        let counters = Arc::clone(&self.counters);
+        let (counters, clock) = (Arc::clone(&self.counters), self.clock());
         let task = (self.runtime)()?.spawn(async move {
-            let verified = timeout(deadline, verify(&authenticator, &open, &counters, &token, need)).await;
+            let verified =
+                timeout(deadline, verify(&authenticator, &open, &counters, &clock, &token, need)).await;
             drop(waiting);
             resolve(verified.unwrap_or_else(|_elapsed| {
                 let seconds = deadline.as_secs_f64();
@@ -371,11 +386,12 @@ async fn verify(
     authenticator: &Authenticator,
     open: &Open,
     counters: &Counters,
+    clock: &Clock,
     token: &PendingToken,
     need: Need,
 ) -> Decision {
     authenticator.keys_read().await;
-    let now = Moment::now();
+    let now = clock.now();
     match authenticator.inspect_token(token, need, now) {
         Verdict::Refused(refusal) => Ok(Err(refusal)),
         Verdict::Known(identity) => Ok(Ok(identity)),

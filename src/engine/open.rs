@@ -44,6 +44,7 @@ impl Open {
         runtime: &Handle,
     ) -> Result<Self, Error> {
         let has_store = settings.database.is_some() || matches!(source, Source::Memory(_));
+        let clock = source.clock();
         let store = has_store.then(|| AnyStore::new(source, settings)).transpose()?;
         let shared = store.clone().map(Arc::new);
         let mut tasks = Vec::new();
@@ -53,9 +54,11 @@ impl Open {
         }
         if let (Some(jwt), Some(jwks)) = (&settings.jwt, jwks.cloned()) {
             match (&jwt.keys, &shared) {
-                (KeyLocation::Url(url), _) => spawn(Box::pin(jwks.keep(Arc::new(HttpKeys::new(url)?)))),
+                (KeyLocation::Url(url), _) => {
+                    spawn(Box::pin(jwks.keep(Arc::new(HttpKeys::new(url)?), clock.clone())));
+                }
                 (KeyLocation::Table, Some(shared)) => {
-                    spawn(Box::pin(jwks.keep(Arc::new(TableKeys(Arc::clone(shared))))));
+                    spawn(Box::pin(jwks.keep(Arc::new(TableKeys(Arc::clone(shared))), clock.clone())));
                 }
                 (KeyLocation::Table, None) => {}
             }
@@ -70,7 +73,7 @@ impl Open {
         });
         let start = |shared: &Arc<AnyStore>| match &live_cache {
             Some(cache) => {
-                Lookup::start(&Arc::new(CachingStore::new(shared, cache)), settings.limits, runtime)
+                Lookup::start(&Arc::new(CachingStore::new(shared, cache, &clock)), settings.limits, runtime)
             }
             None => Lookup::start(shared, settings.limits, runtime),
         };

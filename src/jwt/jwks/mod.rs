@@ -23,7 +23,7 @@ use tokio::time::timeout;
 pub use self::table::TableKeys;
 use super::key_set::KeySet;
 use super::public_key::PublicKey;
-use crate::clock::Uptime;
+use crate::clock::{Clock, Uptime};
 use crate::error::Error;
 
 /// How old a set may be before it is read again, if it is used.
@@ -107,15 +107,15 @@ impl Default for Jwks {
 
 impl Jwks {
     /// Reads the keys whenever they are wanted, for as long as it is polled.
-    pub async fn keep(self, source: Arc<impl KeySource>) {
+    pub async fn keep(self, source: Arc<impl KeySource>, clock: Clock) {
         loop {
             self.0.wanted.notified().await;
-            let began = Uptime::now();
+            let began = clock.uptime();
             let read = timeout(DEADLINE, source.read()).await;
             let read = read.unwrap_or_else(|_elapsed| {
                 Err(Error::unavailable(format!("no answer within {} s", DEADLINE.as_secs())))
             });
-            self.settle(read, began, Uptime::now());
+            self.settle(read, began, clock.uptime());
         }
     }
 

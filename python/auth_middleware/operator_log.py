@@ -49,7 +49,7 @@ class OncePerCause:
             logger.log(self._level, "%s: %d more messages of this kind were not written", topic, count)
 
 
-class Telemetry:
+class OperatorLog:
     """Logs how requests end."""
 
     def __init__(self, core: Core) -> None:
