@@ -3,7 +3,10 @@
 import asyncio
 from typing import Generic, TypeAlias
 
+from fastapi import HTTPException
 from pydantic import ValidationError
+from starlette.requests import HTTPConnection
+from starlette.websockets import WebSocket
 
 from auth_middleware import http_errors
 from auth_middleware._core import Core, Found, Refused, RequestState
@@ -11,6 +14,7 @@ from auth_middleware.errors import (
     AuthError,
     KeysUnavailable,
     KeyTableError,
+    NoAsyncioLoop,
     OriginRefused,
     RowMisfit,
     SchemaError,
@@ -18,6 +22,9 @@ from auth_middleware.errors import (
 from auth_middleware.models import Identity, SessionT_co, UserT_co, is_shareable
 from auth_middleware.operator_log import OperatorLog
 from auth_middleware.row_models import RowModels
+
+# In the scope of a WebSocket that was validated: what follows are further checks.
+_VALIDATED = "auth_middleware validated"
 
 _Outcome: TypeAlias = Identity[SessionT_co, UserT_co] | Refused | AuthError
 
@@ -30,27 +37,47 @@ class Identification(Generic[SessionT_co, UserT_co]):
         self._models = models
         self._log = log
 
-    async def required(self, state: RequestState) -> Identity[SessionT_co, UserT_co]:
+    async def required(self, state: RequestState, connection: HTTPConnection) -> Identity[SessionT_co, UserT_co]:
         """The identity.
 
         Raises:
             HTTPException: 401 without a valid session, 403 or 503 as `optional`.
         """
-        outcome = await self._settle(state)
+        outcome = await self._settle(state, connection)
         if isinstance(outcome, Refused):
-            raise http_errors.unauthorized(self._core.accepts, is_anonymous=outcome.is_anonymous)
+            raise self.unauthorized(connection, is_anonymous=outcome.is_anonymous)
         return outcome
 
-    async def optional(self, state: RequestState) -> Identity[SessionT_co, UserT_co] | None:
+    async def optional(
+        self, state: RequestState, connection: HTTPConnection | None
+    ) -> Identity[SessionT_co, UserT_co] | None:
         """The identity; None without a valid session.
 
         Raises:
             HTTPException: 403 from a page that is not trusted, 503 if the store cannot answer; an `AuthError` too.
         """
-        outcome = await self._settle(state)
+        outcome = await self._settle(state, connection)
         return None if isinstance(outcome, Refused) else outcome
 
-    async def _settle(self, state: RequestState) -> Identity[SessionT_co, UserT_co] | Refused:
+    def unauthorized(self, connection: HTTPConnection, *, is_anonymous: bool) -> HTTPException:
+        """The error of a request that needs a session and has none."""
+        error = http_errors.unauthorized(self._core.accepts, is_anonymous=is_anonymous)
+        return self._error(error, connection)
+
+    def begin_recheck(self, connection: HTTPConnection) -> None:
+        """Further checks of an open WebSocket are as they should be, and may fail."""
+        if connection.scope["type"] == "websocket":
+            connection.scope[_VALIDATED] = True
+
+    def validated(self, websocket: WebSocket, identity: object) -> None:
+        """A WebSocket was validated."""
+        if identity is None and http_errors.is_accepted(websocket):
+            self._warn_if_late(websocket)
+        websocket.scope[_VALIDATED] = True
+
+    async def _settle(
+        self, state: RequestState, connection: HTTPConnection | None
+    ) -> Identity[SessionT_co, UserT_co] | Refused:
         """The outcome of a request. The only place where an error becomes an HTTP response."""
         verdict = state.verdict
         if isinstance(verdict, Found):
@@ -61,8 +88,18 @@ class Identification(Generic[SessionT_co, UserT_co]):
         if isinstance(outcome, Refused) and outcome.is_foreign_origin:
             outcome = OriginRefused(f"a page from {outcome.detail} may not use this session")
         if isinstance(outcome, AuthError):
-            raise http_errors.from_error(outcome, self._core.retry_after_seconds) from outcome
+            error = http_errors.from_error(outcome, self._core.retry_after_seconds)
+            raise self._error(error, connection) from outcome
         return outcome
+
+    def _error(self, error: HTTPException, connection: HTTPConnection | None) -> HTTPException:
+        if connection is not None and http_errors.is_accepted(connection):
+            self._warn_if_late(connection)
+        return http_errors.for_connection(error, connection)
+
+    def _warn_if_late(self, connection: HTTPConnection) -> None:
+        if _VALIDATED not in connection.scope:
+            self._log.validated_after_accept()
 
     def _conclude_cached(self, state: RequestState, found: Found) -> Identity[SessionT_co, UserT_co] | None:
         """The identity in a cache. If the models do not fit it, they may fit the row: then the store is queried."""
@@ -110,6 +147,8 @@ class Identification(Generic[SessionT_co, UserT_co]):
             self._log.row_misfit(found)
         elif isinstance(found, (KeysUnavailable, KeyTableError)):
             self._log.keys_unavailable(found)
+        elif isinstance(found, NoAsyncioLoop):
+            self._log.misconfigured(str(found))
         elif isinstance(found, AuthError):
             self._log.store_failed(found)
         return outcome

@@ -447,6 +447,14 @@ async def settled(condition: Callable[[], Awaitable[bool]]) -> None:
         await asyncio.sleep(POLL_SECONDS)
 
 
+def sign_up_for_cookie(server: BetterAuthServer) -> dict[str, str]:
+    """The cookie of a new user of a server that may have no jwt plugin."""
+    account = {"email": "a@example.com", "password": secrets.token_urlsafe(16), "name": "Ada"}
+    with httpx.Client(trust_env=False, headers={"Origin": server.url}, timeout=60) as client:
+        client.post(f"{server.url}/api/auth/sign-up/email", json=account).raise_for_status()
+        return {"Cookie": f"{TOKEN}={client.cookies[TOKEN]}"}
+
+
 async def test_a_missing_key_table_is_waited_for(
     newest: Issuer, postgres: EmbeddedPostgres, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -457,10 +465,7 @@ async def test_a_missing_key_table_is_waited_for(
         with pytest.raises(SchemaError, match="no table jwks"):
             await auth.open(strict=True)
         await auth.close()
-        account = {"email": "a@example.com", "password": secrets.token_urlsafe(16), "name": "Ada"}
-        with httpx.Client(trust_env=False, headers={"Origin": server.url}, timeout=60) as client:
-            client.post(f"{server.url}/api/auth/sign-up/email", json=account).raise_for_status()
-            cookie = {"Cookie": f"{TOKEN}={client.cookies[TOKEN]}"}
+        cookie = sign_up_for_cookie(server)
         with TestClient(guarded(auth)) as client:
             for _ in range(3):
                 assert client.get("/required", headers=cookie).status_code == 200
@@ -473,7 +478,7 @@ async def test_a_missing_key_table_is_waited_for(
                 client.portal.call(auth.current_user, connection(person.headers["jwt"]))
             assert "no table jwks" in str(caught.value.__cause__)
 
-            execute(dsn, "CREATE TABLE jwks (id text, \"publicKey\" text, \"privateKey\" text)")
+            execute(dsn, 'CREATE TABLE jwks (id text, "publicKey" text, "privateKey" text)')
             for key_id, public_key in fetch(newest.dsn, 'SELECT id, "publicKey" FROM jwks'):
                 execute(dsn, f"INSERT INTO jwks VALUES ('{key_id}', '{public_key}', '')")
             wait_until(lambda: client.get("/required", headers=person.headers["jwt"]).status_code == 200)
