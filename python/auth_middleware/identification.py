@@ -7,7 +7,14 @@ from pydantic import ValidationError
 
 from auth_middleware import http_errors
 from auth_middleware._core import Core, Found, Refused, RequestState
-from auth_middleware.errors import AuthError, OriginRefused, RowMisfit, SchemaError
+from auth_middleware.errors import (
+    AuthError,
+    KeysUnavailable,
+    KeyTableError,
+    OriginRefused,
+    RowMisfit,
+    SchemaError,
+)
 from auth_middleware.models import Identity, SessionT_co, UserT_co, is_shareable
 from auth_middleware.operator_log import OperatorLog
 from auth_middleware.row_models import RowModels
@@ -101,6 +108,8 @@ class Identification(Generic[SessionT_co, UserT_co]):
             self._log.refused(found)
         elif isinstance(found, RowMisfit):
             self._log.row_misfit(found)
+        elif isinstance(found, (KeysUnavailable, KeyTableError)):
+            self._log.keys_unavailable(found)
         elif isinstance(found, AuthError):
             self._log.store_failed(found)
         return outcome

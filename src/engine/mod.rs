@@ -251,18 +251,19 @@ impl Engine {
         Ok(PendingLookup { place: Place::Keys(task.abort_handle()), to_send: None })
     }
 
-    /// Connects and reads the catalog. Returns what an operator should know.
+    /// Connects and reads the catalog. Returns what an operator should know. `strict`: a `jwks` table that does not
+    /// exist yet is an error too.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Schema`].
-    pub fn open(&self) -> impl Future<Output = Result<Vec<String>, Error>> + Send + use<> {
+    /// [`Error::Unavailable`], [`Error::MissingTables`] or [`Error::Schema`].
+    pub fn open(&self, strict: bool) -> impl Future<Output = Result<Vec<String>, Error>> + Send + use<> {
         // Before the future is polled, on the caller's thread: see `state`.
         let open = self.open_now();
         let deadline = self.settings.limits.lookup_timeout;
         let counters = Arc::clone(&self.counters);
         async move {
-            let opened = async { open?.connect(deadline).await }.await;
-            if matches!(opened, Err(Error::Unavailable { .. })) {
+            let opened = async { open?.connect(deadline, strict).await }.await;
+            if matches!(opened, Err(Error::Unavailable { .. } | Error::MissingTables(_))) {
                 counters.unavailable();
             }
             opened

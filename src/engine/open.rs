@@ -98,14 +98,20 @@ impl Open {
         self.lookup.clone().ok_or_else(|| Unavailable::Database.into())
     }
 
-    pub(super) async fn connect(&self, deadline: Duration) -> Result<Vec<String>, Error> {
+    /// Connects and reads the catalog. `strict`: a `jwks` table that does not exist yet is an error too.
+    pub(super) async fn connect(&self, deadline: Duration, strict: bool) -> Result<Vec<String>, Error> {
         let warnings = match &self.store {
             Some(store) => store.open().await?,
             None => Vec::new(),
         };
-        if let (Some(store), true) = (&self.store, self.reads_key_table) {
-            // A table that is missing, or that we may not read, is reported at start.
-            store.public_keys().await?;
+        if let (Some(store), Some(jwks), true) = (&self.store, &self.jwks, self.reads_key_table) {
+            // A table that we may not read is reported at start.
+            match store.public_keys().await {
+                Err(error @ Error::MissingTables(_)) if !strict => {
+                    jwks.note_failure(error);
+                }
+                read => drop(read?),
+            }
         }
         self.jwks.iter().for_each(Jwks::want);
         if let Some(cache) = self.live_cache.as_ref().filter(|cache| cache.needs_feed()) {

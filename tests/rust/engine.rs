@@ -172,7 +172,7 @@ async fn a_route_that_needs_the_current_state_skips_the_cache() {
 async fn opening_a_store_in_memory_needs_no_database() {
     for freshness in ["always", "60", "cookie_cache"] {
         let (engine, _) = engine(freshness, ours);
-        assert!(engine.open().await.is_ok_and(|warnings| warnings.is_empty()));
+        assert!(engine.open(true).await.is_ok_and(|warnings| warnings.is_empty()));
     }
 }
 
