@@ -69,10 +69,10 @@ async function arrive(stage, options) {
   return { ada, visitor, traffic };
 }
 
-/** The status with which the backend answers a request of the page's origin with this token. */
+/** The status with which the backend answers a request of the page's origin with this token. Not in the traffic. */
 function statusWith(visitor, token) {
   return visitor.page.evaluate(
-    async ([api, value]) => (await fetch(`${api}/api/me`, { headers: { Authorization: `Bearer ${value}` } })).status,
+    async ([api, value]) => (await fetch(`${api}/api/me?`, { headers: { Authorization: `Bearer ${value}` } })).status,
     [visitor.stage.api, token],
   );
 }
