@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use crate::clock::Moment;
 use crate::cookie_cache::CookieCache;
 use crate::cookie_cache::keys::PublicKeys;
-use crate::credentials::{self, Credentials, Kind, Presented, RawCookie, Request};
+use crate::credentials::{self, Credential, Credentials, Kind, Presented, RawCookie, Request};
 use crate::error::Error;
 use crate::identity::{Identity, UserId};
 use crate::jwt::jwks::Jwks;
@@ -134,8 +134,7 @@ impl Authenticator {
         request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>,
         now: impl Into<Moment>,
     ) -> Verdict {
-        let now = now.into();
-        self.inspect_for(Need::Usual, request, now).unwrap_or_else(Verdict::Refused)
+        self.inspect_for(Need::Usual, request, now.into()).1
     }
 
     /// The same for a route that needs the current state: never [`Verdict::Known`].
@@ -144,19 +143,34 @@ impl Authenticator {
         request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>,
         now: impl Into<Moment>,
     ) -> Verdict {
-        self.inspect_for(Need::Store, request, now.into()).unwrap_or_else(Verdict::Refused)
+        self.inspect_for(Need::Store, request, now.into()).1
     }
 
-    fn inspect_for<'a>(
+    /// The same for either need, with the kind of credential that the request presents.
+    pub fn inspect_for<'a>(
         &self,
         need: Need,
         request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>,
         now: Moment,
-    ) -> Result<Verdict, Refusal> {
+    ) -> (Option<Credential>, Verdict) {
         let kind = request.kind;
         let shown = Credentials::read(request.into_headers(), &self.names);
-        let token = match shown.presented(kind, self.accepted) {
-            Presented::Nothing => return Err(self.refuse_without_credential(&shown)),
+        let presented = shown.presented(kind, self.accepted);
+        let credential = presented.credential();
+        let verdict = self.inspect_presented(need, kind, &shown, presented, now);
+        (credential, verdict.unwrap_or_else(Verdict::Refused))
+    }
+
+    fn inspect_presented(
+        &self,
+        need: Need,
+        kind: Kind,
+        shown: &Credentials<'_>,
+        presented: Presented<'_>,
+        now: Moment,
+    ) -> Result<Verdict, Refusal> {
+        let token = match presented {
+            Presented::Nothing => return Err(self.refuse_without_credential(shown)),
             Presented::Unusable => return Err(Reason::BadToken.into()),
             Presented::Jwt(token) => return Ok(self.inspect_jwt(need, token.as_str(), now)),
             Presented::SignedToken(token) => self.verify(Some(token.as_str().into()))?,
@@ -164,9 +178,9 @@ impl Authenticator {
                 SessionToken::unsigned(token.as_str()).ok_or(Reason::BadToken)?
             }
             Presented::Cookie(cookie) => {
-                self.check_origin(kind, &shown)?;
+                self.check_origin(kind, shown)?;
                 let token = self.verify_cookie(cookie)?;
-                if let Some(identity) = self.read_cookie_cache(need, &shown, &token, now.wall) {
+                if let Some(identity) = self.read_cookie_cache(need, shown, &token, now.wall) {
                     return Ok(Verdict::Known(identity));
                 }
                 token

@@ -32,7 +32,7 @@ MAY_USE: dict[str, set[str]] = {
     "clock": set(),
     "process": set(),
     "completion_queue": set(),
-    "counters": {"refusal"},
+    "counters": {"credentials", "refusal"},
     "live_cache": {"bounded_cache", "error", "clock", "settings", "identity", "signature::SessionToken", "store"},
     "store": {"error", "clock", "settings", "identity", "signature::SessionToken"},
     "lookup": {"error", "settings", "signature::SessionToken", "store"},
@@ -57,11 +57,13 @@ MAY_USE: dict[str, set[str]] = {
         *("error", "settings", "credentials", "identity", "refusal", "authenticator", "lookup", "clock", "process"),
         *("cookie_cache", "live_cache", "counters", "jwt"),
         *("store::AnyStore", "store::KeyStore", "store::LookupKey", "store::LookupResult", "store::Source"),
+        *("store::Connections", "store::Store"),
     },
     "python": {
         "bounded_cache",
         *("error", "settings", "credentials", "identity", "refusal", "engine", "process", "completion_queue"),
         *("authenticator::Verdict", "lookup::Lookup", "store::LookupKey", "store::Source"),
+        *("counters", "live_cache::FeedState"),
         "store::postgres",
     },
 }

@@ -144,7 +144,9 @@ class Auth(Generic[SessionT_co, UserT_co]):
                 answer.
         """
         found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
-        return (await self._identification.required(found) if type(found) is RequestState else found).user
+        return (
+            await self._identification.required(found, request.scope) if type(found) is RequestState else found
+        ).user
 
     async def optional_user(self, request: HTTPConnection) -> UserT_co | None:
         """The same as `current_user`, but None without a valid session.
@@ -153,7 +155,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
             HTTPException: 403 from a page that is not trusted, 503 if the store cannot answer.
         """
         found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
-        identity = await self._identification.optional(found) if type(found) is RequestState else found
+        identity = await self._identification.optional(found, request.scope) if type(found) is RequestState else found
         return identity and identity.user
 
     async def fresh_user(self, request: HTTPConnection) -> UserT_co:
@@ -172,12 +174,14 @@ class Auth(Generic[SessionT_co, UserT_co]):
                 "get_current_user, which returns what the JWT claims"
             )
             raise http_errors.misconfigured()
-        return (await self._identification.required(self._core.identify_by_store(request.scope))).user
+        return (await self._identification.required(self._core.identify_by_store(request.scope), request.scope)).user
 
     async def current_session(self, request: HTTPConnection) -> SessionT_co:
         """The session that this request presents. Identified once per request; raises like `current_user`."""
         found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
-        session = (await self._identification.required(found) if type(found) is RequestState else found).session
+        session = (
+            await self._identification.required(found, request.scope) if type(found) is RequestState else found
+        ).session
         if not session:  # a JWT has none
             raise http_errors.unauthorized(self._core.accepts, is_anonymous=False)
         return session
@@ -189,7 +193,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
         `optional_user`.
         """
         found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
-        identity = await self._identification.optional(found) if type(found) is RequestState else found
+        identity = await self._identification.optional(found, request.scope) if type(found) is RequestState else found
         return identity and self._core.token_claims(request.scope)
 
     def session_cookie(self, connection: HTTPConnection) -> str | None:
@@ -208,7 +212,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
         """
         _require_text(cookie_value)
         found: _Found[SessionT_co, UserT_co] = self._core.identify_value(cookie_value or "")
-        return await self._identification.optional(found) if type(found) is RequestState else found
+        return await self._identification.optional(found, None) if type(found) is RequestState else found
 
     async def validate_websocket(self, websocket: WebSocket) -> Identity[SessionT_co, UserT_co] | None:
         """The identity of whoever opens this WebSocket; None without a valid session. The origin is checked as well.
@@ -220,7 +224,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
             StoreUnavailable, SchemaError: the store cannot answer; as an HTTP response, 503.
         """
         found: _Found[SessionT_co, UserT_co] = self._core.identify_anew(websocket.scope)
-        return await self._identification.optional(found) if type(found) is RequestState else found
+        return await self._identification.optional(found, websocket.scope) if type(found) is RequestState else found
 
 
 def _require_text(cookie_value: object) -> None:

@@ -8,7 +8,9 @@
 //! Threads of ours write to the store's connections, the public keys and the live cache, and a child can be born while
 //! one of them does. So a child leaks what its parent had opened, without a drop or a close, and opens its own.
 
+mod counting_store;
 mod open;
+mod usage;
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,11 +20,12 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use self::open::Open;
+pub use self::usage::Usage;
 use crate::authenticator::{Authenticator, Need, Unavailable, Verdict};
 use crate::clock::{Clock, Moment};
 use crate::cookie_cache::keys::PublicKeys;
-use crate::counters::Counters;
-use crate::credentials::Request;
+use crate::counters::{Counters, Fault};
+use crate::credentials::{Credential, Request};
 use crate::error::Error;
 use crate::identity::Identity;
 use crate::jwt::{PendingToken, UserToken};
@@ -35,6 +38,16 @@ use crate::store::{AnyStore, LookupKey, LookupResult, Source};
 
 /// What the store's answer means for the request, or why there is none.
 pub type Decision = Result<Result<Arc<Identity>, Refusal>, Arc<Error>>;
+
+/// What is known of a request before anything is awaited.
+#[derive(Debug)]
+pub struct Inspected {
+    /// The kind of credential that it presents, if any.
+    pub credential: Option<Credential>,
+    /// What that means; [`Error::Unavailable`] if a cache that is needed for it cannot be opened, or the issuer's keys
+    /// cannot be read, and [`Error::Configuration`] if there is no database that would know.
+    pub verdict: Result<Verdict, Error>,
+}
 
 /// A look-up that is waiting or under way.
 pub struct PendingLookup {
@@ -126,38 +139,42 @@ impl Engine {
     }
 
     /// Decides from the headers and the caches as far as possible.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] if a cache that is needed for it cannot be opened.
-    pub fn inspect<'a>(
-        &self,
-        request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>,
-    ) -> Result<Verdict, Error> {
-        let now = self.now();
-        let (authenticator, cache) = self.inspector()?;
-        self.settle(authenticator.inspect(request, now), cache.as_ref(), now)
+    pub fn inspect<'a>(&self, request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>) -> Inspected {
+        self.inspect_for(Need::Usual, request)
     }
 
     /// Decides from a cookie's value, percent-encoded or not, and the caches. There are no headers, so the origin is
     /// not checked.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] if a cache that is needed for it cannot be opened.
-    pub fn inspect_value(&self, value: &str) -> Result<Verdict, Error> {
-        let (authenticator, cache) = self.inspector()?;
-        self.settle(authenticator.inspect_value(value), cache.as_ref(), self.now())
+    #[must_use]
+    pub fn inspect_value(&self, value: &str) -> Inspected {
+        let verdict = self.inspector().and_then(|(authenticator, cache)| {
+            self.settle(authenticator.inspect_value(value), cache.as_ref(), self.now())
+        });
+        Inspected { credential: (!value.is_empty()).then_some(Credential::Cookie), verdict }
     }
 
     /// Decides from the headers alone: never [`Verdict::Known`].
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] if the issuer's keys cannot be read, [`Error::Configuration`] if there is no database.
     pub fn inspect_for_store<'a>(
         &self,
         request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>,
-    ) -> Result<Verdict, Error> {
+    ) -> Inspected {
+        self.inspect_for(Need::Store, request)
+    }
+
+    fn inspect_for<'a>(
+        &self,
+        need: Need,
+        request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>,
+    ) -> Inspected {
         let now = self.now();
-        self.settle(self.inspector()?.0.inspect_for_store(request, now), None, now)
+        match self.inspector() {
+            Ok((authenticator, cache)) => {
+                let cache = cache.filter(|_| need == Need::Usual);
+                let (credential, verdict) = authenticator.inspect_for(need, request, now);
+                Inspected { credential, verdict: self.settle(verdict, cache.as_ref(), now) }
+            }
+            Err(error) => Inspected { credential: None, verdict: Err(error) },
+        }
     }
 
     /// The claims of the verified JWT that this request presents; None before it was identified.
@@ -264,7 +281,7 @@ impl Engine {
         async move {
             let opened = async { open?.connect(deadline, strict).await }.await;
             if matches!(opened, Err(Error::Unavailable { .. } | Error::MissingTables(_))) {
-                counters.unavailable();
+                counters.unavailable(Fault::Store, None);
             }
             opened
         }
@@ -350,6 +367,7 @@ impl Engine {
                 &self.source,
                 &state.keys,
                 state.authenticator.jwks(),
+                &self.counters,
                 &(self.runtime)()?,
             )?),
         };

@@ -8,8 +8,10 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::counting_store::CountingStore;
 use crate::authenticator::Unavailable;
 use crate::cookie_cache::keys::PublicKeys;
+use crate::counters::Counters;
 use crate::error::Error;
 use crate::jwt::jwks::http::HttpKeys;
 use crate::jwt::jwks::{Jwks, TableKeys};
@@ -41,6 +43,7 @@ impl Open {
         source: &Source,
         keys: &PublicKeys,
         jwks: Option<&Jwks>,
+        counters: &Arc<Counters>,
         runtime: &Handle,
     ) -> Result<Self, Error> {
         let has_store = settings.database.is_some() || matches!(source, Source::Memory(_));
@@ -71,11 +74,16 @@ impl Open {
             }
             cache
         });
-        let start = |shared: &Arc<AnyStore>| match &live_cache {
-            Some(cache) => {
-                Lookup::start(&Arc::new(CachingStore::new(shared, cache, &clock)), settings.limits, runtime)
+        let start = |shared: &Arc<AnyStore>| {
+            let counting = Arc::new(CountingStore::new(shared, counters));
+            match &live_cache {
+                Some(cache) => Lookup::start(
+                    &Arc::new(CachingStore::new(&counting, cache, &clock)),
+                    settings.limits,
+                    runtime,
+                ),
+                None => Lookup::start(&counting, settings.limits, runtime),
             }
-            None => Lookup::start(shared, settings.limits, runtime),
         };
         let lookup = shared.as_ref().map(start).map(Arc::new);
         let reads_key_table = settings.jwt.as_ref().is_some_and(|jwt| jwt.keys == KeyLocation::Table);
@@ -120,6 +128,10 @@ impl Open {
             let _late = timeout(deadline, cache.reported()).await;
         }
         Ok(warnings)
+    }
+
+    pub(super) fn waiting_for_lookups(&self) -> usize {
+        self.lookup.as_ref().map_or(0, |lookup| lookup.waiting())
     }
 
     pub(super) fn store(&self) -> Option<&AnyStore> {

@@ -6,6 +6,7 @@ mod convert;
 mod core;
 mod errors;
 mod forks;
+mod metrics;
 mod migration;
 mod object_cache;
 mod promise;
@@ -30,7 +31,10 @@ mod _core {
     use super::core::{Core, accepted_credentials, default_settings, session_cookie_name};
 
     #[pymodule_export]
-    use super::request_state::RequestState;
+    use super::metrics::{lookup_duration_bounds, lookup_durations, metric_points};
+
+    #[pymodule_export]
+    use super::request_state::{RequestState, error_type};
 
     #[pymodule_export]
     use super::verdict::{Found, Refused};

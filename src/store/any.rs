@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::memory::MemoryStore;
 use super::postgres::PostgresStore;
-use super::{KeyStore, LookupKey, LookupResult, PublicKeyRow, Store};
+use super::{Connections, KeyStore, LookupKey, LookupResult, PublicKeyRow, Store};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::settings::Settings;
@@ -74,6 +74,14 @@ impl AnyStore {
         match self {
             Self::Postgres(store) if is_user => store.user_column(field),
             Self::Postgres(store) => store.session_column(field),
+            Self::Memory(_) => None,
+        }
+    }
+
+    /// The connections of the pool; None where there is none.
+    pub(crate) fn connections(&self) -> Option<Connections> {
+        match self {
+            Self::Postgres(store) => Some(store.connections()),
             Self::Memory(_) => None,
         }
     }

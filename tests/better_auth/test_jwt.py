@@ -378,7 +378,7 @@ async def test_a_missing_key_table_is_waited_for(
                 client.portal.call(auth.current_user, connection(person.headers["jwt"]))
             assert "no table jwks" in str(caught.value.__cause__)
 
-            execute(dsn, "CREATE TABLE jwks (id text, \"publicKey\" text, \"privateKey\" text)")
+            execute(dsn, 'CREATE TABLE jwks (id text, "publicKey" text, "privateKey" text)')
             for key_id, public_key in fetch(newest.dsn, 'SELECT id, "publicKey" FROM jwks'):
                 execute(dsn, f"INSERT INTO jwks VALUES ('{key_id}', '{public_key}', '')")
             wait_until(lambda: client.get("/required", headers=person.headers["jwt"]).status_code == 200)

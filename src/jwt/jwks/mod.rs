@@ -242,7 +242,8 @@ impl Jwks {
                     _ => None,
                 };
                 // A migration is probably running: no need to spare a server that is in trouble.
-                let doublings = if matches!(error, Error::MissingTables(_)) { 0 } else { state.failures.min(5) };
+                let doublings =
+                    if matches!(error, Error::MissingTables(_)) { 0 } else { state.failures.min(5) };
                 let wait = FIRST_RETRY * 2_u32.pow(doublings);
                 state.retry_at = Some(now.after(wait.min(COOL_DOWN)));
                 state.failures = state.failures.saturating_add(1);

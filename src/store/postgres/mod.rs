@@ -41,7 +41,7 @@ use self::failure::Failure;
 pub use self::migration::{Migrator, Report};
 use self::problem::Model;
 use self::statement::Statement;
-use super::{LookupKey, LookupResult, Store};
+use super::{Connections, LookupKey, LookupResult, Store};
 use crate::error::Error;
 use crate::settings::Settings;
 
@@ -129,6 +129,12 @@ impl PostgresStore {
     /// What an operator should know of connections, tables and rows, once.
     pub fn take_warnings(&self) -> Vec<String> {
         self.connector.statement_names().take_warnings()
+    }
+
+    /// The connections of the pool.
+    pub fn connections(&self) -> Connections {
+        let status = self.pool.status();
+        Connections { used: status.size.saturating_sub(status.available), idle: status.available }
     }
 
     /// Closes the connections; what is under way ends as unavailable.

@@ -201,9 +201,9 @@ impl PublicKeyTable {
             Fields { model: Model::Jwks, settings, required: &JWKS_FIELDS, optional: &JWKS_OPTIONAL };
         let table = select_beside(catalog, user, wanted).map_err(|problem| vec![problem]);
         let found = table.and_then(|table| fields.read(table, &catalog.role, &mut Vec::new()));
-        found.map(Self).map_err(|problems| {
-            Problems::new(problems).into_error("the jwks table cannot be read")
-        })
+        found
+            .map(Self)
+            .map_err(|problems| Problems::new(problems).into_error("the jwks table cannot be read"))
     }
 
     /// Selects id, public key, algorithm and end (NULL where the table has no such column).
