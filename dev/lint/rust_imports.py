@@ -66,7 +66,17 @@ MAY_USE: dict[str, set[str]] = {
     },
     "python": {
         "bounded_cache",
-        *("error", "settings", "credentials", "diagnosis", "identity", "refusal", "engine", "process", "completion_queue"),
+        *(
+            "error",
+            "settings",
+            "credentials",
+            "diagnosis",
+            "identity",
+            "refusal",
+            "engine",
+            "process",
+            "completion_queue",
+        ),
         *("authenticator::Verdict", "lookup::Lookup", "store::LookupKey", "store::Source"),
         *("counters", "live_cache::FeedState"),
         "store::postgres",
