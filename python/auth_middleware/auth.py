@@ -144,9 +144,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
                 answer.
         """
         found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
-        return (
-            await self._identification.required(found, request.scope) if type(found) is RequestState else found
-        ).user
+        return (await self._identification.required(found, request) if type(found) is RequestState else found).user
 
     async def optional_user(self, request: HTTPConnection) -> UserT_co | None:
         """The same as `current_user`, but None without a valid session.
@@ -155,7 +153,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
             HTTPException: 403 from a page that is not trusted, 503 if the store cannot answer.
         """
         found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
-        identity = await self._identification.optional(found, request.scope) if type(found) is RequestState else found
+        identity = await self._identification.optional(found, request) if type(found) is RequestState else found
         return identity and identity.user
 
     async def fresh_user(self, request: HTTPConnection) -> UserT_co:
@@ -169,21 +167,24 @@ class Auth(Generic[SessionT_co, UserT_co]):
             ConfigurationError: there is no database that knows; as an HTTP response, 500.
         """
         if not self._core.has_database:
-            self._log.misconfigured(
+            why = (
                 "get_fresh_user reads the user's row, and there is no database: set DATABASE_URL, or use "
                 "get_current_user, which returns what the JWT claims"
             )
-            raise http_errors.misconfigured()
-        return (await self._identification.required(self._core.identify_by_store(request.scope), request.scope)).user
+            self._log.misconfigured(why)
+            raise http_errors.for_connection(http_errors.Misconfigured(why), request)
+        self._identification.begin_recheck(request)
+        found = self._core.identify_by_store(request.scope)
+        return (await self._identification.required(found, request)).user
 
     async def current_session(self, request: HTTPConnection) -> SessionT_co:
         """The session that this request presents. Identified once per request; raises like `current_user`."""
         found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
         session = (
-            await self._identification.required(found, request.scope) if type(found) is RequestState else found
+            await self._identification.required(found, request) if type(found) is RequestState else found
         ).session
         if not session:  # a JWT has none
-            raise http_errors.unauthorized(self._core.accepts, is_anonymous=False)
+            raise self._identification.unauthorized(request, is_anonymous=False)
         return session
 
     async def token_claims(self, request: HTTPConnection) -> dict[str, Any] | None:
@@ -193,7 +194,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
         `optional_user`.
         """
         found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
-        identity = await self._identification.optional(found, request.scope) if type(found) is RequestState else found
+        identity = await self._identification.optional(found, request) if type(found) is RequestState else found
         return identity and self._core.token_claims(request.scope)
 
     def session_cookie(self, connection: HTTPConnection) -> str | None:
@@ -222,9 +223,14 @@ class Auth(Generic[SessionT_co, UserT_co]):
         Raises:
             OriginRefused: the page that opens it is not trusted; as an HTTP response, 403.
             StoreUnavailable, SchemaError: the store cannot answer; as an HTTP response, 503.
+
+        After `accept` there are no responses: an error that is not caught closes the socket, with code 1008, or 1013 if
+        the store cannot answer.
         """
         found: _Found[SessionT_co, UserT_co] = self._core.identify_anew(websocket.scope)
-        return await self._identification.optional(found, websocket.scope) if type(found) is RequestState else found
+        identity = await self._identification.optional(found, websocket) if type(found) is RequestState else found
+        self._identification.validated(websocket, identity)
+        return identity
 
 
 def _require_text(cookie_value: object) -> None:
