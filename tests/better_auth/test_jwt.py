@@ -19,10 +19,10 @@ from websockets.typing import Subprotocol
 from auth_middleware import Auth, AuthSettings, AuthUser, ConfigurationError, SchemaError, StoreUnavailable
 from auth_middleware._core import Migrations
 from dev.better_auth import VERSIONS, BetterAuthServer, Version
-from dev.postgres import EmbeddedPostgres, execute
+from dev.postgres import EmbeddedPostgres, execute, fetch
 from tests.support.applications import guarded
 from tests.support.issuers import TOKEN, Issuer, OpenIssuer, connection
-from tests.support.polling import POLL_SECONDS, TIMEOUT_SECONDS
+from tests.support.polling import POLL_SECONDS, TIMEOUT_SECONDS, wait_until
 from tests.support.servers import serving
 
 
@@ -352,12 +352,36 @@ async def settled(condition: Callable[[], Awaitable[bool]]) -> None:
         await asyncio.sleep(POLL_SECONDS)
 
 
-async def test_a_missing_key_table_is_reported_at_start(newest: Issuer, postgres: EmbeddedPostgres) -> None:
+async def test_a_missing_key_table_is_waited_for(
+    newest: Issuer, postgres: EmbeddedPostgres, caplog: pytest.LogCaptureFixture
+) -> None:
     dsn = postgres.create_database(f"no_keys_{secrets.token_hex(4)}")
-    with BetterAuthServer(dsn, secret=newest.secret):
-        auth = Auth(AuthSettings(database_url=dsn, base_url=newest.server.base_url, credentials="jwt"))
-        with pytest.raises(SchemaError, match="jwks"):
-            await auth.open()
+    person = newest.sign_up()
+    with BetterAuthServer(dsn, secret=newest.secret) as server:
+        auth = newest.auth(database_url=dsn, jwt_freshness="claims")
+        with pytest.raises(SchemaError, match="no table jwks"):
+            await auth.open(strict=True)
+        await auth.close()
+        account = {"email": "a@example.com", "password": secrets.token_urlsafe(16), "name": "Ada"}
+        with httpx.Client(trust_env=False, headers={"Origin": server.url}, timeout=60) as client:
+            client.post(f"{server.url}/api/auth/sign-up/email", json=account).raise_for_status()
+            cookie = {"Cookie": f"{TOKEN}={client.cookies[TOKEN]}"}
+        with TestClient(guarded(auth)) as client:
+            for _ in range(3):
+                assert client.get("/required", headers=cookie).status_code == 200
+                assert client.get("/optional", headers=person.headers["jwt"]).status_code == 503
+            [warning] = (record.getMessage() for record in caplog.records if record.levelname == "WARNING")
+            assert "JWT" in warning
+            assert "no table jwks" in warning
+            assert client.portal
+            with pytest.raises(SchemaError) as caught:
+                client.portal.call(auth.current_user, connection(person.headers["jwt"]))
+            assert "no table jwks" in str(caught.value.__cause__)
+
+            execute(dsn, 'CREATE TABLE jwks (id text, "publicKey" text, "privateKey" text)')
+            for key_id, public_key in fetch(newest.dsn, 'SELECT id, "publicKey" FROM jwks'):
+                execute(dsn, f"INSERT INTO jwks VALUES ('{key_id}', '{public_key}', '')")
+            wait_until(lambda: client.get("/required", headers=person.headers["jwt"]).status_code == 200)
         # With a URL the table is not read.
         by_url = Auth(
             AuthSettings(
