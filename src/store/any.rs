@@ -80,6 +80,13 @@ impl Store for AnyStore {
             Self::Memory(store) => store.find(keys).await,
         }
     }
+
+    async fn ping(&self) -> Result<(), Error> {
+        match self {
+            Self::Postgres(store) => store.ping().await,
+            Self::Memory(store) => store.ping().await,
+        }
+    }
 }
 
 impl KeyStore for AnyStore {

@@ -226,6 +226,16 @@ impl Store for PostgresStore {
         };
         results.map_err(|failure| failure.into_error().into_unavailable())
     }
+
+    async fn ping(&self) -> Result<(), Error> {
+        let connected = self.connector.listen(|_unexpected| {}).await;
+        let pinged = match connected {
+            // A pooler connects to a server only for a statement.
+            Ok((client, _ends_with_the_client)) => client.simple_query("SELECT 1").await.map(drop),
+            Err(error) => return Err(self.connector.explain(&error)),
+        };
+        pinged.map_err(|error| Failure::of("a probe failed", error).into_error())
+    }
 }
 
 /// A number that differs for every process and every call.
