@@ -185,7 +185,8 @@ class Auth(Generic[SessionT_co, UserT_co]):
         try:
             self._telemetry.warn(await self._core.open())
             self._telemetry.warn(self._core.operator_messages())
-            self._telemetry.note(self._core.store_note())
+            while note := self._core.store_note():
+                self._telemetry.note(note)
         except StoreUnavailable as error:
             self._telemetry.store_failed(error)
 

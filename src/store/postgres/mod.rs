@@ -12,6 +12,7 @@ mod current;
 mod failure;
 mod feed;
 mod id;
+mod ignored;
 mod jwks;
 mod listener;
 mod migration;
@@ -38,6 +39,7 @@ use self::borrowed::Borrowed;
 use self::connection::Connector;
 use self::current::CurrentStatement;
 use self::failure::Failure;
+use self::ignored::IgnoredNotes;
 pub use self::migration::{Migrator, Report};
 use self::problem::Model;
 use self::statement::Statement;
@@ -56,6 +58,7 @@ pub struct PostgresStore {
     timeout: Duration,
     current: CurrentStatement,
     warned_of_zone: AtomicBool,
+    ignored: IgnoredNotes,
 }
 
 impl PostgresStore {
@@ -81,6 +84,7 @@ impl PostgresStore {
             timeout: settings.limits.lookup_timeout,
             current,
             warned_of_zone: AtomicBool::new(false),
+            ignored: IgnoredNotes::default(),
         })
     }
 
@@ -120,10 +124,10 @@ impl PostgresStore {
         timeout(self.timeout, result).await.unwrap_or_else(late)
     }
 
-    /// Whether look-ups name their statements on the server, and why: a line for the log, once it is known, and again
-    /// when it changes.
+    /// A line for the log, once it is known, and again when it changes: whether look-ups name their statements on the
+    /// server, and why; or which columns the triggers ignore.
     pub fn take_note(&self) -> Option<String> {
-        self.connector.statement_names().take_note()
+        self.connector.statement_names().take_note().or_else(|| self.ignored.take())
     }
 
     /// What an operator should know of connections and rows, once.
