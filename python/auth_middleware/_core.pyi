@@ -210,12 +210,17 @@ class Migrations:
             StoreUnavailable: PostgreSQL does not answer.
             SchemaError: it refuses. Either way nothing is changed.
         """
-    def apply_live(self) -> Awaitable[bool]:
+    def apply_live(self, ignoring: Sequence[str] = ()) -> Awaitable[bool]:
         """Creates the triggers that notify of changes; False if they are already recorded and in force.
+
+        Changes of the columns in `ignoring` alone are not notified. Each text is a list of columns such as
+        `session.lastActivityAt,session.updatedAt`; names with a comma stand in double quotes. Columns that were ignored
+        before and are not listed are notified again.
 
         Raises:
             StoreUnavailable: PostgreSQL does not answer.
-            SchemaError: it refuses, or no trigger can serve the tables. Either way nothing is changed.
+            SchemaError: it refuses, or no trigger can serve the tables.
+            ConfigurationError: a column does not exist, or must not be ignored. Either way nothing is changed.
         """
     def take_back_live(self) -> Awaitable[bool]:
         """Removes the triggers and the record; False if there was no record. Raises the same errors as `apply_live`."""
@@ -233,8 +238,17 @@ class Migrations:
         Raises:
             StoreUnavailable: PostgreSQL does not answer.
         """
-    def live_sql(self) -> Awaitable[str]:
-        """What `apply_live` would run. Writes nothing; raises as it."""
+    def ignored_columns(self) -> Awaitable[list[str]]:
+        """The columns whose changes alone are not notified, as `session.lastActivityAt`. Writes nothing.
+
+        Raises:
+            StoreUnavailable: PostgreSQL does not answer.
+        """
+    def live_sql(self, ignoring: Sequence[str] = ()) -> Awaitable[tuple[str, bool]]:
+        """What `apply_live` would run, and whether the triggers are already in force in this form.
+
+        Writes nothing; raises as `apply_live`.
+        """
     def live_down_sql(self) -> Awaitable[str]:
         """What `take_back_live` would run. Writes nothing; raises as it."""
 

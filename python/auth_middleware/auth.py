@@ -114,7 +114,8 @@ class Auth(Generic[SessionT_co, UserT_co]):
         try:
             self._log.warn(await self._core.open(strict))
             self._log.warn(self._core.operator_messages())
-            self._log.note(self._core.store_note())
+            while note := self._core.store_note():
+                self._log.note(note)
         except (StoreUnavailable, MissingTables) as error:
             if strict:
                 raise

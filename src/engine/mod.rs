@@ -324,9 +324,19 @@ impl Engine {
     /// The number of sessions in the live cache, and the bytes that they take.
     #[must_use]
     pub fn cache_size(&self) -> (usize, usize) {
+        self.of_live_cache(LiveCache::size)
+    }
+
+    /// How many results in the live cache a notification evicted.
+    #[must_use]
+    pub fn cache_invalidations(&self) -> u64 {
+        self.of_live_cache(LiveCache::invalidated)
+    }
+
+    fn of_live_cache<T: Default>(&self, read: impl FnOnce(&LiveCache) -> T) -> T {
         let state = self.lock();
         let open = state.as_ref().filter(|state| state.is_ours()).and_then(|state| state.open.as_ref());
-        open.and_then(|open| open.live_cache.as_ref()).map(LiveCache::size).unwrap_or_default()
+        open.and_then(|open| open.live_cache.as_ref()).map(read).unwrap_or_default()
     }
 
     /// What decides about headers. Opens what that needs.

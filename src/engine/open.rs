@@ -123,6 +123,9 @@ impl Open {
         }
         self.jwks.iter().for_each(Jwks::want);
         if let Some(cache) = self.live_cache.as_ref().filter(|cache| cache.needs_feed()) {
+            if let Some(store) = &self.store {
+                store.check_ignored_columns().await?;
+            }
             cache.want();
             // A feed that takes longer does not delay the start: until it works, requests query the store.
             let _late = timeout(deadline, cache.reported()).await;

@@ -196,6 +196,7 @@ impl Core {
         for (name, count) in self.engine.counters().by_name(self.engine.settings().freshness.cache_name()) {
             counters.set_item(name, count)?;
         }
+        counters.set_item("live_invalidations", self.engine.cache_invalidations())?;
         Ok(counters)
     }
 
