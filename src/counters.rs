@@ -1,6 +1,6 @@
 //! How many requests ended in which way, for `auth.counters`.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::refusal::Reason;
 
@@ -11,7 +11,6 @@ pub struct Counters {
     identified: AtomicU64,
     identified_by_cache: AtomicU64,
     unavailable: AtomicU64,
-    saw_good_signature: AtomicBool,
 }
 
 impl Counters {
@@ -22,7 +21,6 @@ impl Counters {
 
     /// A request has a user, and the store was not queried.
     pub fn identified_by_cache(&self) {
-        self.saw_good_signature();
         self.identified_by_cache.fetch_add(1, Ordering::Relaxed);
         self.identified();
     }
@@ -35,18 +33,6 @@ impl Counters {
     /// The store could not answer.
     pub fn unavailable(&self) {
         self.unavailable.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// A cookie was signed with our secret.
-    pub fn saw_good_signature(&self) {
-        self.saw_good_signature.store(true, Ordering::Relaxed);
-    }
-
-    /// How many signatures were bad, if every signature until now was.
-    #[must_use]
-    pub fn only_bad_signatures(&self) -> Option<u64> {
-        let bad = self.refused[Reason::BadSignature as usize].load(Ordering::Relaxed);
-        (!self.saw_good_signature.load(Ordering::Relaxed)).then_some(bad)
     }
 
     /// Every count by its name. `cache` is the name of the cache in use; the other one's count is 0.
@@ -87,15 +73,5 @@ mod tests {
             .chain([("identified", 2), ("cookie_cache", 0), ("live_cache", 1), ("store_unavailable", 1)])
             .collect();
         assert_eq!(counters.by_name(Some("live_cache")), expected);
-    }
-
-    #[test]
-    fn one_good_signature_clears_the_secret_of_suspicion() {
-        let counters = Counters::default();
-        counters.refused(Reason::BadSignature);
-        counters.refused(Reason::NoCookie);
-        assert_eq!(counters.only_bad_signatures(), Some(1));
-        counters.saw_good_signature();
-        assert_eq!(counters.only_bad_signatures(), None);
     }
 }

@@ -13,6 +13,9 @@
 //! | 6 | [`lookup`] | gathers requests and queries the store for all of them at once |
 //! | | [`store`] | where sessions are stored |
 //! | | [`identity`] | the session and its user |
+//! | | [`refusal`] | why a request is refused, and what is probably wrong |
+//! | | [`diagnosis`] | finds that out from the headers of a refused request |
+//! | | [`advice`] | what an operator can do about it |
 //! | | [`authenticator`] | steps 1 to 4: what the headers alone decide |
 //! | | [`engine`] | the whole path, and what is open |
 //!
@@ -38,11 +41,14 @@
 //! # Ok::<(), auth_middleware::error::Error>(())
 //! ```
 
+pub mod advice;
 pub mod authenticator;
+pub mod checks;
 pub mod clock;
 pub mod cookie_cache;
 pub mod counters;
 pub mod credentials;
+pub mod diagnosis;
 pub mod engine;
 pub mod error;
 pub mod identity;

@@ -8,8 +8,9 @@ mod cookies;
 
 use self::authorization::BearerTokens;
 pub use self::authorization::{BEARER_PROTOCOL, BearerToken};
+pub(crate) use self::cookies::cookies;
 pub use self::cookies::{RawCookie, SessionData, decode};
-use self::cookies::{cookies, trim, unquote};
+use self::cookies::{trim, unquote};
 use crate::settings::{AcceptedCredentials, CookieNames};
 
 /// The one credential that decides who sent the request.

@@ -8,6 +8,7 @@
 //! Threads of ours write to the store's connections, the public keys and the live cache, and a child can be born while
 //! one of them does. So a child leaks what its parent had opened, without a drop or a close, and opens its own.
 
+mod decision;
 mod open;
 
 use std::borrow::Cow;
@@ -18,8 +19,11 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
+use self::decision::decide;
 use self::open::Open;
+use crate::advice::advice;
 use crate::authenticator::{Authenticator, Need, Unavailable, Verdict};
+use crate::checks::Checks;
 use crate::clock::Moment;
 use crate::cookie_cache::keys::PublicKeys;
 use crate::counters::Counters;
@@ -69,6 +73,7 @@ pub struct Engine {
     source: Source,
     runtime: fn() -> Result<Handle, Error>,
     counters: Arc<Counters>,
+    checks: Arc<Checks>,
     /// Locked only by threads that call the engine. In Python those hold the GIL, as a thread that forks does, so no
     /// child is born with it locked.
     state: Mutex<Option<State>>,
@@ -96,7 +101,7 @@ impl Engine {
         if settings.database.is_some() {
             AnyStore::new(&source, &settings)?;
         }
-        Ok(Self { settings, source, runtime, counters: Arc::default(), state: Mutex::default() })
+        Ok(Self { settings, source, runtime, counters: Arc::default(), checks: Arc::default(), state: Mutex::default() })
     }
 
     /// The settings.
@@ -111,13 +116,22 @@ impl Engine {
         &self.counters
     }
 
+    /// What an operator can do about a refusal, if a wrong setting may have caused it; and whether the check that failed
+    /// has succeeded before, so that a stale or forged credential is likelier.
+    #[must_use]
+    pub fn advice(&self, refusal: &Refusal) -> Option<(String, bool)> {
+        let check = refusal.cause?.check();
+        let has_passed = check.is_some_and(|check| self.checks.has_passed(check));
+        Some((advice(refusal, &self.settings)?, has_passed))
+    }
+
     /// Decides from the headers and the caches as far as possible.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if a cache that is needed for it cannot be opened.
     pub fn inspect<'a>(
         &self,
-        request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>,
+        request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])> + Clone>,
     ) -> Result<Verdict, Error> {
         let now = Moment::now();
         let (authenticator, cache) = self.inspector()?;
@@ -140,7 +154,7 @@ impl Engine {
     /// [`Error::Unavailable`] if the issuer's keys cannot be read, [`Error::Configuration`] if there is no database.
     pub fn inspect_for_store<'a>(
         &self,
-        request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>,
+        request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])> + Clone>,
     ) -> Result<Verdict, Error> {
         let now = Moment::now();
         self.settle(self.inspector()?.0.inspect_for_store(request, now), None, now)
@@ -195,11 +209,12 @@ impl Engine {
         key: &LookupKey,
         resolve: impl FnOnce(Decision) + Send + 'static,
     ) -> Result<PendingLookup, Error> {
-        self.counters.saw_good_signature();
         let now = Utc::now();
         let lookup = self.open_now()?.lookup()?;
-        let Gathered { waiter, waits_for_others } =
-            lookup.gather(key, move |found| resolve(found.map(|found| Authenticator::decide(found, now))));
+        let (checks, is_session) = (Arc::clone(&self.checks), matches!(key, LookupKey::Session(_)));
+        let Gathered { waiter, waits_for_others } = lookup.gather(key, move |found| {
+            resolve(found.map(|found| decide(&checks, is_session, found, now)));
+        });
         Ok(PendingLookup { place: Place::Lookup(waiter), to_send: waits_for_others.then_some(lookup) })
     }
 
@@ -222,9 +237,9 @@ impl Engine {
             return Err(Error::unavailable(format!("{limit} requests wait already (max_waiting)")));
         }
         let waiting = Arc::clone(&open.waiting);
-        let counters = Arc::clone(&self.counters);
+        let checks = Arc::clone(&self.checks);
         let task = (self.runtime)()?.spawn(async move {
-            let verified = timeout(deadline, verify(&authenticator, &open, &counters, &token, need)).await;
+            let verified = timeout(deadline, verify(&authenticator, &open, &checks, &token, need)).await;
             drop(waiting);
             resolve(verified.unwrap_or_else(|_elapsed| {
                 let seconds = deadline.as_secs_f64();
@@ -323,7 +338,7 @@ impl Engine {
         if !state.as_ref().is_some_and(State::is_ours) {
             std::mem::forget(state.take());
         }
-        state.get_or_insert_with(|| State::new(&self.settings))
+        state.get_or_insert_with(|| State::new(&self.settings, &self.checks))
     }
 
     fn opened<'a>(&self, state: &'a mut State) -> Result<&'a Arc<Open>, Error> {
@@ -354,9 +369,9 @@ impl Drop for Engine {
 }
 
 impl State {
-    fn new(settings: &Settings) -> Self {
+    fn new(settings: &Settings, checks: &Arc<Checks>) -> Self {
         let keys = PublicKeys::default();
-        let authenticator = Arc::new(Authenticator::new(settings, &keys));
+        let authenticator = Arc::new(Authenticator::with_checks(settings, &keys, Arc::clone(checks)));
         Self { process: process::id(), authenticator, keys, open: None }
     }
 
@@ -369,7 +384,7 @@ impl State {
 async fn verify(
     authenticator: &Authenticator,
     open: &Open,
-    counters: &Counters,
+    checks: &Checks,
     token: &PendingToken,
     need: Need,
 ) -> Decision {
@@ -381,9 +396,8 @@ async fn verify(
         Verdict::Unavailable(why) => Err(Arc::new(why.into())),
         Verdict::NeedsKeys(..) => Err(Arc::new(Unavailable::Keys.into())),
         Verdict::Lookup(key) => {
-            counters.saw_good_signature();
             let found = open.lookup().map_err(Arc::new)?.find(&key).await?;
-            Ok(Authenticator::decide(found, now.wall))
+            Ok(decide(checks, false, found, now.wall))
         }
     }
 }

@@ -128,6 +128,11 @@ impl Jwks {
         std::mem::take(&mut self.lock().messages)
     }
 
+    /// Whether the keys were read, and there are any.
+    pub(crate) fn has_keys(&self) -> bool {
+        !self.lock().keys.is_empty()
+    }
+
     /// The key with this id. Requests a read where one is needed.
     pub(super) fn find(&self, id: &str, now: Uptime) -> Key {
         let mut state = self.lock();
