@@ -18,8 +18,8 @@ pub fn advice(refusal: &Refusal, settings: &Settings) -> Option<String> {
             of_origin(cause, detail)
         }
         Cause::NoSessionRow | Cause::NoUserRow | Cause::AllExpired => of_row(cause, detail),
-        Cause::QuotedSecret | Cause::PublicSecret | Cause::FormerSecret | Cause::OtherSecret => {
-            of_secret(cause, settings)
+        Cause::KnownSecret | Cause::FormerSecret | Cause::OtherSecret => {
+            of_secret(cause, detail, settings)
         }
         _ => of_jwt(cause, detail, settings),
     }))
@@ -130,16 +130,14 @@ fn of_kind(cause: Cause) -> Option<String> {
     Some(text.to_owned())
 }
 
-fn of_secret(cause: Cause, settings: &Settings) -> String {
+fn of_secret(cause: Cause, detail: &str, settings: &Settings) -> String {
     let fingerprint = settings.secrets.fingerprint();
     match cause {
-        Cause::QuotedSecret => "the Better Auth server signs with this secret in quotes or with white space around it, \
-             which are part of its secret (docker run --env-file keeps quotes): set BETTER_AUTH_SECRET without them at \
-             the Better Auth server; people there then sign in again"
-            .to_owned(),
-        Cause::PublicSecret => "the Better Auth server signs with Better Auth's public default secret, with which anybody \
-             can sign in as anybody: set BETTER_AUTH_SECRET at the Better Auth server, to the same value as here"
-            .to_owned(),
+        Cause::KnownSecret => format!(
+            "the Better Auth server signs with {detail} (docker run --env-file keeps quotes, and without BETTER_AUTH_SECRET \
+             it uses the public default, with which anybody can sign in as anybody): set BETTER_AUTH_SECRET there to \
+             exactly the value that it has here; people then sign in again"
+        ),
         Cause::FormerSecret => "a session token is signed with an older secret of BETTER_AUTH_SECRETS: Better Auth accepts \
              it no more, and here it is accepted if AUTH_MIDDLEWARE_PREVIOUS_SECRETS contains it. If the Better Auth \
              server still signs with it, list it first"

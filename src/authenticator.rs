@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use crate::causes::{self, Causes};
 use crate::checks::Checks;
 use crate::clock::Moment;
 use crate::cookie_cache::CookieCache;
 use crate::cookie_cache::keys::PublicKeys;
-use crate::credentials::{self, Credentials, Kind, Presented, RawCookie, Request};
-use crate::diagnosis::{self, Diagnosis};
+use crate::credentials::{self, Credential, Credentials, Kind, Presented, RawCookie, Request};
 use crate::error::Error;
 use crate::identity::{Identity, UserId};
 use crate::jwt::jwks::Jwks;
@@ -57,6 +57,8 @@ pub enum Need {
 pub enum Unavailable {
     /// The issuer's keys cannot be read.
     Keys,
+    /// The table that holds them is missing or wrong.
+    KeyTable(String),
     /// The token lacks a claim that the model needs; the message says which.
     Claims(String),
     /// Only a database knows the current state, and none is configured.
@@ -66,7 +68,8 @@ pub enum Unavailable {
 impl From<Unavailable> for Error {
     fn from(why: Unavailable) -> Self {
         match why {
-            Unavailable::Keys => Self::unavailable("the keys that verify JWTs cannot be read"),
+            Unavailable::Keys => Self::Keys,
+            Unavailable::KeyTable(message) => Self::KeyTable(message),
             Unavailable::Claims(message) => Self::Schema(message),
             Unavailable::Database => Self::configuration(
                 "get_fresh_user reads the user's row, and there is no database: set DATABASE_URL, or use \
@@ -87,7 +90,7 @@ pub struct Authenticator {
     cookie_cache: Option<CookieCache>,
     accepted: AcceptedCredentials,
     jwt: Option<Arc<JwtPath>>,
-    diagnosis: Arc<Diagnosis>,
+    causes: Arc<Causes>,
 }
 
 /// What verifies JWTs, and how current their users must be.
@@ -126,7 +129,7 @@ impl Authenticator {
         Self {
             accepted: settings.accepted,
             jwt,
-            diagnosis: Arc::new(Diagnosis::new(settings, checks)),
+            causes: Arc::new(Causes::new(settings, checks)),
             names: settings.cookie_names.clone(),
             origins: settings.trusted_origins.clone(),
             keys: Keys::new(&settings.secrets.signing),
@@ -141,8 +144,7 @@ impl Authenticator {
         request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])> + Clone>,
         now: impl Into<Moment>,
     ) -> Verdict {
-        let now = now.into();
-        self.inspect_for(Need::Usual, request, now).unwrap_or_else(Verdict::Refused)
+        self.inspect_for(Need::Usual, request, now.into()).1
     }
 
     /// The same for a route that needs the current state: never [`Verdict::Known`].
@@ -151,29 +153,38 @@ impl Authenticator {
         request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])> + Clone>,
         now: impl Into<Moment>,
     ) -> Verdict {
-        self.inspect_for(Need::Store, request, now.into()).unwrap_or_else(Verdict::Refused)
+        self.inspect_for(Need::Store, request, now.into()).1
     }
 
-    fn inspect_for<'a>(
+    /// The same for either need, with the kind of credential that the request presents.
+    pub fn inspect_for<'a>(
         &self,
         need: Need,
         request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])> + Clone>,
         now: Moment,
-    ) -> Result<Verdict, Refusal> {
+    ) -> (Option<Credential>, Verdict) {
         let kind = request.kind;
-        let headers = request.into_headers();
         // Read again only for the cause of a refusal.
-        let again = headers.clone();
-        let shown = Credentials::read(headers, &self.names);
-        let token = match shown.presented(kind, self.accepted) {
-            Presented::Nothing => {
-                let headers: Vec<_> = again.into_iter().collect();
-                return Err(self.diagnosis.missing(kind, &shown, &headers, &self.origins));
-            }
-            Presented::Unusable => {
-                let headers: Vec<_> = again.into_iter().collect();
-                return Err(self.diagnosis.unusable_token(kind, &headers));
-            }
+        let again = Request::new(kind, request.headers().clone());
+        let shown = Credentials::read(request.into_headers(), &self.names);
+        let presented = shown.presented(kind, self.accepted);
+        let credential = presented.credential();
+        let verdict = self.inspect_presented(need, again, &shown, presented, now);
+        (credential, verdict.unwrap_or_else(Verdict::Refused))
+    }
+
+    fn inspect_presented<'a>(
+        &self,
+        need: Need,
+        again: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>,
+        shown: &Credentials<'a>,
+        presented: Presented<'a>,
+        now: Moment,
+    ) -> Result<Verdict, Refusal> {
+        let kind = again.kind;
+        let token = match presented {
+            Presented::Nothing => return Err(self.causes.missing(again, shown, &self.origins)),
+            Presented::Unusable => return Err(self.causes.unusable_token(again)),
             Presented::Jwt(token) => return Ok(self.inspect_jwt(need, token.as_str(), now)),
             Presented::SignedToken(token) => {
                 let token = self.verify(Some(token.as_str().into()), || token.as_str().into())?;
@@ -184,9 +195,9 @@ impl Authenticator {
                 SessionToken::unsigned(token.as_str()).ok_or(Reason::BadToken)?
             }
             Presented::Cookie(cookie) => {
-                self.check_origin(kind, &shown)?;
+                self.check_origin(kind, shown)?;
                 let token = self.verify_cookie(cookie)?;
-                if let Some(identity) = self.read_cookie_cache(need, &shown, &token, now.wall) {
+                if let Some(identity) = self.read_cookie_cache(need, shown, &token, now.wall) {
                     return Ok(Verdict::Known(identity));
                 }
                 token
@@ -233,17 +244,20 @@ impl Authenticator {
                 jwt.judge(need, &verified, now)
             }
             Outcome::Rejected(why) => {
-                Verdict::Refused(self.diagnosis.jwt(why, token, jwt.jwks.has_keys(), now.wall))
+                Verdict::Refused(self.causes.jwt(why, token, jwt.jwks.has_keys(), now.wall))
             }
             Outcome::NeedsKeys => Verdict::NeedsKeys(PendingToken::new(token), need),
-            Outcome::KeysUnavailable => Verdict::Unavailable(Unavailable::Keys),
+            Outcome::KeysUnavailable => {
+                let of_table = jwt.jwks.table_problem().map(Unavailable::KeyTable);
+                Verdict::Unavailable(of_table.unwrap_or(Unavailable::Keys))
+            }
         }
     }
 
     /// The checks that have succeeded.
     #[must_use]
     pub fn checks(&self) -> &Checks {
-        self.diagnosis.checks()
+        self.causes.checks()
     }
 
     /// Until the reading of the issuer's keys that is under way ends.
@@ -322,7 +336,7 @@ impl Authenticator {
 
     fn check_origin(&self, kind: Kind, shown: &Credentials<'_>) -> Result<(), Refusal> {
         origin::check(kind, shown, &self.origins, &self.names).map_err(|origin| {
-            let cause = diagnosis::of_origin(shown.origin, shown.sec_fetch_site);
+            let cause = causes::of_origin(shown.origin, shown.sec_fetch_site);
             Refusal::caused_by(Reason::Origin, cause, Some(origin))
         })
     }
@@ -344,7 +358,7 @@ impl Authenticator {
         raw: impl FnOnce() -> Cow<'a, str>,
     ) -> Result<SessionToken, Refusal> {
         let token = value.and_then(|value| self.keys.verify(&value));
-        let token = token.ok_or_else(|| self.diagnosis.bad_signature(&raw()))?;
+        let token = token.ok_or_else(|| self.causes.bad_signature(&raw()))?;
         self.checks().pass(Check::Signature);
         Ok(token)
     }

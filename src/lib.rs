@@ -14,10 +14,11 @@
 //! | | [`store`] | where sessions are stored |
 //! | | [`identity`] | the session and its user |
 //! | | [`refusal`] | why a request is refused, and what is probably wrong |
-//! | | [`diagnosis`] | finds that out from the headers of a refused request |
+//! | | [`causes`] | finds that out from the headers of a refused request |
 //! | | [`advice`] | what an operator can do about it |
 //! | | [`authenticator`] | steps 1 to 4: what the headers alone decide |
 //! | | [`engine`] | the whole path, and what is open |
+//! | | [`diagnosis`] | facts for the doctor |
 //!
 //! Everything that the headers can decide is decided synchronously; then there is at most one await.
 //!
@@ -43,6 +44,7 @@
 
 pub mod advice;
 pub mod authenticator;
+pub mod causes;
 pub mod checks;
 pub mod clock;
 pub mod cookie_cache;

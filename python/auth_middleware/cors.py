@@ -7,18 +7,41 @@ from typing import Any
 
 from starlette.middleware.cors import CORSMiddleware
 
+from auth_middleware.operator_log import OperatorLog
 
-def problem(applications: Iterable[object], trusted_origins: Sequence[str]) -> str | None:
-    """The message for an operator if none of these applications lets a trusted page send cookies.
 
-    The applications serve one request: an application, and those that it is mounted in.
-    """
-    found: list[object] = []
-    for application in applications:
-        middlewares = getattr(application, "user_middleware", None)
-        if not isinstance(middlewares, list):
-            return None  # It is unknown what such an application does.
-        found += middlewares
+class CorsCheck:
+    """Warns once if pages of trusted origins cannot use the application: at start, or at the first request."""
+
+    def __init__(self, log: OperatorLog, trusted_origins: Sequence[str]) -> None:
+        self._log = log
+        self._trusted_origins = trusted_origins
+        self._is_done = not trusted_origins
+
+    def check(self, applications: Sequence[object]) -> None:
+        """Check the applications that serve a request: an application, and those that it is mounted in."""
+        if self._is_done or not all(isinstance(_middlewares(each), list) for each in applications):
+            return
+        self._is_done = True
+        if message := _problem(applications, self._trusted_origins):
+            self._log.warn([message])
+
+    def check_first_request(self, scope: Mapping[str, Any] | None) -> None:
+        """The same by a request, for applications that do not use the lifespan."""
+        if self._is_done or scope is None or scope["type"] != "http":
+            return
+        # In a mounted application, the router is its parent's.
+        found = [scope.get("app"), getattr(scope.get("router"), "dependency_overrides_provider", None)]
+        self.check([application for application in found if application is not None])
+
+
+def _middlewares(application: object) -> Any:
+    return getattr(application, "user_middleware", None)
+
+
+def _problem(applications: Iterable[object], trusted_origins: Sequence[str]) -> str | None:
+    """The message for an operator if none of these applications lets a trusted page send cookies."""
+    found = [middleware for application in applications for middleware in _middlewares(application)]
     origins = ", ".join(trusted_origins[:3])
     setting = f"trusted_origins (BETTER_AUTH_TRUSTED_ORIGINS, FRONTEND_URL) contains {origins}"
     unless = "Ignore this if those pages are served from this application's own origin, or a proxy adds CORS headers"
@@ -30,16 +53,10 @@ def problem(applications: Iterable[object], trusted_origins: Sequence[str]) -> s
         )
     if not any(_allows_credentials(middleware) for middleware in cors):
         return (
-            f"{setting}, but the application's CORSMiddleware lacks allow_credentials=True, so browsers let those pages "
-            "send no cookies. " + unless
+            f"{setting}, but the application's CORSMiddleware lacks allow_credentials=True, so browsers let those "
+            "pages send no cookies. " + unless
         )
     return None
-
-
-def serving(scope: Mapping[str, Any]) -> list[object]:
-    """The applications that serve a request: in a mounted one, the router is its parent's."""
-    applications = [scope.get("app"), getattr(scope.get("router"), "dependency_overrides_provider", None)]
-    return [application for application in applications if application is not None]
 
 
 def _class_of(middleware: object) -> object:

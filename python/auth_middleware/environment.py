@@ -20,6 +20,11 @@ REQUIRED = {
 # Files that other tools read by themselves.
 ENV_FILES = (".env", ".env.local")
 MOST_FILE_BYTES = 256 * 1024
+# A name with a value, as in `export NAME=value # comment`. Quotes without text are no value.
+ASSIGNMENT = re.compile(
+    r"""^[ \t]* (?:export[ \t]+)? (\w+) [ \t]*=[ \t]* (?! (?:""|'')? [ \t]* (?:\#.*)? \r?$ )""",
+    re.MULTILINE | re.VERBOSE,
+)
 # Kubernetes and Docker links set these for a service that is called auth-middleware.
 OF_A_SERVICE = re.compile(r"(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP)(_\w+)?)?|NAME|ENV_\w+)")
 
@@ -40,9 +45,7 @@ def unknown_variables(environment: Mapping[str, str] = os.environ) -> list[str]:
     variables = _variables()
     known = set(variables.values())
     names = sorted({name.upper() for name in environment if name.upper().startswith(PREFIX)} - known)
-    return [
-        _unknown(name, variables) for name in names if not OF_A_SERVICE.fullmatch(name.removeprefix(PREFIX))
-    ]
+    return [_unknown(name, variables) for name in names if not OF_A_SERVICE.fullmatch(name.removeprefix(PREFIX))]
 
 
 def _unknown(name: str, variables: Mapping[str, str]) -> str:
@@ -55,8 +58,8 @@ def _unknown(name: str, variables: Mapping[str, str]) -> str:
     return f"{name} is no setting{suggestion}"
 
 
-def hints(problem: str, settings: AuthSettings, environment: Mapping[str, str] = os.environ) -> list[str]:
-    """What may have led to a missing setting: a misspelt variable, or a file that nothing reads. Never a value."""
+def with_hints(problem: str, settings: AuthSettings, environment: Mapping[str, str] = os.environ) -> str:
+    """The problem, and what may have led to it: a misspelt variable, or a file that nothing reads. Never a value."""
     found: list[str] = []
     missing = [field for field in REQUIRED if getattr(settings, field) is None and REQUIRED[field][0] in problem]
     for field in missing:
@@ -64,7 +67,7 @@ def hints(problem: str, settings: AuthSettings, environment: Mapping[str, str] =
         others = [name for name in environment if name not in REQUIRED[field] and environment[name]]
         for name in get_close_matches(REQUIRED[field][0], others, n=1, cutoff=0.85):
             found.append(f"{name} is set: did you mean {REQUIRED[field][0]}?")
-    return [*found, *unknown_variables(environment)]
+    return ". ".join([problem, *found, *unknown_variables(environment)])
 
 
 def _in_files(variables: tuple[str, ...]) -> list[str]:
@@ -75,7 +78,7 @@ def _in_files(variables: tuple[str, ...]) -> list[str]:
         for variable in variables:
             if variable in names:
                 found.append(
-                    f'the file {file} in the working directory contains {variable}, but it is not read: pass '
+                    f"the file {file} in the working directory contains {variable}, but it is not read: pass "
                     f'AuthSettings(_env_file="{file}"), or start with `uvicorn --env-file {file}`'
                 )
                 break
@@ -92,4 +95,4 @@ def _names_in(path: Path) -> set[str]:
             text = file.read(MOST_FILE_BYTES).decode(errors="replace").removeprefix("\ufeff")
     except OSError:
         return set()
-    return set(re.findall(r"""^[ \t]*(?:export[ \t]+)?(\w+)[ \t]*=[ \t]*(?!(?:""|'')?[ \t]*(?:#.*)?\r?$)""", text, re.M))
+    return set(ASSIGNMENT.findall(text))

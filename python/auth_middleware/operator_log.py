@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 
 from auth_middleware._core import Core, Refused
 from auth_middleware.errors import AuthError, SchemaError
+from auth_middleware.log_fields import LogFields
 
 logger = logging.getLogger("auth_middleware")
 
@@ -48,8 +49,8 @@ class RateLimit:
 class OncePerCause:
     """Writes a message once, and no more than a few different messages on one topic; the rest are counted.
 
-    That count is written when it reaches 100, 1,000, 10,000 and so on, so a flood of requests writes a few lines. With a
-    limit, what exceeds it is counted too, and written when it comes again.
+    That count is written when it reaches 100, 1,000, 10,000 and so on, so a flood of requests writes a few lines.
+    What exceeds the limit is counted too, and written when it comes again.
     """
 
     def __init__(self, level: int = logging.WARNING, limit: RateLimit | None = None) -> None:
@@ -58,7 +59,14 @@ class OncePerCause:
         self._written: defaultdict[str, set[str]] = defaultdict(set)
         self._left_out: Counter[str] = Counter()
 
-    def log(self, topic: str, message: str, most: int = 1, level: int | None = None) -> None:
+    def log(
+        self,
+        topic: str,
+        message: str,
+        most: int = 1,
+        fields: LogFields | None = None,
+        level: int | None = None,
+    ) -> None:
         """Write this message, unless that was done before or `most` messages on this topic were written."""
         level = level or self._level
         written = self._written[topic]
@@ -66,7 +74,7 @@ class OncePerCause:
             return
         if len(written) < most and self._is_allowed(level):
             written.add(message)
-            logger.log(level, "%s", message)
+            logger.log(level, "%s", message, extra=fields)
             return
         self._left_out[topic] += 1
         count = self._left_out[topic]
@@ -102,34 +110,38 @@ class OperatorLog:
         """Write the secret's fingerprint, to compare it with another deployment's when signatures are bad."""
         logger.info("opening; the secret's fingerprint is %s", self._core.secret_fingerprint)
 
-    def refused(self, refused: Refused) -> None:
+    def refused(self, refused: Refused, fields: LogFields) -> None:
         """A request has no valid session.
 
         A wrong setting is a warning, once for each cause. After the check has succeeded once, the settings are right,
         and the request is probably stale or forged: then it is no warning.
         """
-        logger.info("refused: %s", refused.reason)
+        logger.info("refused: %s", refused.reason, extra=fields)
         if refused.cause is None or (advice := self._core.advice(refused)) is None:
             return
         message, has_check_succeeded = advice
         level = logging.INFO if has_check_succeeded else logging.WARNING
-        self._causes.log(refused.cause, message, MOST_ORIGINS if refused.is_foreign_origin else 1, level)
+        self._causes.log(refused.cause, message, MOST_ORIGINS if refused.is_foreign_origin else 1, fields, level)
 
-    def row_misfit(self, error: SchemaError) -> None:
+    def row_misfit(self, error: SchemaError, fields: LogFields) -> None:
         """A row cannot be read into the application's models. That concerns its own request only."""
-        self._once.log("a row does not fit", f"a request got a 503 response: {error}", MOST_MISFITS)
+        self._once.log("a row does not fit", f"a request got a 503 response: {error}", MOST_MISFITS, fields)
 
     def misconfigured(self, message: str) -> None:
         """A route needs what the settings do not give."""
         self._once.log("configuration", f"a request was answered 500: {message}")
 
-    def store_failed(self, error: AuthError) -> None:
+    def store_failed(self, error: AuthError, fields: LogFields | None = None) -> None:
         """The store failed. Logs a warning once, until it responds again or the kind of error changes."""
         if type(error) is self._store_trouble:
-            logger.info("no response from the store: %s", error)
+            logger.info("no response from the store: %s", error, extra=fields)
             return
         self._store_trouble = type(error)
-        logger.log(self._level_of_change(), "requests get 503 responses from now on: %s", error)
+        logger.log(self._level_of_change(), "requests get 503 responses from now on: %s", error, extra=fields)
+
+    def keys_unavailable(self, error: AuthError, fields: LogFields) -> None:
+        """A JWT cannot be verified. Rust warns of it once, and when the keys can be read again."""
+        logger.info("a request got a 503 response: %s", error, extra=fields)
 
     def store_answered(self) -> None:
         """The store responded, perhaps after a failure."""

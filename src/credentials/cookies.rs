@@ -72,7 +72,7 @@ fn chunk_value(value: &[u8]) -> Option<&[u8]> {
 pub struct RawCookie<'a>(&'a [u8]);
 
 impl<'a> RawCookie<'a> {
-    pub(super) fn new(value: &'a [u8]) -> Self {
+    pub(crate) fn new(value: &'a [u8]) -> Self {
         Self(value)
     }
 
@@ -144,7 +144,7 @@ pub(super) fn trim(mut bytes: &[u8]) -> &[u8] {
 }
 
 /// A leading quote takes the last character with it, whatever that is: so does Better Auth.
-pub(super) fn unquote(value: &[u8]) -> &[u8] {
+pub(crate) fn unquote(value: &[u8]) -> &[u8] {
     match value {
         [b'"', inner @ .., _] => inner,
         [b'"'] => &[],

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use crate::authenticator::Authenticator;
+use crate::causes::is_recent;
 use crate::checks::Checks;
-use crate::diagnosis::is_recent;
 use crate::identity::{Identity, Session};
 use crate::refusal::{Cause, Check, Reason, Refusal};
 use crate::store::LookupResult;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
@@ -11,13 +12,14 @@ use super::awaitable::awaitable;
 use super::bridge::Bridge;
 use super::convert::{self, OwnFields, model_fields, python_json, raw_settings};
 use super::errors::{AuthError, exception};
+use super::metrics;
 use super::object_cache::ObjectCache;
 use super::request_state::{Progress, PythonLookup, RequestState};
 use super::runtime;
 use super::scope::{self, Remembered, ScopeRequest};
 use super::verdict::Refused;
 use crate::authenticator::Verdict;
-use crate::engine::{Decision, Engine, PendingLookup};
+use crate::engine::{Decision, Engine, Inspected, PendingLookup};
 use crate::error::Error;
 use crate::identity::UserId;
 use crate::refusal::Reason;
@@ -55,9 +57,11 @@ impl Core {
         let own_fields =
             OwnFields { user: tables.user.own_fields.clone(), session: tables.session.own_fields.clone() };
         let instance = INSTANCES.fetch_add(1, Ordering::Relaxed);
+        let engine = Arc::new(engine);
+        metrics::include(&engine);
         Ok(Self {
             object_cache: ObjectCache::new(engine.settings()),
-            engine: Arc::new(engine),
+            engine,
             own_fields: Arc::new(own_fields),
             scope_key: PyString::intern(py, &format!("auth_middleware {instance}")).unbind(),
         })
@@ -96,16 +100,16 @@ impl Core {
         {
             return Ok(state.get().identity(py).unwrap_or_else(|| state.into_any().unbind()));
         }
-        let verdict = self.engine.inspect(request.as_request());
-        let state = Bound::new(py, self.begin(py, verdict, Some(request.remember()))?)?;
+        let inspected = self.engine.inspect(request.as_request());
+        let state = Bound::new(py, self.begin(py, inspected, Some(request.remember()))?)?;
         scope.set_item(&self.scope_key, &state)?;
         Ok(state.get().identity(py).unwrap_or_else(|| state.into_any().unbind()))
     }
 
     fn identify_by_store(&self, py: Python<'_>, scope: &Bound<'_, PyAny>) -> PyResult<Py<RequestState>> {
         let request = self.request(scope)?;
-        let verdict = self.engine.inspect_for_store(request.as_request());
-        let state = Py::new(py, self.begin(py, verdict, Some(request.remember()))?)?;
+        let inspected = self.engine.inspect_for_store(request.as_request());
+        let state = Py::new(py, self.begin(py, inspected, Some(request.remember()))?)?;
         scope.set_item(&self.scope_key, &state)?;
         Ok(state)
     }
@@ -165,8 +169,8 @@ impl Core {
         (accepted.cookie, accepted.any_bearer())
     }
 
-    fn open<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let opening = self.engine.open();
+    fn open<'py>(&self, py: Python<'py>, strict: bool) -> PyResult<Bound<'py, PyAny>> {
+        let opening = self.engine.open(strict);
         awaitable(py, async move { opening.await.map_err(|error| exception(&error)) })
     }
 
@@ -218,8 +222,8 @@ impl Core {
     }
 
     /// The state of something that no scope remembers, or the identity itself.
-    fn identify_once(&self, py: Python<'_>, verdict: Result<Verdict, Error>) -> PyResult<Py<PyAny>> {
-        let state = self.begin(py, verdict, None)?;
+    fn identify_once(&self, py: Python<'_>, inspected: Inspected) -> PyResult<Py<PyAny>> {
+        let state = self.begin(py, inspected, None)?;
         match state.identity(py) {
             Some(identity) => Ok(identity),
             None => Ok(Py::new(py, state)?.into_any()),
@@ -229,7 +233,7 @@ impl Core {
     fn begin(
         &self,
         py: Python<'_>,
-        verdict: Result<Verdict, Error>,
+        Inspected { credential, verdict }: Inspected,
         request: Option<Remembered>,
     ) -> PyResult<RequestState> {
         let progress = match verdict {
@@ -250,14 +254,14 @@ impl Core {
                 let found = self.object_cache.found(py, identity, &self.own_fields)?;
                 match found.get().cached_object(py) {
                     Some(object) => {
-                        self.engine.counters().identified_by_cache();
+                        self.engine.counters().identified_by_cache(credential);
                         Progress::Identified(object.clone_ref(py))
                     }
                     None => Progress::Decided(found.into_any()),
                 }
             }
         };
-        Ok(RequestState::new(request, &self.engine, progress))
+        Ok(RequestState::new(request, credential, &self.engine, progress))
     }
 
     fn start_look_up(
@@ -285,7 +289,7 @@ impl Core {
         if let Some(lookup) = to_send {
             Bridge::send_soon(&bridge, &lookup)?;
         }
-        Ok(PythonLookup { bridge: bridge.unbind(), id, promise, place })
+        Ok(PythonLookup { bridge: bridge.unbind(), id, promise, place, began: Some(Instant::now()) })
     }
 }
 

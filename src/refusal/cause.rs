@@ -37,10 +37,8 @@ pub enum Cause {
     SessionDataAsToken,
     /// A JWT, in place of the session cookie.
     JwtAsCookie,
-    /// Signed with our secret in quotes or with white space at an end.
-    QuotedSecret,
-    /// Signed with Better Auth's public default secret.
-    PublicSecret,
+    /// Signed with our secret in quotes or with white space at an end, or with Better Auth's public default.
+    KnownSecret,
     /// Signed with an older entry of `BETTER_AUTH_SECRETS`.
     FormerSecret,
     /// Signed with another secret.
@@ -119,8 +117,7 @@ impl Cause {
             Self::SignatureEncoding => "signature_encoding",
             Self::SessionDataAsToken => "session_data_as_token",
             Self::JwtAsCookie => "jwt_as_cookie",
-            Self::QuotedSecret => "quoted_secret",
-            Self::PublicSecret => "public_secret",
+            Self::KnownSecret => "known_secret",
             Self::FormerSecret => "former_secret",
             Self::OtherSecret => "other_secret",
             Self::NoSessionRow => "no_session_row",
@@ -158,8 +155,7 @@ impl Cause {
             | Self::SignatureEncoding
             | Self::SessionDataAsToken
             | Self::JwtAsCookie
-            | Self::QuotedSecret
-            | Self::PublicSecret
+            | Self::KnownSecret
             | Self::FormerSecret
             | Self::OtherSecret => Some(Check::Signature),
             Self::NoSessionRow => Some(Check::SessionRow),

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use super::printable::printable;
-use super::{Diagnosis, Finding, Headers};
-use crate::credentials::{Credentials, Header, Kind, RawCookie, cookies};
+use super::{Causes, Finding, Headers};
+use crate::credentials::{Credentials, Header, RawCookie, Request, cookies};
 use crate::origin;
 use crate::refusal::{Cause, Reason, Refusal};
 use crate::settings::{TrustedOrigins, is_this_machine};
@@ -18,23 +18,24 @@ const SUFFIXES: [&str; 2] = ["session_token", "session_data"];
 /// Names within a network, which no browser uses.
 const INTERNAL: [&str; 4] = [".local", ".internal", ".svc", ".lan"];
 
-impl Diagnosis {
+impl Causes {
     /// The refusal of a request without a credential.
     pub fn missing<'a>(
         &self,
-        kind: Kind,
+        request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>,
         shown: &Credentials<'a>,
-        headers: &Headers<'a>,
         origins: &TrustedOrigins,
     ) -> Refusal {
+        let kind = request.kind;
+        let headers: Vec<_> = request.into_headers().into_iter().collect();
         let reason = match () {
             () if !self.accepted.cookie => Reason::NoToken,
             () if shown.other_spelling => Reason::WrongCookieName,
             () => Reason::NoCookie,
         };
         let finding = self
-            .in_cookies(shown, headers)
-            .or_else(|| self.in_authorization(kind, headers))
+            .in_cookies(shown, &headers)
+            .or_else(|| self.in_authorization(kind, &headers))
             .or_else(|| self.in_host(shown, origins));
         match finding {
             Some((cause, detail)) => Refusal::caused_by(reason, cause, detail),

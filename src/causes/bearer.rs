@@ -3,18 +3,21 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::signature::{is_bare_token, is_placeholder, json, of_other_kind};
-use super::{Diagnosis, Finding, Headers, is_handshake};
-use crate::credentials::{BEARER_PROTOCOL, Kind};
+use super::signature::of_verdict;
+use super::{Causes, Finding, Headers, is_handshake};
+use crate::credentials::{BEARER_PROTOCOL, Kind, Request};
+use crate::diagnosis::ValueVerdict;
 use crate::refusal::{Cause, Reason, Refusal};
 
-/// A longer token is not looked into.
-const MAX_BYTES: usize = 16 * 1024;
-
-impl Diagnosis {
+impl Causes {
     /// The refusal of bearer tokens of which none is accepted.
-    pub fn unusable_token(&self, kind: Kind, headers: &Headers<'_>) -> Refusal {
-        let tokens = tokens(kind, headers);
+    pub fn unusable_token<'a>(
+        &self,
+        request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>,
+    ) -> Refusal {
+        let kind = request.kind;
+        let headers: Vec<_> = request.into_headers().into_iter().collect();
+        let tokens = tokens(kind, &headers);
         let authorizations = headers.iter().filter(|(name, _)| *name == b"authorization").count();
         let cause = match &tokens[..] {
             [token] if authorizations <= 1 => self.cause_of_token(token),
@@ -27,37 +30,35 @@ impl Diagnosis {
     pub(super) fn in_authorization(&self, kind: Kind, headers: &Headers<'_>) -> Option<Finding> {
         if !self.accepted.any_bearer() {
             let tokens = tokens(kind, headers);
-            return tokens.first().map(|token| (not_listed(token), None));
+            return tokens.first().map(|token| (self.not_listed(token), None));
         }
         let mut authorizations = headers.iter().filter(|(name, _)| *name == b"authorization");
         let is_alone = |value: &[u8]| {
             let text = std::str::from_utf8(value.trim_ascii()).unwrap_or_default();
-            !text.contains(char::is_whitespace) && (is_bare_token(text) || text.contains('.'))
+            !text.contains(char::is_whitespace) && (text.contains('.') || self.verdict(text) == Some(ValueVerdict::BareToken))
         };
         authorizations.any(|(_, value)| is_alone(value)).then_some((Cause::NoBearerScheme, None))
     }
 
     fn cause_of_token(&self, token: &str) -> Cause {
-        if token.len() > MAX_BYTES || is_placeholder(token) {
-            return Cause::Malformed;
-        }
-        match of_other_kind(token) {
-            Some(Cause::JwtAsCookie) if self.accepted.jwt => Cause::Malformed,
-            Some(Cause::JwtAsCookie) => Cause::JwtNotListed,
-            Some(cause) => cause,
-            None if self.accepted.bearer.is_none() => not_listed(token),
-            None if is_bare_token(token) => Cause::BareToken,
+        match self.verdict(token) {
             None => Cause::Malformed,
+            Some(ValueVerdict::Jwt) if self.accepted.jwt => Cause::Malformed,
+            Some(ValueVerdict::Jwt) => Cause::JwtNotListed,
+            Some(verdict @ ValueVerdict::SessionData(_)) => of_verdict(&verdict),
+            Some(_) if self.accepted.bearer.is_none() => Cause::BearerNotListed,
+            Some(verdict) => of_verdict(&verdict),
         }
     }
-}
 
-/// The setting that does not list this token's kind.
-fn not_listed(token: &str) -> Cause {
-    let header = token.split('.').next().unwrap_or_default();
-    match token.matches('.').count() {
-        2 if json(header).is_some() => Cause::JwtNotListed,
-        _ => Cause::BearerNotListed,
+    /// The setting that does not list this token's kind.
+    fn not_listed(&self, token: &str) -> Cause {
+        match self.verdict(token) {
+            Some(ValueVerdict::Jwt) => Cause::JwtNotListed,
+            Some(ValueVerdict::SessionData(_)) => Cause::SessionDataAsToken,
+            Some(_) => Cause::BearerNotListed,
+            None => Cause::Malformed,
+        }
     }
 }
 
