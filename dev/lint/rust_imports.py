@@ -29,6 +29,12 @@ MAY_USE: dict[str, set[str]] = {
     "jwt": {"error", "clock", "settings", "identity", "json_fields", "store"},
     "cookie_cache": {"bounded_cache", "settings", "signature", "identity", "json_fields", "store", "jwt"},
     "refusal": set(),
+    "checks": {"refusal"},
+    "causes": {
+        *("settings", "credentials", "origin", "signature", "refusal", "checks", "diagnosis::Signers"),
+        *("diagnosis::ValueVerdict", "jwt::Rejection"),
+    },
+    "advice": {"settings", "refusal", "origin"},
     "clock": set(),
     "process": set(),
     "completion_queue": set(),
@@ -48,6 +54,8 @@ MAY_USE: dict[str, set[str]] = {
             "cookie_cache",
             "refusal",
             "clock",
+            "checks",
+            "causes",
         ),
         "signature_cache",
         *("store::LookupKey", "store::LookupResult"),
@@ -60,7 +68,7 @@ MAY_USE: dict[str, set[str]] = {
     # The whole path: it connects the parts.
     "engine": {
         *("error", "settings", "credentials", "identity", "refusal", "authenticator", "lookup", "clock", "process"),
-        *("cookie_cache", "live_cache", "counters", "jwt"),
+        *("cookie_cache", "live_cache", "counters", "jwt", "checks", "advice", "causes::is_recent"),
         *("store::AnyStore", "store::KeyStore", "store::LookupKey", "store::LookupResult", "store::Source"),
         *("store::Connections", "store::Store"),
     },

@@ -48,14 +48,11 @@ class Refused:
     def detail(self) -> str | None:
         """The refused origin, or the cookie name or host name that came instead. Printable, of bounded length."""
     @property
-    def advice(self) -> str | None:
-        """What an operator can do about it, if the refusal may come from a wrong setting."""
+    def cause(self) -> str | None:
+        """What is probably wrong, if the refusal may come from a wrong setting."""
     @property
     def is_anonymous(self) -> bool:
         """Whether the request has no credential at all, as opposed to an invalid one."""
-    @property
-    def is_bad_signature(self) -> bool:
-        """Whether the cookie was not signed with our secret."""
     @property
     def is_foreign_origin(self) -> bool:
         """Whether a page that is not trusted sent the request."""
@@ -169,8 +166,11 @@ class Core:
         """How look-ups are sent, and why: once it is known, and again when it changes."""
     def counters(self) -> dict[str, int]:
         """How many requests ended in which way."""
-    def only_bad_signatures(self) -> int | None:
-        """How many signatures were bad; None if one was good."""
+    def advice(self, refused: Refused) -> tuple[str, bool] | None:
+        """What an operator can do about a refusal, if a wrong setting may have caused it.
+
+        And whether the check that failed has succeeded before: then the credential is probably stale or forged.
+        """
     def cache_size(self) -> tuple[int, int]:
         """The number of sessions in the live cache, and the bytes that they take."""
 

@@ -8,9 +8,10 @@ from typing import Any, Generic, TypeAlias, TypeVar, final, overload
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket
 
-from auth_middleware import http_errors
+from auth_middleware import environment, http_errors
 from auth_middleware._core import RequestState
-from auth_middleware.errors import MissingTables, StoreUnavailable
+from auth_middleware.cors import CorsCheck
+from auth_middleware.errors import ConfigurationError, MissingTables, StoreUnavailable
 from auth_middleware.identification import Identification
 from auth_middleware.models import AuthSession, AuthUser, CacheSize, Identity, SessionT_co, UserT_co
 from auth_middleware.openapi import bound
@@ -63,10 +64,15 @@ class Auth(Generic[SessionT_co, UserT_co]):
         session_model: type[Any] = AuthSession,
     ) -> None:
         models: RowModels[SessionT_co, UserT_co] = RowModels(user_model, session_model)
-        self._core = models.core((settings or AuthSettings()).for_core())
+        settings = settings or AuthSettings()
+        try:
+            self._core = models.core(settings.for_core())
+        except ConfigurationError as error:
+            raise ConfigurationError(environment.with_hints(str(error), settings)) from None
         self._log = OperatorLog(self._core)
-        self._log.warn(self._core.warnings)
-        self._identification = Identification(self._core, models, self._log)
+        self._log.warn([*self._core.warnings, *environment.unknown_variables()])
+        self._cors = CorsCheck(self._log, settings.trusted_origins if self._core.accepts[0] else ())
+        self._identification = Identification(self._core, models, self._log, self._cors)
         for method in (
             Auth.current_user,
             Auth.optional_user,
@@ -126,8 +132,9 @@ class Auth(Generic[SessionT_co, UserT_co]):
         self._core.close()
 
     @asynccontextmanager
-    async def lifespan(self, _app: object) -> AsyncGenerator[None]:
+    async def lifespan(self, app: object) -> AsyncGenerator[None]:
         """A lifespan for FastAPI or Starlette. In a lifespan of your own, call `open` and `close`."""
+        self._cors.check([app])
         await self.open()
         try:
             yield

@@ -10,6 +10,7 @@ from starlette.websockets import WebSocket
 
 from auth_middleware import http_errors
 from auth_middleware._core import Core, Found, Refused, RequestState, error_type
+from auth_middleware.cors import CorsCheck
 from auth_middleware.errors import (
     AuthError,
     KeysUnavailable,
@@ -34,10 +35,11 @@ _Outcome: TypeAlias = Identity[SessionT_co, UserT_co] | Refused | AuthError
 class Identification(Generic[SessionT_co, UserT_co]):
     """Ends what Rust could not end at once: waits for the lookup, makes the models, logs, and raises."""
 
-    def __init__(self, core: Core, models: RowModels[SessionT_co, UserT_co], log: OperatorLog) -> None:
+    def __init__(self, core: Core, models: RowModels[SessionT_co, UserT_co], log: OperatorLog, cors: CorsCheck) -> None:
         self._core = core
         self._models = models
         self._log = log
+        self._cors = cors
 
     async def required(self, state: RequestState, connection: HTTPConnection) -> Identity[SessionT_co, UserT_co]:
         """The identity.
@@ -81,6 +83,7 @@ class Identification(Generic[SessionT_co, UserT_co]):
         self, state: RequestState, connection: HTTPConnection | None
     ) -> Identity[SessionT_co, UserT_co] | Refused:
         """The outcome of a request. The only place where an error becomes an HTTP response."""
+        self._cors.check_first_request(scope)
         verdict = state.verdict
         if isinstance(verdict, Found):
             if identity := self._conclude_cached(state, verdict, connection):

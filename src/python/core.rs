@@ -200,8 +200,8 @@ impl Core {
         Ok(counters)
     }
 
-    fn only_bad_signatures(&self) -> Option<u64> {
-        self.engine.counters().only_bad_signatures()
+    fn advice(&self, refused: &Bound<'_, Refused>) -> Option<(String, bool)> {
+        self.engine.advice(refused.get().refusal())
     }
 
     fn cache_size(&self) -> (usize, usize) {
