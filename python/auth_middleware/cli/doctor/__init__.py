@@ -101,7 +101,7 @@ async def _examine(
         is_connected = not any(finding.status is Status.FAULT for finding in found)
     if is_connected:
         report.add(*await tables.findings(diagnosis))
-    if "freshness" not in at_fault and effective["database"]:
+    if effective["database"] and not {"freshness", "database_url", "listen_database_url"} & at_fault:
         report.add(*await live.findings(diagnosis, effective, is_connected=is_connected))
     of_keys, keys = await jwt_keys.findings(diagnosis, effective, is_connected=is_connected)
     report.add(*of_keys)

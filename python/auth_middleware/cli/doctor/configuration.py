@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from auth_middleware._core import Diagnosis
 from auth_middleware.cli.doctor import environment
 from auth_middleware.cli.doctor.findings import (
+    NOT_SET,
     Finding,
     Report,
     SettingValue,
@@ -26,8 +27,25 @@ from auth_middleware.settings import AuthSettings
 
 AREA = "settings"
 LISTED = "docs/settings.md lists every setting"
+DATABASE = "Set it as in postgresql://user:password@host:5432/database"
+# Where the message itself does not say how.
+FIXES = {
+    "database_url": DATABASE,
+    "listen_database_url": DATABASE,
+    "secrets": "Set it as in BETTER_AUTH_SECRETS=2:new-secret,1:old-secret, as at the auth server",
+    "trusted_origins": "List the exact origins of your pages, as in https://app.example.com",
+    "database_time_zone": "Set it to an IANA name, such as Europe/Berlin",
+}
 SECRETS = ("secret", "secrets", "previous_secrets")
-URLS = ("base_url", "jwks_url", "neon_auth_base_url", "neon_auth_jwks_url", "jwt_issuer", "jwt_audience")
+URLS = (
+    "base_url",
+    "trusted_origins",
+    "jwks_url",
+    "neon_auth_base_url",
+    "neon_auth_jwks_url",
+    "jwt_issuer",
+    "jwt_audience",
+)
 
 
 def read(report: Report, files: Sequence[Path], directory: Path) -> tuple[AuthSettings, Diagnosis]:
@@ -139,8 +157,8 @@ def _settings() -> tuple[AuthSettings, list[Finding]]:
 def _faults(diagnosis: Diagnosis, file: tuple[Path, Mapping[str, str]] | None) -> Iterator[Finding]:
     for setting, message in diagnosis.faults:
         variables = environment.variables().get(setting or "", ())
-        finding = of_text(AREA, Status.FAULT, message, LISTED)
-        source = environment.source_of(setting) if setting in environment.variables() else None
+        finding = of_text(AREA, Status.FAULT, message, FIXES.get(setting or "", LISTED))
+        source = environment.source_of(setting) if setting else None
         told = finding.message if source is None or source in finding.message else f"{source}: {finding.message}"
         fix = finding.fix or LISTED
         near = [name for name, nearest in environment.misspelt() if nearest in variables]
@@ -215,17 +233,14 @@ def _of_neon(name: str, effective: Mapping[str, Any]) -> str | None:
 
 def _shown(name: str, value: Any, effective: Mapping[str, Any]) -> str:
     if value is None or value in ((), {}):
-        return "not set"
+        return NOT_SET
     if name in ("database_url", "listen_database_url"):
         place: Mapping[str, Any] | None = effective.get(name.removesuffix("_url"))
         return f"{place['address']} as {place['role']}" if place else "set"
     if name in SECRETS or isinstance(value, SecretStr):
         return "set"
-    if name == "trusted_origins":
-        return ", ".join(without_password(origin) for origin in value)
+    items = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
+    texts = [str(item) for item in items]
     if name in URLS:
-        return without_password(str(value))
-    if isinstance(value, tuple):
-        texts: tuple[str, ...] = value
-        return ", ".join(texts)
-    return str(value)
+        texts = [without_password(text) for text in texts]
+    return ", ".join(texts)

@@ -5,6 +5,7 @@ from typing import Any
 
 from auth_middleware._core import Diagnosis
 from auth_middleware.cli.doctor.findings import Finding, fault, note, ok, warning
+from auth_middleware.cli.doctor.server_secret import NODE_COMMAND
 
 # What people paste, and why it is not accepted: by the code of the core's verdict.
 REFUSED = {
@@ -13,8 +14,8 @@ REFUSED = {
         "Paste the value of the cookie whose name ends in session_token",
     ),
     "signed_by_old_version": (
-        "it is signed with a previous secret, an older entry of BETTER_AUTH_SECRETS: signatures are verified with the first "
-        "entry only, as in Better Auth",
+        "it is signed with a previous secret, an older entry of BETTER_AUTH_SECRETS: as in Better Auth, only the first "
+        "entry verifies signatures",
         "Sign in again. To accept such cookies for a while, set AUTH_MIDDLEWARE_PREVIOUS_SECRETS to that secret",
     ),
     "empty": ("it is empty", "Paste the value of the cookie; an empty one is what a sign-out leaves"),
@@ -54,8 +55,7 @@ REFUSED = {
     ),
     "other_secret": (
         "it is signed with another secret, or changed",
-        "Set BETTER_AUTH_SECRET to the auth server's value, and compare the fingerprints with the command above "
-        "(doctor without --cookie shows it)",
+        "Set BETTER_AUTH_SECRET to the auth server's value. This command, run there, prints its fingerprint; ours is ",
     ),
     "truncated": ("it is cut off: its signature is too short", "Copy the value whole; it ends in = or %3D"),
     "malformed": (
@@ -100,7 +100,7 @@ def _steps(
         )
     cookies: list[dict[str, Any]] = report["cookies"]
     if not report["is_header"]:
-        yield from value(area, cookies[0])
+        yield from value(area, cookies[0], effective["fingerprint"])
         return
     named = [cookie for cookie in cookies if cookie["role"] == "session_token"]
     if not named:
@@ -116,11 +116,11 @@ def _steps(
             f"the header also has {effective['other_spelling']}, which is not read",
             "Delete that cookie in the browser: the auth server's base URL has changed between http and https",
         )
-    yield from value(area, named[0])
+    yield from value(area, named[0], effective["fingerprint"])
 
 
-def value(area: str, cookie: dict[str, Any]) -> Iterator[Finding]:
-    """What the value is."""
+def value(area: str, cookie: dict[str, Any], fingerprint: str | None) -> Iterator[Finding]:
+    """What the value is. The fingerprint is our secret's."""
     verdict: dict[str, Any] = cookie["verdict"]
     code, detail = verdict["code"], verdict.get("detail")
     if cookie["is_quoted"]:
@@ -130,22 +130,21 @@ def value(area: str, cookie: dict[str, Any]) -> Iterator[Finding]:
     elif code == "signed_by_previous":
         yield note(
             area,
-            "its signature is good: it is signed with a previous secret (AUTH_MIDDLEWARE_PREVIOUS_SECRETS), which Better "
-            "Auth itself no longer accepts",
+            "its signature is good: it is signed with a previous secret (AUTH_MIDDLEWARE_PREVIOUS_SECRETS), which "
+            "Better Auth itself no longer accepts",
             "Sign in again to get a cookie that both accept",
         )
     elif code == "signed_by":
         yield fault(area, f"it is signed with another secret: {detail}", _of_secret(str(detail)))
     else:
         message, fix = REFUSED[code]
-        yield fault(area, message, fix)
+        is_secret = code == "other_secret"
+        yield fault(area, message, f"{fix}{fingerprint}" if is_secret else fix, NODE_COMMAND if is_secret else None)
 
 
 def _of_secret(which: str) -> str:
     if "public default" in which:
-        return (
-            "Set BETTER_AUTH_SECRET at the auth server, where none is set: it signs with a secret that everybody knows"
-        )
+        return "Set BETTER_AUTH_SECRET at the auth server: none is set there, and everybody knows the one it uses"
     if which.startswith("our secret"):
         return "Set the secret at the auth server without quotes, white space and line ends: its .env reader keeps them"
     return f"Set BETTER_AUTH_SECRET to {which}, if that is the auth server's"
@@ -166,20 +165,21 @@ def _without_name(area: str, cookies: list[dict[str, Any]], effective: dict[str,
     wanted = effective["cookie_name"]
     if cookie := by_role.get("other_spelling"):
         scheme = "https" if cookie["name"].startswith(SCHEME) else "http"
+        begins = "begins" if scheme == "https" else "does not begin"
         yield fault(
             area,
-            f"the header has {cookie['name']}, and the settings say {wanted}: its name {_begins(cookie['name'])} with {SCHEME}",
+            f"the header has {cookie['name']}, which {begins} with {SCHEME}, and the settings say {wanted}",
             f"Set BETTER_AUTH_URL to the auth server's own base URL, which is {scheme}, or set "
             f"AUTH_MIDDLEWARE_SECURE_COOKIES={'true' if scheme == 'https' else 'false'}",
         )
-        yield from value(area, cookie)
+        yield from value(area, cookie, effective["fingerprint"])
     elif cookie := by_role.get("other_prefix"):
         yield fault(
             area,
             f"the cookie has another prefix: it is {cookie['name']}, and the settings say {wanted}",
             _prefix(cookie),
         )
-        yield from value(area, cookie)
+        yield from value(area, cookie, effective["fingerprint"])
     elif by_role.get("multi_session"):
         yield fault(
             area,
@@ -200,10 +200,6 @@ def _without_name(area: str, cookies: list[dict[str, Any]], effective: dict[str,
             "Sign in first. If you have: is the API on the host that the cookie was set for, and does the page send "
             'credentials (fetch(…, { credentials: "include" }))?',
         )
-
-
-def _begins(name: str) -> str:
-    return "begins" if name.startswith(SCHEME) else "does not begin"
 
 
 def _prefix(cookie: dict[str, Any]) -> str:

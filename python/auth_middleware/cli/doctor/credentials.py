@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from auth_middleware._core import Core, Diagnosis, Found, Refused
 from auth_middleware.cli.doctor import cookie_steps, environment, header_steps, token_steps
-from auth_middleware.cli.doctor.findings import Finding, Report, fault, of_error, ok
+from auth_middleware.cli.doctor.findings import Finding, Report, Status, fault, of_error, ok
 from auth_middleware.errors import AuthError
 from auth_middleware.settings import AuthSettings
 
@@ -53,7 +53,9 @@ class Pasted:
                 for value in (pair, pair.partition("=")[2], pair.rpartition(" ")[2]):
                     for spelling in (value.strip(), value.strip(" \"'"), unquote(value.strip(" \"'"))):
                         yield spelling
-                        yield from (part for part in spelling.split(".") if len(part) >= 16)
+                        # What has a name before the value is hidden whole; its name is no secret.
+                        if "=" not in spelling.rstrip("="):
+                            yield from (part for part in spelling.split(".") if len(part) >= 16)
 
 
 async def examine(
@@ -105,8 +107,8 @@ async def _last_word(area: str, core: Core | None, headers: Headers, steps: Sequ
     if message:
         return [fault(area, f"{message}. The API answers 401 ({outcome.reason})", fix)]
     # The steps before say why.
-    fixes = [step.fix for step in steps if step.fix and step.status == "fault"]
-    fix = fixes[0] if fixes else outcome.advice or "Sign in again"
+    is_explained = any(step.status is Status.FAULT for step in steps)
+    fix = "Fix the fault above" if is_explained else outcome.advice or "Sign in again"
     return [fault(area, f"the API answers 401 ({outcome.reason}){detail}", fix)]
 
 

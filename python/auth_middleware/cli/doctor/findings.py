@@ -9,9 +9,9 @@ from auth_middleware.errors import AuthError
 
 # Where the messages of this package go over from what is wrong to what to do.
 _FIX = re.compile(
-    r"(?:[:;.,]|,? or)\s+(?=(?:set|use|write|give|grant|create|alter|correct|name|add|leave|is the|has better|remove|restart"
-    r"|point|pass|read from|a renamed|a pooler refuses|if each|neon's proxy|the server requires)\b)"
-    r"|\s+(?=\(python -m auth_middleware)",
+    r"(?:[:;.,]|,? or)\s+(?=(?:set|use|write|give|grant|create|alter|correct|name|add|leave|is the|has better|remove"
+    r"|restart|point|pass|read from|a renamed|a pooler refuses|if each|neon's proxy|the server requires)\b)"
+    r"|\s+(?=\(python -m auth_middleware)|\s+\((?=a renamed column)",
     re.IGNORECASE,
 )
 
@@ -49,8 +49,8 @@ def warning(area: str, message: str, fix: str) -> Finding:
     return Finding(area, Status.WARNING, message, fix)
 
 
-def fault(area: str, message: str, fix: str) -> Finding:
-    return Finding(area, Status.FAULT, message, fix)
+def fault(area: str, message: str, fix: str, command: str | None = None) -> Finding:
+    return Finding(area, Status.FAULT, message, fix, command)
 
 
 def of_text(area: str, status: Status, text: str, fallback: str) -> Finding:
@@ -60,6 +60,8 @@ def of_text(area: str, status: Status, text: str, fallback: str) -> Finding:
     if len(parts) == 1 or not parts[1]:
         return Finding(area, status, text, fallback)
     fix = parts[1].strip().removeprefix("(").removesuffix(" fixes it)")
+    if fix.endswith(")") and "(" not in fix:
+        fix = fix[:-1]
     return Finding(area, status, parts[0], fix[0].upper() + fix[1:] if not fix.startswith("python") else f"Run {fix}")
 
 
@@ -67,6 +69,9 @@ def of_error(area: str, error: AuthError, fallback: str) -> Finding:
     """The fault that an error is."""
     text = str(error).removeprefix("the session store is unavailable: ")
     return of_text(area, Status.FAULT, text, fallback)
+
+
+NOT_SET = "not set"
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ def _of_kind(kind: str) -> Finding:
     if kind == "cookie_cache":
         return warning(
             AREA,
-            "cookie_cache: a session that was revoked, banned or deleted stays valid until Better Auth's snapshot expires",
+            "cookie_cache: a session that was revoked or banned stays valid until Better Auth's snapshot expires",
             "Use live, which sees a sign-out at once: AUTH_MIDDLEWARE_FRESHNESS=live",
         )
     if kind == "seconds":

@@ -7,7 +7,7 @@ from itertools import groupby
 from textwrap import wrap
 
 from auth_middleware._core import __version__
-from auth_middleware.cli.doctor.findings import Finding, Report, Status
+from auth_middleware.cli.doctor.findings import NOT_SET, Finding, Report, Status
 
 LABELS = {Status.OK: "OK", Status.NOTE: "note", Status.WARNING: "warning", Status.FAULT: "FAULT"}
 STYLES = {Status.OK: "green", Status.NOTE: "cyan", Status.WARNING: "yellow", Status.FAULT: "bold red"}
@@ -68,9 +68,12 @@ def _settings(report: Report) -> Iterator[str]:
     width = max((len(item.name) for item in given), default=0)
     for item in given:
         yield f"  {item.name:<{width}}  {report.clean(item.value)}  ({item.source})"
-    rest = [f"{item.name}: {report.clean(item.value)}" for item in report.settings if item.source == "default"]
-    if rest:
-        yield from wrap(f"defaults: {'; '.join(rest)}", WIDTH, initial_indent="  ", subsequent_indent="    ")
+    rest = [item for item in report.settings if item.source == "default"]
+    defaults = [f"{item.name} {report.clean(item.value)}" for item in rest if item.value != NOT_SET]
+    unset = [item.name for item in rest if item.value == NOT_SET]
+    for title, names in (("defaults", defaults), ("not set", unset)):
+        if names:
+            yield from wrap(f"{title}: {', '.join(names)}", WIDTH, initial_indent="  ", subsequent_indent="    ")
 
 
 def _print(finding: Finding, report: Report, write: Write) -> None:
@@ -88,12 +91,10 @@ def _print(finding: Finding, report: Report, write: Write) -> None:
 
 
 def _summary(report: Report) -> str:
-    counts = {status: sum(finding.status is status for finding in report.findings) for status in Status}
-    parts = [
-        f"{counts[Status.FAULT]} fault(s)",
-        f"{counts[Status.WARNING]} warning(s)",
-        f"{counts[Status.NOTE]} note(s)",
-    ]
+    found = [finding.status for finding in _shown(report)]
+    counts = {status: found.count(status) for status in Status}
+    shown = [status for status in reversed(Status) if status is not Status.OK]
+    parts = [f"{counts[status]} {status}{'' if counts[status] == 1 else 's'}" for status in shown]
     return f"{', '.join(parts)}, {counts[Status.OK]} OK"
 
 

@@ -5,12 +5,15 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.message import Message
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException, HTTPMessage
-from typing import IO, Any
+from typing import IO, Any, cast
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, Request, build_opener
+
+from typing_extensions import override
 
 from auth_middleware._core import Diagnosis
 from auth_middleware.cli.doctor.configuration import without_password
@@ -28,14 +31,16 @@ class Answer:
     """One HTTP response."""
 
     status: int
-    headers: HTTPMessage
+    headers: Message
     body: bytes
 
-    def json(self) -> Any:
+    def json(self) -> dict[str, Any]:
+        """The body as an object; empty if it is none."""
         try:
-            return json.loads(self.body)
+            found: Any = json.loads(self.body)
         except ValueError:
-            return None
+            return {}
+        return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
 
 
 class Unreachable(Exception):
@@ -43,6 +48,7 @@ class Unreachable(Exception):
 
 
 class _NoRedirects(HTTPRedirectHandler):
+    @override
     def redirect_request(
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> None:
@@ -121,8 +127,7 @@ class _Server:
 
 
 def _is_healthy(answer: Answer) -> bool:
-    body = answer.json()
-    return answer.status == 200 and isinstance(body, dict) and body.get("ok") is True
+    return answer.status == 200 and answer.json().get("ok") is True
 
 
 def _unhealthy(answer: Answer, server: _Server) -> Finding:
@@ -227,9 +232,9 @@ def _name_fix(theirs: str, ours: str) -> str:
 
 def _keys(server: _Server, effective: Mapping[str, Any], keys: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
     answer = server.request("GET", "/jwks")
-    body = answer.json()
+    listed: Any = answer.json().get("keys")
     accepts = "jwt" in effective["credentials"]
-    if answer.status != 200 or not isinstance(body, dict) or not isinstance(body.get("keys"), list):
+    if answer.status != 200 or not isinstance(listed, list):
         if accepts:
             fix = "Enable the jwt plugin at the auth server, or set AUTH_MIDDLEWARE_JWKS_URL to where its keys are"
             yield fault(
@@ -238,8 +243,8 @@ def _keys(server: _Server, effective: Mapping[str, Any], keys: Sequence[Mapping[
         else:
             yield ok(AREA, "it serves no keys for JWTs, and none are accepted")
         return
-    served: list[Any] = body["keys"]
-    ids = [str(key.get("kid"))[:80] for key in served if isinstance(key, dict)]
+    served = cast("list[Any]", listed)
+    ids = [str(cast("dict[str, Any]", key).get("kid"))[:80] for key in served if isinstance(key, dict)]
     if not accepts:
         fix = "Add jwt to AUTH_MIDDLEWARE_CREDENTIALS, if its tokens should be accepted"
         yield note(AREA, f"it serves {len(ids)} key(s) for JWTs, and none are accepted here", fix)

@@ -25,8 +25,8 @@ def findings(settings: AuthSettings, effective: dict[str, Any], *, is_at_fault: 
         return
     yield ok(
         AREA,
-        f"the fingerprint of the secret is {effective['fingerprint']}. The auth server's must be the same; run this there, "
-        "with its environment (node --env-file=.env … where a file holds it):",
+        f"the fingerprint of the secret is {effective['fingerprint']}. The auth server's must be the same: run this "
+        "there, with its environment (node --env-file=.env … where a file holds it)",
         NODE_COMMAND,
     )
     for fingerprint in effective["previous_fingerprints"]:

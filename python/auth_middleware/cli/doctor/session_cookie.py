@@ -38,8 +38,8 @@ def name(settings: AuthSettings, effective: dict[str, Any]) -> Iterator[Finding]
     if base.scheme == "http":
         yield warning(
             AREA,
-            f"BETTER_AUTH_URL is plain http for {host}, so the name has no __Secure-; with https it would begin with it",
-            "Set BETTER_AUTH_URL to the URL that the auth server's own BETTER_AUTH_URL is, which is https in production",
+            f"BETTER_AUTH_URL is plain http for {host}, so the name does not begin with __Secure-, as with https",
+            "Set BETTER_AUTH_URL to the same value as at the auth server, which is https in production",
         )
     yield note(
         AREA,
@@ -59,14 +59,12 @@ def _why(settings: AuthSettings, effective: dict[str, Any]) -> str:
     is_secure = cookie.startswith("__Secure-")
     if (settings.cookie_name or "").startswith("__Secure-"):
         return base
+    begins = "it begins with __Secure-" if is_secure else "it does not begin with __Secure-"
     if settings.secure_cookies is not None:
-        return f"{base}, and {_variable('secure_cookies')} decides that it begins {'' if is_secure else 'not '}with __Secure-"
+        return f"{base}, and {begins} because {_variable('secure_cookies')} says so"
     if not effective["base_origin"]:
         return base
-    scheme = "https" if is_secure else "http"
-    return (
-        f"{base}, and it begins {'' if is_secure else 'not '}with __Secure- because {_variable('base_url')} is {scheme}"
-    )
+    return f"{base}, and {begins} because {_variable('base_url')} is {'https' if is_secure else 'http'}"
 
 
 def _variable(setting: str) -> str:
@@ -91,7 +89,7 @@ def origins(settings: AuthSettings, diagnosis: Diagnosis, effective: dict[str, A
         outside = [origin for origin in _samples(pattern) if not diagnosis.trusts(origin)]
         yield note(
             ORIGINS,
-            f"{shown} lets in {', '.join(inside) or 'nothing that was tried'}; not {', '.join(outside) or 'tried: others'}",
+            f"{shown} lets in, for example, {', '.join(inside) or 'nothing'}; and not {', '.join(outside) or 'others'}",
             "List the exact origins, if you know them: whoever controls a host that matches can act for your users",
         )
     for stranger in STRANGERS:
@@ -100,8 +98,8 @@ def origins(settings: AuthSettings, diagnosis: Diagnosis, effective: dict[str, A
     if not patterns:
         yield note(
             ORIGINS,
-            "no other page is trusted: a POST or a WebSocket with the cookie, sent by a page of another origin, gets 403",
-            "Set BETTER_AUTH_TRUSTED_ORIGINS to the origin of your page, as at the auth server, if that is another one",
+            "no other page is trusted: a POST or a WebSocket with the cookie, from a page of another origin, gets 403",
+            "Set BETTER_AUTH_TRUSTED_ORIGINS to the origin of your page, as at the auth server, if it is another one",
         )
     for text in effective["warnings"]:
         if "trusted_origins" in text:

@@ -1,5 +1,6 @@
 """Better Auth's tables, the rights to them, and whether sessions are in them at all."""
 
+import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,6 +12,9 @@ from auth_middleware.errors import AuthError
 AREA = "tables"
 # A sign-up creates a user and a session at once; an address may have to be confirmed first.
 LATER = timedelta(hours=1)
+RUN_MIGRATION = "Run Better Auth's migration on this database, or set AUTH_MIDDLEWARE_SCHEMA"
+# Each problem begins with the name of a table, or with its absence.
+_PROBLEMS = re.compile(r"; (?=\"|no table |row-level security|our role )")
 IN_THE_DATABASE = (
     "Set session.storeSessionInDatabase: true at the auth server if it has a secondaryStorage (Redis), or accept JWTs; "
     "if it has none, is this its database?"
@@ -22,7 +26,8 @@ async def findings(diagnosis: Diagnosis) -> list[Finding]:
     try:
         tables = await diagnosis.tables()
     except AuthError as error:
-        return [of_error(AREA, error, "Run Better Auth's migration on this database, or set AUTH_MIDDLEWARE_SCHEMA")]
+        problems = _PROBLEMS.split(str(error).removeprefix("Better Auth's tables cannot be read: "))
+        return [of_error(AREA, type(error)(problem), RUN_MIGRATION) for problem in problems]
     found = list(_of_tables(tables))
     try:
         activity = await diagnosis.activity()
@@ -54,7 +59,7 @@ def _of_tables(tables: dict[str, Any]) -> Iterator[Finding]:
         yield note(
             AREA,
             f"there are other tables with names of Better Auth's, which are not read: {others}",
-            "Set AUTH_MIDDLEWARE_SCHEMA, AUTH_MIDDLEWARE_SESSION_TABLE or AUTH_MIDDLEWARE_USER_TABLE if one of them is meant",
+            "If one of them is meant, set AUTH_MIDDLEWARE_SCHEMA, …_SESSION_TABLE or …_USER_TABLE",
         )
     for text in tables["warnings"]:
         yield of_text(AREA, Status.WARNING, text, "See docs/migrating.md")

@@ -10,6 +10,7 @@ from auth_middleware.cli.doctor.findings import Finding, fault, note, ok
 ALGORITHMS = ("EdDSA", "ES256", "RS256", "PS256")
 KEY_MEMBERS = ("crit", "b64", "jwk", "jku", "x5u", "x5c", "zip")
 HOW_TO_GET = "Use authClient.token() or the header set-auth-jwt of get-session: those are the tokens of the jwt plugin"
+DAY_SECONDS = 86_400
 OTHER_TYPES = {
     "at+jwt": "an OAuth access token",
     "better-auth.session-cache+jwt": "the cookie cache's snapshot (session_data)",
@@ -22,8 +23,9 @@ def steps(
     """What each step says, until the reason is plain."""
     found = list(_accepted(area, effective))
     parts = diagnosis.jwt(text)
-    if malformed := _malformed(area, text, parts):
-        return [*found, malformed]
+    malformed = list(_malformed(area, text, parts))
+    if malformed:
+        return [*found, malformed[0]]
     header: Mapping[str, Any] = parts["header"]
     of_header = list(_header(area, header))
     found += of_header or [ok(area, f"its header is good: {header.get('alg')}, kid {_shown(header.get('kid'))}")]
@@ -44,24 +46,24 @@ def _accepted(area: str, effective: Mapping[str, Any]) -> Iterator[Finding]:
         )
 
 
-def _malformed(area: str, text: str, parts: Mapping[str, Any]) -> Finding | None:
+def _malformed(area: str, text: str, parts: Mapping[str, Any]) -> Iterator[Finding]:
     if text.strip().lower().startswith("bearer "):
-        return fault(area, "it begins with Bearer, which is not part of the token", "Paste what follows Bearer")
+        yield fault(area, "it begins with Bearer, which is not part of the token", "Paste what follows Bearer")
     if any(character.isspace() for character in text.strip()):
-        return fault(area, "there is white space in it, so it is not one token", "Copy the token whole, as one line")
-    count = parts["parts"]
-    if count == 5:
-        message = "it is encrypted (JWE, five parts): the cookie cache's session_data, perhaps"
-        return fault(area, message, HOW_TO_GET)
-    if count == 2:
-        message = "it is a signed session token (token.signature), not a JWT"
-        return fault(area, message, "Examine it with doctor --cookie, or --header 'Authorization: Bearer …'")
-    if count != 3:
-        message = "it is not a JWT, which has three parts with dots between them"
-        return fault(area, message, HOW_TO_GET)
-    if parts["header"] is None:
-        return fault(area, "its header is not JSON in base64url", HOW_TO_GET)
-    return None
+        yield fault(area, "there is white space in it, so it is not one token", "Copy the token whole, as one line")
+    match parts["parts"]:
+        case 3 if parts["header"] is None:
+            yield fault(area, "its header is not JSON in base64url", HOW_TO_GET)
+        case 3:
+            pass
+        case 5:
+            message = "it is encrypted (JWE, five parts): perhaps the cookie cache's session_data"
+            yield fault(area, message, HOW_TO_GET)
+        case 2:
+            fix = "Examine it with doctor --cookie, or --header 'Authorization: Bearer …'"
+            yield fault(area, "it is a signed session token (token.signature), not a JWT", fix)
+        case _:
+            yield fault(area, "it is not a JWT, which has three parts with dots between them", HOW_TO_GET)
 
 
 def _header(area: str, header: Mapping[str, Any]) -> Iterator[Finding]:
@@ -125,26 +127,24 @@ def _claims(area: str, claims: Mapping[str, Any], effective: Mapping[str, Any]) 
 
 def _times(area: str, claims: Mapping[str, Any], leeway: float) -> Iterator[Finding]:
     now = datetime.now(UTC).timestamp()
-    exp = claims.get("exp")
-    if not _is_number(exp):
-        yield fault(
-            area, "it has no exp, so it would never expire", "Leave jwt.expirationTime at its default, or set one"
-        )
+    exp = _number(claims.get("exp"))
+    if exp is None:
+        fix = "Leave jwt.expirationTime at its default, or set one"
+        yield fault(area, "it has no exp, so it would never expire", fix)
     elif exp <= now - leeway:
         message = f"it has expired: exp is {_time(exp)}, {now - exp:.0f} s ago"
         yield fault(area, message, "Request a new token: Better Auth's last 15 minutes")
     for name in ("nbf", "iat"):
-        at = claims.get(name)
-        if _is_number(at) and at > now + leeway:
+        at = _number(claims.get(name))
+        if at is not None and at > now + leeway:
             yield fault(
                 area,
                 f"its {name} is {at - now:.0f} s in the future: the clocks of issuer and API differ",
                 "Synchronise the clocks (NTP), or set AUTH_MIDDLEWARE_JWT_LEEWAY_SECONDS higher",
             )
-    if _is_number(exp) and exp - now > 86_400:
-        yield note(
-            area, f"it is valid until {_time(exp)}: a sign-out does not end a JWT", "Set jwt.expirationTime lower"
-        )
+    if exp is not None and exp - now > DAY_SECONDS:
+        message = f"it is valid until {_time(exp)}, and a sign-out does not end a JWT"
+        yield note(area, message, "Set jwt.expirationTime lower at the auth server")
 
 
 def _issuer(area: str, claims: Mapping[str, Any], wanted: str | None) -> Iterator[Finding]:
@@ -176,8 +176,8 @@ def _subject(area: str, claims: Mapping[str, Any]) -> Iterator[Finding]:
         yield fault(area, "its sub and its id differ", "Let jwt.getSubject return the user's id")
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _number(value: Any) -> float | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _time(seconds: float) -> str:
