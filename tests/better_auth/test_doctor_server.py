@@ -34,13 +34,18 @@ class Pair:
             "AUTH_MIDDLEWARE_CREDENTIALS": "cookie,bearer,jwt",
         }
 
-    def sign_up(self) -> httpx.Client:
+    @contextmanager
+    def signed_up(self) -> Generator[httpx.Client]:
         account = {"email": f"{secrets.token_hex(6)}@example.com", "password": secrets.token_urlsafe(16), "name": "Ada"}
-        client = httpx.Client(
-            trust_env=False, base_url=self.server.url, headers={"Origin": self.server.url}, timeout=60
-        )
-        client.post("/api/auth/sign-up/email", json=account).raise_for_status()
-        return client
+        origin = {"Origin": self.server.url}
+        with httpx.Client(trust_env=False, base_url=self.server.url, headers=origin, timeout=60) as client:
+            client.post("/api/auth/sign-up/email", json=account).raise_for_status()
+            yield client
+
+    def issue_key(self) -> None:
+        """Has the server make its first key."""
+        with self.signed_up() as client:
+            client.get("/api/auth/token").raise_for_status()
 
 
 @contextmanager
@@ -64,7 +69,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_server_that_fits_has_no_fault(doctor: Doctor, pair: Pair) -> None:
-    pair.sign_up().get("/api/auth/token").raise_for_status()
+    pair.issue_key()
     diagnosis = doctor(pair.variables, "--url", pair.server.url)
     assert diagnosis.status == 0, diagnosis.faults
     for message in (
@@ -77,25 +82,27 @@ def test_a_server_that_fits_has_no_fault(doctor: Doctor, pair: Pair) -> None:
 
 
 def test_what_a_real_server_issues_is_accepted(doctor: Doctor, pair: Pair) -> None:
-    client = pair.sign_up()
-    cookie = client.cookies["better-auth.session_token"]
-    session = client.get("/api/auth/get-session")
-    header = session.request.headers["cookie"]
-    token = client.get("/api/auth/token").json()["token"]
-    for arguments in (
-        ["--cookie", cookie],
-        ["--cookie", header],
-        ["--token", token],
-        ["--header", f"Authorization: Bearer {token}"],
-        ["--header", f"Authorization: Bearer {cookie}"],
-    ):
-        diagnosis = doctor(pair.variables, *arguments)
-        assert diagnosis.status == 0, diagnosis.faults
-        assert diagnosis.find("ok", f"it is the user {session.json()['user']['id']}")
-        for printed in (diagnosis.printed, diagnosis.text):
-            assert not any(part in printed for part in (cookie, token, *cookie.split("."), token.rpartition(".")[2]))
+    with pair.signed_up() as client:
+        cookie = client.cookies["better-auth.session_token"]
+        session = client.get("/api/auth/get-session")
+        header = session.request.headers["cookie"]
+        token = client.get("/api/auth/token").json()["token"]
+        for arguments in (
+            ["--cookie", cookie],
+            ["--cookie", header],
+            ["--token", token],
+            ["--header", f"Authorization: Bearer {token}"],
+            ["--header", f"Authorization: Bearer {cookie}"],
+        ):
+            diagnosis = doctor(pair.variables, *arguments)
+            assert diagnosis.status == 0, diagnosis.faults
+            assert diagnosis.find("ok", f"it is the user {session.json()['user']['id']}")
+            for printed in (diagnosis.printed, diagnosis.text):
+                assert not any(
+                    part in printed for part in (cookie, token, *cookie.split("."), token.rpartition(".")[2])
+                )
 
-    client.post("/api/auth/sign-out", json={}).raise_for_status()
+        client.post("/api/auth/sign-out", json={}).raise_for_status()
     assert doctor(pair.variables, "--cookie", cookie).find("fault", "no session row has its token")
     assert doctor(pair.variables, "--cookie", quote(cookie)).find("fault", "encoded twice")
 
@@ -107,8 +114,8 @@ def wrong(doctor: Doctor, pair: Pair, variables: Mapping[str, str | None], *argu
 @pytest.mark.parametrize("version", ["1.7.25"])
 def test_what_differs_from_the_settings_is_named(doctor: Doctor, postgres: EmbeddedPostgres, version: Version) -> None:
     with started(postgres, version, trusted_origins=[PAGE]) as pair, started(postgres, version) as other:
-        pair.sign_up().get("/api/auth/token").raise_for_status()
-        other.sign_up().get("/api/auth/token").raise_for_status()
+        pair.issue_key()
+        other.issue_key()
         database = {"DATABASE_URL": other.variables["DATABASE_URL"]}
         for variables, cause, fix in [
             ({"AUTH_MIDDLEWARE_COOKIE_PREFIX": "shop"}, "its session cookie is better-auth.", "PREFIX=better-auth"),

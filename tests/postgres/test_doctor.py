@@ -114,7 +114,7 @@ def with_plus_and_slash(world: World) -> str:
 
 
 def snapshot() -> str:
-    body = {"session": {"session": {}, "user": {}}, "expiresAt": 1, "signature": "c2ln"}
+    body: dict[str, Any] = {"session": {"session": {}, "user": {}}, "expiresAt": 1, "signature": "c2ln"}
     return base64.urlsafe_b64encode(json.dumps(body).encode()).decode().rstrip("=")
 
 

@@ -135,7 +135,10 @@ def test_a_terminal_gets_colours_where_rich_is_installed(
 def test_node_prints_the_fingerprint_that_the_doctor_shows(
     variables: Mapping[str, str], tmp_path: Path, variables_of_secret: Mapping[str, str]
 ) -> None:
-    given = {name: value for name, value in variables.items() if name != "BETTER_AUTH_SECRET"} | variables_of_secret
+    given = {
+        **{name: value for name, value in variables.items() if name != "BETTER_AUTH_SECRET"},
+        **variables_of_secret,
+    }
     report = json.loads(run(given, "doctor", "--json").stdout)
     [finding] = [finding for finding in report["findings"] if finding["area"] == "secret" and finding["command"]]
     # Most auth servers are packages of ES modules.

@@ -70,7 +70,8 @@ def hidden(settings: AuthSettings) -> Iterator[str]:
     """The secrets and passwords of the settings, in every spelling in which they could be shown."""
     texts = [settings.secret, settings.secrets, *settings.previous_secrets]
     values = [secret.get_secret_value() for secret in texts if secret]
-    values += [part.partition(":")[2] for value in values for part in value.split(",") if ":" in part]
+    versions = settings.secrets.get_secret_value() if settings.secrets else ""
+    values += [part.partition(":")[2] for part in versions.split(",")]
     variables = [variable for names in environment.variables().values() for variable in names]
     urls = [environment.value_of(variable) or "" for variable in variables if "URL" in variable or "ORIGIN" in variable]
     # A role whose password is its name, or the database's, has no secret to hide.

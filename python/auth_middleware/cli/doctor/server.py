@@ -250,7 +250,10 @@ def _keys(server: _Server, effective: Mapping[str, Any], keys: Sequence[Mapping[
         yield note(AREA, f"it serves {len(ids)} key(s) for JWTs, and none are accepted here", fix)
         return
     known = {key["id"] for key in keys}
-    if not set(ids) & known and ids:
+    if ids and not known:
+        message = f"it serves the keys {', '.join(ids)}, and the settings read none"
+        yield note(AREA, message, "Run the doctor again: Better Auth makes its first key when it is asked for one")
+    elif ids and not set(ids) & known:
         fix = "Set AUTH_MIDDLEWARE_JWKS_URL, or DATABASE_URL, to those of this server"
         yield fault(AREA, f"it serves the keys {', '.join(ids)}, and none of them was read by the settings", fix)
     else:
