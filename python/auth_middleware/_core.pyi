@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeAlias, final
 
 __all__ = [
     "Core",
+    "Diagnosis",
     "Found",
     "Migrations",
     "Refused",
@@ -251,6 +252,68 @@ class Migrations:
         """
     def live_down_sql(self) -> Awaitable[str]:
         """What `take_back_live` would run. Writes nothing; raises as it."""
+
+@final
+class Diagnosis:
+    """What can be said of some settings, wrong ones too. Each setting at fault is replaced by a placeholder."""
+
+    def __new__(cls, settings: Mapping[str, object]) -> Diagnosis:
+        """Opens nothing."""
+    @property
+    def faults(self) -> list[tuple[str | None, str]]:
+        """The settings that are missing or wrong, with the message of the error that a server raises."""
+    @property
+    def effective(self) -> dict[str, Any] | None:
+        """What the settings come to, without any secret; None if no placeholder makes them usable.
+
+        `cookie_name`, `cache_cookie_name`, `other_spelling`, `is_secure`, `base_origin`, `credentials`, `fingerprint`,
+        `previous_fingerprints`, `freshness`, `listens`, `prepared_statements`, `schema`, `warnings`; `database` and
+        `listen_database`: `address`, `role`, `sslmode`, `is_local`; `jwt`: `issuer`, `audience`, `leeway_seconds`,
+        `freshness`, `jwks_url`.
+        """
+    def trusts(self, origin: str) -> bool:
+        """Whether a page from this origin may send a user's cookie."""
+    def cookies(self, text: str, other_secrets: Sequence[tuple[str, str]]) -> dict[str, Any] | None:
+        """What a pasted `Cookie` header or value is. `other_secrets` have descriptions, and are tried too.
+
+        `is_header`; `cookies`: `name`, `role`, `is_quoted` and `verdict`, which has a `code` and may have a `detail`.
+        """
+    @staticmethod
+    def jwt(text: str) -> dict[str, Any]:
+        """What a JWT says of itself, not verified: `parts`, `header`, `claims`."""
+    def presented(self, headers: Sequence[tuple[bytes, bytes]]) -> tuple[str, str | None] | None:
+        """The kind of credential that decides for a request with these headers, and its text."""
+    def server(self) -> Awaitable[dict[str, Any]]:
+        """`version`, `role`, `is_superuser`, `bypasses_row_security`, `is_standby`, `clock_ahead_seconds`,
+        `round_trip_seconds`, `tls`, `max_connections`, `statement_names`, `warnings`.
+
+        Raises:
+            ConfigurationError: the server refuses the role, its password or the database.
+            StoreUnavailable: it does not answer.
+        """
+    def tables(self) -> Awaitable[dict[str, Any]]:
+        """`session` and `user`: `name`, `owner`, `columns`, `has_row_security`, `may_write`; `reads_bans`, `others`,
+        `warnings`.
+
+        Raises:
+            SchemaError: the tables cannot be read, and why.
+        """
+    def activity(self) -> Awaitable[dict[str, Any]]:
+        """`sessions`, `live_sessions`, `users`, `newest_session`, `newest_user`. Reads both tables whole."""
+    def feed(self) -> Awaitable[str | None]:
+        """Sends one heartbeat by NOTIFY and waits for it. The reason why some changes would not be notified, or None.
+
+        Raises:
+            StoreUnavailable: the heartbeat did not come back.
+        """
+    def keys(self) -> Awaitable[dict[str, Any]]:
+        """The keys that verify JWTs, read now: `keys` with `id`, `algorithms`, `valid_until`; `unusable`.
+
+        Raises:
+            AuthError: they cannot be read.
+        """
+    def close(self) -> None:
+        """Closes the connections."""
 
 def default_settings() -> dict[str, Any]:
     """Every setting's default, by name. A setting without one is None or empty."""

@@ -83,7 +83,7 @@ class Identification(Generic[SessionT_co, UserT_co]):
         self, state: RequestState, connection: HTTPConnection | None
     ) -> Identity[SessionT_co, UserT_co] | Refused:
         """The outcome of a request. The only place where an error becomes an HTTP response."""
-        self._cors.check_first_request(scope)
+        self._cors.check_first_request(connection and connection.scope)
         verdict = state.verdict
         if isinstance(verdict, Found):
             if identity := self._conclude_cached(state, verdict, connection):
