@@ -13,6 +13,7 @@
 //! | 6 | [`lookup`] | gathers requests and queries the store for all of them at once |
 //! | | [`store`] | where sessions are stored |
 //! | | [`identity`] | the session and its user |
+//! | | [`guards`] | connections that end with their session |
 //! | | [`authenticator`] | steps 1 to 4: what the headers alone decide |
 //! | | [`engine`] | the whole path, and what is open |
 //!
@@ -45,6 +46,7 @@ pub mod counters;
 pub mod credentials;
 pub mod engine;
 pub mod error;
+pub mod guards;
 pub mod identity;
 pub mod jwt;
 pub mod live_cache;

@@ -52,17 +52,21 @@ MAY_USE: dict[str, set[str]] = {
         "signature_cache",
         *("store::LookupKey", "store::LookupResult"),
     },
+    "guards": {
+        *("error", "clock", "identity", "lookup", "process", "refusal", "settings", "store"),
+        "authenticator::Authenticator",
+    },
     # The whole path: it connects the parts.
     "engine": {
         *("error", "settings", "credentials", "identity", "refusal", "authenticator", "lookup", "clock", "process"),
-        *("cookie_cache", "live_cache", "counters", "jwt"),
+        *("cookie_cache", "live_cache", "counters", "jwt", "guards"),
         *("store::AnyStore", "store::KeyStore", "store::LookupKey", "store::LookupResult", "store::Source"),
     },
     "python": {
         "bounded_cache",
         *("error", "settings", "credentials", "identity", "refusal", "engine", "process", "completion_queue"),
         *("authenticator::Verdict", "lookup::Lookup", "store::LookupKey", "store::Source"),
-        "store::postgres",
+        *("store::postgres", "guards", "clock::Uptime"),
     },
 }
 

@@ -1,7 +1,7 @@
 """`Auth`: identifies requests by its own settings, into its own models."""
 
 import inspect
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeAlias, TypeVar, final, overload
 
@@ -16,6 +16,7 @@ from auth_middleware.models import AuthSession, AuthUser, CacheSize, Identity, S
 from auth_middleware.openapi import bound
 from auth_middleware.operator_log import OperatorLog
 from auth_middleware.row_models import RowModels
+from auth_middleware.session_guards import RequestGuard, WebSocketGuard
 from auth_middleware.settings import AuthSettings
 
 OwnUser = TypeVar("OwnUser", bound=AuthUser)
@@ -216,6 +217,38 @@ class Auth(Generic[SessionT_co, UserT_co]):
         """
         found: _Found[SessionT_co, UserT_co] = self._core.identify_anew(websocket.scope)
         return await self._identification.optional(found) if type(found) is RequestState else found
+
+    def guard_websocket(
+        self,
+        websocket: WebSocket,
+        subprotocol: str | None = None,
+        headers: Iterable[tuple[bytes, bytes]] | None = None,
+    ) -> WebSocketGuard[SessionT_co, UserT_co]:
+        """The same as `auth_middleware.guard_websocket`, by this instance."""
+        return WebSocketGuard(self._core, self._identification, websocket, subprotocol, headers)
+
+    def guard_request(self, request: HTTPConnection) -> RequestGuard[SessionT_co, UserT_co]:
+        """The same as `auth_middleware.guard_request`, by this instance."""
+        return RequestGuard(self._core, self._identification, request)
+
+    def disconnect(self, *, user_id: str | None = None, session_id: str | None = None) -> int:
+        """Close the guarded connections of a user or of a session, for an application with rules of its own.
+
+        Only those of this process and this instance. They end as if the session had ended. May be called from any
+        thread.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            TypeError: neither is given, or both are.
+        """
+        return self._core.disconnect(user_id=user_id, session_id=session_id)
+
+    @property
+    def guarded_connections(self) -> int:
+        """How many connections are guarded by this instance in this process."""
+        return self._core.guarded_connections
 
 
 def _require_text(cookie_value: object) -> None:

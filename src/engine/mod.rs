@@ -8,6 +8,7 @@
 //! Threads of ours write to the store's connections, the public keys and the live cache, and a child can be born while
 //! one of them does. So a child leaks what its parent had opened, without a drop or a close, and opens its own.
 
+mod guarding;
 mod open;
 
 use std::borrow::Cow;

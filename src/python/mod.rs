@@ -6,6 +6,7 @@ mod convert;
 mod core;
 mod errors;
 mod forks;
+mod guarding;
 mod migration;
 mod object_cache;
 mod promise;
@@ -13,6 +14,7 @@ mod request_state;
 mod runtime;
 mod scope;
 mod verdict;
+mod watch;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -34,6 +36,9 @@ mod _core {
 
     #[pymodule_export]
     use super::verdict::{Found, Refused};
+
+    #[pymodule_export]
+    use super::watch::Watch;
 
     #[pymodule_export]
     use super::migration::Migrations;
