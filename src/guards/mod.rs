@@ -1,4 +1,4 @@
-//! Connections that end with their session: WebSockets, streams and other long requests.
+//! Connections that end with their session: sockets, streams and other long requests.
 //!
 //! A connection is guarded from its [`Guards::add`] until its [`Watch`] is dropped. Three signals make the store be
 //! queried for it, and the result decides:
@@ -176,7 +176,9 @@ impl Guards {
     pub fn close(&self) {
         let ends = self.lock().take_all();
         let closed = Arc::new(Error::unavailable("it was closed"));
-        ends.into_iter().for_each(|end| end(Ending::Unchecked(Arc::clone(&closed))));
+        for end in ends {
+            end(Ending::Unchecked(Arc::clone(&closed)));
+        }
     }
 
     /// How many connections are open.

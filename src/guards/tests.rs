@@ -49,6 +49,12 @@ fn identity(name: &str, expires_at: DateTime<Utc>) -> Identity {
     Identity { session: Some(session), user }
 }
 
+fn deliver(endings: Vec<(End, Ending)>) {
+    for (end, ending) in endings {
+        end(ending);
+    }
+}
+
 /// A roster, its clock, and what it did.
 struct Scene {
     roster: Roster,
@@ -94,14 +100,14 @@ impl Scene {
     /// The statements that are due now.
     fn poll(&mut self) -> Vec<Batch> {
         let Step { batches, endings, .. } = self.roster.poll(self.now);
-        endings.into_iter().for_each(|(end, ending)| end(ending));
+        deliver(endings);
         batches
     }
 
     fn settle(&mut self, batch: Batch, outcome: impl Fn(&LookupKey) -> Outcome) {
         let outcomes = batch.keys.iter().map(outcome).collect();
         let endings = self.roster.settle(batch, outcomes, self.now.uptime);
-        endings.into_iter().for_each(|(end, ending)| end(ending));
+        deliver(endings);
     }
 
     /// Lets time pass second by second, with a store that answers at once. Returns the sizes of the statements.
@@ -199,14 +205,14 @@ fn a_jwt_ends_at_its_time_or_with_its_user() {
         let mut scene = Scene::new();
         let end = scene.now.wall + TimeDelta::seconds(90);
         scene.add(Subject::of_token("ada", end, is_looked_up));
-        let found = move |key: &LookupKey| match outcome {
-            "user gone" => Ok(LookupResult::NoUser),
-            _ => {
-                let mut found = identity(key.as_str(), end);
-                found.session = None;
-                found.user.id = "ada".into();
-                Ok(LookupResult::Found(Arc::new(found)))
+        let found = move |key: &LookupKey| {
+            if outcome == "user gone" {
+                return Ok(LookupResult::NoUser);
             }
+            let mut found = identity(key.as_str(), end);
+            found.session = None;
+            found.user.id = "ada".into();
+            Ok(LookupResult::Found(Arc::new(found)))
         };
         scene.run(Duration::from_secs(seconds - 1), found);
         assert_eq!(scene.ended(), [], "{outcome}");
@@ -502,7 +508,9 @@ proptest! {
         let closed = scene.ended();
         prop_assert!(closed.iter().all(|(_, code)| *code == 4002));
         // The feed falls silent. The store works again, and all have signed out.
-        under_way.into_iter().for_each(|batch| scene.settle(batch, valid_until(later)));
+        for batch in under_way {
+            scene.settle(batch, valid_until(later));
+        }
         let lease = Duration::from_secs(5);
         scene.run(lease + INTERVAL + Duration::from_secs(1), signed_out);
         prop_assert_eq!(scene.roster.len(), 0);

@@ -13,19 +13,19 @@ use crate::guards;
 pub(super) struct Watch {
     bridge: Py<Bridge>,
     id: u64,
-    watch: Mutex<Option<guards::Watch>>,
+    inner: Mutex<Option<guards::Watch>>,
 }
 
 impl Watch {
     pub(super) fn new(bridge: Py<Bridge>, id: u64, watch: guards::Watch) -> Self {
-        Self { bridge, id, watch: Mutex::new(Some(watch)) }
+        Self { bridge, id, inner: Mutex::new(Some(watch)) }
     }
 }
 
 #[pymethods]
 impl Watch {
     fn release(&self) {
-        let watch = lock(&self.watch).take();
+        let watch = lock(&self.inner).take();
         drop(watch);
         self.bridge.get().stop_guarding(self.id);
     }

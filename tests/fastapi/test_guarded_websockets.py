@@ -12,6 +12,7 @@ import pytest
 from fastapi import Depends, FastAPI, WebSocket, WebSocketDisconnect
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
+from starlette.types import ASGIApp
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
@@ -26,16 +27,16 @@ from tests.support.servers import serving
 
 SESSION_ENDED = (4001, "session ended")
 # A re-check that no test waits for.
-NEVER = {"recheck_seconds": 3600}
-SOON = {"recheck_seconds": 0.2}
+NEVER: dict[str, Any] = {"recheck_seconds": 3600}
+SOON: dict[str, Any] = {"recheck_seconds": 0.2}
 
-Serve = Callable[..., str]
+Serve = Callable[[ASGIApp], str]
 
 
 @pytest.fixture
 def serve() -> Generator[Serve]:
     with ExitStack() as stack:
-        yield lambda app, **options: stack.enter_context(serving(app, **options))
+        yield lambda app: stack.enter_context(serving(app))
 
 
 def sign_out(database: Database, who: SignedIn) -> None:
