@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use crate::clock::Moment;
 use crate::cookie_cache::CookieCache;
 use crate::cookie_cache::keys::PublicKeys;
-use crate::credentials::{self, Credentials, Kind, Presented, RawCookie, Request};
+use crate::credentials::{self, Credential, Credentials, Kind, Presented, RawCookie, Request};
 use crate::error::Error;
 use crate::identity::{Identity, UserId};
 use crate::jwt::jwks::Jwks;
@@ -55,6 +55,8 @@ pub enum Need {
 pub enum Unavailable {
     /// The issuer's keys cannot be read.
     Keys,
+    /// The table that holds them is missing or wrong.
+    KeyTable(String),
     /// The token lacks a claim that the model needs; the message says which.
     Claims(String),
     /// Only a database knows the current state, and none is configured.
@@ -64,7 +66,8 @@ pub enum Unavailable {
 impl From<Unavailable> for Error {
     fn from(why: Unavailable) -> Self {
         match why {
-            Unavailable::Keys => Self::unavailable("the keys that verify JWTs cannot be read"),
+            Unavailable::Keys => Self::Keys,
+            Unavailable::KeyTable(message) => Self::KeyTable(message),
             Unavailable::Claims(message) => Self::Schema(message),
             Unavailable::Database => Self::configuration(
                 "get_fresh_user reads the user's row, and there is no database: set DATABASE_URL, or use \
@@ -131,8 +134,7 @@ impl Authenticator {
         request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>,
         now: impl Into<Moment>,
     ) -> Verdict {
-        let now = now.into();
-        self.inspect_for(Need::Usual, request, now).unwrap_or_else(Verdict::Refused)
+        self.inspect_for(Need::Usual, request, now.into()).1
     }
 
     /// The same for a route that needs the current state: never [`Verdict::Known`].
@@ -141,19 +143,34 @@ impl Authenticator {
         request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>,
         now: impl Into<Moment>,
     ) -> Verdict {
-        self.inspect_for(Need::Store, request, now.into()).unwrap_or_else(Verdict::Refused)
+        self.inspect_for(Need::Store, request, now.into()).1
     }
 
-    fn inspect_for<'a>(
+    /// The same for either need, with the kind of credential that the request presents.
+    pub fn inspect_for<'a>(
         &self,
         need: Need,
         request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>,
         now: Moment,
-    ) -> Result<Verdict, Refusal> {
+    ) -> (Option<Credential>, Verdict) {
         let kind = request.kind;
         let shown = Credentials::read(request.into_headers(), &self.names);
-        let token = match shown.presented(kind, self.accepted) {
-            Presented::Nothing => return Err(self.refuse_without_credential(&shown)),
+        let presented = shown.presented(kind, self.accepted);
+        let credential = presented.credential();
+        let verdict = self.inspect_presented(need, kind, &shown, presented, now);
+        (credential, verdict.unwrap_or_else(Verdict::Refused))
+    }
+
+    fn inspect_presented(
+        &self,
+        need: Need,
+        kind: Kind,
+        shown: &Credentials<'_>,
+        presented: Presented<'_>,
+        now: Moment,
+    ) -> Result<Verdict, Refusal> {
+        let token = match presented {
+            Presented::Nothing => return Err(self.refuse_without_credential(shown)),
             Presented::Unusable => return Err(Reason::BadToken.into()),
             Presented::Jwt(token) => return Ok(self.inspect_jwt(need, token.as_str(), now)),
             Presented::SignedToken(token) => self.verify(Some(token.as_str().into()))?,
@@ -161,9 +178,9 @@ impl Authenticator {
                 SessionToken::unsigned(token.as_str()).ok_or(Reason::BadToken)?
             }
             Presented::Cookie(cookie) => {
-                self.check_origin(kind, &shown)?;
+                self.check_origin(kind, shown)?;
                 let token = self.verify_cookie(cookie)?;
-                if let Some(identity) = self.read_cookie_cache(need, &shown, &token, now.wall) {
+                if let Some(identity) = self.read_cookie_cache(need, shown, &token, now.wall) {
                     return Ok(Verdict::Known(identity));
                 }
                 token
@@ -318,7 +335,10 @@ impl JwtPath {
                 return Verdict::Refused(Refusal::with_detail(Reason::BadToken, why.as_str()));
             }
             Outcome::NeedsKeys => return Verdict::NeedsKeys(pending(), need),
-            Outcome::KeysUnavailable => return Verdict::Unavailable(Unavailable::Keys),
+            Outcome::KeysUnavailable => {
+                let of_table = self.jwks.table_problem().map(Unavailable::KeyTable);
+                return Verdict::Unavailable(of_table.unwrap_or(Unavailable::Keys));
+            }
         };
         if need == Need::Store && !self.has_database {
             return Verdict::Unavailable(Unavailable::Database);

@@ -16,6 +16,7 @@
 //! | | [`guards`] | connections that end with their session |
 //! | | [`authenticator`] | steps 1 to 4: what the headers alone decide |
 //! | | [`engine`] | the whole path, and what is open |
+//! | | [`diagnosis`] | facts for the doctor |
 //!
 //! Everything that the headers can decide is decided synchronously; then there is at most one await.
 //!
@@ -44,6 +45,7 @@ pub mod clock;
 pub mod cookie_cache;
 pub mod counters;
 pub mod credentials;
+pub mod diagnosis;
 pub mod engine;
 pub mod error;
 pub mod guards;

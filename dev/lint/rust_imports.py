@@ -32,7 +32,7 @@ MAY_USE: dict[str, set[str]] = {
     "clock": set(),
     "process": set(),
     "completion_queue": set(),
-    "counters": {"refusal"},
+    "counters": {"credentials", "refusal"},
     "live_cache": {"bounded_cache", "error", "clock", "settings", "identity", "signature::SessionToken", "store"},
     "store": {"error", "clock", "settings", "identity", "signature::SessionToken"},
     "lookup": {"error", "settings", "signature::SessionToken", "store"},
@@ -56,16 +56,23 @@ MAY_USE: dict[str, set[str]] = {
         *("error", "clock", "identity", "lookup", "process", "refusal", "settings", "store"),
         "authenticator::Authenticator",
     },
+    # Facts for the doctor, by the code that identifies requests.
+    "diagnosis": {
+        *("error", "settings", "credentials", "signature", "jwt", "uri_component"),
+        "store::postgres",
+    },
     # The whole path: it connects the parts.
     "engine": {
         *("error", "settings", "credentials", "identity", "refusal", "authenticator", "lookup", "clock", "process"),
         *("cookie_cache", "live_cache", "counters", "jwt", "guards"),
         *("store::AnyStore", "store::KeyStore", "store::LookupKey", "store::LookupResult", "store::Source"),
+        *("store::Connections", "store::Store"),
     },
     "python": {
         "bounded_cache",
-        *("error", "settings", "credentials", "identity", "refusal", "engine", "process", "completion_queue"),
+        *("error", "settings", "credentials", "diagnosis", "identity", "refusal", "engine", "process", "completion_queue"),
         *("authenticator::Verdict", "lookup::Lookup", "store::LookupKey", "store::Source"),
+        *("counters", "live_cache::FeedState"),
         *("store::postgres", "guards", "clock::Uptime"),
     },
 }

@@ -14,6 +14,10 @@ __all__ = [
     "__version__",
     "accepted_credentials",
     "default_settings",
+    "error_type",
+    "lookup_duration_bounds",
+    "lookup_durations",
+    "metric_points",
     "session_cookie_name",
 ]
 
@@ -32,6 +36,8 @@ _Reason: TypeAlias = Literal[
     "expired",
     "banned",
 ]
+
+_Credential: TypeAlias = Literal["cookie", "bearer", "jwt"]
 
 @final
 class Refused:
@@ -81,6 +87,14 @@ class RequestState:
     @property
     def outcome(self) -> Any | None:
         """What `conclude` was called with."""
+    @property
+    def credential(self) -> _Credential | None:
+        """The kind of credential that the request presents."""
+    def record_lookup(self, found: object) -> tuple[float, dict[str, str]] | None:
+        """Records how long the lookup took, to be called before `conclude`; None if it was recorded before.
+
+        Returns the seconds and the attributes: outcome, credential and error type.
+        """
     def conclude(self, outcome: object) -> list[str]:
         """Sets and counts the outcome: an `Identity`, `Refused` or an `AuthError`. Returns messages for operators."""
     def give_up(self) -> None:
@@ -162,11 +176,14 @@ class Core:
     @property
     def accepts(self) -> tuple[bool, bool]:
         """Whether cookies are accepted, and whether bearer tokens are."""
-    def open(self) -> Awaitable[list[str]]:
+    def open(self, strict: bool) -> Awaitable[list[str]]:
         """Connects and reads the catalog. Returns what an operator should know about it.
+
+        With `strict`, a `jwks` table that does not exist yet is an error too.
 
         Raises:
             StoreUnavailable: PostgreSQL does not answer.
+            MissingTables: the tables do not exist yet.
             SchemaError: the tables cannot be read.
         """
     def close(self) -> None:
@@ -250,6 +267,21 @@ class Migrations:
 
 def default_settings() -> dict[str, Any]:
     """Every setting's default, by name. A setting without one is None or empty."""
+
+def error_type(outcome: object) -> str | None:
+    """Why a request has no user, in metrics and logs: a refusal's reason, or a word for the kind of error."""
+
+def metric_points() -> list[tuple[str, dict[str, str], int]]:
+    """The name, attributes and value of each metric of this process, except for histograms."""
+
+def lookup_durations() -> list[tuple[dict[str, str], list[int], float]]:
+    """How long lookups took: the attributes, the count of each bucket, and the sum in seconds.
+
+    There is one bucket more than there are bounds.
+    """
+
+def lookup_duration_bounds() -> list[float]:
+    """The upper bounds of the buckets, in seconds."""
 
 def accepted_credentials(settings: Mapping[str, object]) -> tuple[bool, bool]:
     """Whether these settings accept cookies, and whether they accept bearer tokens.

@@ -10,7 +10,7 @@ from starlette.websockets import WebSocket
 
 from auth_middleware import http_errors
 from auth_middleware._core import RequestState
-from auth_middleware.errors import StoreUnavailable
+from auth_middleware.errors import MissingTables, StoreUnavailable
 from auth_middleware.identification import Identification
 from auth_middleware.models import AuthSession, AuthUser, CacheSize, Identity, SessionT_co, UserT_co
 from auth_middleware.openapi import bound
@@ -100,20 +100,25 @@ class Auth(Generic[SessionT_co, UserT_co]):
         """The sessions cached in this process, if `freshness` is `live` or a number of seconds."""
         return CacheSize(*self._core.cache_size())
 
-    async def open(self) -> None:
+    async def open(self, *, strict: bool = False) -> None:
         """Connect and read the catalog now, so that a wrong configuration is reported at start.
 
-        A store that does not answer yet does not prevent the start: it is one warning.
+        A store that does not answer yet, or whose tables do not exist yet, does not prevent the start: it is one
+        warning, and requests get 503 responses until then. With `strict` it is an error.
 
         Raises:
-            SchemaError: the tables are not Better Auth's, or our role may not read them.
+            SchemaError: the tables are not Better Auth's, or our role may not read them; with `strict`, they do not
+                exist.
+            StoreUnavailable: with `strict`, the store does not answer.
         """
         self._log.opening()
         try:
-            self._log.warn(await self._core.open())
+            self._log.warn(await self._core.open(strict))
             self._log.warn(self._core.operator_messages())
             self._log.note(self._core.store_note())
-        except StoreUnavailable as error:
+        except (StoreUnavailable, MissingTables) as error:
+            if strict:
+                raise
             self._log.store_failed(error)
 
     async def close(self) -> None:
@@ -140,7 +145,9 @@ class Auth(Generic[SessionT_co, UserT_co]):
                 answer.
         """
         found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
-        return (await self._identification.required(found) if type(found) is RequestState else found).user
+        return (
+            await self._identification.required(found, request.scope) if type(found) is RequestState else found
+        ).user
 
     async def optional_user(self, request: HTTPConnection) -> UserT_co | None:
         """The same as `current_user`, but None without a valid session.
@@ -149,7 +156,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
             HTTPException: 403 from a page that is not trusted, 503 if the store cannot answer.
         """
         found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
-        identity = await self._identification.optional(found) if type(found) is RequestState else found
+        identity = await self._identification.optional(found, request.scope) if type(found) is RequestState else found
         return identity and identity.user
 
     async def fresh_user(self, request: HTTPConnection) -> UserT_co:
@@ -168,12 +175,14 @@ class Auth(Generic[SessionT_co, UserT_co]):
                 "get_current_user, which returns what the JWT claims"
             )
             raise http_errors.misconfigured()
-        return (await self._identification.required(self._core.identify_by_store(request.scope))).user
+        return (await self._identification.required(self._core.identify_by_store(request.scope), request.scope)).user
 
     async def current_session(self, request: HTTPConnection) -> SessionT_co:
         """The session that this request presents. Identified once per request; raises like `current_user`."""
         found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
-        session = (await self._identification.required(found) if type(found) is RequestState else found).session
+        session = (
+            await self._identification.required(found, request.scope) if type(found) is RequestState else found
+        ).session
         if not session:  # a JWT has none
             raise http_errors.unauthorized(self._core.accepts, is_anonymous=False)
         return session
@@ -185,7 +194,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
         `optional_user`.
         """
         found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
-        identity = await self._identification.optional(found) if type(found) is RequestState else found
+        identity = await self._identification.optional(found, request.scope) if type(found) is RequestState else found
         return identity and self._core.token_claims(request.scope)
 
     def session_cookie(self, connection: HTTPConnection) -> str | None:
@@ -204,7 +213,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
         """
         _require_text(cookie_value)
         found: _Found[SessionT_co, UserT_co] = self._core.identify_value(cookie_value or "")
-        return await self._identification.optional(found) if type(found) is RequestState else found
+        return await self._identification.optional(found, None) if type(found) is RequestState else found
 
     async def validate_websocket(self, websocket: WebSocket) -> Identity[SessionT_co, UserT_co] | None:
         """The identity of whoever opens this WebSocket; None without a valid session. The origin is checked as well.
@@ -216,7 +225,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
             StoreUnavailable, SchemaError: the store cannot answer; as an HTTP response, 503.
         """
         found: _Found[SessionT_co, UserT_co] = self._core.identify_anew(websocket.scope)
-        return await self._identification.optional(found) if type(found) is RequestState else found
+        return await self._identification.optional(found, websocket.scope) if type(found) is RequestState else found
 
     def guard_websocket(
         self,

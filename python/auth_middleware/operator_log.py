@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from auth_middleware._core import Core, Refused
 from auth_middleware.errors import AuthError, SchemaError
+from auth_middleware.log_fields import LogFields
 
 logger = logging.getLogger("auth_middleware")
 
@@ -34,14 +35,14 @@ class OncePerCause:
         self._written: defaultdict[str, set[str]] = defaultdict(set)
         self._left_out: Counter[str] = Counter()
 
-    def log(self, topic: str, message: str, most: int = 1) -> None:
+    def log(self, topic: str, message: str, most: int = 1, fields: LogFields | None = None) -> None:
         """Write this message, unless that was done before or `most` messages on this topic were written."""
         written = self._written[topic]
         if message in written:
             return
         if len(written) < most:
             written.add(message)
-            logger.log(self._level, "%s", message)
+            logger.log(self._level, "%s", message, extra=fields)
             return
         self._left_out[topic] += 1
         count = self._left_out[topic]
@@ -73,33 +74,38 @@ class OperatorLog:
         """Write the secret's fingerprint, to compare it with another deployment's when signatures are bad."""
         logger.info("opening; the secret's fingerprint is %s", self._core.secret_fingerprint)
 
-    def refused(self, refused: Refused) -> None:
+    def refused(self, refused: Refused, fields: LogFields) -> None:
         """A request has no valid session."""
-        logger.info("refused: %s", refused.reason)
+        logger.info("refused: %s", refused.reason, extra=fields)
         if advice := refused.advice:
-            self._once.log(refused.reason, advice, MOST_ORIGINS if refused.is_foreign_origin else 1)
+            self._once.log(refused.reason, advice, MOST_ORIGINS if refused.is_foreign_origin else 1, fields)
         elif refused.is_bad_signature and (self._core.only_bad_signatures() or 0) >= SUSPICIOUS_BAD_SIGNATURES:
             self._once.log(
                 refused.reason,
                 f"each of the first {SUSPICIOUS_BAD_SIGNATURES} signatures was bad: BETTER_AUTH_SECRET is probably not "
                 "the secret of the Better Auth server",
+                fields=fields,
             )
 
-    def row_misfit(self, error: SchemaError) -> None:
+    def row_misfit(self, error: SchemaError, fields: LogFields) -> None:
         """A row cannot be read into the application's models. That concerns its own request only."""
-        self._once.log("a row does not fit", f"a request got a 503 response: {error}", MOST_MISFITS)
+        self._once.log("a row does not fit", f"a request got a 503 response: {error}", MOST_MISFITS, fields)
 
     def misconfigured(self, message: str) -> None:
         """A route needs what the settings do not give."""
         self._once.log("configuration", f"a request was answered 500: {message}")
 
-    def store_failed(self, error: AuthError) -> None:
+    def store_failed(self, error: AuthError, fields: LogFields | None = None) -> None:
         """The store failed. Logs a warning once, until it responds again or the kind of error changes."""
         if type(error) is self._store_trouble:
-            logger.info("no response from the store: %s", error)
+            logger.info("no response from the store: %s", error, extra=fields)
             return
         self._store_trouble = type(error)
-        logger.log(self._level_of_change(), "requests get 503 responses from now on: %s", error)
+        logger.log(self._level_of_change(), "requests get 503 responses from now on: %s", error, extra=fields)
+
+    def keys_unavailable(self, error: AuthError, fields: LogFields) -> None:
+        """A JWT cannot be verified. Rust warns of it once, and when the keys can be read again."""
+        logger.info("a request got a 503 response: %s", error, extra=fields)
 
     def store_answered(self) -> None:
         """The store responded, perhaps after a failure."""

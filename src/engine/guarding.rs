@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::Engine;
-use crate::clock::{Moment, Uptime};
+use crate::clock::Uptime;
 use crate::error::Error;
 use crate::guards::{End, Subject, Watch, Whose};
 use crate::identity::Identity;
@@ -36,7 +36,7 @@ impl Engine {
         // was not changed until now, and from now on the feed reaches this connection.
         let feed = open.live_cache.as_ref().filter(|cache| cache.needs_feed());
         if let (Some(cache), Some(key)) = (feed, key)
-            && cache.get(&key, Moment::now()).is_none()
+            && cache.get(&key, self.now()).is_none()
         {
             watch.check_soon();
         }

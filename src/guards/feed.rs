@@ -54,7 +54,7 @@ impl<F: Follower> Follower for GuardFollower<F> {
 
     fn begin(&mut self) -> Self::Feed {
         let inner = self.inner.begin();
-        let number = self.guards.lock().begin_feed(Uptime::now());
+        let number = self.guards.lock().begin_feed(self.guards.now());
         self.guards.0.to_do.notify_one();
         GuardFeed { inner, guards: self.guards.clone(), number }
     }
@@ -68,17 +68,20 @@ impl<F: Feed> Feed for GuardFeed<F> {
 
     fn renew(&self, until: Uptime, fingerprint: &str) {
         self.inner.renew(until, fingerprint);
-        self.guards.change(|roster| roster.renew(self.number, until, fingerprint, Uptime::now()));
+        let now = self.guards.now();
+        self.guards.change(|roster| roster.renew(self.number, until, fingerprint, now));
     }
 
     fn suspend(&self) {
         self.inner.suspend();
-        self.guards.change(|roster| roster.suspend(self.number, Uptime::now()));
+        let now = self.guards.now();
+        self.guards.change(|roster| roster.suspend(self.number, now));
     }
 
     fn end(&self) {
         self.inner.end();
-        self.guards.change(|roster| roster.suspend(self.number, Uptime::now()));
+        let now = self.guards.now();
+        self.guards.change(|roster| roster.suspend(self.number, now));
     }
 }
 

@@ -26,7 +26,7 @@ use tokio::sync::Notify;
 
 pub use self::feed::{GuardDemand, GuardFollower};
 use self::roster::Roster;
-use crate::clock::Uptime;
+use crate::clock::{Clock, Uptime};
 use crate::error::Error;
 use crate::identity::{Identity, UserId};
 use crate::process;
@@ -135,6 +135,7 @@ pub struct Guards(Arc<Shared>);
 
 struct Shared {
     process: u32,
+    clock: Clock,
     roster: Mutex<Roster>,
     /// Something is to be done before the next timer.
     to_do: Notify,
@@ -145,10 +146,11 @@ struct Shared {
 impl Guards {
     /// No connections yet.
     #[must_use]
-    pub fn new(settings: &Settings) -> Self {
+    pub fn new(settings: &Settings, clock: Clock) -> Self {
         let roster = Roster::new(settings.guards, settings.limits.max_waiting);
         Self(Arc::new(Shared {
             process: process::id(),
+            clock,
             roster: Mutex::new(roster),
             to_do: Notify::new(),
             opened: Notify::new(),
@@ -159,7 +161,7 @@ impl Guards {
     /// the store was queried, or a cache trusted.
     #[must_use]
     pub fn add(&self, subject: Subject, since: Uptime, end: End) -> Watch {
-        let number = self.lock().add(subject, since, Uptime::now(), end);
+        let number = self.lock().add(subject, since, self.now(), end);
         self.0.opened.notify_one();
         self.0.to_do.notify_one();
         Watch { guards: Some(self.clone()), number }
@@ -185,6 +187,10 @@ impl Guards {
     #[must_use]
     pub fn count(&self) -> usize {
         self.lock().len()
+    }
+
+    fn now(&self) -> Uptime {
+        self.0.clock.uptime()
     }
 
     /// Nothing panics while it holds the lock.

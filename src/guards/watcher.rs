@@ -17,8 +17,9 @@ impl Guards {
     /// Closes connections when their sessions end, for as long as it is polled. Without a store only JWTs end.
     pub async fn watch(self, lookup: Option<Arc<Lookup>>) {
         let mut under_way = JoinSet::new();
+        let mut clock = self.0.clock.clone();
         loop {
-            let now = Moment::now();
+            let now = clock.now();
             let (step, is_idle) = {
                 let mut roster = self.lock();
                 (roster.poll(now), roster.len() == 0)
@@ -33,6 +34,7 @@ impl Guards {
             select! {
                 () = self.0.to_do.notified() => {}
                 Some(_) = under_way.join_next() => {}
+                () = clock.moved() => {}
                 () = sleep(wake.delay(now)), if !is_idle => {}
             }
         }
@@ -40,7 +42,7 @@ impl Guards {
 
     async fn check(self, batch: Batch, lookup: Arc<Lookup>) {
         let outcomes = lookup.find_all(&batch.keys).await;
-        let endings = self.lock().settle(batch, outcomes, Moment::now().uptime);
+        let endings = self.lock().settle(batch, outcomes, self.now());
         close(endings);
     }
 }

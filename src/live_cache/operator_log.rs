@@ -42,6 +42,11 @@ impl OperatorLog {
         }
     }
 
+    /// Whether a problem was logged since everything last worked.
+    pub(super) fn has_problem(&self) -> bool {
+        !self.lock().problems.is_empty()
+    }
+
     /// The messages that were not taken yet, in order.
     pub(super) fn take(&self) -> Vec<String> {
         if !self.any.swap(false, Ordering::Acquire) {

@@ -67,6 +67,12 @@ impl Lookup {
         self.queue.send();
     }
 
+    /// The number of requests that wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.queue.waiting()
+    }
+
     /// What the store says of this token or id, queried after this call.
     ///
     /// # Errors

@@ -145,6 +145,11 @@ impl Queue {
         Gathered { waiter, waits_for_others: !is_idle }
     }
 
+    /// The number of requests that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     fn too_many(&self) -> Error {
         Error::unavailable(format!("{} requests wait already (max_waiting)", self.limits.max_waiting))
     }

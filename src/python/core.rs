@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
@@ -12,6 +13,7 @@ use super::bridge::Bridge;
 use super::convert::{self, OwnFields, model_fields, python_json, raw_settings};
 use super::errors::{AuthError, exception};
 use super::guarding;
+use super::metrics;
 use super::object_cache::ObjectCache;
 use super::request_state::{Progress, PythonLookup, RequestState};
 use super::runtime;
@@ -19,7 +21,7 @@ use super::scope::{self, Remembered, ScopeRequest};
 use super::verdict::Refused;
 use super::watch::Watch;
 use crate::authenticator::Verdict;
-use crate::engine::{Decision, Engine, PendingLookup};
+use crate::engine::{Decision, Engine, Inspected, PendingLookup};
 use crate::error::Error;
 use crate::identity::UserId;
 use crate::refusal::Reason;
@@ -57,9 +59,11 @@ impl Core {
         let own_fields =
             OwnFields { user: tables.user.own_fields.clone(), session: tables.session.own_fields.clone() };
         let instance = INSTANCES.fetch_add(1, Ordering::Relaxed);
+        let engine = Arc::new(engine);
+        metrics::include(&engine);
         Ok(Self {
             object_cache: ObjectCache::new(engine.settings()),
-            engine: Arc::new(engine),
+            engine,
             own_fields: Arc::new(own_fields),
             scope_key: PyString::intern(py, &format!("auth_middleware {instance}")).unbind(),
         })
@@ -95,16 +99,16 @@ impl Core {
         if let Some(state) = self.known_state(&request, scope)? {
             return Ok(state.get().identity(py).unwrap_or_else(|| state.into_any().unbind()));
         }
-        let verdict = self.engine.inspect(request.as_request());
-        let state = Bound::new(py, self.begin(py, verdict, Some(request.remember()))?)?;
+        let inspected = self.engine.inspect(request.as_request());
+        let state = Bound::new(py, self.begin(py, inspected, Some(request.remember()))?)?;
         scope.set_item(&self.scope_key, &state)?;
         Ok(state.get().identity(py).unwrap_or_else(|| state.into_any().unbind()))
     }
 
     fn identify_by_store(&self, py: Python<'_>, scope: &Bound<'_, PyAny>) -> PyResult<Py<RequestState>> {
         let request = self.request(scope)?;
-        let verdict = self.engine.inspect_for_store(request.as_request());
-        let state = Py::new(py, self.begin(py, verdict, Some(request.remember()))?)?;
+        let inspected = self.engine.inspect_for_store(request.as_request());
+        let state = Py::new(py, self.begin(py, inspected, Some(request.remember()))?)?;
         scope.set_item(&self.scope_key, &state)?;
         Ok(state)
     }
@@ -176,8 +180,8 @@ impl Core {
     /// The same without what the scope has.
     fn identify_again(&self, py: Python<'_>, scope: &Bound<'_, PyAny>) -> PyResult<Py<RequestState>> {
         let request = self.request(scope)?;
-        let verdict = self.engine.inspect(request.as_request());
-        let state = Py::new(py, self.begin(py, verdict, Some(request.remember()))?)?;
+        let inspected = self.engine.inspect(request.as_request());
+        let state = Py::new(py, self.begin(py, inspected, Some(request.remember()))?)?;
         scope.set_item(&self.scope_key, &state)?;
         Ok(state)
     }
@@ -202,8 +206,8 @@ impl Core {
         self.engine.guarded_connections()
     }
 
-    fn open<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let opening = self.engine.open();
+    fn open<'py>(&self, py: Python<'py>, strict: bool) -> PyResult<Bound<'py, PyAny>> {
+        let opening = self.engine.open(strict);
         awaitable(py, async move { opening.await.map_err(|error| exception(&error)) })
     }
 
@@ -267,8 +271,8 @@ impl Core {
     }
 
     /// The state of something that no scope remembers, or the identity itself.
-    fn identify_once(&self, py: Python<'_>, verdict: Result<Verdict, Error>) -> PyResult<Py<PyAny>> {
-        let state = self.begin(py, verdict, None)?;
+    fn identify_once(&self, py: Python<'_>, inspected: Inspected) -> PyResult<Py<PyAny>> {
+        let state = self.begin(py, inspected, None)?;
         match state.identity(py) {
             Some(identity) => Ok(identity),
             None => Ok(Py::new(py, state)?.into_any()),
@@ -278,7 +282,7 @@ impl Core {
     fn begin(
         &self,
         py: Python<'_>,
-        verdict: Result<Verdict, Error>,
+        Inspected { credential, verdict }: Inspected,
         request: Option<Remembered>,
     ) -> PyResult<RequestState> {
         let progress = match verdict {
@@ -299,7 +303,7 @@ impl Core {
                 let found = self.object_cache.found(py, identity, &self.own_fields)?;
                 match found.get().cached_object(py) {
                     Some(object) => {
-                        self.engine.counters().identified_by_cache();
+                        self.engine.counters().identified_by_cache(credential);
                         let identity = Arc::clone(found.get().identity());
                         Progress::Identified(object.clone_ref(py), Some(identity))
                     }
@@ -307,7 +311,7 @@ impl Core {
                 }
             }
         };
-        Ok(RequestState::new(request, &self.engine, progress))
+        Ok(RequestState::new(request, credential, &self.engine, progress))
     }
 
     fn start_look_up(
@@ -335,7 +339,7 @@ impl Core {
         if let Some(lookup) = to_send {
             Bridge::send_soon(&bridge, &lookup)?;
         }
-        Ok(PythonLookup { bridge: bridge.unbind(), id, promise, place })
+        Ok(PythonLookup { bridge: bridge.unbind(), id, promise, place, began: Some(Instant::now()) })
     }
 }
 

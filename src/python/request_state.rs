@@ -1,18 +1,23 @@
 //! What is known about one request: a verdict that needs no look-up, or a look-up; then the outcome.
 
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 use super::bridge::Bridge;
-use super::errors::AuthError;
+use super::errors::{AuthError, RowMisfit, SchemaError};
 use super::lock;
+use super::metrics;
 use super::promise::Promise;
 use super::scope::{Remembered, ScopeRequest};
 use super::verdict::{Found, Refused};
 use crate::clock::Uptime;
+use crate::counters::{Fault, Outcome};
+use crate::credentials::Credential;
 use crate::engine::{Engine, Place};
 use crate::identity::Identity;
 
@@ -21,8 +26,10 @@ use crate::identity::Identity;
 pub(super) struct RequestState {
     /// None if only a cookie's value was given.
     request: Option<Remembered>,
+    /// What the request presents.
+    credential: Option<Credential>,
     engine: Arc<Engine>,
-    /// When the identification began: no later than a query was sent, or a cache was trusted.
+    /// When the identification began.
     since: Uptime,
     progress: Mutex<Progress>,
 }
@@ -47,11 +54,19 @@ pub(super) struct PythonLookup {
     pub(super) id: u64,
     pub(super) promise: Arc<Promise>,
     pub(super) place: Place,
+    /// None once its duration was recorded.
+    pub(super) began: Option<Instant>,
 }
 
 impl RequestState {
-    pub(super) fn new(request: Option<Remembered>, engine: &Arc<Engine>, progress: Progress) -> Self {
-        Self { request, engine: Arc::clone(engine), since: Uptime::now(), progress: Mutex::new(progress) }
+    pub(super) fn new(
+        request: Option<Remembered>,
+        credential: Option<Credential>,
+        engine: &Arc<Engine>,
+        progress: Progress,
+    ) -> Self {
+        let since = engine.clock().uptime();
+        Self { request, credential, engine: Arc::clone(engine), since, progress: Mutex::new(progress) }
     }
 
     /// The identity that was found, and when the identification began.
@@ -94,6 +109,29 @@ impl RequestState {
         // Outside of the lock: dropping a Python object may run Python.
         drop(previous);
     }
+}
+
+/// How a request ends that has this outcome: `Refused`, an `AuthError`, or an identity.
+fn kind_of(outcome: &Bound<'_, PyAny>) -> Outcome {
+    if let Ok(refused) = outcome.cast::<Refused>() {
+        return Outcome::Refused(refused.get().why());
+    }
+    if !outcome.is_instance_of::<AuthError>() {
+        return Outcome::Authenticated;
+    }
+    if outcome.is_instance_of::<RowMisfit>() {
+        return Outcome::Unavailable(Fault::Row);
+    }
+    if outcome.is_instance_of::<SchemaError>() {
+        return Outcome::Unavailable(Fault::Schema);
+    }
+    Outcome::Unavailable(Fault::Store)
+}
+
+/// Why a request with this outcome has no user.
+#[pyfunction]
+pub(super) fn error_type(outcome: &Bound<'_, PyAny>) -> Option<&'static str> {
+    kind_of(outcome).error_type()
 }
 
 #[pymethods]
@@ -142,23 +180,44 @@ impl RequestState {
 
     fn conclude(&self, outcome: Bound<'_, PyAny>) -> Vec<String> {
         let counters = self.engine.counters();
-        let by_cache = self.found(outcome.py()).is_some();
-        if let Ok(refused) = outcome.cast::<Refused>() {
-            counters.refused(refused.get().why());
-            self.set(Progress::Failed(outcome.unbind()));
-        } else if outcome.is_instance_of::<AuthError>() {
-            counters.unavailable();
-            self.set(Progress::Failed(outcome.unbind()));
-        } else {
-            if by_cache {
-                counters.identified_by_cache();
-            } else {
-                counters.identified();
+        match kind_of(&outcome) {
+            Outcome::Authenticated => {
+                if self.found(outcome.py()).is_some() {
+                    counters.identified_by_cache(self.credential);
+                } else {
+                    counters.identified(self.credential);
+                }
+                let identity = self.identified(outcome.py()).map(|(identity, _)| identity);
+                self.set(Progress::Identified(outcome.unbind(), identity));
             }
-            let identity = self.identified(outcome.py()).map(|(identity, _)| identity);
-            self.set(Progress::Identified(outcome.unbind(), identity));
+            Outcome::Refused(reason) => {
+                counters.refused(reason, self.credential);
+                self.set(Progress::Failed(outcome.unbind()));
+            }
+            Outcome::Unavailable(fault) => {
+                counters.unavailable(fault, self.credential);
+                self.set(Progress::Failed(outcome.unbind()));
+            }
         }
         self.engine.operator_messages()
+    }
+
+    #[getter]
+    fn credential(&self) -> Option<&'static str> {
+        self.credential.map(Credential::as_str)
+    }
+
+    /// Only the first of several waiters records the look-up.
+    fn record_lookup<'py>(&self, found: &Bound<'py, PyAny>) -> PyResult<Option<(f64, Bound<'py, PyDict>)>> {
+        let began = match &mut *lock(&self.progress) {
+            Progress::LookingUp(look_up) => look_up.began.take(),
+            _ => None,
+        };
+        let Some(began) = began else { return Ok(None) };
+        let (took, outcome) = (began.elapsed(), kind_of(found));
+        self.engine.counters().looked_up(outcome, self.credential, took);
+        let attributes = metrics::attributes(found.py(), outcome, self.credential)?;
+        Ok(Some((took.as_secs_f64(), attributes)))
     }
 
     #[expect(clippy::unused_self, reason = "a method of Python's")]
