@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Generator, Mapping, MutableMapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, TypeAlias, final
+from typing import Any, Literal, Protocol, TypeAlias, final
 
 __all__ = [
     "Core",
@@ -11,6 +11,7 @@ __all__ = [
     "Migrations",
     "Refused",
     "RequestState",
+    "Watch",
     "__version__",
     "accepted_credentials",
     "default_settings",
@@ -98,6 +99,15 @@ class RequestState:
         """To be called by a waiter that was cancelled. Drops the look-up if it was the last one."""
     def __await__(self) -> Generator[Any, None, Found | Refused]: ...
 
+class _Guard(Protocol):
+    def end(self, code: int, reason: str, cause: str) -> object: ...
+
+@final
+class Watch:
+    """A connection that is guarded until this is released or freed."""
+
+    def release(self) -> None: ...
+
 @final
 class Core:
     """One configured engine. Its pool opens at first use, and anew in a forked child."""
@@ -133,6 +143,23 @@ class Core:
         """The same as `identify`, without what the scope keeps."""
     def identify_value(self, cookie_value: str) -> RequestState | Any:
         """The same for a signed cookie value, percent-encoded or not."""
+    def identify_to_guard(self, scope: MutableMapping[str, Any]) -> RequestState:
+        """The same as `identify`, but always the state."""
+    def identify_again(self, scope: MutableMapping[str, Any]) -> RequestState:
+        """The same as `identify_to_guard`, in place of what the scope keeps."""
+    def watch(self, scope: Mapping[str, Any], state: RequestState, guard: _Guard) -> Watch:
+        """Calls `guard.end` once, on the running loop's thread, when the session of this state ends.
+
+        The guard is held weakly. It is called with a close code, a close reason, and the cause for the log.
+        """
+    def disconnect(self, *, user_id: str | None = None, session_id: str | None = None) -> int:
+        """Ends the guarded connections of a user or a session, and returns how many.
+
+        Raises:
+            TypeError: neither is given, or both are.
+        """
+    @property
+    def guarded_connections(self) -> int: ...
     def look_up(self, state: RequestState) -> None:
         """Queries the store in place of the cache that found the identity of this state."""
     def session_cookie(self, scope: Mapping[str, Any]) -> str | None:

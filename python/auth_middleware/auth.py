@@ -1,7 +1,7 @@
 """`Auth`: identifies requests by its own settings, into its own models."""
 
 import inspect
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeAlias, TypeVar, final, overload
 
@@ -17,6 +17,7 @@ from auth_middleware.models import AuthSession, AuthUser, CacheSize, Identity, S
 from auth_middleware.openapi import bound
 from auth_middleware.operator_log import OperatorLog
 from auth_middleware.row_models import RowModels
+from auth_middleware.session_guards import RequestGuard, WebSocketGuard
 from auth_middleware.settings import AuthSettings
 
 OwnUser = TypeVar("OwnUser", bound=AuthUser)
@@ -239,6 +240,38 @@ class Auth(Generic[SessionT_co, UserT_co]):
         identity = await self._identification.optional(found, websocket) if type(found) is RequestState else found
         self._identification.validated(websocket, identity)
         return identity
+
+    def guard_websocket(
+        self,
+        websocket: WebSocket,
+        subprotocol: str | None = None,
+        headers: Iterable[tuple[bytes, bytes]] | None = None,
+    ) -> WebSocketGuard[SessionT_co, UserT_co]:
+        """The same as `auth_middleware.guard_websocket`, by this instance."""
+        return WebSocketGuard(self._core, self._identification, websocket, subprotocol, headers)
+
+    def guard_request(self, request: HTTPConnection) -> RequestGuard[SessionT_co, UserT_co]:
+        """The same as `auth_middleware.guard_request`, by this instance."""
+        return RequestGuard(self._core, self._identification, request)
+
+    def disconnect(self, *, user_id: str | None = None, session_id: str | None = None) -> int:
+        """Close the guarded connections of a user or of a session, for an application with rules of its own.
+
+        Only those of this process and this instance. They end as if the session had ended. May be called from any
+        thread.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            TypeError: neither is given, or both are.
+        """
+        return self._core.disconnect(user_id=user_id, session_id=session_id)
+
+    @property
+    def guarded_connections(self) -> int:
+        """How many connections are guarded by this instance in this process."""
+        return self._core.guarded_connections
 
 
 def _require_text(cookie_value: object) -> None:

@@ -10,6 +10,7 @@
 
 mod counting_store;
 mod decision;
+mod guarding;
 mod open;
 mod usage;
 
@@ -154,7 +155,10 @@ impl Engine {
     }
 
     /// Decides from the headers and the caches as far as possible.
-    pub fn inspect<'a>(&self, request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])> + Clone>) -> Inspected {
+    pub fn inspect<'a>(
+        &self,
+        request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])> + Clone>,
+    ) -> Inspected {
         self.inspect_for(Need::Usual, request)
     }
 
@@ -271,7 +275,8 @@ impl Engine {
         let waiting = Arc::clone(&open.waiting);
         let (checks, clock) = (Arc::clone(&self.checks), self.clock());
         let task = (self.runtime)()?.spawn(async move {
-            let verified = timeout(deadline, verify(&authenticator, &open, &checks, &clock, &token, need)).await;
+            let verified =
+                timeout(deadline, verify(&authenticator, &open, &checks, &clock, &token, need)).await;
             drop(waiting);
             resolve(verified.unwrap_or_else(|_elapsed| {
                 let seconds = deadline.as_secs_f64();
