@@ -55,6 +55,8 @@ pub enum Need {
 pub enum Unavailable {
     /// The issuer's keys cannot be read.
     Keys,
+    /// The table that holds them is missing or wrong.
+    KeyTable(String),
     /// The token lacks a claim that the model needs; the message says which.
     Claims(String),
     /// Only a database knows the current state, and none is configured.
@@ -64,7 +66,8 @@ pub enum Unavailable {
 impl From<Unavailable> for Error {
     fn from(why: Unavailable) -> Self {
         match why {
-            Unavailable::Keys => Self::unavailable("the keys that verify JWTs cannot be read"),
+            Unavailable::Keys => Self::Keys,
+            Unavailable::KeyTable(message) => Self::KeyTable(message),
             Unavailable::Claims(message) => Self::Schema(message),
             Unavailable::Database => Self::configuration(
                 "get_fresh_user reads the user's row, and there is no database: set DATABASE_URL, or use \
@@ -332,7 +335,10 @@ impl JwtPath {
                 return Verdict::Refused(Refusal::with_detail(Reason::BadToken, why.as_str()));
             }
             Outcome::NeedsKeys => return Verdict::NeedsKeys(pending(), need),
-            Outcome::KeysUnavailable => return Verdict::Unavailable(Unavailable::Keys),
+            Outcome::KeysUnavailable => {
+                let of_table = self.jwks.table_problem().map(Unavailable::KeyTable);
+                return Verdict::Unavailable(of_table.unwrap_or(Unavailable::Keys));
+            }
         };
         if need == Need::Store && !self.has_database {
             return Verdict::Unavailable(Unavailable::Database);

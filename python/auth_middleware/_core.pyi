@@ -149,11 +149,14 @@ class Core:
     @property
     def accepts(self) -> tuple[bool, bool]:
         """Whether cookies are accepted, and whether bearer tokens are."""
-    def open(self) -> Awaitable[list[str]]:
+    def open(self, strict: bool) -> Awaitable[list[str]]:
         """Connects and reads the catalog. Returns what an operator should know about it.
+
+        With `strict`, a `jwks` table that does not exist yet is an error too.
 
         Raises:
             StoreUnavailable: PostgreSQL does not answer.
+            MissingTables: the tables do not exist yet.
             SchemaError: the tables cannot be read.
         """
     def close(self) -> None:

@@ -10,7 +10,7 @@ from starlette.websockets import WebSocket
 
 from auth_middleware import http_errors
 from auth_middleware._core import RequestState
-from auth_middleware.errors import StoreUnavailable
+from auth_middleware.errors import MissingTables, StoreUnavailable
 from auth_middleware.identification import Identification
 from auth_middleware.models import AuthSession, AuthUser, CacheSize, Identity, SessionT_co, UserT_co
 from auth_middleware.openapi import bound
@@ -99,20 +99,25 @@ class Auth(Generic[SessionT_co, UserT_co]):
         """The sessions cached in this process, if `freshness` is `live` or a number of seconds."""
         return CacheSize(*self._core.cache_size())
 
-    async def open(self) -> None:
+    async def open(self, *, strict: bool = False) -> None:
         """Connect and read the catalog now, so that a wrong configuration is reported at start.
 
-        A store that does not answer yet does not prevent the start: it is one warning.
+        A store that does not answer yet, or whose tables do not exist yet, does not prevent the start: it is one
+        warning, and requests get 503 responses until then. With `strict` it is an error.
 
         Raises:
-            SchemaError: the tables are not Better Auth's, or our role may not read them.
+            SchemaError: the tables are not Better Auth's, or our role may not read them; with `strict`, they do not
+                exist.
+            StoreUnavailable: with `strict`, the store does not answer.
         """
         self._log.opening()
         try:
-            self._log.warn(await self._core.open())
+            self._log.warn(await self._core.open(strict))
             self._log.warn(self._core.operator_messages())
             self._log.note(self._core.store_note())
-        except StoreUnavailable as error:
+        except (StoreUnavailable, MissingTables) as error:
+            if strict:
+                raise
             self._log.store_failed(error)
 
     async def close(self) -> None:

@@ -8,7 +8,14 @@ from pydantic import ValidationError
 
 from auth_middleware import http_errors
 from auth_middleware._core import Core, Found, Refused, RequestState, error_type
-from auth_middleware.errors import AuthError, OriginRefused, RowMisfit, SchemaError
+from auth_middleware.errors import (
+    AuthError,
+    KeysUnavailable,
+    KeyTableError,
+    OriginRefused,
+    RowMisfit,
+    SchemaError,
+)
 from auth_middleware.log_fields import LogFields, path_in
 from auth_middleware.models import Identity, SessionT_co, UserT_co, is_shareable
 from auth_middleware.operator_log import OperatorLog
@@ -113,6 +120,8 @@ class Identification(Generic[SessionT_co, UserT_co]):
             self._log.refused(outcome, _log_fields(state, outcome, scope))
         elif isinstance(outcome, RowMisfit):
             self._log.row_misfit(outcome, _log_fields(state, outcome, scope))
+        elif isinstance(outcome, (KeysUnavailable, KeyTableError)):
+            self._log.keys_unavailable(outcome, _log_fields(state, outcome, scope))
         elif isinstance(outcome, AuthError):
             self._log.store_failed(outcome, _log_fields(state, outcome, scope))
         return outcome

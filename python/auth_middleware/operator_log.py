@@ -103,6 +103,10 @@ class OperatorLog:
         self._store_trouble = type(error)
         logger.log(self._level_of_change(), "requests get 503 responses from now on: %s", error, extra=fields)
 
+    def keys_unavailable(self, error: AuthError, fields: LogFields) -> None:
+        """A JWT cannot be verified. Rust warns of it once, and when the keys can be read again."""
+        logger.info("a request got a 503 response: %s", error, extra=fields)
+
     def store_answered(self) -> None:
         """The store responded, perhaps after a failure."""
         if self._store_trouble is not None:

@@ -15,7 +15,6 @@ mod usage;
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use chrono::Utc;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
@@ -23,7 +22,7 @@ use tokio::time::timeout;
 use self::open::Open;
 pub use self::usage::Usage;
 use crate::authenticator::{Authenticator, Need, Unavailable, Verdict};
-use crate::clock::Moment;
+use crate::clock::{Clock, Moment};
 use crate::cookie_cache::keys::PublicKeys;
 use crate::counters::{Counters, Fault};
 use crate::credentials::{Credential, Request};
@@ -80,6 +79,8 @@ impl Place {
 pub struct Engine {
     settings: Settings,
     source: Source,
+    /// The source's: the system's, except in front of a store in memory.
+    clock: Clock,
     runtime: fn() -> Result<Handle, Error>,
     counters: Arc<Counters>,
     /// Locked only by threads that call the engine. In Python those hold the GIL, as a thread that forks does, so no
@@ -109,7 +110,8 @@ impl Engine {
         if settings.database.is_some() {
             AnyStore::new(&source, &settings)?;
         }
-        Ok(Self { settings, source, runtime, counters: Arc::default(), state: Mutex::default() })
+        let clock = source.clock();
+        Ok(Self { settings, source, clock, runtime, counters: Arc::default(), state: Mutex::default() })
     }
 
     /// The settings.
@@ -124,6 +126,18 @@ impl Engine {
         &self.counters
     }
 
+    /// The current moment, by which this engine decides.
+    #[must_use]
+    pub fn now(&self) -> Moment {
+        self.clock.now()
+    }
+
+    /// The clock of [`Engine::now`], for timers: a test may move it.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        self.clock.clone()
+    }
+
     /// Decides from the headers and the caches as far as possible.
     pub fn inspect<'a>(&self, request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>) -> Inspected {
         self.inspect_for(Need::Usual, request)
@@ -134,7 +148,7 @@ impl Engine {
     #[must_use]
     pub fn inspect_value(&self, value: &str) -> Inspected {
         let verdict = self.inspector().and_then(|(authenticator, cache)| {
-            self.settle(authenticator.inspect_value(value), cache.as_ref(), Moment::now())
+            self.settle(authenticator.inspect_value(value), cache.as_ref(), self.now())
         });
         Inspected { credential: (!value.is_empty()).then_some(Credential::Cookie), verdict }
     }
@@ -152,7 +166,7 @@ impl Engine {
         need: Need,
         request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>,
     ) -> Inspected {
-        let now = Moment::now();
+        let now = self.now();
         match self.inspector() {
             Ok((authenticator, cache)) => {
                 let cache = cache.filter(|_| need == Need::Usual);
@@ -168,7 +182,7 @@ impl Engine {
         &self,
         request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>,
     ) -> Option<UserToken> {
-        self.authenticator().user_token(request, Moment::now())
+        self.authenticator().user_token(request, self.now())
     }
 
     fn settle(&self, verdict: Verdict, cache: Option<&LiveCache>, now: Moment) -> Result<Verdict, Error> {
@@ -213,7 +227,7 @@ impl Engine {
         resolve: impl FnOnce(Decision) + Send + 'static,
     ) -> Result<PendingLookup, Error> {
         self.counters.saw_good_signature();
-        let now = Utc::now();
+        let now = self.clock.wall();
         let lookup = self.open_now()?.lookup()?;
         let Gathered { waiter, waits_for_others } =
             lookup.gather(key, move |found| resolve(found.map(|found| Authenticator::decide(found, now))));
@@ -239,9 +253,10 @@ impl Engine {
             return Err(Error::unavailable(format!("{limit} requests wait already (max_waiting)")));
         }
         let waiting = Arc::clone(&open.waiting);
-        let counters = Arc::clone(&self.counters);
+        let (counters, clock) = (Arc::clone(&self.counters), self.clock());
         let task = (self.runtime)()?.spawn(async move {
-            let verified = timeout(deadline, verify(&authenticator, &open, &counters, &token, need)).await;
+            let verified =
+                timeout(deadline, verify(&authenticator, &open, &counters, &clock, &token, need)).await;
             drop(waiting);
             resolve(verified.unwrap_or_else(|_elapsed| {
                 let seconds = deadline.as_secs_f64();
@@ -253,19 +268,22 @@ impl Engine {
         Ok(PendingLookup { place: Place::Keys(task.abort_handle()), to_send: None })
     }
 
-    /// Connects and reads the catalog. Returns what an operator should know.
+    /// Connects and reads the catalog. Returns what an operator should know. `strict`: a `jwks` table that does not
+    /// exist yet is an error too.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Schema`].
-    pub fn open(&self) -> impl Future<Output = Result<Vec<String>, Error>> + Send + use<> {
+    /// [`Error::Unavailable`], [`Error::MissingTables`] or [`Error::Schema`].
+    pub fn open(&self, strict: bool) -> impl Future<Output = Result<Vec<String>, Error>> + Send + use<> {
         // Before the future is polled, on the caller's thread: see `state`.
         let open = self.open_now();
         let deadline = self.settings.limits.lookup_timeout;
         let counters = Arc::clone(&self.counters);
         async move {
-            let opened = async { open?.connect(deadline).await }.await;
-            if matches!(opened, Err(Error::Unavailable { .. })) {
-                counters.unavailable(Fault::Store, None);
+            let opened = async { open?.connect(deadline, strict).await }.await;
+            match &opened {
+                Err(Error::Unavailable { .. }) => counters.unavailable(Fault::Store, None),
+                Err(Error::MissingTables(_)) => counters.unavailable(Fault::Schema, None),
+                _ => {}
             }
             opened
         }
@@ -388,11 +406,12 @@ async fn verify(
     authenticator: &Authenticator,
     open: &Open,
     counters: &Counters,
+    clock: &Clock,
     token: &PendingToken,
     need: Need,
 ) -> Decision {
     authenticator.keys_read().await;
-    let now = Moment::now();
+    let now = clock.now();
     match authenticator.inspect_token(token, need, now) {
         Verdict::Refused(refusal) => Ok(Err(refusal)),
         Verdict::Known(identity) => Ok(Ok(identity)),

@@ -47,6 +47,7 @@ impl Open {
         runtime: &Handle,
     ) -> Result<Self, Error> {
         let has_store = settings.database.is_some() || matches!(source, Source::Memory(_));
+        let clock = source.clock();
         let store = has_store.then(|| AnyStore::new(source, settings)).transpose()?;
         let shared = store.clone().map(Arc::new);
         let mut tasks = Vec::new();
@@ -56,9 +57,11 @@ impl Open {
         }
         if let (Some(jwt), Some(jwks)) = (&settings.jwt, jwks.cloned()) {
             match (&jwt.keys, &shared) {
-                (KeyLocation::Url(url), _) => spawn(Box::pin(jwks.keep(Arc::new(HttpKeys::new(url)?)))),
+                (KeyLocation::Url(url), _) => {
+                    spawn(Box::pin(jwks.keep(Arc::new(HttpKeys::new(url)?), clock.clone())));
+                }
                 (KeyLocation::Table, Some(shared)) => {
-                    spawn(Box::pin(jwks.keep(Arc::new(TableKeys(Arc::clone(shared))))));
+                    spawn(Box::pin(jwks.keep(Arc::new(TableKeys(Arc::clone(shared))), clock.clone())));
                 }
                 (KeyLocation::Table, None) => {}
             }
@@ -75,7 +78,8 @@ impl Open {
             let counting = Arc::new(CountingStore::new(shared, counters));
             match &live_cache {
                 Some(cache) => {
-                    Lookup::start(&Arc::new(CachingStore::new(&counting, cache)), settings.limits, runtime)
+                    let caching = CachingStore::new(&counting, cache, &clock);
+                    Lookup::start(&Arc::new(caching), settings.limits, runtime)
                 }
                 None => Lookup::start(&counting, settings.limits, runtime),
             }
@@ -101,14 +105,20 @@ impl Open {
         self.lookup.clone().ok_or_else(|| Unavailable::Database.into())
     }
 
-    pub(super) async fn connect(&self, deadline: Duration) -> Result<Vec<String>, Error> {
+    /// Connects and reads the catalog. `strict`: a `jwks` table that does not exist yet is an error too.
+    pub(super) async fn connect(&self, deadline: Duration, strict: bool) -> Result<Vec<String>, Error> {
         let warnings = match &self.store {
             Some(store) => store.open().await?,
             None => Vec::new(),
         };
-        if let (Some(store), true) = (&self.store, self.reads_key_table) {
-            // A table that is missing, or that we may not read, is reported at start.
-            store.public_keys().await?;
+        if let (Some(store), Some(jwks), true) = (&self.store, &self.jwks, self.reads_key_table) {
+            // A table that we may not read is reported at start.
+            match store.public_keys().await {
+                Err(error @ Error::MissingTables(_)) if !strict => {
+                    jwks.note_failure(error);
+                }
+                read => drop(read?),
+            }
         }
         self.jwks.iter().for_each(Jwks::want);
         if let Some(cache) = self.live_cache.as_ref().filter(|cache| cache.needs_feed()) {

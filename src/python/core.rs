@@ -169,8 +169,8 @@ impl Core {
         (accepted.cookie, accepted.any_bearer())
     }
 
-    fn open<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let opening = self.engine.open();
+    fn open<'py>(&self, py: Python<'py>, strict: bool) -> PyResult<Bound<'py, PyAny>> {
+        let opening = self.engine.open(strict);
         awaitable(py, async move { opening.await.map_err(|error| exception(&error)) })
     }
 

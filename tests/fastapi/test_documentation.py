@@ -79,3 +79,17 @@ def test_links_between_pages_are_valid() -> None:
 
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().split()) < 1000
+
+
+def test_every_test_in_the_security_map_exists() -> None:
+    rows = re.findall(r"^\| ([\d., ]+) \|.*?\|(.*)\|$", (ROOT / "SECURITY.md").read_text(), re.MULTILINE)
+    named = {number: re.findall(r"`([^`]+)::([^`]+)`", tests) for number, tests in rows}
+    assert len(named) == 13 + 13
+    assert all(named.values()), "a requirement without a test"
+    missing = [f"{path}::{name}" for tests in named.values() for path, name in tests if not is_defined(path, name)]
+    assert not missing
+
+
+def is_defined(path: str, name: str) -> bool:
+    source = ROOT / path
+    return source.exists() and re.search(rf"\b(def|fn) {re.escape(name)}\(", source.read_text()) is not None

@@ -1,6 +1,7 @@
 //! The path of a request through the engine, with sessions in memory.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use auth_middleware::authenticator::Verdict;
 use auth_middleware::credentials::{Kind, Request};
@@ -171,6 +172,25 @@ async fn a_route_that_needs_the_current_state_skips_the_cache() {
 async fn opening_a_store_in_memory_needs_no_database() {
     for freshness in ["always", "60", "cookie_cache"] {
         let (engine, _) = engine(freshness, ours);
-        assert!(engine.open().await.is_ok_and(|warnings| warnings.is_empty()));
+        assert!(engine.open(true).await.is_ok_and(|warnings| warnings.is_empty()));
     }
+}
+
+#[tokio::test]
+async fn a_moved_clock_expires_sessions_and_what_is_cached() {
+    const HALF_AN_HOUR: Duration = Duration::from_secs(1800);
+    let (engine, store) = engine("60", ours);
+    let ada = token(inspect(&engine, &signed("ada")));
+    assert!(look_up(&engine, &ada).await.is_ok());
+    assert!(matches!(inspect(&engine, &signed("ada")), Ok(Verdict::Known(_))));
+    store.advance(HALF_AN_HOUR);
+    assert_eq!(token(inspect(&engine, &signed("ada"))), ada);
+    assert_eq!(user_id(look_up(&engine, &ada).await), Ok("user of ada".into()));
+    assert!(
+        matches!(inspect(&engine, &signed("ada")), Ok(Verdict::Known(_))),
+        "the age counts from the lookup"
+    );
+    store.advance(HALF_AN_HOUR);
+    assert_eq!(user_id(look_up(&engine, &ada).await), Err(Reason::Expired));
+    assert!(engine.now().wall > Utc::now() + TimeDelta::minutes(59));
 }

@@ -62,7 +62,10 @@ impl PostgresStore {
             match self.follow(&mut follower, &connection, &heartbeats, &mut pause).await {
                 Ok(()) => pause = PAUSE,
                 Err(problem) => {
-                    log.log(&format!("{UNUSED}: {}", problem.chain()));
+                    // Tables that do not exist yet are reported by the requests, which need them too.
+                    if !matches!(problem, Error::MissingTables(_)) {
+                        log.log(&format!("{UNUSED}: {}", problem.chain()));
+                    }
                     sleep(pause).await;
                     pause = (pause * 2).min(MAX_PAUSE);
                 }

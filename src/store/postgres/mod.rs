@@ -95,14 +95,14 @@ impl PostgresStore {
     ///
     /// # Errors
     /// [`Error::Configuration`] when the server refuses our role, its password or the database,
-    /// [`Error::Schema`] when the tables are not Better Auth's, [`Error::Unavailable`] when PostgreSQL does not
-    /// respond.
+    /// [`Error::Schema`] when the tables are not Better Auth's, [`Error::MissingTables`] when they do not exist yet,
+    /// [`Error::Unavailable`] when PostgreSQL does not respond.
     pub async fn open(&self) -> Result<Vec<String>, Error> {
         self.in_time(async {
             let mut borrowed = self.borrow().await?;
-            let statement = self.current.get(&mut borrowed).await.map_err(Failure::into_error)?;
+            self.current.get(&mut borrowed).await.map_err(Failure::into_error)?;
             borrowed.keep();
-            Ok(statement.warnings.iter().cloned().chain(self.take_warnings()).collect())
+            Ok(self.take_warnings())
         })
         .await
     }
@@ -126,7 +126,7 @@ impl PostgresStore {
         self.connector.statement_names().take_note()
     }
 
-    /// What an operator should know of connections and rows, once.
+    /// What an operator should know of connections, tables and rows, once.
     pub fn take_warnings(&self) -> Vec<String> {
         self.connector.statement_names().take_warnings()
     }

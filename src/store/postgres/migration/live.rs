@@ -51,7 +51,9 @@ impl Migrator {
     pub async fn live_state(&self) -> Result<(Option<String>, String), Error> {
         match self.inspect().await {
             Ok((_, state)) => Ok((state.problem, state.fingerprint)),
-            Err(Trouble::Found(Error::Schema(problem))) => Ok((Some(problem), String::new())),
+            Err(Trouble::Found(Error::Schema(problem) | Error::MissingTables(problem))) => {
+                Ok((Some(problem), String::new()))
+            }
             Err(trouble) => Err(trouble.explained(CANNOT_FOLLOW, OWNS_TABLES)),
         }
     }
