@@ -16,7 +16,7 @@ from typing import Any
 from fastapi import FastAPI
 from opentelemetry import metrics, trace
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader
+from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader, NumberDataPoint
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -65,18 +65,19 @@ def collected() -> list[dict[str, Any]]:
     data = _reader.get_metrics_data()
     scopes = [scope for resource in (data.resource_metrics if data else ()) for scope in resource.scope_metrics]
     return [
-        {
-            "name": metric.name,
-            "unit": metric.unit,
-            "attributes": dict(point.attributes or {}),
-            "value": point.count if isinstance(point, HistogramDataPoint) else point.value,
-            **({"sum": point.sum, "bounds": list(point.explicit_bounds)} if hasattr(point, "sum") else {}),
-        }
+        {"name": metric.name, "unit": metric.unit, "attributes": dict(point.attributes or {}), **numbers(point)}
         for scope in scopes
         if scope.scope.name == "auth_middleware"
         for metric in scope.metrics
         for point in metric.data.data_points
     ]
+
+
+def numbers(point: object) -> dict[str, Any]:
+    if isinstance(point, HistogramDataPoint):
+        return {"value": point.count, "sum": point.sum, "bounds": list(point.explicit_bounds)}
+    assert isinstance(point, NumberDataPoint)
+    return {"value": point.value}
 
 
 def finished() -> list[dict[str, Any]]:
