@@ -74,7 +74,7 @@ AUTHENTICATED = ("authenticated", "cookie", None)
 @pytest.mark.parametrize("scenario", ["before_import", "after_use"])
 def test_requests_are_counted_whenever_the_providers_are_set(export: Export, database: Database, scenario: str) -> None:
     ada, expired = database.sign_in(), database.sign_in(expires_at="2020-01-01T00:00:00Z")
-    requests = [
+    requests: list[Request] = [
         ("GET", "/required", ada.headers),
         ("GET", "/optional", {}),
         ("GET", "/required", {}),
@@ -139,7 +139,11 @@ def test_an_unavailable_store_is_counted_by_its_error_type(export: Export, datab
 
 def test_a_lookup_is_a_histogram_and_a_child_of_the_requests_span(export: Export, database: Database) -> None:
     ada = database.sign_in()
-    requests = [("GET", "/required", ada.headers), ("GET", "/required", cookie(new_token())), ("GET", "/required", {})]
+    requests: list[Request] = [
+        ("GET", "/required", ada.headers),
+        ("GET", "/required", cookie(new_token())),
+        ("GET", "/required", {}),
+    ]
     exported = export("before_import", requests)["parent"]
     found, refused = our_spans(exported)
     assert found["name"] == refused["name"] == "auth_middleware.lookup"
@@ -176,7 +180,7 @@ def test_a_cache_hit_is_counted_and_nothing_else_is_recorded(export: Export, dat
 
 
 def test_instances_are_added_and_keep_their_counts_when_they_are_garbage(export: Export, database: Database) -> None:
-    requests = [("GET", "/required", database.sign_in().headers), ("GET", "/required", {})]
+    requests: list[Request] = [("GET", "/required", database.sign_in().headers), ("GET", "/required", {})]
     exported = export("several_instances", requests, AUTH_MIDDLEWARE_FRESHNESS="60")
     for number, process in enumerate(("one", "two", "three"), 1):
         assert counts(exported[process]) == {AUTHENTICATED: number, ANONYMOUS: number}
