@@ -15,6 +15,7 @@
 //! | | [`identity`] | the session and its user |
 //! | | [`authenticator`] | steps 1 to 4: what the headers alone decide |
 //! | | [`engine`] | the whole path, and what is open |
+//! | | [`diagnosis`] | facts for the doctor |
 //!
 //! Everything that the headers can decide is decided synchronously; then there is at most one await.
 //!
@@ -43,6 +44,7 @@ pub mod clock;
 pub mod cookie_cache;
 pub mod counters;
 pub mod credentials;
+pub mod diagnosis;
 pub mod engine;
 pub mod error;
 pub mod identity;

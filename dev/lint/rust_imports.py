@@ -52,6 +52,11 @@ MAY_USE: dict[str, set[str]] = {
         "signature_cache",
         *("store::LookupKey", "store::LookupResult"),
     },
+    # Facts for the doctor, by the code that identifies requests.
+    "diagnosis": {
+        *("error", "settings", "credentials", "signature", "jwt", "uri_component"),
+        "store::postgres",
+    },
     # The whole path: it connects the parts.
     "engine": {
         *("error", "settings", "credentials", "identity", "refusal", "authenticator", "lookup", "clock", "process"),
@@ -61,7 +66,17 @@ MAY_USE: dict[str, set[str]] = {
     },
     "python": {
         "bounded_cache",
-        *("error", "settings", "credentials", "identity", "refusal", "engine", "process", "completion_queue"),
+        *(
+            "error",
+            "settings",
+            "credentials",
+            "diagnosis",
+            "identity",
+            "refusal",
+            "engine",
+            "process",
+            "completion_queue",
+        ),
         *("authenticator::Verdict", "lookup::Lookup", "store::LookupKey", "store::Source"),
         *("counters", "live_cache::FeedState"),
         "store::postgres",

@@ -66,7 +66,7 @@ fn chunk_value(value: &[u8]) -> Option<&[u8]> {
 pub struct RawCookie<'a>(&'a [u8]);
 
 impl<'a> RawCookie<'a> {
-    pub(super) fn new(value: &'a [u8]) -> Self {
+    pub(crate) fn new(value: &'a [u8]) -> Self {
         Self(value)
     }
 
@@ -109,7 +109,7 @@ impl std::fmt::Debug for RawCookie<'_> {
 }
 
 /// Names, and values as they stand.
-pub(super) fn cookies(header: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+pub(crate) fn cookies(header: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     header.split(|&byte| byte == b';').filter_map(|pair| {
         let equals = pair.iter().position(|&byte| byte == b'=')?;
         Some((trim(&pair[..equals]), &pair[equals + 1..]))
@@ -133,7 +133,7 @@ pub(super) fn trim(mut bytes: &[u8]) -> &[u8] {
 }
 
 /// A leading quote takes the last character with it, whatever that is: so does Better Auth.
-pub(super) fn unquote(value: &[u8]) -> &[u8] {
+pub(crate) fn unquote(value: &[u8]) -> &[u8] {
     match value {
         [b'"', inner @ .., _] => inner,
         [b'"'] => &[],

@@ -9,7 +9,8 @@ mod cookies;
 use self::authorization::BearerTokens;
 pub use self::authorization::{BEARER_PROTOCOL, BearerToken};
 pub use self::cookies::{RawCookie, SessionData, decode};
-use self::cookies::{cookies, trim, unquote};
+pub(crate) use self::cookies::{cookies, unquote as unquote_value};
+use self::cookies::{trim, unquote};
 use crate::settings::{AcceptedCredentials, CookieNames};
 
 /// The one credential that decides who sent the request.

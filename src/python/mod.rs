@@ -4,6 +4,7 @@ mod awaitable;
 mod bridge;
 mod convert;
 mod core;
+mod diagnosis;
 mod errors;
 mod forks;
 mod metrics;
@@ -41,6 +42,9 @@ mod _core {
 
     #[pymodule_export]
     use super::migration::Migrations;
+
+    #[pymodule_export]
+    use super::diagnosis::Diagnosis;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
