@@ -300,8 +300,10 @@ impl Engine {
         let counters = Arc::clone(&self.counters);
         async move {
             let opened = async { open?.connect(deadline, strict).await }.await;
-            if matches!(opened, Err(Error::Unavailable { .. } | Error::MissingTables(_))) {
-                counters.unavailable(Fault::Store, None);
+            match &opened {
+                Err(Error::Unavailable { .. }) => counters.unavailable(Fault::Store, None),
+                Err(Error::MissingTables(_)) => counters.unavailable(Fault::Schema, None),
+                _ => {}
             }
             opened
         }

@@ -80,11 +80,10 @@ impl Open {
         let start = |shared: &Arc<AnyStore>| {
             let counting = Arc::new(CountingStore::new(shared, counters));
             match &live_cache {
-                Some(cache) => Lookup::start(
-                    &Arc::new(CachingStore::new(&counting, cache, &clock)),
-                    settings.limits,
-                    runtime,
-                ),
+                Some(cache) => {
+                    let caching = CachingStore::new(&counting, cache, &clock);
+                    Lookup::start(&Arc::new(caching), settings.limits, runtime)
+                }
                 None => Lookup::start(&counting, settings.limits, runtime),
             }
         };
