@@ -122,6 +122,12 @@ def scope_of(pair: tuple[Credential, Credential], app: FastAPI, protocol: str) -
     return scope | ({"method": "GET"} if protocol == "http" else {})
 
 
+def application(auth: Auth) -> FastAPI:
+    app = FastAPI()
+    app.dependency_overrides[get_auth] = lambda: auth
+    return app
+
+
 async def receive() -> Message:
     return {"type": "websocket.connect"}
 
@@ -193,8 +199,7 @@ async def test_one_credential_decides_for_every_pair(newest: Issuer, listed: str
     for person in revoked:
         execute(newest.dsn, f"""DELETE FROM session WHERE "userId" = '{person.id}'""")
     auth = newest.auth(credentials=listed, trusted_origins=())
-    app = FastAPI()
-    app.dependency_overrides[get_auth] = lambda: auth
+    app = application(auth)
     async with auth.lifespan(app):
         for protocol in ("http", "websocket"):
             is_socket = protocol == "websocket"
@@ -203,7 +208,7 @@ async def test_one_credential_decides_for_every_pair(newest: Issuer, listed: str
                 for person, gone in zip((ada, bob), revoked, strict=True)
                 for credential in credentials_of(person, gone, is_socket=is_socket)
             ]
-            pairs = list(product([*of_two, *OTHERS], repeat=2))
+            pairs = product([*of_two, *OTHERS], [*of_two, *OTHERS])
             checks = (check(pair, auth, scope_of(pair, app, protocol), listed.split(",")) for pair in pairs)
             await asyncio.gather(*checks)
 
@@ -213,11 +218,10 @@ async def test_the_hand_written_chain_follows_for_every_pair(newest: Issuer) -> 
     ada, bob = await asyncio.to_thread(lambda: [newest.sign_up(name) for name in ("Ada", "Bob")])
     for listed in LISTS:
         auth = newest.auth(credentials=listed)
-        app = FastAPI()
-        app.dependency_overrides[get_auth] = lambda auth=auth: auth
+        app = application(auth)
         async with auth.lifespan(app):
             credentials = [each for person in (ada, bob) for each in credentials_of(person, person, is_socket=False)]
-            for pair in product([*credentials, *OTHERS], repeat=2):
+            for pair in product([*credentials, *OTHERS], [*credentials, *OTHERS]):
                 scope = scope_of(pair, app, "http")
                 identity = await auth.validate_session(await get_session_from_cookie(connection(scope)))
                 user = await get_optional_user(connection(scope))
