@@ -18,6 +18,15 @@ pub enum Error {
     /// The tables are not those of Better Auth, or our role has no permission to read them.
     #[error("{0}")]
     Schema(String),
+    /// The tables do not exist yet. Better Auth's migration may be about to create them.
+    #[error("{0}")]
+    MissingTables(String),
+    /// The keys that verify JWTs cannot be read; requests with other credentials are not affected.
+    #[error("the keys that verify JWTs cannot be read")]
+    Keys,
+    /// The same because of the table that holds them.
+    #[error("{0}")]
+    KeyTable(String),
     /// A value in one session's rows cannot be read; other sessions are not affected.
     #[error("{0}")]
     Row(String),

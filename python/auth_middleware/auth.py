@@ -1,97 +1,30 @@
 """`Auth`: identifies requests by its own settings, into its own models."""
 
-import asyncio
 import inspect
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from functools import partial, update_wrapper
-from types import FunctionType
-from typing import Annotated, Any, Generic, TypeAlias, TypeVar, final, overload
+from typing import Any, Generic, TypeAlias, TypeVar, final, overload
 
-from fastapi import Depends
-from fastapi.security import APIKeyCookie, HTTPBearer
-from fastapi.security.base import SecurityBase
-from pydantic import BaseModel, ValidationError
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket
 
-from auth_middleware import http_errors
-from auth_middleware._core import Core, Found, Refused, RequestState
-from auth_middleware.errors import AuthError, OriginRefused, RowMisfit, SchemaError, StoreUnavailable
-from auth_middleware.models import (
-    AuthSession,
-    AuthUser,
-    CacheSize,
-    Identity,
-    SessionT_co,
-    UserT_co,
-    accepts_none,
-    is_shareable,
-    is_shareable_model,
-    keys_by_field,
-    model_fields,
-)
+from auth_middleware import environment, http_errors
+from auth_middleware._core import RequestState
+from auth_middleware.cors import CorsCheck
+from auth_middleware.errors import ConfigurationError, MissingTables, StoreUnavailable
+from auth_middleware.identification import Identification
+from auth_middleware.models import AuthSession, AuthUser, CacheSize, Identity, SessionT_co, UserT_co
+from auth_middleware.openapi import bound
+from auth_middleware.operator_log import OperatorLog
+from auth_middleware.row_models import RowModels
+from auth_middleware.session_guards import RequestGuard, WebSocketGuard
 from auth_middleware.settings import AuthSettings
-from auth_middleware.telemetry import Telemetry
 
 OwnUser = TypeVar("OwnUser", bound=AuthUser)
 OwnSession = TypeVar("OwnSession", bound=AuthSession)
-Dependency = TypeVar("Dependency", bound=Callable[..., Awaitable[Any]])
 
-# What Rust returns: the identity, or a state to await. And how a request ends.
+# What Rust returns: the identity, or a state to await.
 _Found: TypeAlias = Identity[SessionT_co, UserT_co] | RequestState
-_Outcome: TypeAlias = Identity[SessionT_co, UserT_co] | Refused | AuthError
-
-
-def documented(dependency: Dependency, cookie_name: str, accepts: tuple[bool, bool]) -> Dependency:
-    """Show the locks and the cookie's name in `/docs`. `accepts`: cookies, bearer tokens.
-
-    FastAPI reads the security scheme from `__wrapped__`, and the parameters from `__signature__`. So one lock costs
-    nothing in a request; the second is a sub-dependency that does nothing.
-    """
-    cookie = APIKeyCookie(name=cookie_name, scheme_name="Better Auth session", auto_error=False)
-    bearer = HTTPBearer(scheme_name="Better Auth token", auto_error=False)
-    first, *more = [lock for lock, is_accepted in zip((cookie, bearer), accepts, strict=True) if is_accepted]
-    signature = inspect.signature(dependency, follow_wrapped=False)
-    documented: Any = dependency
-    if more:
-        documented = _with_locks(dependency, [_lock(scheme) for scheme in more], signature)
-    else:
-        documented.__signature__ = signature
-    documented.__wrapped__ = first
-    return documented
-
-
-def _lock(scheme: SecurityBase) -> Any:
-    async def lock() -> None: ...
-
-    shown: Any = lock
-    shown.__signature__ = inspect.Signature()
-    shown.__wrapped__ = scheme
-    return lock
-
-
-def _with_locks(dependency: Callable[..., Awaitable[Any]], locks: list[Any], signature: inspect.Signature) -> Any:
-    async def locked(*args: Any, **_locks: None) -> Any:
-        return await dependency(*args)
-
-    shown: Any = update_wrapper(locked, dependency)
-    parameters = [
-        inspect.Parameter(f"lock_{at}", inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[None, Depends(lock)])
-        for at, lock in enumerate(locks)
-    ]
-    shown.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *parameters])
-    return shown
-
-
-def bound(method: Any, auth: "Auth[Any, Any]", accepts: tuple[bool, bool]) -> Any:
-    """A method of this instance with its own cookie name in `/docs`. A wrapper would cost each request a coroutine."""
-    function = FunctionType(method.__code__, method.__globals__, method.__name__)
-    function.__annotations__ = inspect.get_annotations(method)
-    dependency: Any = partial(documented(function, auth.cookie_name, accepts), auth)
-    dependency.__doc__ = method.__doc__
-    dependency.__signature__ = inspect.signature(dependency)
-    return dependency
 
 
 @final
@@ -131,16 +64,16 @@ class Auth(Generic[SessionT_co, UserT_co]):
         user_model: type[Any] = AuthUser,
         session_model: type[Any] = AuthSession,
     ) -> None:
-        values = (settings or AuthSettings()).for_core()
-        self._core = Core(values, model_fields(user_model), model_fields(session_model))
-        self._user_model = user_model
-        self._session_model = session_model
-        self._user_keys = keys_by_field(user_model)
-        self._session_keys = keys_by_field(session_model)
-        self._name_may_be_none = accepts_none(user_model, "name")
-        self._may_share = is_shareable_model(user_model) and is_shareable_model(session_model)
-        self._telemetry = Telemetry(self._core)
-        self._telemetry.warn(self._core.warnings)
+        models: RowModels[SessionT_co, UserT_co] = RowModels(user_model, session_model)
+        settings = settings or AuthSettings()
+        try:
+            self._core = models.core(settings.for_core())
+        except ConfigurationError as error:
+            raise ConfigurationError(environment.with_hints(str(error), settings)) from None
+        self._log = OperatorLog(self._core)
+        self._log.warn([*self._core.warnings, *environment.unknown_variables()])
+        self._cors = CorsCheck(self._log, settings.trusted_origins if self._core.accepts[0] else ())
+        self._identification = Identification(self._core, models, self._log, self._cors)
         for method in (
             Auth.current_user,
             Auth.optional_user,
@@ -148,7 +81,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
             Auth.current_session,
             Auth.token_claims,
         ):
-            vars(self)[method.__name__] = bound(method, self, self._core.accepts)
+            vars(self)[method.__name__] = bound(method, self, self.cookie_name, self._core.accepts)
 
     @property
     def cookie_name(self) -> str:
@@ -173,30 +106,36 @@ class Auth(Generic[SessionT_co, UserT_co]):
         """The sessions cached in this process, if `freshness` is `live` or a number of seconds."""
         return CacheSize(*self._core.cache_size())
 
-    async def open(self) -> None:
+    async def open(self, *, strict: bool = False) -> None:
         """Connect and read the catalog now, so that a wrong configuration is reported at start.
 
-        A store that does not answer yet does not prevent the start: it is one warning.
+        A store that does not answer yet, or whose tables do not exist yet, does not prevent the start: it is one
+        warning, and requests get 503 responses until then. With `strict` it is an error.
 
         Raises:
-            SchemaError: the tables are not Better Auth's, or our role may not read them.
+            SchemaError: the tables are not Better Auth's, or our role may not read them; with `strict`, they do not
+                exist.
+            StoreUnavailable: with `strict`, the store does not answer.
         """
-        self._telemetry.opening()
+        self._log.opening()
         try:
-            self._telemetry.warn(await self._core.open())
-            self._telemetry.warn(self._core.operator_messages())
+            self._log.warn(await self._core.open(strict))
+            self._log.warn(self._core.operator_messages())
             while note := self._core.store_note():
-                self._telemetry.note(note)
-        except StoreUnavailable as error:
-            self._telemetry.store_failed(error)
+                self._log.note(note)
+        except (StoreUnavailable, MissingTables) as error:
+            if strict:
+                raise
+            self._log.store_failed(error)
 
     async def close(self) -> None:
         """Close the connections. The next use opens them again."""
         self._core.close()
 
     @asynccontextmanager
-    async def lifespan(self, _app: object) -> AsyncGenerator[None]:
+    async def lifespan(self, app: object) -> AsyncGenerator[None]:
         """A lifespan for FastAPI or Starlette. In a lifespan of your own, call `open` and `close`."""
+        self._cors.check([app])
         await self.open()
         try:
             yield
@@ -214,7 +153,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
                 answer.
         """
         found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
-        return (await self._required(found) if type(found) is RequestState else found).user
+        return (await self._identification.required(found, request) if type(found) is RequestState else found).user
 
     async def optional_user(self, request: HTTPConnection) -> UserT_co | None:
         """The same as `current_user`, but None without a valid session.
@@ -223,7 +162,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
             HTTPException: 403 from a page that is not trusted, 503 if the store cannot answer.
         """
         found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
-        identity = await self._optional(found) if type(found) is RequestState else found
+        identity = await self._identification.optional(found, request) if type(found) is RequestState else found
         return identity and identity.user
 
     async def fresh_user(self, request: HTTPConnection) -> UserT_co:
@@ -237,19 +176,24 @@ class Auth(Generic[SessionT_co, UserT_co]):
             ConfigurationError: there is no database that knows; as an HTTP response, 500.
         """
         if not self._core.has_database:
-            self._telemetry.misconfigured(
+            why = (
                 "get_fresh_user reads the user's row, and there is no database: set DATABASE_URL, or use "
                 "get_current_user, which returns what the JWT claims"
             )
-            raise http_errors.misconfigured()
-        return (await self._required(self._core.identify_by_store(request.scope))).user
+            self._log.misconfigured(why)
+            raise http_errors.for_connection(http_errors.Misconfigured(why), request)
+        self._identification.begin_recheck(request)
+        found = self._core.identify_by_store(request.scope)
+        return (await self._identification.required(found, request)).user
 
     async def current_session(self, request: HTTPConnection) -> SessionT_co:
         """The session that this request presents. Identified once per request; raises like `current_user`."""
         found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
-        session = (await self._required(found) if type(found) is RequestState else found).session
+        session = (
+            await self._identification.required(found, request) if type(found) is RequestState else found
+        ).session
         if not session:  # a JWT has none
-            raise http_errors.unauthorized(self._core.accepts, is_anonymous=False)
+            raise self._identification.unauthorized(request, is_anonymous=False)
         return session
 
     async def token_claims(self, request: HTTPConnection) -> dict[str, Any] | None:
@@ -259,7 +203,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
         `optional_user`.
         """
         found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
-        identity = await self._optional(found) if type(found) is RequestState else found
+        identity = await self._identification.optional(found, request) if type(found) is RequestState else found
         return identity and self._core.token_claims(request.scope)
 
     def session_cookie(self, connection: HTTPConnection) -> str | None:
@@ -278,7 +222,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
         """
         _require_text(cookie_value)
         found: _Found[SessionT_co, UserT_co] = self._core.identify_value(cookie_value or "")
-        return await self._optional(found) if type(found) is RequestState else found
+        return await self._identification.optional(found, None) if type(found) is RequestState else found
 
     async def validate_websocket(self, websocket: WebSocket) -> Identity[SessionT_co, UserT_co] | None:
         """The identity of whoever opens this WebSocket; None without a valid session. The origin is checked as well.
@@ -288,133 +232,46 @@ class Auth(Generic[SessionT_co, UserT_co]):
         Raises:
             OriginRefused: the page that opens it is not trusted; as an HTTP response, 403.
             StoreUnavailable, SchemaError: the store cannot answer; as an HTTP response, 503.
+
+        After `accept` there are no responses: an error that is not caught closes the socket, with code 1008, or 1013 if
+        the store cannot answer.
         """
         found: _Found[SessionT_co, UserT_co] = self._core.identify_anew(websocket.scope)
-        return await self._optional(found) if type(found) is RequestState else found
-
-    async def _required(self, state: RequestState) -> Identity[SessionT_co, UserT_co]:
-        outcome = await self._settle(state)
-        if isinstance(outcome, Refused):
-            raise http_errors.unauthorized(self._core.accepts, is_anonymous=outcome.is_anonymous)
-        return outcome
-
-    async def _optional(self, state: RequestState) -> Identity[SessionT_co, UserT_co] | None:
-        outcome = await self._settle(state)
-        return None if isinstance(outcome, Refused) else outcome
-
-    async def _settle(self, state: RequestState) -> Identity[SessionT_co, UserT_co] | Refused:
-        """The outcome of a request. The only place where an error becomes an HTTP response."""
-        verdict = state.verdict
-        if isinstance(verdict, Found):
-            if identity := self._conclude_cached(state, verdict):
-                return identity
-            verdict = state.verdict
-        outcome = self._conclude(state, verdict or await self._look_up(state))
-        if isinstance(outcome, Refused) and outcome.is_foreign_origin:
-            outcome = OriginRefused(f"a page from {outcome.detail} may not use this session")
-        if isinstance(outcome, AuthError):
-            raise http_errors.from_error(outcome, self._core.retry_after_seconds) from outcome
-        return outcome
-
-    def _conclude_cached(self, state: RequestState, found: Found) -> Identity[SessionT_co, UserT_co] | None:
-        """The identity in a cache. If the models do not fit it, they may fit the row: then the store is queried."""
-        try:
-            identity = self._identity(found)
-        except ValidationError as error:
-            session: object = found.fields()[0]
-            if session is None and self._core.trusts_claims:
-                self._telemetry.warn(state.conclude(self._claims_misfit(found, error)))
-            else:
-                self._core.look_up(state)
-            return None
-        if self._may_share and all(is_shareable(row) for row in identity if row):
-            found.cache_object(identity)
-        self._telemetry.warn(state.conclude(identity))
+        identity = await self._identification.optional(found, websocket) if type(found) is RequestState else found
+        self._identification.validated(websocket, identity)
         return identity
 
-    async def _look_up(self, state: RequestState) -> Found | Refused | AuthError:
-        try:
-            found = await state
-        except asyncio.CancelledError:
-            # The others still wait; without any, a look-up that was not sent yet is dropped.
-            state.give_up()
-            raise
-        except AuthError as error:
-            return error
-        self._telemetry.store_answered()
-        self._telemetry.note(self._core.store_note())
-        return found
+    def guard_websocket(
+        self,
+        websocket: WebSocket,
+        subprotocol: str | None = None,
+        headers: Iterable[tuple[bytes, bytes]] | None = None,
+    ) -> WebSocketGuard[SessionT_co, UserT_co]:
+        """The same as `auth_middleware.guard_websocket`, by this instance."""
+        return WebSocketGuard(self._core, self._identification, websocket, subprotocol, headers)
 
-    def _conclude(self, state: RequestState, found: Found | Refused | AuthError) -> _Outcome[SessionT_co, UserT_co]:
-        """The outcome, which the first of several waiters makes, and logs."""
-        if (known := state.outcome) is not None:
-            return known
-        outcome: _Outcome[SessionT_co, UserT_co]
-        try:
-            outcome = self._identity(found) if isinstance(found, Found) else found
-        except ValidationError as error:
-            outcome = SchemaError(f"a row does not fit {error.title}: {self._misfits(found, error)}")
-            self._telemetry.row_misfit(outcome)
-        self._telemetry.warn(state.conclude(outcome))
-        if isinstance(found, Refused):
-            self._telemetry.refused(found)
-        elif isinstance(found, RowMisfit):
-            self._telemetry.row_misfit(found)
-        elif isinstance(found, AuthError):
-            self._telemetry.store_failed(found)
-        return outcome
+    def guard_request(self, request: HTTPConnection) -> RequestGuard[SessionT_co, UserT_co]:
+        """The same as `auth_middleware.guard_request`, by this instance."""
+        return RequestGuard(self._core, self._identification, request)
 
-    def _identity(self, found: Found) -> Identity[SessionT_co, UserT_co]:
-        """
+    def disconnect(self, *, user_id: str | None = None, session_id: str | None = None) -> int:
+        """Close the guarded connections of a user or of a session, for an application with rules of its own.
+
+        Only those of this process and this instance. They end as if the session had ended. May be called from any
+        thread.
+
+        Returns:
+            How many there were.
+
         Raises:
-            ValidationError: the fields do not fit the models.
+            TypeError: neither is given, or both are.
         """
-        session, user = found.fields()
-        if user["name"] is None and not self._name_may_be_none:
-            user["name"] = ""  # as Better Auth's own pages show it
-        if self._user_keys:
-            user = {self._user_keys.get(name, name): value for name, value in user.items()}
-        if self._session_keys and session is not None:
-            session = {self._session_keys.get(name, name): value for name, value in session.items()}
-        # A JWT has no session: see `Identity`.
-        validated: Any = None
-        if session is not None:
-            # What `model_validate` calls; without its options it takes half as long.
-            validated = self._session_model.__pydantic_validator__.validate_python(session)
-        return Identity(validated, self._user_model.__pydantic_validator__.validate_python(user))
+        return self._core.disconnect(user_id=user_id, session_id=session_id)
 
-    def _claims_misfit(self, found: Found, error: ValidationError) -> SchemaError:
-        misfit = SchemaError(
-            f"the claims of a JWT do not fit {error.title}: {self._misfits(found, error)}. Add them with definePayload "
-            "in the options of Better Auth's jwt plugin, or give the fields a default"
-        )
-        self._telemetry.row_misfit(misfit)
-        return misfit
-
-    def _misfits(self, found: object, error: ValidationError) -> str:
-        """What does not fit, by column, and how to fix it; no values."""
-        is_user = error.title == self._user_model.__name__
-        model, keys = (self._user_model, self._user_keys) if is_user else (self._session_model, self._session_keys)
-        fields = {key: name for name, key in keys.items()}
-        values: Mapping[str, object] = (found.fields()[is_user] or {}) if isinstance(found, Found) else {}
-        misfits: list[str] = []
-        for item in error.errors(include_input=False, include_url=False, include_context=False):
-            field = fields.get(key := str(item["loc"][0]) if item["loc"] else "", key)
-            column = self._core.column_name(is_user, field) or field
-            is_null = field in values and values[field] is None and field in model.model_fields
-            misfits.append(_misfit(model, field, column, item["msg"], is_null=is_null))
-        return "; ".join(misfits)
-
-
-def _misfit(model: type[BaseModel], field: str, column: str, why: str, *, is_null: bool) -> str:
-    if not is_null:
-        return f"{column} does not fit {model.__name__}.{field}: {why}"
-    annotation = model.model_fields[field].annotation
-    declared = annotation.__name__ if isinstance(annotation, type) else str(annotation)
-    where = (
-        model.__name__ if model not in (AuthUser, AuthSession) else f"a model of your own, based on {model.__name__}"
-    )
-    return f"{column} is NULL: write `{field}: {declared} | None` in {where}"
+    @property
+    def guarded_connections(self) -> int:
+        """How many connections are guarded by this instance in this process."""
+        return self._core.guarded_connections
 
 
 def _require_text(cookie_value: object) -> None:

@@ -9,11 +9,12 @@ from typing import Any
 from starlette.requests import HTTPConnection
 
 from auth_middleware import http_errors
-from auth_middleware.auth import Auth, documented
+from auth_middleware.auth import Auth
 from auth_middleware.errors import ConfigurationError
 from auth_middleware.models import AuthSession, AuthUser, Identity
+from auth_middleware.openapi import documented
+from auth_middleware.operator_log import OncePerCause
 from auth_middleware.settings import accepted_credentials, session_cookie_name
-from auth_middleware.telemetry import OncePerCause
 
 # Computed at import, for code that reads the cookie itself.
 SESSION_COOKIE_NAME = session_cookie_name()
@@ -65,7 +66,7 @@ def serving(connection: HTTPConnection | None) -> Auth[Any, Any]:
         return get_auth() if connection is None else _auth_in(connection.scope)
     except ConfigurationError as error:
         _once.log("configuration", f"every request gets a 500 response: {error}")
-        raise http_errors.misconfigured() from error
+        raise http_errors.for_connection(http_errors.Misconfigured(error), connection) from error
 
 
 @asynccontextmanager

@@ -45,6 +45,32 @@ pub struct Sent {
     at: Uptime,
 }
 
+/// How it stands with the feed of changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FeedState {
+    /// It is proven to be alive: the cache is in use.
+    Live,
+    /// No request needed it for a while, so it is not followed.
+    Idle,
+    /// It does not work: every request queries the store.
+    Down,
+}
+
+impl FeedState {
+    /// Every state.
+    pub const ALL: [Self; 3] = [Self::Live, Self::Idle, Self::Down];
+
+    /// The name in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Idle => "idle",
+            Self::Down => "down",
+        }
+    }
+}
+
 /// Cached results of this process. A clone reads the same cache.
 #[derive(Clone, Debug)]
 pub struct LiveCache(Arc<Shared>);
@@ -170,6 +196,18 @@ impl LiveCache {
     /// Waits until the feed works, or has logged why not.
     pub async fn reported(&self) {
         self.0.has_reported.notified().await;
+    }
+
+    /// How it stands with the feed; None if the cache needs none.
+    #[must_use]
+    pub fn feed_state(&self, now: Uptime) -> Option<FeedState> {
+        let is_live = self.0.lock().lease_end.is_some_and(|end| end > now);
+        let state = match (is_live, self.0.operator_log.has_problem()) {
+            (true, _) => FeedState::Live,
+            (false, true) => FeedState::Down,
+            (false, false) => FeedState::Idle,
+        };
+        self.0.needs_feed.then_some(state)
     }
 
     /// How many cached results a notification evicted.

@@ -81,19 +81,40 @@ impl Lookup {
         self.queue.send();
     }
 
+    /// The number of requests that wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.queue.waiting()
+    }
+
     /// What the store says of this token or id, queried after this call.
     ///
     /// # Errors
     /// The store's own, shared with the batch; [`Error::Unavailable`] when the store is known to be down, too many wait
     /// or it takes longer than `lookup_timeout`. Dropping the future gives up the wait.
     pub async fn find(&self, key: &LookupKey) -> Outcome {
+        let waiting = self.wait_for(key);
+        self.send();
+        waiting.outcome().await
+    }
+
+    /// The same for each of these, with as few statements as possible: one outcome for each key, in their order.
+    pub async fn find_all(&self, keys: &[LookupKey]) -> Vec<Outcome> {
+        let waiting: Vec<Waiting> = keys.iter().map(|key| self.wait_for(key)).collect();
+        self.send();
+        let mut outcomes = Vec::with_capacity(keys.len());
+        for each in waiting {
+            outcomes.push(each.outcome().await);
+        }
+        outcomes
+    }
+
+    fn wait_for(&self, key: &LookupKey) -> Waiting {
         let (sender, outcome) = oneshot::channel();
-        let waiter = GivenUpOnDrop(self.request(key, |outcome| {
+        let gathered = self.gather(key, |outcome| {
             let _gone = sender.send(outcome);
-        }));
-        let outcome = outcome.await.unwrap_or_else(|_| Err(Arc::new(closed())));
-        drop(waiter);
-        outcome
+        });
+        Waiting { _waiter: GivenUpOnDrop(gathered.waiter), outcome }
     }
 }
 
@@ -110,6 +131,18 @@ impl Drop for Lookup {
     fn drop(&mut self) {
         self.tasks.iter().for_each(JoinHandle::abort);
         self.queue.close();
+    }
+}
+
+/// A look-up that a task waits for, until this is dropped.
+struct Waiting {
+    _waiter: GivenUpOnDrop,
+    outcome: oneshot::Receiver<Outcome>,
+}
+
+impl Waiting {
+    async fn outcome(self) -> Outcome {
+        self.outcome.await.unwrap_or_else(|_| Err(Arc::new(closed())))
     }
 }
 

@@ -144,6 +144,11 @@ impl Queue {
         Gathered { waiter, waits_for_others: !is_idle }
     }
 
+    /// The number of requests that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     /// Refuses a request.
     pub(super) fn refuse(&self, resolve: Resolve, error: Arc<Error>) -> Gathered {
         refused(Arc::new(Waiter::new(resolve, &self.waiting)), error)

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::memory::MemoryStore;
 use super::postgres::PostgresStore;
-use super::{KeyStore, LookupKey, LookupResult, PublicKeyRow, Store};
+use super::{Connections, KeyStore, LookupKey, LookupResult, PublicKeyRow, Store};
+use crate::clock::Clock;
 use crate::error::Error;
 use crate::settings::Settings;
 
@@ -15,6 +16,17 @@ pub enum Source {
     Postgres,
     /// Sessions in memory.
     Memory(Arc<MemoryStore>),
+}
+
+impl Source {
+    /// The clock of an engine with this source. Where sessions are in a database, nothing can shift it.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        match self {
+            Self::Postgres => Clock::default(),
+            Self::Memory(store) => store.clock(),
+        }
+    }
 }
 
 /// A store of either kind.
@@ -70,6 +82,14 @@ impl AnyStore {
         match self {
             Self::Postgres(store) if is_user => store.user_column(field),
             Self::Postgres(store) => store.session_column(field),
+            Self::Memory(_) => None,
+        }
+    }
+
+    /// The connections of the pool; None where there is none.
+    pub(crate) fn connections(&self) -> Option<Connections> {
+        match self {
+            Self::Postgres(store) => Some(store.connections()),
             Self::Memory(_) => None,
         }
     }

@@ -99,6 +99,15 @@ pub struct PublicKeyRow {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
+/// The connections of a pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Connections {
+    /// Those that a statement is using.
+    pub used: usize,
+    /// Those that are open and free.
+    pub idle: usize,
+}
+
 /// A source of public keys.
 pub trait KeyStore: Send + Sync + 'static {
     /// Returns every row of the `jwks` table.

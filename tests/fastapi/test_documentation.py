@@ -1,11 +1,13 @@
 """Each Python snippet of the documentation runs unchanged, and its routes identify a signed-in user."""
 
+import logging
 import re
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
@@ -33,6 +35,18 @@ def person(environment: pytest.MonkeyPatch, database: Database) -> SignedIn:
     environment.setenv("BETTER_AUTH_URL", "http://auth.test")
     database.execute('ALTER TABLE "user" ADD COLUMN role text')
     return database.sign_in()
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Generator[None]:
+    """Undoes what the pages on logging configure."""
+    loggers = [logging.getLogger(), logging.getLogger("auth_middleware")]
+    before = [(logger, logger.level, logger.handlers[:]) for logger in loggers]
+    yield
+    for logger, level, handlers in before:
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
+    structlog.reset_defaults()
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS)
@@ -79,3 +93,17 @@ def test_links_between_pages_are_valid() -> None:
 
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().split()) < 1000
+
+
+def test_every_test_in_the_security_map_exists() -> None:
+    rows = re.findall(r"^\| ([\d., ]+) \|.*?\|(.*)\|$", (ROOT / "SECURITY.md").read_text(), re.MULTILINE)
+    named = {number: re.findall(r"`([^`]+)::([^`]+)`", tests) for number, tests in rows}
+    assert len(named) == 13 + 13
+    assert all(named.values()), "a requirement without a test"
+    missing = [f"{path}::{name}" for tests in named.values() for path, name in tests if not is_defined(path, name)]
+    assert not missing
+
+
+def is_defined(path: str, name: str) -> bool:
+    source = ROOT / path
+    return source.exists() and re.search(rf"\b(def|fn) {re.escape(name)}\(", source.read_text()) is not None

@@ -29,6 +29,7 @@ STACK_AUTH = "stack_auth"
 MIGRATIONS: Mapping[str, Migration] = {
     "tables": Migration("13_better_auth_tables.sql", "Better Auth's tables, in snake_case"),
     "rate_limit": Migration("14_rate_limit.sql", "the table for Better Auth's rate limits with database storage"),
+    "jwks": Migration("15_jwks.sql", "the table for the keys of Better Auth's jwt plugin, in snake_case"),
     STACK_AUTH: Migration("migrate_stack_auth.sql", 'users of neon_auth.users_sync become "user" rows'),
 }
 IGNORED = "changes of these columns alone are not notified"

@@ -23,7 +23,7 @@ use super::statement::Statement;
 use crate::clock::Uptime;
 use crate::error::Error;
 use crate::settings::FeedSettings;
-use crate::store::{Demand, Feed, Follower, OperatorLog};
+use crate::store::{Change, Demand, Feed, Follower, OperatorLog};
 
 /// Heartbeats within the time for which one renews the feed: one that is lost does no harm.
 const BEATS: u32 = 3;
@@ -62,7 +62,10 @@ impl PostgresStore {
             match self.follow(&mut follower, &connection, &heartbeats, &mut pause).await {
                 Ok(()) => pause = PAUSE,
                 Err(problem) => {
-                    log.log(&format!("{UNUSED}: {}", problem.chain()));
+                    // Tables that do not exist yet are reported by the requests, which need them too.
+                    if !matches!(problem, Error::MissingTables(_)) {
+                        log.log(&format!("{UNUSED}: {}", problem.chain()));
+                    }
                     sleep(pause).await;
                     pause = (pause * 2).min(MAX_PAUSE);
                 }
@@ -108,6 +111,24 @@ impl PostgresStore {
             idle = if demand.was_wanted() { 0 } else { idle + 1 };
         }
         Ok(())
+    }
+
+    /// Sends one heartbeat as the feed does, and waits until it has come back: None if it did, else why some changes
+    /// would not be notified.
+    ///
+    /// # Errors
+    /// What keeps the feed from working.
+    pub async fn prove_feed(&self, settings: &FeedSettings) -> Result<Option<String>, Error> {
+        let heartbeats = Heartbeats::default();
+        let channel = self.in_time(self.known()).await?.channel.clone();
+        let mut follower = Unfollowed;
+        let connecting = Listener::connect(settings, &mut follower, &channel, &heartbeats);
+        let mut listener = self.in_time(connecting).await?;
+        match self.beat(&mut listener, &heartbeats, self.timeout).await? {
+            Pulse::Alive { .. } => Ok(None),
+            Pulse::Suspended { why } => Ok(Some(why)),
+            Pulse::OtherTables => Ok(Some("the tables changed at this moment: try again".to_owned())),
+        }
     }
 
     /// The current statement, read from the catalog if it was not yet.
@@ -198,6 +219,28 @@ struct Connection<'a, L: OperatorLog, D: Demand> {
     settings: &'a FeedSettings,
     log: &'a L,
     demand: &'a D,
+}
+
+/// Follows nothing: for a heartbeat alone.
+#[derive(Clone)]
+struct Unfollowed;
+
+impl Follower for Unfollowed {
+    type Feed = Self;
+
+    fn begin(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Feed for Unfollowed {
+    fn apply(&self, _: &Change) {}
+
+    fn renew(&self, _: Uptime, _: &str) {}
+
+    fn suspend(&self) {}
+
+    fn end(&self) {}
 }
 
 /// What a heartbeat found.

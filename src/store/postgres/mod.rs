@@ -9,6 +9,7 @@ mod column;
 mod connect_error;
 mod connection;
 mod current;
+mod diagnosis;
 mod failure;
 mod feed;
 mod id;
@@ -38,12 +39,13 @@ use tokio::time::timeout;
 use self::borrowed::Borrowed;
 use self::connection::Connector;
 use self::current::CurrentStatement;
+pub use self::diagnosis::{ActivityReport, ServerReport, TableReport, TablesReport};
 use self::failure::Failure;
 use self::ignored::IgnoredNotes;
 pub use self::migration::{Migrator, Report};
 use self::problem::Model;
 use self::statement::Statement;
-use super::{LookupKey, LookupResult, Store};
+use super::{Connections, LookupKey, LookupResult, Store};
 use crate::error::Error;
 use crate::settings::Settings;
 
@@ -99,14 +101,14 @@ impl PostgresStore {
     ///
     /// # Errors
     /// [`Error::Configuration`] when the server refuses our role, its password or the database,
-    /// [`Error::Schema`] when the tables are not Better Auth's, [`Error::Unavailable`] when PostgreSQL does not
-    /// respond.
+    /// [`Error::Schema`] when the tables are not Better Auth's, [`Error::MissingTables`] when they do not exist yet,
+    /// [`Error::Unavailable`] when PostgreSQL does not respond.
     pub async fn open(&self) -> Result<Vec<String>, Error> {
         self.in_time(async {
             let mut borrowed = self.borrow().await?;
-            let statement = self.current.get(&mut borrowed).await.map_err(Failure::into_error)?;
+            self.current.get(&mut borrowed).await.map_err(Failure::into_error)?;
             borrowed.keep();
-            Ok(statement.warnings.iter().cloned().chain(self.take_warnings()).collect())
+            Ok(self.take_warnings())
         })
         .await
     }
@@ -130,9 +132,15 @@ impl PostgresStore {
         self.connector.statement_names().take_note().or_else(|| self.ignored.take())
     }
 
-    /// What an operator should know of connections and rows, once.
+    /// What an operator should know of connections, tables and rows, once.
     pub fn take_warnings(&self) -> Vec<String> {
         self.connector.statement_names().take_warnings()
+    }
+
+    /// The connections of the pool.
+    pub fn connections(&self) -> Connections {
+        let status = self.pool.status();
+        Connections { used: status.size.saturating_sub(status.available), idle: status.available }
     }
 
     /// Closes the connections; what is under way ends as unavailable.

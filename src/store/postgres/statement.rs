@@ -37,8 +37,6 @@ pub(super) struct Statement {
     pub(super) check: triggers::Check,
     /// The SELECT that differs after a change whose notification was suppressed.
     pub(super) trace: String,
-    /// What an operator should know of these tables.
-    pub(super) warnings: Vec<String>,
 }
 
 /// One statement for a single key, which PostgreSQL answers fastest by `= $1`, one for a batch.
@@ -93,7 +91,6 @@ impl Statement {
             channel: triggers::channel(found),
             check: triggers::Check::new(found),
             trace: triggers::trace(found),
-            warnings: found.warnings.clone(),
         }
     }
 

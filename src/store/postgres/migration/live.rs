@@ -55,7 +55,9 @@ impl Migrator {
     pub async fn live_state(&self) -> Result<(Option<String>, String), Error> {
         match self.inspect().await {
             Ok(inspected) => Ok((inspected.finding.problem, inspected.finding.fingerprint)),
-            Err(Trouble::Found(Error::Schema(problem))) => Ok((Some(problem), String::new())),
+            Err(Trouble::Found(Error::Schema(problem) | Error::MissingTables(problem))) => {
+                Ok((Some(problem), String::new()))
+            }
             Err(trouble) => Err(trouble.explained(CANNOT_FOLLOW, OWNS_TABLES)),
         }
     }
@@ -67,7 +69,7 @@ impl Migrator {
     pub async fn ignored_columns(&self) -> Result<Vec<String>, Error> {
         match self.inspect().await {
             Ok(inspected) => Ok(inspected.finding.ignoring.names()),
-            Err(Trouble::Found(Error::Schema(_))) => Ok(Vec::new()),
+            Err(Trouble::Found(Error::Schema(_) | Error::MissingTables(_))) => Ok(Vec::new()),
             Err(trouble) => Err(trouble.explained(CANNOT_FOLLOW, OWNS_TABLES)),
         }
     }

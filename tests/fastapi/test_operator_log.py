@@ -1,4 +1,4 @@
-"""Telemetry for operators: reasons at INFO, problems to fix at WARNING, and counters."""
+"""The log for operators: reasons at INFO, problems to fix at WARNING, and counters."""
 
 import logging
 from collections.abc import Mapping
