@@ -16,7 +16,10 @@ impl Causes {
         let (header, claims) = parts(token);
         let of = |object: &Map<String, Value>, name: &str| match object.get(name) {
             Some(Value::String(text)) => Some(printable(text)),
-            Some(Value::Array(_)) => object.get(name).map(|list| printable(&list.to_string())),
+            Some(Value::Array(list)) => {
+                let texts: Vec<&str> = list.iter().filter_map(Value::as_str).collect();
+                Some(printable(&texts.join(", ")))
+            }
             _ => None,
         };
         let (cause, detail) = match why {
