@@ -12,6 +12,7 @@ use crate::refusal::{Cause, Reason, Refusal};
 
 impl Causes {
     /// The refusal of a JWT. `has_keys`: whether there is any key that could have verified it.
+    #[must_use]
     pub fn jwt(&self, why: Rejection, token: &str, has_keys: bool, now: DateTime<Utc>) -> Refusal {
         let (header, claims) = parts(token);
         let of = |object: &Map<String, Value>, name: &str| match object.get(name) {

@@ -85,9 +85,9 @@ pub(super) fn warnings(
 
 fn warning(set: &[Set], why: &str) -> Option<String> {
     let named = |name: &str| format!("{name} (AUTH_MIDDLEWARE_{})", name.to_uppercase());
-    let names: Vec<String> = set.iter().filter(|(_, is_set)| *is_set).map(|(name, _)| named(name)).collect();
-    let verb = if names.len() == 1 { "has" } else { "have" };
-    (!names.is_empty()).then(|| format!("{} {verb} no effect: {why}", names.join(", ")))
+    let set: Vec<String> = set.iter().filter(|(_, is_set)| *is_set).map(|(name, _)| named(name)).collect();
+    let verb = if set.len() == 1 { "has" } else { "have" };
+    (!set.is_empty()).then(|| format!("{} {verb} no effect: {why}", set.join(", ")))
 }
 
 fn of_freshness(belongs_to: &str, word: &str, freshness: &str) -> String {

@@ -99,7 +99,11 @@ def test_a_file_without_the_setting_is_not_named(environment: pytest.MonkeyPatch
     assert ".env" not in error_without(environment, missing)
 
 
-@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("nowhere")])
+def link_to_nothing(path: Path) -> None:
+    path.symlink_to("nothing")
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, link_to_nothing])
 def test_what_is_no_file_is_not_read(
     environment: pytest.MonkeyPatch, tmp_path: Path, make: Callable[[Path], object]
 ) -> None:
