@@ -18,9 +18,7 @@ pub fn advice(refusal: &Refusal, settings: &Settings) -> Option<String> {
             of_origin(cause, detail)
         }
         Cause::NoSessionRow | Cause::NoUserRow | Cause::AllExpired => of_row(cause, detail),
-        Cause::KnownSecret | Cause::FormerSecret | Cause::OtherSecret => {
-            of_secret(cause, detail, settings)
-        }
+        Cause::KnownSecret | Cause::FormerSecret | Cause::OtherSecret => of_secret(cause, detail, settings),
         _ => of_jwt(cause, detail, settings),
     }))
 }
@@ -35,9 +33,11 @@ fn of_name_or_host(cause: Cause, detail: &str, settings: &Settings) -> Option<St
              AUTH_MIDDLEWARE_SECURE_COOKIES"
         ),
         Cause::OtherPrefix => {
-            let mut text = format!("a request carries the cookie {detail}, but the settings expect {expected}: ");
+            let mut text =
+                format!("a request carries the cookie {detail}, but the settings expect {expected}: ");
             let bare = detail.strip_prefix("__Secure-").unwrap_or(detail);
-            let prefix = bare.rsplit_once(".session_").map(|(prefix, _)| prefix).filter(|text| !text.is_empty());
+            let prefix =
+                bare.rsplit_once(".session_").map(|(prefix, _)| prefix).filter(|text| !text.is_empty());
             let _infallible = match prefix {
                 Some(prefix) => write!(
                     text,
@@ -70,7 +70,9 @@ fn of_name_or_host(cause: Cause, detail: &str, settings: &Settings) -> Option<St
                 "no cookie can, so use JWTs (AUTH_MIDDLEWARE_CREDENTIALS=jwt), or one domain for both with \
                  advanced.crossSubDomainCookies at the Better Auth server"
             };
-            format!("a request to {detail} has no session cookie: cookies of {base} do not reach {detail}: {fix}")
+            format!(
+                "a request to {detail} has no session cookie: cookies of {base} do not reach {detail}: {fix}"
+            )
         }
         _ => return None,
     };
@@ -212,7 +214,9 @@ fn of_jwt(cause: Cause, detail: &str, settings: &Settings) -> String {
             "a JWT is signed with the key {detail:?}, which is not in {keys}: it is from another server, or its key has \
              expired"
         ),
-        Cause::JwtNoKeys => format!("a JWT came, and there is no key in {keys} that could verify it: is it the right one?"),
+        Cause::JwtNoKeys => {
+            format!("a JWT came, and there is no key in {keys} that could verify it: is it the right one?")
+        }
         Cause::JwtFromFuture => format!(
             "a JWT is from the future, by {detail}: set the clocks of this machine and of the Better Auth server right, \
              for small differences raise jwt_leeway_seconds (AUTH_MIDDLEWARE_JWT_LEEWAY_SECONDS)"

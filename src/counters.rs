@@ -26,8 +26,10 @@ pub enum Outcome {
 /// Why nobody could say who sent a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fault {
-    /// The store or the issuer's keys could not be read in time.
+    /// The store did not answer in time.
     Store,
+    /// The keys that verify JWTs could not be read.
+    Keys,
     /// The tables, or the claims of JWTs, are not what the settings and models expect.
     Schema,
     /// The rows of one session could not be read. Other sessions are not affected.
@@ -59,13 +61,14 @@ impl Outcome {
 
 impl Fault {
     /// Every fault, in the order of the enum.
-    pub const ALL: [Self; 3] = [Self::Store, Self::Schema, Self::Row];
+    pub const ALL: [Self; 4] = [Self::Store, Self::Keys, Self::Schema, Self::Row];
 
     /// The name in metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Store => "store_unavailable",
+            Self::Keys => "keys_unavailable",
             Self::Schema => "schema_error",
             Self::Row => "row_misfit",
         }

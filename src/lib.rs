@@ -16,6 +16,7 @@
 //! | | [`refusal`] | why a request is refused, and what is probably wrong |
 //! | | [`causes`] | finds that out from the headers of a refused request |
 //! | | [`advice`] | what an operator can do about it |
+//! | | [`guards`] | connections that end with their session |
 //! | | [`authenticator`] | steps 1 to 4: what the headers alone decide |
 //! | | [`engine`] | the whole path, and what is open |
 //! | | [`diagnosis`] | facts for the doctor |
@@ -53,6 +54,7 @@ pub mod credentials;
 pub mod diagnosis;
 pub mod engine;
 pub mod error;
+pub mod guards;
 pub mod identity;
 pub mod jwt;
 pub mod live_cache;

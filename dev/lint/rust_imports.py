@@ -60,6 +60,10 @@ MAY_USE: dict[str, set[str]] = {
         "signature_cache",
         *("store::LookupKey", "store::LookupResult"),
     },
+    "guards": {
+        *("error", "clock", "identity", "lookup", "process", "refusal", "settings", "store"),
+        "authenticator::Authenticator",
+    },
     # Facts for the doctor, by the code that identifies requests.
     "diagnosis": {
         *("error", "settings", "credentials", "signature", "jwt", "uri_component"),
@@ -68,7 +72,7 @@ MAY_USE: dict[str, set[str]] = {
     # The whole path: it connects the parts.
     "engine": {
         *("error", "settings", "credentials", "identity", "refusal", "authenticator", "lookup", "clock", "process"),
-        *("cookie_cache", "live_cache", "counters", "jwt", "checks", "advice", "causes::is_recent"),
+        *("cookie_cache", "live_cache", "counters", "jwt", "checks", "advice", "causes::is_recent", "guards"),
         *("store::AnyStore", "store::KeyStore", "store::LookupKey", "store::LookupResult", "store::Source"),
         *("store::Connections", "store::Store"),
     },
@@ -87,7 +91,7 @@ MAY_USE: dict[str, set[str]] = {
         ),
         *("authenticator::Verdict", "lookup::Lookup", "store::LookupKey", "store::Source"),
         *("counters", "live_cache::FeedState"),
-        "store::postgres",
+        *("store::postgres", "guards", "clock::Uptime"),
     },
 }
 

@@ -131,6 +131,14 @@ class OperatorLog:
         """A route needs what the settings do not give."""
         self._once.log("configuration", f"a request was answered 500: {message}")
 
+    def validated_after_accept(self) -> None:
+        """A WebSocket that should not have been accepted."""
+        self._once.log(
+            "accepted WebSockets",
+            "a WebSocket was accepted first and refused then, so its client saw it open and close: validate before "
+            "accept, so that the handshake gets a 401, 403 or 503 response",
+        )
+
     def store_failed(self, error: AuthError, fields: LogFields | None = None) -> None:
         """The store failed. Logs a warning once, until it responds again or the kind of error changes."""
         if type(error) is self._store_trouble:

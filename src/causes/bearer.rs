@@ -35,7 +35,8 @@ impl Causes {
         let mut authorizations = headers.iter().filter(|(name, _)| *name == b"authorization");
         let is_alone = |value: &[u8]| {
             let text = std::str::from_utf8(value.trim_ascii()).unwrap_or_default();
-            !text.contains(char::is_whitespace) && (text.contains('.') || self.verdict(text) == Some(ValueVerdict::BareToken))
+            !text.contains(char::is_whitespace)
+                && (text.contains('.') || self.verdict(text) == Some(ValueVerdict::BareToken))
         };
         authorizations.any(|(_, value)| is_alone(value)).then_some((Cause::NoBearerScheme, None))
     }

@@ -78,9 +78,9 @@ impl Causes {
 
     fn of_other_prefix(&self, pairs: &[(&[u8], &[u8])]) -> Option<Finding> {
         let is_ours = |name: &str| {
-            name.strip_prefix(self.names.session_data.as_str()).is_some_and(|rest| {
-                rest.is_empty() || rest.starts_with('.')
-            }) || name == self.names.session_token
+            name.strip_prefix(self.names.session_data.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+                || name == self.names.session_token
         };
         let names = pairs.iter().filter_map(|(name, _)| cookie_name(name));
         let mut others = names.filter(|name| {

@@ -33,7 +33,9 @@ pub(super) fn of_verdict(verdict: &ValueVerdict) -> Cause {
     match verdict {
         ValueVerdict::BareToken => Cause::BareToken,
         ValueVerdict::EncodedTwice => Cause::EncodedTwice,
-        ValueVerdict::Base64Url | ValueVerdict::Unpadded | ValueVerdict::PlusIsSpace => Cause::SignatureEncoding,
+        ValueVerdict::Base64Url | ValueVerdict::Unpadded | ValueVerdict::PlusIsSpace => {
+            Cause::SignatureEncoding
+        }
         ValueVerdict::SessionData(_) => Cause::SessionDataAsToken,
         ValueVerdict::Jwt => Cause::JwtAsCookie,
         ValueVerdict::SignedByOldVersion => Cause::FormerSecret,

@@ -10,6 +10,7 @@
 
 mod counting_store;
 mod decision;
+mod guarding;
 mod open;
 mod usage;
 
@@ -154,7 +155,10 @@ impl Engine {
     }
 
     /// Decides from the headers and the caches as far as possible.
-    pub fn inspect<'a>(&self, request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])> + Clone>) -> Inspected {
+    pub fn inspect<'a>(
+        &self,
+        request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])> + Clone>,
+    ) -> Inspected {
         self.inspect_for(Need::Usual, request)
     }
 
@@ -271,7 +275,8 @@ impl Engine {
         let waiting = Arc::clone(&open.waiting);
         let (checks, clock) = (Arc::clone(&self.checks), self.clock());
         let task = (self.runtime)()?.spawn(async move {
-            let verified = timeout(deadline, verify(&authenticator, &open, &checks, &clock, &token, need)).await;
+            let verified =
+                timeout(deadline, verify(&authenticator, &open, &checks, &clock, &token, need)).await;
             drop(waiting);
             resolve(verified.unwrap_or_else(|_elapsed| {
                 let seconds = deadline.as_secs_f64();
@@ -295,8 +300,10 @@ impl Engine {
         let counters = Arc::clone(&self.counters);
         async move {
             let opened = async { open?.connect(deadline, strict).await }.await;
-            if matches!(opened, Err(Error::Unavailable { .. } | Error::MissingTables(_))) {
-                counters.unavailable(Fault::Store, None);
+            match &opened {
+                Err(Error::Unavailable { .. }) => counters.unavailable(Fault::Store, None),
+                Err(Error::MissingTables(_)) => counters.unavailable(Fault::Schema, None),
+                _ => {}
             }
             opened
         }
@@ -339,9 +346,19 @@ impl Engine {
     /// The number of sessions in the live cache, and the bytes that they take.
     #[must_use]
     pub fn cache_size(&self) -> (usize, usize) {
+        self.of_live_cache(LiveCache::size)
+    }
+
+    /// How many results in the live cache a notification evicted.
+    #[must_use]
+    pub fn cache_invalidations(&self) -> u64 {
+        self.of_live_cache(LiveCache::invalidated)
+    }
+
+    fn of_live_cache<T: Default>(&self, read: impl FnOnce(&LiveCache) -> T) -> T {
         let state = self.lock();
         let open = state.as_ref().filter(|state| state.is_ours()).and_then(|state| state.open.as_ref());
-        open.and_then(|open| open.live_cache.as_ref()).map(LiveCache::size).unwrap_or_default()
+        open.and_then(|open| open.live_cache.as_ref()).map(read).unwrap_or_default()
     }
 
     /// What decides about headers. Opens what that needs.

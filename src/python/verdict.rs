@@ -76,7 +76,7 @@ impl Found {
         Self { identity, own_fields: Arc::clone(own_fields), object: PyOnceLock::new() }
     }
 
-    pub(super) fn identity(&self) -> &Identity {
+    pub(super) fn identity(&self) -> &Arc<Identity> {
         &self.identity
     }
 

@@ -81,9 +81,8 @@ fn trimmed(value: &str) -> &str {
 /// Whether a value is in quotes, also those that word processors make of them.
 pub(super) fn is_quoted(value: &str) -> bool {
     let value = value.trim();
-    let is_between = |(first, last): (char, char)| {
-        value.strip_prefix(first).is_some_and(|rest| rest.ends_with(last))
-    };
+    let is_between =
+        |(first, last): (char, char)| value.strip_prefix(first).is_some_and(|rest| rest.ends_with(last));
     QUOTES.into_iter().any(is_between)
 }
 

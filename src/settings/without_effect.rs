@@ -80,7 +80,11 @@ pub(super) fn warnings(
                 .to_owned(),
         ),
     ];
-    groups.into_iter().filter(|(is_used, ..)| !is_used).filter_map(|(_, set, why)| warning(set, &why)).collect()
+    groups
+        .into_iter()
+        .filter(|(is_used, ..)| !is_used)
+        .filter_map(|(_, set, why)| warning(set, &why))
+        .collect()
 }
 
 fn warning(set: &[Set], why: &str) -> Option<String> {
@@ -142,7 +146,9 @@ mod tests {
                 raw.freshness = Some("60".into());
             }),
             ("AUTH_MIDDLEWARE_HEARTBEAT_SECONDS", "FRESHNESS=live", |raw| raw.heartbeat_seconds = Some(1.0)),
-            ("AUTH_MIDDLEWARE_MAX_CACHED_SESSIONS", "FRESHNESS=live", |raw| raw.max_cached_sessions = Some(7)),
+            ("AUTH_MIDDLEWARE_MAX_CACHED_SESSIONS", "FRESHNESS=live", |raw| {
+                raw.max_cached_sessions = Some(7)
+            }),
             ("AUTH_MIDDLEWARE_JWKS_URL", "AUTH_MIDDLEWARE_CREDENTIALS", |raw| {
                 raw.jwks_url = Some("https://auth.example.com/jwks".into());
             }),
