@@ -147,7 +147,7 @@ mod tests {
             }),
             ("AUTH_MIDDLEWARE_HEARTBEAT_SECONDS", "FRESHNESS=live", |raw| raw.heartbeat_seconds = Some(1.0)),
             ("AUTH_MIDDLEWARE_MAX_CACHED_SESSIONS", "FRESHNESS=live", |raw| {
-                raw.max_cached_sessions = Some(7)
+                raw.max_cached_sessions = Some(7);
             }),
             ("AUTH_MIDDLEWARE_JWKS_URL", "AUTH_MIDDLEWARE_CREDENTIALS", |raw| {
                 raw.jwks_url = Some("https://auth.example.com/jwks".into());
