@@ -15,10 +15,12 @@ TITLE = "(g) JSON Web Tokens"
 BEFORE = "## Machine and commands"
 OURS, THEIRS = ("jwt_claims", "jwt_always"), ("jwks", "bridge_jwt")
 
-INTRODUCTION = """Measured on {date} at commit {commit}; {lengths}. The same route, server and load generator as in
-(b), but each request presents an EdDSA token of Better Auth's jwt plugin, the next of {users:,}. The alternatives have
-the issuer's keys cached, verify each token anew, and read no database; auth_middleware remembers tokens that it has
-verified. "always" with a cookie is the lookup by session token of (b), for comparison with the lookup by user id."""
+INTRODUCTION = """Measured on {date} at commit {commit}; {lengths}. Before the run, other programs kept the {cpus} CPUs
+of the machine at a load average of {load:.1f}: the busier they are, the wider the spread. The same route, server and
+load generator as in (b), but each request presents an EdDSA token of Better Auth's jwt plugin, the next of {users:,}.
+The alternatives have the issuer's keys cached, verify each token anew, and read no database; auth_middleware remembers
+tokens that it has verified. "always" with a cookie is the lookup by session token of (b), for comparison with the
+lookup by user id."""
 
 FIRST = """The first look at a token reads its header, finds the key, verifies the signature, and reads and checks the
 claims. Beside it, one process verifies nothing but the same signature, with the key decoded beforehand."""
@@ -34,7 +36,14 @@ def replace(page: Path, figures: TokenFigures) -> None:
 def tokens_section(figures: TokenFigures) -> str:
     return section(
         TITLE,
-        INTRODUCTION.format(date=figures.date, commit=figures.commit, lengths=figures.lengths, users=USERS),
+        INTRODUCTION.format(
+            date=figures.date,
+            commit=figures.commit,
+            lengths=figures.lengths,
+            users=USERS,
+            load=figures.load_average,
+            cpus=figures.cpus,
+        ),
         targets_table(figures),
         slower(figures.requests),
         requests_table(figures.requests),
