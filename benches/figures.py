@@ -100,6 +100,8 @@ class TokenFigures(BaseModel):
     date: str
     commit: str
     lengths: str
+    load_average: float  # of the last 5 minutes before the run: what else the machine did
+    cpus: int
     requests: Sequence[Competition]
     steps: Sequence[Step]
 
