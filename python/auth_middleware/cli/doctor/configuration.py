@@ -4,12 +4,11 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
 
 from auth_middleware._core import Diagnosis
-from auth_middleware.cli.doctor import environment
+from auth_middleware.cli.doctor import environment, hidden
 from auth_middleware.cli.doctor.findings import (
     NOT_SET,
     Finding,
@@ -53,7 +52,7 @@ def read(report: Report, files: Sequence[Path], directory: Path) -> tuple[AuthSe
     from_files = _load(files)
     settings, unreadable = _settings()
     diagnosis = Diagnosis(settings.for_core())
-    report.hide(hidden(settings))
+    report.hide(hidden.texts(settings))
     report.settings = list(_values(settings, diagnosis, from_files))
     file = environment.unread_file(directory)
     report.add(*unreadable, *_faults(diagnosis, file))
@@ -64,58 +63,6 @@ def read(report: Report, files: Sequence[Path], directory: Path) -> tuple[AuthSe
         names = ", ".join(file[1])
         report.add(note(AREA, f"{file[0].name} in this directory sets {names}, and is not read", _how_to_read(file[0])))
     return settings, diagnosis
-
-
-def hidden(settings: AuthSettings) -> Iterator[str]:
-    """The secrets and passwords of the settings, in every spelling in which they could be shown."""
-    texts = [settings.secret, settings.secrets, *settings.previous_secrets]
-    values = [secret.get_secret_value() for secret in texts if secret]
-    versions = settings.secrets.get_secret_value() if settings.secrets else ""
-    values += [part.partition(":")[2] for part in versions.split(",")]
-    variables = [variable for names in environment.variables().values() for variable in names]
-    urls = [environment.value_of(variable) or "" for variable in variables if "URL" in variable or "ORIGIN" in variable]
-    # A role whose password is its name, or the database's, has no secret to hide.
-    shown = {settings.base_url, "localhost", *(part for url in urls for part in _open_parts(url))}
-    for value in (*values, *(password for url in urls for password in _passwords(url))):
-        for text in (value, value.strip(), value.strip(" \"'`\n\r\t"), unquote(value)):
-            if text not in shown:
-                yield text
-
-
-def _passwords(text: str) -> Iterator[str]:
-    """The password of a URL, and what an unescaped character cuts it into."""
-    rest = text.partition("://")[2]
-    user, at, _ = rest.rpartition("@")
-    if at:
-        _, _, password = user.partition(":")
-        yield password
-        yield from (part for mark in "/?#@" for part in password.split(mark) if mark in password)
-    query = text.partition("?")[2]
-    for pair in query.split("&"):
-        name, _, value = pair.partition("=")
-        if name.lower() in ("password", "sslpassword", "token", "key", "secret"):
-            yield value
-
-
-def _open_parts(text: str) -> Iterator[str]:
-    """The user, the host and the database of a URL."""
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        return
-    yield from (parts.username or "", parts.hostname or "", parts.path.strip("/"))
-
-
-def without_password(text: str) -> str:
-    """A URL without its user, its password and its query."""
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        return "…"
-    if not parts.scheme or not parts.netloc:
-        return "…" if "@" in text or "://" in text else text
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}{'?…' if parts.query else ''}"
 
 
 def _load(files: Sequence[Path]) -> Mapping[str, str]:
@@ -243,5 +190,5 @@ def _shown(name: str, value: Any, effective: Mapping[str, Any]) -> str:
     items = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
     texts = [str(item) for item in items]
     if name in URLS:
-        texts = [without_password(text) for text in texts]
+        texts = [hidden.without_password(text) for text in texts]
     return ", ".join(texts)

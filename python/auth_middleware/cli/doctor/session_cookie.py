@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 from auth_middleware._core import Diagnosis
 from auth_middleware.cli.doctor import environment
-from auth_middleware.cli.doctor.configuration import without_password
 from auth_middleware.cli.doctor.findings import Finding, Status, note, of_text, ok, warning
+from auth_middleware.cli.doctor.hidden import without_password
 from auth_middleware.settings import AuthSettings
 
 AREA = "session cookie"
