@@ -42,14 +42,17 @@ def _lock(scheme: SecurityBase) -> Any:
 
 
 def _with_locks(dependency: Callable[..., Awaitable[Any]], locks: list[Any], signature: inspect.Signature) -> Any:
-    async def locked(*args: Any, **_locks: None) -> Any:
-        return await dependency(*args)
-
-    shown: Any = update_wrapper(locked, dependency)
     parameters = [
         inspect.Parameter(f"lock_{at}", inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[None, Depends(lock)])
         for at, lock in enumerate(locks)
     ]
+    names = {parameter.name for parameter in parameters}
+
+    # FastAPI passes the request by its name, and code that awaits the dependency passes it by its position.
+    async def locked(*args: Any, **given: Any) -> Any:
+        return await dependency(*args, **{name: value for name, value in given.items() if name not in names})
+
+    shown: Any = update_wrapper(locked, dependency)
     shown.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *parameters])
     return shown
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::LiveCache;
-use crate::clock::Uptime;
+use crate::clock::Clock;
 use crate::error::Error;
 use crate::store::{LookupKey, LookupResult, Store};
 
@@ -12,20 +12,25 @@ use crate::store::{LookupKey, LookupResult, Store};
 pub struct CachingStore<S> {
     store: Arc<S>,
     cache: LiveCache,
+    clock: Clock,
 }
 
 impl<S> CachingStore<S> {
-    /// Caches the results of `store` in `cache`.
-    pub fn new(store: &Arc<S>, cache: &LiveCache) -> Self {
-        Self { store: Arc::clone(store), cache: cache.clone() }
+    /// Caches the results of `store` in `cache`, from the time that they have by `clock`.
+    pub fn new(store: &Arc<S>, cache: &LiveCache, clock: &Clock) -> Self {
+        Self { store: Arc::clone(store), cache: cache.clone(), clock: clock.clone() }
     }
 }
 
 impl<S: Store> Store for CachingStore<S> {
     async fn find(&self, keys: &[LookupKey]) -> Result<Vec<LookupResult>, Error> {
-        let sent = self.cache.sent(Uptime::now());
+        let sent = self.cache.sent(self.clock.uptime());
         let results = self.store.find(keys).await?;
         self.cache.insert(sent, keys, &results);
         Ok(results)
+    }
+
+    async fn ping(&self) -> Result<(), Error> {
+        self.store.ping().await
     }
 }

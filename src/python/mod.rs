@@ -7,6 +7,8 @@ mod core;
 mod diagnosis;
 mod errors;
 mod forks;
+mod guarding;
+mod metrics;
 mod migration;
 mod object_cache;
 mod promise;
@@ -14,6 +16,7 @@ mod request_state;
 mod runtime;
 mod scope;
 mod verdict;
+mod watch;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -31,10 +34,16 @@ mod _core {
     use super::core::{Core, accepted_credentials, default_settings, session_cookie_name};
 
     #[pymodule_export]
-    use super::request_state::RequestState;
+    use super::metrics::{lookup_duration_bounds, lookup_durations, metric_points};
+
+    #[pymodule_export]
+    use super::request_state::{RequestState, error_type};
 
     #[pymodule_export]
     use super::verdict::{Found, Refused};
+
+    #[pymodule_export]
+    use super::watch::Watch;
 
     #[pymodule_export]
     use super::migration::Migrations;

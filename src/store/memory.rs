@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::{LookupKey, LookupResult, Store};
+use crate::clock::{Clock, ClockShift};
 use crate::error::Error;
 use crate::identity::{Identity, Session, User};
 use crate::signature::SessionToken;
@@ -14,6 +16,7 @@ use crate::signature::SessionToken;
 pub struct MemoryStore {
     rows: Mutex<Rows>,
     lookups: AtomicUsize,
+    clock: ClockShift,
 }
 
 #[derive(Debug, Default)]
@@ -45,6 +48,17 @@ impl MemoryStore {
     /// Deletes a user, but none of their sessions.
     pub fn remove_user(&self, id: &str) {
         self.rows().users.remove(id);
+    }
+
+    /// The clock of the engines that use this store.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        self.clock.clock()
+    }
+
+    /// Moves that clock ahead.
+    pub fn advance(&self, by: Duration) {
+        self.clock.advance(by);
     }
 
     /// How many sessions and users were looked up.

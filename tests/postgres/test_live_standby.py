@@ -5,9 +5,9 @@ from collections.abc import Generator
 import pytest
 
 from dev.postgres import EmbeddedPostgres
+from dev.standbys import Standby
 from tests.support.databases import Database
 from tests.support.live import QUICK, MakeLive, cache_warnings, migrate_live
-from tests.support.standbys import Standby
 
 
 @pytest.fixture(scope="module")

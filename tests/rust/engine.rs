@@ -1,6 +1,7 @@
 //! The path of a request through the engine, with sessions in memory.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use auth_middleware::authenticator::Verdict;
 use auth_middleware::credentials::{Kind, Request};
@@ -81,7 +82,7 @@ fn none() -> Result<Handle, Error> {
 fn inspect(engine: &Engine, cookie: &str) -> Result<Verdict, Error> {
     let cookie = format!("better-auth.session_token={cookie}");
     let headers = [(b"cookie".as_slice(), cookie.as_bytes())];
-    engine.inspect(Request::new(Kind::SafeHttp, headers))
+    engine.inspect(Request::new(Kind::SafeHttp, headers)).verdict
 }
 
 fn token(verdict: Result<Verdict, Error>) -> LookupKey {
@@ -146,7 +147,7 @@ async fn a_cache_identifies_until_it_is_closed() {
     assert!(
         matches!(inspect(&engine, &signed("ada")), Ok(Verdict::Known(identity)) if identity.user.id == "user of ada")
     );
-    assert!(matches!(engine.inspect_value(&signed("ada")), Ok(Verdict::Known(_))));
+    assert!(matches!(engine.inspect_value(&signed("ada")).verdict, Ok(Verdict::Known(_))));
     assert!(matches!(inspect(&engine, &signed("bob")), Ok(Verdict::Lookup(_))));
     assert_eq!((engine.cache_size().0, store.lookups()), (1, 1));
     engine.close();
@@ -163,7 +164,7 @@ async fn a_route_that_needs_the_current_state_skips_the_cache() {
         assert_eq!(store.lookups(), queries);
         let cookie = format!("better-auth.session_token={}", signed("ada"));
         let headers = [(b"cookie".as_slice(), cookie.as_bytes())];
-        assert_eq!(token(engine.inspect_for_store(Request::new(Kind::SafeHttp, headers))), ada);
+        assert_eq!(token(engine.inspect_for_store(Request::new(Kind::SafeHttp, headers)).verdict), ada);
     }
 }
 
@@ -171,6 +172,25 @@ async fn a_route_that_needs_the_current_state_skips_the_cache() {
 async fn opening_a_store_in_memory_needs_no_database() {
     for freshness in ["always", "60", "cookie_cache"] {
         let (engine, _) = engine(freshness, ours);
-        assert!(engine.open().await.is_ok_and(|warnings| warnings.is_empty()));
+        assert!(engine.open(true).await.is_ok_and(|warnings| warnings.is_empty()));
     }
+}
+
+#[tokio::test]
+async fn a_moved_clock_expires_sessions_and_what_is_cached() {
+    const HALF_AN_HOUR: Duration = Duration::from_secs(1800);
+    let (engine, store) = engine("60", ours);
+    let ada = token(inspect(&engine, &signed("ada")));
+    assert!(look_up(&engine, &ada).await.is_ok());
+    assert!(matches!(inspect(&engine, &signed("ada")), Ok(Verdict::Known(_))));
+    store.advance(HALF_AN_HOUR);
+    assert_eq!(token(inspect(&engine, &signed("ada"))), ada);
+    assert_eq!(user_id(look_up(&engine, &ada).await), Ok("user of ada".into()));
+    assert!(
+        matches!(inspect(&engine, &signed("ada")), Ok(Verdict::Known(_))),
+        "the age counts from the lookup"
+    );
+    store.advance(HALF_AN_HOUR);
+    assert_eq!(user_id(look_up(&engine, &ada).await), Err(Reason::Expired));
+    assert!(engine.now().wall > Utc::now() + TimeDelta::minutes(59));
 }

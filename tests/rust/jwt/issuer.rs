@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth_middleware::clock::Moment;
+use auth_middleware::clock::{Clock, Moment};
 use auth_middleware::error::Error;
 use auth_middleware::jwt::jwks::{Jwks, KeySource};
 use auth_middleware::jwt::key_set::KeySet;
@@ -153,7 +153,7 @@ pub(crate) fn read_at_once(jwks: &Jwks, verifier: &Verifier, keys: KeySet) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     runtime.block_on(async {
         tokio::select! {
-            () = jwks.clone().keep(Arc::new(Fixed(keys))) => {}
+            () = jwks.clone().keep(Arc::new(Fixed(keys)), Clock::default()) => {}
             () = verifier.keys_read() => {}
         }
     });

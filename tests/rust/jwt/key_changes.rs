@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use auth_middleware::clock::{Moment, Uptime};
+use auth_middleware::clock::{Clock, Moment, Uptime};
 use auth_middleware::error::Error;
 use auth_middleware::jwt::jwks::{
     COOL_DOWN, DEADLINE, Jwks, KeySource, MAX_AGE, MAX_AGE_IN_OUTAGE, REFRESH_AFTER,
@@ -47,7 +47,7 @@ struct Setting {
 impl Setting {
     fn new(source: Changing) -> Self {
         let (source, jwks) = (Arc::new(source), Jwks::default());
-        tokio::spawn(jwks.clone().keep(Arc::clone(&source)));
+        tokio::spawn(jwks.clone().keep(Arc::clone(&source), Clock::default()));
         let verifier = Arc::new(Verifier::new(expected(), Duration::from_secs(15), jwks.clone()));
         Self { source, verifier, jwks }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth_middleware::clock::Moment;
+use auth_middleware::clock::{Clock, Moment};
 use auth_middleware::error::Error;
 use auth_middleware::jwt::jwks::{Jwks, KeySource};
 use auth_middleware::jwt::key_set::KeySet;
@@ -32,7 +32,7 @@ pub(crate) fn verifier() -> Verifier {
     match tokio::runtime::Builder::new_current_thread().enable_time().build() {
         Ok(runtime) => runtime.block_on(async {
             tokio::select! {
-                () = jwks.keep(Arc::new(Fixed(keys))) => {}
+                () = jwks.keep(Arc::new(Fixed(keys)), Clock::default()) => {}
                 () = verifier.keys_read() => {}
             }
         }),

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from dev.postgres import EmbeddedPostgres, fetch
-from tests.support.polling import wait_until
 
 
 class Standby(EmbeddedPostgres):
@@ -19,7 +18,10 @@ class Standby(EmbeddedPostgres):
     def catch_up(self) -> None:
         """Waits until it has replayed everything that the primary has written so far."""
         [(written,)] = fetch(self._primary.dsn(), "SELECT pg_current_wal_insert_lsn()")
-        wait_until(lambda: fetch(self.dsn(), "SELECT pg_last_wal_replay_lsn() >= %s", written) == [(True,)])
+        assert self._process, "not started"
+        self._process.wait_until(
+            lambda: fetch(self.dsn(), "SELECT pg_last_wal_replay_lsn() >= %s", written) == [(True,)]
+        )
 
     def promote(self) -> None:
         """Promotes it to a primary."""
