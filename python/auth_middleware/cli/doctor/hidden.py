@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from urllib.parse import unquote, urlsplit
 
-from auth_middleware.cli.doctor import environment
+from auth_middleware.cli.doctor import variables
 from auth_middleware.settings import AuthSettings
 
 # Credentials as they should be, before the host.
@@ -44,9 +44,9 @@ def without_password(text: str) -> str:
 
 
 def _given() -> Iterator[str]:
-    for names in environment.variables().values():
+    for names in variables.by_setting().values():
         for variable in names:
-            value = environment.value_of(variable)
+            value = variables.value_of(variable)
             if value and "SECRET" not in variable:
                 yield from (value, *value.split(","))
 
