@@ -76,7 +76,7 @@ class WebSocketGuard(Generic[SessionT_co, UserT_co]):
         identify = self._core.identify_again if is_accepted else self._core.identify_to_guard
         state = identify(websocket.scope)
         try:
-            identity = await self._identification.required(state, websocket.scope)
+            identity = await self._identification.required(state, websocket)
         except HTTPException as error:
             if not is_accepted:
                 raise
@@ -147,7 +147,7 @@ class RequestGuard(Generic[SessionT_co, UserT_co]):
 
     async def __aenter__(self) -> Self:
         state = self._core.identify_to_guard(self._connection.scope)
-        self.identity = await self._identification.required(state, self._connection.scope)
+        self.identity = await self._identification.required(state, self._connection)
         self.ended = asyncio.get_running_loop().create_future()
         self._watch = self._core.watch(self._connection.scope, state, self)
         return self

@@ -80,11 +80,10 @@ impl Open {
         let start = |shared: &Arc<AnyStore>| {
             let counting = Arc::new(CountingStore::new(shared, counters));
             match &live_cache {
-                Some(cache) => Lookup::start(
-                    &Arc::new(CachingStore::new(&counting, cache, &clock)),
-                    settings.limits,
-                    runtime,
-                ),
+                Some(cache) => {
+                    let caching = CachingStore::new(&counting, cache, &clock);
+                    Lookup::start(&Arc::new(caching), settings.limits, runtime)
+                }
                 None => Lookup::start(&counting, settings.limits, runtime),
             }
         };
@@ -128,6 +127,9 @@ impl Open {
         }
         self.jwks.iter().for_each(Jwks::want);
         if let Some(cache) = self.live_cache.as_ref().filter(|cache| cache.needs_feed()) {
+            if let Some(store) = &self.store {
+                store.check_ignored_columns().await?;
+            }
             cache.want();
             // A feed that takes longer does not delay the start: until it works, requests query the store.
             let _late = timeout(deadline, cache.reported()).await;

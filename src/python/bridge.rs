@@ -14,13 +14,13 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use pyo3::exceptions::PyNotImplementedError;
+use pyo3::exceptions::{PyNotImplementedError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyWeakrefReference;
 
 use super::convert::OwnFields;
-use super::errors::exception;
+use super::errors::{NoAsyncioLoop, exception};
 use super::promise::Promise;
 use super::verdict::look_up_result;
 use super::{lock, runtime};
@@ -30,6 +30,10 @@ use crate::error::Error;
 use crate::guards::{self, Ending};
 use crate::lookup::Lookup;
 use crate::process;
+
+const ASYNCIO_ONLY: &str = "auth_middleware runs on asyncio only, and no event loop of asyncio is running here. Run the \
+                            server on asyncio or uvloop (hypercorn --worker-class asyncio); in tests with anyio, let \
+                            the fixture anyio_backend return \"asyncio\"";
 
 /// The bridge of one event loop. Calling it sends the look-ups that were gathered and resolves those that are done.
 #[pyclass(frozen, weakref, module = "auth_middleware._core")]
@@ -307,9 +311,13 @@ fn forget_closed_loops(bridges: &Bound<'_, PyAny>) -> PyResult<()> {
     Ok(())
 }
 
-fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+/// The running event loop of asyncio.
+pub(super) fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     static RUNNING_LOOP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let function = RUNNING_LOOP
         .get_or_try_init(py, || py.import("asyncio")?.getattr("get_running_loop").map(Bound::unbind))?;
-    function.bind(py).call0()
+    function.bind(py).call0().map_err(|error| {
+        let is_missing = error.is_instance_of::<PyRuntimeError>(py);
+        if is_missing { NoAsyncioLoop::new_err(ASYNCIO_ONLY) } else { error }
+    })
 }

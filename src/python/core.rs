@@ -233,11 +233,12 @@ impl Core {
         for (name, count) in self.engine.counters().by_name(self.engine.settings().freshness.cache_name()) {
             counters.set_item(name, count)?;
         }
+        counters.set_item("live_invalidations", self.engine.cache_invalidations())?;
         Ok(counters)
     }
 
-    fn only_bad_signatures(&self) -> Option<u64> {
-        self.engine.counters().only_bad_signatures()
+    fn advice(&self, refused: &Bound<'_, Refused>) -> Option<(String, bool)> {
+        self.engine.advice(refused.get().refusal())
     }
 
     fn cache_size(&self) -> (usize, usize) {

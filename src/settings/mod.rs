@@ -17,6 +17,7 @@ mod strangers;
 mod tables;
 mod trusted_origins;
 mod unescaped;
+mod without_effect;
 
 use std::time::Duration;
 
@@ -148,6 +149,7 @@ impl Settings {
             ));
         }
         warnings.extend(of_freshness);
+        warnings.extend(without_effect::warnings(&raw, accepted, jwt.as_ref()));
         let prepared_statements = check_prepared(raw.prepared_statements.as_deref(), database.as_ref())?;
         let limits = Limits {
             pool_size: count("pool_size", raw.pool_size, 1..=1000)?,

@@ -352,6 +352,14 @@ async def settled(condition: Callable[[], Awaitable[bool]]) -> None:
         await asyncio.sleep(POLL_SECONDS)
 
 
+def sign_up_for_cookie(server: BetterAuthServer) -> dict[str, str]:
+    """The cookie of a new user of a server that may have no jwt plugin."""
+    account = {"email": "a@example.com", "password": secrets.token_urlsafe(16), "name": "Ada"}
+    with httpx.Client(trust_env=False, headers={"Origin": server.url}, timeout=60) as client:
+        client.post(f"{server.url}/api/auth/sign-up/email", json=account).raise_for_status()
+        return {"Cookie": f"{TOKEN}={client.cookies[TOKEN]}"}
+
+
 async def test_a_missing_key_table_is_waited_for(
     newest: Issuer, postgres: EmbeddedPostgres, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -362,10 +370,7 @@ async def test_a_missing_key_table_is_waited_for(
         with pytest.raises(SchemaError, match="no table jwks"):
             await auth.open(strict=True)
         await auth.close()
-        account = {"email": "a@example.com", "password": secrets.token_urlsafe(16), "name": "Ada"}
-        with httpx.Client(trust_env=False, headers={"Origin": server.url}, timeout=60) as client:
-            client.post(f"{server.url}/api/auth/sign-up/email", json=account).raise_for_status()
-            cookie = {"Cookie": f"{TOKEN}={client.cookies[TOKEN]}"}
+        cookie = sign_up_for_cookie(server)
         with TestClient(guarded(auth)) as client:
             for _ in range(3):
                 assert client.get("/required", headers=cookie).status_code == 200

@@ -6,6 +6,7 @@ that before or after the import, or never.
 
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from opentelemetry import metrics, trace
 from opentelemetry.metrics import CallbackOptions, Observation
@@ -19,12 +20,11 @@ _SPAN = "auth_middleware.lookup"
 
 _meter = metrics.get_meter(_SCOPE, __version__)
 _tracer = trace.get_tracer(_SCOPE, __version__)
-_duration = _meter.create_histogram(
-    LOOKUP_DURATION,
-    unit="s",
-    description=LOOKUP_DURATION_DESCRIPTION,
-    explicit_bucket_boundaries_advisory=lookup_duration_bounds(),
-)
+_create_duration = partial(_meter.create_histogram, LOOKUP_DURATION, unit="s", description=LOOKUP_DURATION_DESCRIPTION)
+try:
+    _duration = _create_duration(explicit_bucket_boundaries_advisory=lookup_duration_bounds())
+except TypeError:  # opentelemetry-api before 1.30 has no such parameter; an SDK's view can set the bounds
+    _duration = _create_duration()
 
 
 def record(seconds: float, attributes: dict[str, str]) -> None:
