@@ -1,7 +1,7 @@
 //! How many requests ended in which way, for metrics and `auth.counters`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::credentials::Credential;
@@ -90,7 +90,6 @@ pub struct Counters {
     lookups: [[Durations; SLOTS]; 3],
     /// The connections that end with their session, at the moment.
     guarded: AtomicU64,
-    saw_good_signature: AtomicBool,
 }
 
 impl Counters {
@@ -101,7 +100,6 @@ impl Counters {
 
     /// A request has a user, and the store was not queried.
     pub fn identified_by_cache(&self, credential: Option<Credential>) {
-        self.saw_good_signature();
         add(&self.by_cache[slot(credential)], 1);
     }
 
@@ -131,18 +129,6 @@ impl Counters {
     pub fn guard(self: &Arc<Self>) -> Guarded {
         add(&self.guarded, 1);
         Guarded(Arc::clone(self))
-    }
-
-    /// A cookie was signed with our secret.
-    pub fn saw_good_signature(&self) {
-        self.saw_good_signature.store(true, Ordering::Relaxed);
-    }
-
-    /// How many signatures were bad, if every signature until now was.
-    #[must_use]
-    pub fn only_bad_signatures(&self) -> Option<u64> {
-        let bad = sum(&self.refused[Reason::BadSignature as usize]);
-        (!self.saw_good_signature.load(Ordering::Relaxed)).then_some(bad)
     }
 
     /// Every count by its name. `cache` is the name of the cache in use; the other one's count is 0.
@@ -432,15 +418,5 @@ mod tests {
         counters.reset();
         drop(guards);
         assert_eq!(counters.guarded(), 0);
-    }
-
-    #[test]
-    fn one_good_signature_clears_the_secret_of_suspicion() {
-        let counters = Counters::default();
-        counters.refused(Reason::BadSignature, COOKIE);
-        counters.refused(Reason::NoCookie, None);
-        assert_eq!(counters.only_bad_signatures(), Some(1));
-        counters.saw_good_signature();
-        assert_eq!(counters.only_bad_signatures(), None);
     }
 }

@@ -29,6 +29,12 @@ MAY_USE: dict[str, set[str]] = {
     "jwt": {"error", "clock", "settings", "identity", "json_fields", "store"},
     "cookie_cache": {"bounded_cache", "settings", "signature", "identity", "json_fields", "store", "jwt"},
     "refusal": set(),
+    "checks": {"refusal"},
+    "causes": {
+        *("settings", "credentials", "origin", "signature", "refusal", "checks", "diagnosis::Signers"),
+        *("diagnosis::ValueVerdict", "jwt::Rejection"),
+    },
+    "advice": {"settings", "refusal", "origin"},
     "clock": set(),
     "process": set(),
     "completion_queue": set(),
@@ -48,9 +54,15 @@ MAY_USE: dict[str, set[str]] = {
             "cookie_cache",
             "refusal",
             "clock",
+            "checks",
+            "causes",
         ),
         "signature_cache",
         *("store::LookupKey", "store::LookupResult"),
+    },
+    "guards": {
+        *("error", "clock", "identity", "lookup", "process", "refusal", "settings", "store"),
+        "authenticator::Authenticator",
     },
     # Facts for the doctor, by the code that identifies requests.
     "diagnosis": {
@@ -60,7 +72,7 @@ MAY_USE: dict[str, set[str]] = {
     # The whole path: it connects the parts.
     "engine": {
         *("error", "settings", "credentials", "identity", "refusal", "authenticator", "lookup", "clock", "process"),
-        *("cookie_cache", "live_cache", "counters", "jwt"),
+        *("cookie_cache", "live_cache", "counters", "jwt", "checks", "advice", "causes::is_recent", "guards"),
         *("store::AnyStore", "store::KeyStore", "store::LookupKey", "store::LookupResult", "store::Source"),
         *("store::Connections", "store::Store"),
     },
@@ -79,7 +91,7 @@ MAY_USE: dict[str, set[str]] = {
         ),
         *("authenticator::Verdict", "lookup::Lookup", "store::LookupKey", "store::Source"),
         *("counters", "live_cache::FeedState"),
-        "store::postgres",
+        *("store::postgres", "guards", "clock::Uptime"),
     },
 }
 

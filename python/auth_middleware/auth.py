@@ -1,21 +1,23 @@
 """`Auth`: identifies requests by its own settings, into its own models."""
 
 import inspect
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeAlias, TypeVar, final, overload
 
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket
 
-from auth_middleware import http_errors
+from auth_middleware import environment, http_errors
 from auth_middleware._core import RequestState
-from auth_middleware.errors import MissingTables, StoreUnavailable
+from auth_middleware.cors import CorsCheck
+from auth_middleware.errors import ConfigurationError, MissingTables, StoreUnavailable
 from auth_middleware.identification import Identification
 from auth_middleware.models import AuthSession, AuthUser, CacheSize, Identity, SessionT_co, UserT_co
 from auth_middleware.openapi import bound
 from auth_middleware.operator_log import OperatorLog
 from auth_middleware.row_models import RowModels
+from auth_middleware.session_guards import RequestGuard, WebSocketGuard
 from auth_middleware.settings import AuthSettings
 
 OwnUser = TypeVar("OwnUser", bound=AuthUser)
@@ -63,10 +65,15 @@ class Auth(Generic[SessionT_co, UserT_co]):
         session_model: type[Any] = AuthSession,
     ) -> None:
         models: RowModels[SessionT_co, UserT_co] = RowModels(user_model, session_model)
-        self._core = models.core((settings or AuthSettings()).for_core())
+        settings = settings or AuthSettings()
+        try:
+            self._core = models.core(settings.for_core())
+        except ConfigurationError as error:
+            raise ConfigurationError(environment.with_hints(str(error), settings)) from None
         self._log = OperatorLog(self._core)
-        self._log.warn(self._core.warnings)
-        self._identification = Identification(self._core, models, self._log)
+        self._log.warn([*self._core.warnings, *environment.unknown_variables()])
+        self._cors = CorsCheck(self._log, settings.trusted_origins if self._core.accepts[0] else ())
+        self._identification = Identification(self._core, models, self._log, self._cors)
         for method in (
             Auth.current_user,
             Auth.optional_user,
@@ -114,7 +121,8 @@ class Auth(Generic[SessionT_co, UserT_co]):
         try:
             self._log.warn(await self._core.open(strict))
             self._log.warn(self._core.operator_messages())
-            self._log.note(self._core.store_note())
+            while note := self._core.store_note():
+                self._log.note(note)
         except (StoreUnavailable, MissingTables) as error:
             if strict:
                 raise
@@ -125,8 +133,9 @@ class Auth(Generic[SessionT_co, UserT_co]):
         self._core.close()
 
     @asynccontextmanager
-    async def lifespan(self, _app: object) -> AsyncGenerator[None]:
+    async def lifespan(self, app: object) -> AsyncGenerator[None]:
         """A lifespan for FastAPI or Starlette. In a lifespan of your own, call `open` and `close`."""
+        self._cors.check([app])
         await self.open()
         try:
             yield
@@ -144,9 +153,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
                 answer.
         """
         found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
-        return (
-            await self._identification.required(found, request.scope) if type(found) is RequestState else found
-        ).user
+        return (await self._identification.required(found, request) if type(found) is RequestState else found).user
 
     async def optional_user(self, request: HTTPConnection) -> UserT_co | None:
         """The same as `current_user`, but None without a valid session.
@@ -155,7 +162,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
             HTTPException: 403 from a page that is not trusted, 503 if the store cannot answer.
         """
         found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
-        identity = await self._identification.optional(found, request.scope) if type(found) is RequestState else found
+        identity = await self._identification.optional(found, request) if type(found) is RequestState else found
         return identity and identity.user
 
     async def fresh_user(self, request: HTTPConnection) -> UserT_co:
@@ -169,21 +176,24 @@ class Auth(Generic[SessionT_co, UserT_co]):
             ConfigurationError: there is no database that knows; as an HTTP response, 500.
         """
         if not self._core.has_database:
-            self._log.misconfigured(
+            why = (
                 "get_fresh_user reads the user's row, and there is no database: set DATABASE_URL, or use "
                 "get_current_user, which returns what the JWT claims"
             )
-            raise http_errors.misconfigured()
-        return (await self._identification.required(self._core.identify_by_store(request.scope), request.scope)).user
+            self._log.misconfigured(why)
+            raise http_errors.for_connection(http_errors.Misconfigured(why), request)
+        self._identification.begin_recheck(request)
+        found = self._core.identify_by_store(request.scope)
+        return (await self._identification.required(found, request)).user
 
     async def current_session(self, request: HTTPConnection) -> SessionT_co:
         """The session that this request presents. Identified once per request; raises like `current_user`."""
         found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
         session = (
-            await self._identification.required(found, request.scope) if type(found) is RequestState else found
+            await self._identification.required(found, request) if type(found) is RequestState else found
         ).session
         if not session:  # a JWT has none
-            raise http_errors.unauthorized(self._core.accepts, is_anonymous=False)
+            raise self._identification.unauthorized(request, is_anonymous=False)
         return session
 
     async def token_claims(self, request: HTTPConnection) -> dict[str, Any] | None:
@@ -193,7 +203,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
         `optional_user`.
         """
         found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
-        identity = await self._identification.optional(found, request.scope) if type(found) is RequestState else found
+        identity = await self._identification.optional(found, request) if type(found) is RequestState else found
         return identity and self._core.token_claims(request.scope)
 
     def session_cookie(self, connection: HTTPConnection) -> str | None:
@@ -222,9 +232,46 @@ class Auth(Generic[SessionT_co, UserT_co]):
         Raises:
             OriginRefused: the page that opens it is not trusted; as an HTTP response, 403.
             StoreUnavailable, SchemaError: the store cannot answer; as an HTTP response, 503.
+
+        After `accept` there are no responses: an error that is not caught closes the socket, with code 1008, or 1013 if
+        the store cannot answer.
         """
         found: _Found[SessionT_co, UserT_co] = self._core.identify_anew(websocket.scope)
-        return await self._identification.optional(found, websocket.scope) if type(found) is RequestState else found
+        identity = await self._identification.optional(found, websocket) if type(found) is RequestState else found
+        self._identification.validated(websocket, identity)
+        return identity
+
+    def guard_websocket(
+        self,
+        websocket: WebSocket,
+        subprotocol: str | None = None,
+        headers: Iterable[tuple[bytes, bytes]] | None = None,
+    ) -> WebSocketGuard[SessionT_co, UserT_co]:
+        """The same as `auth_middleware.guard_websocket`, by this instance."""
+        return WebSocketGuard(self._core, self._identification, websocket, subprotocol, headers)
+
+    def guard_request(self, request: HTTPConnection) -> RequestGuard[SessionT_co, UserT_co]:
+        """The same as `auth_middleware.guard_request`, by this instance."""
+        return RequestGuard(self._core, self._identification, request)
+
+    def disconnect(self, *, user_id: str | None = None, session_id: str | None = None) -> int:
+        """Close the guarded connections of a user or of a session, for an application with rules of its own.
+
+        Only those of this process and this instance. They end as if the session had ended. May be called from any
+        thread.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            TypeError: neither is given, or both are.
+        """
+        return self._core.disconnect(user_id=user_id, session_id=session_id)
+
+    @property
+    def guarded_connections(self) -> int:
+        """How many connections are guarded by this instance in this process."""
+        return self._core.guarded_connections
 
 
 def _require_text(cookie_value: object) -> None:

@@ -9,6 +9,10 @@ class ConfigurationError(AuthError):
     """A setting is missing or wrong. The message identifies it and says how to fix it; it never contains a secret."""
 
 
+class NoAsyncioLoop(ConfigurationError):
+    """The application runs on trio."""
+
+
 class SchemaError(AuthError):
     """The tables are not what Better Auth writes, or our role may not read them."""
 

@@ -31,6 +31,12 @@ impl<'a> SessionData<'a> {
         }
     }
 
+    /// Whether there is anything.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        self.single.is_some_and(|single| !single.0.is_empty()) || !self.chunks.is_empty()
+    }
+
     /// The decoded value: of the single cookie if it is not empty, else of the chunks in the order of
     /// their numbers. None if there is neither.
     #[must_use]
@@ -68,6 +74,11 @@ pub struct RawCookie<'a>(&'a [u8]);
 impl<'a> RawCookie<'a> {
     pub(crate) fn new(value: &'a [u8]) -> Self {
         Self(value)
+    }
+
+    /// A cookie's value as [`cookies`] returns it.
+    pub(crate) fn of_header(value: &'a [u8]) -> Self {
+        Self(unquote(trim(value)))
     }
 
     /// The bytes as text: a header is Latin-1 where it is not ASCII.

@@ -104,6 +104,10 @@ impl<'a, I: IntoIterator<Item = (&'a [u8], &'a [u8])>> Request<I> {
         Self { kind, headers }
     }
 
+    pub(crate) fn headers(&self) -> &I {
+        &self.headers
+    }
+
     pub(crate) fn into_headers(self) -> I {
         self.headers
     }

@@ -59,7 +59,8 @@ pub fn read(text: &str, names: &CookieNames, signers: &Signers) -> CookieReport 
         let value = text.trim();
         let role = Role::SessionToken;
         let is_quoted = value.starts_with('"');
-        let verdict = Some(signers.judge(value));
+        // As in a header.
+        let verdict = Some(signers.judge(&RawCookie::new(unquote_value(value.as_bytes())).as_text()));
         return CookieReport {
             is_header: false,
             cookies: vec![SeenCookie { name: String::new(), role, is_quoted, verdict }],

@@ -9,6 +9,8 @@
 //! one of them does. So a child leaks what its parent had opened, without a drop or a close, and opens its own.
 
 mod counting_store;
+mod decision;
+mod guarding;
 mod open;
 mod usage;
 
@@ -19,9 +21,12 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
+use self::decision::decide;
 use self::open::Open;
 pub use self::usage::Usage;
+use crate::advice::advice;
 use crate::authenticator::{Authenticator, Need, Unavailable, Verdict};
+use crate::checks::Checks;
 use crate::clock::{Clock, Moment};
 use crate::cookie_cache::keys::PublicKeys;
 use crate::counters::{Counters, Fault};
@@ -83,6 +88,7 @@ pub struct Engine {
     clock: Clock,
     runtime: fn() -> Result<Handle, Error>,
     counters: Arc<Counters>,
+    checks: Arc<Checks>,
     /// Locked only by threads that call the engine. In Python those hold the GIL, as a thread that forks does, so no
     /// child is born with it locked.
     state: Mutex<Option<State>>,
@@ -111,7 +117,8 @@ impl Engine {
             AnyStore::new(&source, &settings)?;
         }
         let clock = source.clock();
-        Ok(Self { settings, source, clock, runtime, counters: Arc::default(), state: Mutex::default() })
+        let (counters, checks) = (Arc::default(), Arc::default());
+        Ok(Self { settings, source, clock, runtime, counters, checks, state: Mutex::default() })
     }
 
     /// The settings.
@@ -124,6 +131,15 @@ impl Engine {
     #[must_use]
     pub fn counters(&self) -> &Arc<Counters> {
         &self.counters
+    }
+
+    /// What an operator can do about a refusal, if a wrong setting may have caused it; and whether the check that failed
+    /// has succeeded before, so that a stale or forged credential is likelier.
+    #[must_use]
+    pub fn advice(&self, refusal: &Refusal) -> Option<(String, bool)> {
+        let check = refusal.cause?.check();
+        let has_passed = check.is_some_and(|check| self.checks.has_passed(check));
+        Some((advice(refusal, &self.settings)?, has_passed))
     }
 
     /// The current moment, by which this engine decides.
@@ -139,7 +155,10 @@ impl Engine {
     }
 
     /// Decides from the headers and the caches as far as possible.
-    pub fn inspect<'a>(&self, request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>) -> Inspected {
+    pub fn inspect<'a>(
+        &self,
+        request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])> + Clone>,
+    ) -> Inspected {
         self.inspect_for(Need::Usual, request)
     }
 
@@ -156,7 +175,7 @@ impl Engine {
     /// Decides from the headers alone: never [`Verdict::Known`].
     pub fn inspect_for_store<'a>(
         &self,
-        request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>,
+        request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])> + Clone>,
     ) -> Inspected {
         self.inspect_for(Need::Store, request)
     }
@@ -164,7 +183,7 @@ impl Engine {
     fn inspect_for<'a>(
         &self,
         need: Need,
-        request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>,
+        request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])> + Clone>,
     ) -> Inspected {
         let now = self.now();
         match self.inspector() {
@@ -226,11 +245,12 @@ impl Engine {
         key: &LookupKey,
         resolve: impl FnOnce(Decision) + Send + 'static,
     ) -> Result<PendingLookup, Error> {
-        self.counters.saw_good_signature();
         let now = self.clock.wall();
         let lookup = self.open_now()?.lookup()?;
-        let Gathered { waiter, waits_for_others } =
-            lookup.gather(key, move |found| resolve(found.map(|found| Authenticator::decide(found, now))));
+        let (checks, is_session) = (Arc::clone(&self.checks), matches!(key, LookupKey::Session(_)));
+        let Gathered { waiter, waits_for_others } = lookup.gather(key, move |found| {
+            resolve(found.map(|found| decide(&checks, is_session, found, now)));
+        });
         Ok(PendingLookup { place: Place::Lookup(waiter), to_send: waits_for_others.then_some(lookup) })
     }
 
@@ -253,10 +273,10 @@ impl Engine {
             return Err(Error::unavailable(format!("{limit} requests wait already (max_waiting)")));
         }
         let waiting = Arc::clone(&open.waiting);
-        let (counters, clock) = (Arc::clone(&self.counters), self.clock());
+        let (checks, clock) = (Arc::clone(&self.checks), self.clock());
         let task = (self.runtime)()?.spawn(async move {
             let verified =
-                timeout(deadline, verify(&authenticator, &open, &counters, &clock, &token, need)).await;
+                timeout(deadline, verify(&authenticator, &open, &checks, &clock, &token, need)).await;
             drop(waiting);
             resolve(verified.unwrap_or_else(|_elapsed| {
                 let seconds = deadline.as_secs_f64();
@@ -326,9 +346,19 @@ impl Engine {
     /// The number of sessions in the live cache, and the bytes that they take.
     #[must_use]
     pub fn cache_size(&self) -> (usize, usize) {
+        self.of_live_cache(LiveCache::size)
+    }
+
+    /// How many results in the live cache a notification evicted.
+    #[must_use]
+    pub fn cache_invalidations(&self) -> u64 {
+        self.of_live_cache(LiveCache::invalidated)
+    }
+
+    fn of_live_cache<T: Default>(&self, read: impl FnOnce(&LiveCache) -> T) -> T {
         let state = self.lock();
         let open = state.as_ref().filter(|state| state.is_ours()).and_then(|state| state.open.as_ref());
-        open.and_then(|open| open.live_cache.as_ref()).map(LiveCache::size).unwrap_or_default()
+        open.and_then(|open| open.live_cache.as_ref()).map(read).unwrap_or_default()
     }
 
     /// What decides about headers. Opens what that needs.
@@ -358,7 +388,7 @@ impl Engine {
         if !state.as_ref().is_some_and(State::is_ours) {
             std::mem::forget(state.take());
         }
-        state.get_or_insert_with(|| State::new(&self.settings))
+        state.get_or_insert_with(|| State::new(&self.settings, &self.checks))
     }
 
     fn opened<'a>(&self, state: &'a mut State) -> Result<&'a Arc<Open>, Error> {
@@ -390,9 +420,9 @@ impl Drop for Engine {
 }
 
 impl State {
-    fn new(settings: &Settings) -> Self {
+    fn new(settings: &Settings, checks: &Arc<Checks>) -> Self {
         let keys = PublicKeys::default();
-        let authenticator = Arc::new(Authenticator::new(settings, &keys));
+        let authenticator = Arc::new(Authenticator::with_checks(settings, &keys, Arc::clone(checks)));
         Self { process: process::id(), authenticator, keys, open: None }
     }
 
@@ -405,7 +435,7 @@ impl State {
 async fn verify(
     authenticator: &Authenticator,
     open: &Open,
-    counters: &Counters,
+    checks: &Checks,
     clock: &Clock,
     token: &PendingToken,
     need: Need,
@@ -418,9 +448,8 @@ async fn verify(
         Verdict::Unavailable(why) => Err(Arc::new(why.into())),
         Verdict::NeedsKeys(..) => Err(Arc::new(Unavailable::Keys.into())),
         Verdict::Lookup(key) => {
-            counters.saw_good_signature();
             let found = open.lookup().map_err(Arc::new)?.find(&key).await?;
-            Ok(Authenticator::decide(found, now.wall))
+            Ok(decide(checks, false, found, now.wall))
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::authenticator::Unavailable;
 use crate::cookie_cache::keys::PublicKeys;
 use crate::counters::Counters;
 use crate::error::Error;
+use crate::guards::Guards;
 use crate::jwt::jwks::http::HttpKeys;
 use crate::jwt::jwks::{Jwks, TableKeys};
 use crate::live_cache::{CachingStore, LiveCache};
@@ -28,6 +29,7 @@ pub(super) struct Open {
     /// Held once by each request that waits for the issuer's keys.
     pub(super) waiting: Arc<()>,
     pub(super) live_cache: Option<LiveCache>,
+    pub(super) guards: Guards,
     /// The keys that verify JWTs.
     jwks: Option<Jwks>,
     reads_key_table: bool,
@@ -66,11 +68,12 @@ impl Open {
                 (KeyLocation::Table, None) => {}
             }
         }
+        let guards = Guards::new(settings, clock.clone());
         let live_cache = settings.freshness.live_cache().map(|chosen| {
             let (cache, writer) = LiveCache::new(chosen);
             if let (Some(AnyStore::Postgres(store)), Some(feed)) = (&store, chosen.feed.clone()) {
-                let (log, demand) = (cache.operator_log(), cache.demand());
-                spawn(Box::pin(Arc::clone(store).feed(writer, log, demand, feed)));
+                let (log, demand) = (cache.operator_log(), guards.demand(cache.demand()));
+                spawn(Box::pin(Arc::clone(store).feed(guards.follow(writer), log, demand, feed)));
             }
             cache
         });
@@ -85,12 +88,14 @@ impl Open {
             }
         };
         let lookup = shared.as_ref().map(start).map(Arc::new);
+        spawn(Box::pin(guards.clone().watch(lookup.clone())));
         let reads_key_table = settings.jwt.as_ref().is_some_and(|jwt| jwt.keys == KeyLocation::Table);
         Ok(Self {
             store,
             lookup,
             waiting: Arc::default(),
             live_cache,
+            guards,
             jwks: jwks.cloned(),
             reads_key_table,
             _tasks: tasks,
@@ -122,6 +127,9 @@ impl Open {
         }
         self.jwks.iter().for_each(Jwks::want);
         if let Some(cache) = self.live_cache.as_ref().filter(|cache| cache.needs_feed()) {
+            if let Some(store) = &self.store {
+                store.check_ignored_columns().await?;
+            }
             cache.want();
             // A feed that takes longer does not delay the start: until it works, requests query the store.
             let _late = timeout(deadline, cache.reported()).await;
@@ -138,6 +146,7 @@ impl Open {
     }
 
     pub(super) fn close(&self) {
+        self.guards.close();
         self.store.iter().for_each(AnyStore::close);
     }
 }

@@ -16,6 +16,7 @@
 
 mod caching_store;
 mod demand;
+mod effect;
 mod invalidations;
 mod operator_log;
 mod session_index;
@@ -27,6 +28,7 @@ use tokio::sync::Notify;
 
 pub use self::caching_store::CachingStore;
 use self::demand::Demand;
+use self::effect::Effect;
 use self::invalidations::Invalidations;
 use self::operator_log::OperatorLog;
 use self::session_index::SessionIndex;
@@ -93,6 +95,7 @@ struct State {
     /// None until a heartbeat has proven that the feed is alive: what is looked up before that is not cached.
     lease_end: Option<Uptime>,
     fingerprint: Option<String>,
+    effect: Effect,
 }
 
 impl LiveCache {
@@ -106,6 +109,7 @@ impl LiveCache {
             feed: None,
             lease_end: None,
             fingerprint: None,
+            effect: Effect::default(),
         };
         let shared = Arc::new(Shared {
             needs_feed: settings.feed.is_some(),
@@ -132,7 +136,13 @@ impl LiveCache {
         if self.0.needs_feed && state.lease_end.is_none_or(|end| end <= now.uptime) {
             return None;
         }
-        state.index.get(&key, now)
+        let found = state.index.get(&key, now);
+        let warning = state.effect.requested(found.is_some());
+        drop(state);
+        if let Some(warning) = warning {
+            self.0.operator_log.advise(&warning);
+        }
+        found
     }
 
     /// To be taken when a look-up is sent, for [`LiveCache::insert`].
@@ -198,6 +208,12 @@ impl LiveCache {
             (false, false) => FeedState::Idle,
         };
         self.0.needs_feed.then_some(state)
+    }
+
+    /// How many cached results a notification evicted.
+    #[must_use]
+    pub fn invalidated(&self) -> u64 {
+        self.0.lock().effect.invalidated()
     }
 
     /// How many results are cached, and how many bytes they take.

@@ -12,12 +12,14 @@ use super::awaitable::awaitable;
 use super::bridge::Bridge;
 use super::convert::{self, OwnFields, model_fields, python_json, raw_settings};
 use super::errors::{AuthError, exception};
+use super::guarding;
 use super::metrics;
 use super::object_cache::ObjectCache;
 use super::request_state::{Progress, PythonLookup, RequestState};
 use super::runtime;
 use super::scope::{self, Remembered, ScopeRequest};
 use super::verdict::Refused;
+use super::watch::Watch;
 use crate::authenticator::Verdict;
 use crate::engine::{Decision, Engine, Inspected, PendingLookup};
 use crate::error::Error;
@@ -94,10 +96,7 @@ impl Core {
 
     fn identify(&self, py: Python<'_>, scope: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         let request = self.request(scope)?;
-        if let Some(state) = scope::value(scope, self.scope_key.bind(py))?
-            && let Ok(state) = state.cast_into::<RequestState>()
-            && state.get().is_about(py, &request)
-        {
+        if let Some(state) = self.known_state(&request, scope)? {
             return Ok(state.get().identity(py).unwrap_or_else(|| state.into_any().unbind()));
         }
         let inspected = self.engine.inspect(request.as_request());
@@ -169,6 +168,44 @@ impl Core {
         (accepted.cookie, accepted.any_bearer())
     }
 
+    /// The state of a request that stays open: the one that its scope has, or a new one.
+    fn identify_to_guard(&self, py: Python<'_>, scope: &Bound<'_, PyAny>) -> PyResult<Py<RequestState>> {
+        let request = self.request(scope)?;
+        match self.known_state(&request, scope)? {
+            Some(state) => Ok(state.unbind()),
+            None => self.identify_again(py, scope),
+        }
+    }
+
+    /// The same without what the scope has.
+    fn identify_again(&self, py: Python<'_>, scope: &Bound<'_, PyAny>) -> PyResult<Py<RequestState>> {
+        let request = self.request(scope)?;
+        let inspected = self.engine.inspect(request.as_request());
+        let state = Py::new(py, self.begin(py, inspected, Some(request.remember()))?)?;
+        scope.set_item(&self.scope_key, &state)?;
+        Ok(state)
+    }
+
+    /// Calls the guard's `end` once, on the thread of the running loop, when the session of this state ends.
+    fn watch(
+        &self,
+        scope: &Bound<'_, PyAny>,
+        state: &Bound<'_, RequestState>,
+        guard: &Bound<'_, PyAny>,
+    ) -> PyResult<Watch> {
+        guarding::watch(&self.engine, scope, state, guard)
+    }
+
+    #[pyo3(signature = (*, user_id = None, session_id = None))]
+    fn disconnect(&self, user_id: Option<&str>, session_id: Option<&str>) -> PyResult<usize> {
+        guarding::disconnect(&self.engine, user_id, session_id)
+    }
+
+    #[getter]
+    fn guarded_connections(&self) -> usize {
+        self.engine.guarded_connections()
+    }
+
     fn open<'py>(&self, py: Python<'py>, strict: bool) -> PyResult<Bound<'py, PyAny>> {
         let opening = self.engine.open(strict);
         awaitable(py, async move { opening.await.map_err(|error| exception(&error)) })
@@ -196,11 +233,12 @@ impl Core {
         for (name, count) in self.engine.counters().by_name(self.engine.settings().freshness.cache_name()) {
             counters.set_item(name, count)?;
         }
+        counters.set_item("live_invalidations", self.engine.cache_invalidations())?;
         Ok(counters)
     }
 
-    fn only_bad_signatures(&self) -> Option<u64> {
-        self.engine.counters().only_bad_signatures()
+    fn advice(&self, refused: &Bound<'_, Refused>) -> Option<(String, bool)> {
+        self.engine.advice(refused.get().refusal())
     }
 
     fn cache_size(&self) -> (usize, usize) {
@@ -219,6 +257,18 @@ impl Core {
             request.hide_token(scope)?;
         }
         Ok(request)
+    }
+
+    /// The state that the scope has, if it is about this request.
+    fn known_state<'py>(
+        &self,
+        request: &ScopeRequest<'py>,
+        scope: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, RequestState>>> {
+        let py = scope.py();
+        let state = scope::value(scope, self.scope_key.bind(py))?;
+        let state = state.and_then(|state| state.cast_into::<RequestState>().ok());
+        Ok(state.filter(|state| state.get().is_about(py, request)))
     }
 
     /// The state of something that no scope remembers, or the identity itself.
@@ -255,7 +305,8 @@ impl Core {
                 match found.get().cached_object(py) {
                     Some(object) => {
                         self.engine.counters().identified_by_cache(credential);
-                        Progress::Identified(object.clone_ref(py))
+                        let identity = Arc::clone(found.get().identity());
+                        Progress::Identified(object.clone_ref(py), Some(identity))
                     }
                     None => Progress::Decided(found.into_any()),
                 }

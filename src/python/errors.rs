@@ -8,6 +8,7 @@ pyo3::import_exception!(auth_middleware.errors, AuthError);
 pyo3::import_exception!(auth_middleware.errors, ConfigurationError);
 pyo3::import_exception!(auth_middleware.errors, SchemaError);
 pyo3::import_exception!(auth_middleware.errors, KeysUnavailable);
+pyo3::import_exception!(auth_middleware.errors, NoAsyncioLoop);
 pyo3::import_exception!(auth_middleware.errors, KeyTableError);
 pyo3::import_exception!(auth_middleware.errors, StoreUnavailable);
 pyo3::import_exception!(auth_middleware.errors, MissingTables);

@@ -7,6 +7,7 @@ mod core;
 mod diagnosis;
 mod errors;
 mod forks;
+mod guarding;
 mod metrics;
 mod migration;
 mod object_cache;
@@ -15,6 +16,7 @@ mod request_state;
 mod runtime;
 mod scope;
 mod verdict;
+mod watch;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -39,6 +41,9 @@ mod _core {
 
     #[pymodule_export]
     use super::verdict::{Found, Refused};
+
+    #[pymodule_export]
+    use super::watch::Watch;
 
     #[pymodule_export]
     use super::migration::Migrations;

@@ -15,9 +15,11 @@ use super::metrics;
 use super::promise::Promise;
 use super::scope::{Remembered, ScopeRequest};
 use super::verdict::{Found, Refused};
+use crate::clock::Uptime;
 use crate::counters::{Fault, Outcome};
 use crate::credentials::Credential;
 use crate::engine::{Engine, Place};
+use crate::identity::Identity;
 
 /// The state of one request, which its dependencies share. It lies in the ASGI scope, so its repr shows nothing.
 #[pyclass(frozen, module = "auth_middleware._core")]
@@ -27,6 +29,8 @@ pub(super) struct RequestState {
     /// What the request presents.
     credential: Option<Credential>,
     engine: Arc<Engine>,
+    /// When the identification began.
+    since: Uptime,
     progress: Mutex<Progress>,
 }
 
@@ -36,8 +40,8 @@ pub(super) enum Progress {
     Decided(Py<PyAny>),
     /// The store is queried.
     LookingUp(PythonLookup),
-    /// The end: an `Identity`.
-    Identified(Py<PyAny>),
+    /// The end: Python's `Identity`, and ours that it was made of.
+    Identified(Py<PyAny>, Option<Arc<Identity>>),
     /// The end: `Refused` or an `AuthError`.
     Failed(Py<PyAny>),
     /// Everybody who waited was cancelled.
@@ -61,7 +65,20 @@ impl RequestState {
         engine: &Arc<Engine>,
         progress: Progress,
     ) -> Self {
-        Self { request, credential, engine: Arc::clone(engine), progress: Mutex::new(progress) }
+        let since = engine.clock().uptime();
+        Self { request, credential, engine: Arc::clone(engine), since, progress: Mutex::new(progress) }
+    }
+
+    /// The identity that was found, and when the identification began.
+    pub(super) fn identified(&self, py: Python<'_>) -> Option<(Arc<Identity>, Uptime)> {
+        let found = match &*lock(&self.progress) {
+            Progress::Identified(_, identity) => return Some((identity.clone()?, self.since)),
+            Progress::Decided(found) => found.clone_ref(py),
+            Progress::LookingUp(look_up) => look_up.promise.returned(py)?,
+            Progress::Failed(_) | Progress::Abandoned => return None,
+        };
+        let found = found.bind(py).cast::<Found>().ok()?;
+        Some((Arc::clone(found.get().identity()), self.since))
     }
 
     /// Whether it says who sent this request.
@@ -72,7 +89,7 @@ impl RequestState {
 
     pub(super) fn identity(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         match &*lock(&self.progress) {
-            Progress::Identified(identity) => Some(identity.clone_ref(py)),
+            Progress::Identified(identity, _) => Some(identity.clone_ref(py)),
             _ => None,
         }
     }
@@ -125,7 +142,7 @@ impl RequestState {
     #[getter]
     fn verdict(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         match &*lock(&self.progress) {
-            Progress::Decided(known) | Progress::Identified(known) | Progress::Failed(known) => {
+            Progress::Decided(known) | Progress::Identified(known, _) | Progress::Failed(known) => {
                 Some(known.clone_ref(py))
             }
             _ => None,
@@ -135,7 +152,7 @@ impl RequestState {
     #[getter]
     fn outcome(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         match &*lock(&self.progress) {
-            Progress::Identified(outcome) | Progress::Failed(outcome) => Some(outcome.clone_ref(py)),
+            Progress::Identified(outcome, _) | Progress::Failed(outcome) => Some(outcome.clone_ref(py)),
             _ => None,
         }
     }
@@ -173,7 +190,8 @@ impl RequestState {
                 } else {
                     counters.identified(self.credential);
                 }
-                self.set(Progress::Identified(outcome.unbind()));
+                let identity = self.identified(outcome.py()).map(|(identity, _)| identity);
+                self.set(Progress::Identified(outcome.unbind(), identity));
             }
             Outcome::Refused(reason) => {
                 counters.refused(reason, self.credential);
@@ -215,7 +233,7 @@ impl RequestState {
         // Held while Python's collector runs only by this thread, further up: then nothing is garbage.
         let Ok(progress) = self.progress.try_lock() else { return Ok(()) };
         match &*progress {
-            Progress::Decided(object) | Progress::Identified(object) | Progress::Failed(object) => {
+            Progress::Decided(object) | Progress::Identified(object, _) | Progress::Failed(object) => {
                 visit.call(object)
             }
             Progress::LookingUp(look_up) => look_up.promise.traverse(&visit),

@@ -7,6 +7,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
 use super::given;
+use super::quotes::is_quoted;
 use crate::error::Error;
 
 /// Better Auth's built-in default outside production: public, so it protects nothing.
@@ -118,10 +119,6 @@ fn versions(list: &str) -> Result<Vec<Secret>, Error> {
     Ok(secrets)
 }
 
-fn is_quoted(secret: &str) -> bool {
-    ['"', '\'', '`'].iter().any(|quote| secret.starts_with(*quote) && secret.ends_with(*quote))
-}
-
 /// Whether a secret is worth the name.
 fn is_sound(secret: &str) -> bool {
     secret != PUBLIC_DEFAULT && secret.chars().count() >= MIN_CHARACTERS
@@ -131,7 +128,8 @@ fn is_sound(secret: &str) -> bool {
 fn accept_current(variable: &str, secret: &str) -> Result<Secret, Error> {
     // Some readers of .env files take quotes and white space off and others keep them, so Better Auth and this
     // library would sign with different keys.
-    if secret.trim() != secret || is_quoted(secret) {
+    let trimmed = secret.trim_matches(|c: char| c.is_whitespace() || "\u{feff}\u{200b}".contains(c));
+    if trimmed != secret || is_quoted(secret) {
         return Err(Error::configuration(format!(
             "{variable} begins or ends with white space or is in quotes, as it arrives here (docker run --env-file \
              keeps quotes): set it without them, at the Better Auth server and here"

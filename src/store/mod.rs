@@ -76,6 +76,14 @@ pub trait Store: Send + Sync + 'static {
     /// [`Error::Unavailable`] or [`Error::Schema`] when the store cannot be read; then there is no result for
     /// any key. Dropping the future gives up the attempt and leaves nothing half-done.
     fn find(&self, keys: &[LookupKey]) -> impl Future<Output = Result<Vec<LookupResult>, Error>> + Send;
+
+    /// Whether the store responds, whatever look-ups do: by a new connection, where there are connections.
+    ///
+    /// # Errors
+    /// An error that [`Error::is_down`] when it does not respond. Any other one is a response.
+    fn ping(&self) -> impl Future<Output = Result<(), Error>> + Send {
+        std::future::ready(Ok(()))
+    }
 }
 
 /// A row of Better Auth's `jwks` table, without its private key: that column is never read.

@@ -352,8 +352,8 @@ async def settled(condition: Callable[[], Awaitable[bool]]) -> None:
         await asyncio.sleep(POLL_SECONDS)
 
 
-def sign_up_without_jwt(server: BetterAuthServer) -> dict[str, str]:
-    """The cookie of a new user of a server that has no jwt plugin."""
+def sign_up_for_cookie(server: BetterAuthServer) -> dict[str, str]:
+    """The cookie of a new user of a server that may have no jwt plugin."""
     account = {"email": "a@example.com", "password": secrets.token_urlsafe(16), "name": "Ada"}
     with httpx.Client(trust_env=False, headers={"Origin": server.url}, timeout=60) as client:
         client.post(f"{server.url}/api/auth/sign-up/email", json=account).raise_for_status()
@@ -370,7 +370,7 @@ async def test_a_missing_key_table_is_waited_for(
         with pytest.raises(SchemaError, match="no table jwks"):
             await auth.open(strict=True)
         await auth.close()
-        cookie = sign_up_without_jwt(server)
+        cookie = sign_up_for_cookie(server)
         with TestClient(guarded(auth)) as client:
             for _ in range(3):
                 assert client.get("/required", headers=cookie).status_code == 200

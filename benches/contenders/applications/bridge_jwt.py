@@ -12,11 +12,17 @@ from benches.contenders.applications import protected
 package: Any = import_module("fastapi_better_auth")
 
 
-class ServedElsewhere(package.HttpxTransport):
-    """It always fetches the keys from /api/auth/jwks. The benchmark's server has them at another path."""
+class ServedElsewhere:
+    """A transport for its verifier, which requests /api/auth/jwks. The benchmark's server has the keys below /jwks."""
+
+    def __init__(self) -> None:
+        self._transport: Any = package.HttpxTransport()
 
     async def get(self, url: str, **options: Any) -> Any:
-        return await super().get(url.replace("/api/auth/", "/jwks/api/auth/"), **options)
+        return await self._transport.get(url.replace("/api/auth/", "/jwks/api/auth/"), **options)
+
+    async def post(self, url: str, **options: Any) -> Any:
+        return await self._transport.post(url, **options)
 
 
 def application() -> FastAPI:

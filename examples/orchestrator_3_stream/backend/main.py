@@ -90,11 +90,11 @@ async def me(request: Request, user: CurrentUser, claims: TokenClaims) -> dict[s
         session = await get_current_session(request)
         shown = session.model_dump(include={"id", "created_at", "updated_at", "expires_at"})
         credential = "cookie" if await get_session_from_cookie(request) else "bearer"
-        return {"user": user.model_dump(), "session": shown, "token": None, "credential": credential}
+        return {"user": user.model_dump(), "session": shown, "credential": credential}
     # A JWT has no session. `exp` is always there, `iat` where Better Auth issued it.
     times = {"issued_at": claims["iat"], "expires_at": claims["exp"]}
-    token = {name: datetime.fromtimestamp(seconds, UTC) for name, seconds in times.items()}
-    return {"user": user.model_dump(), "session": None, "token": token, "credential": "jwt"}
+    jwt = {name: datetime.fromtimestamp(seconds, UTC) for name, seconds in times.items()}
+    return {"user": user.model_dump(), "jwt": jwt, "credential": "jwt"}
 
 
 @app.get("/get_orchestrator")

@@ -135,6 +135,11 @@ impl Jwks {
         std::mem::take(&mut self.lock().messages)
     }
 
+    /// Whether the keys were read, and there are any.
+    pub(crate) fn has_keys(&self) -> bool {
+        !self.lock().keys.is_empty()
+    }
+
     /// Notes that an attempt to read the keys failed, as when the task makes one.
     pub fn note_failure(&self, error: Error) {
         let now = Uptime::now();

@@ -180,9 +180,9 @@ impl PostgresStore {
             return Ok(Pulse::OtherTables);
         }
         let sql = format!(
-            "SELECT found.problem, found.fingerprint, pg_catalog.pg_notification_queue_usage(), \
+            "SELECT found.*, pg_catalog.pg_notification_queue_usage() AS queue, \
              pg_catalog.pg_notify($1, $2)::pg_catalog.text FROM ({}) AS found",
-            statement.check
+            statement.check.sql
         );
         let client = borrowed.client().map_err(Failure::Lasting)?;
         let failed = |error: tokio_postgres::Error| match error.code() {
@@ -195,10 +195,10 @@ impl PostgresStore {
             [(&heartbeats.channel, Type::TEXT), (&nonce, Type::TEXT)];
         let rows = client.query_typed(&sql, &parameters).await.map_err(failed)?;
         let [row] = &rows[..] else { return Err(other_statement()) };
-        let problem: Option<String> = row.try_get(0).map_err(failed)?;
-        let fingerprint: Option<String> = row.try_get(1).map_err(failed)?;
-        let queue: f64 = row.try_get(2).map_err(failed)?;
-        if let Some(why) = problem {
+        let finding = statement.check.read(row).map_err(failed)?;
+        let queue: f64 = row.try_get("queue").map_err(failed)?;
+        self.note_ignored_columns(&finding);
+        if let Some(why) = finding.problem {
             borrowed.keep();
             return Ok(Pulse::Suspended { why });
         }
@@ -210,7 +210,7 @@ impl PostgresStore {
         if queue > FULL_QUEUE {
             return Ok(Pulse::Suspended { why: QUEUE_HALF_FULL.to_owned() });
         }
-        Ok(Pulse::Alive { fingerprint: format!("{} {trace}", fingerprint.unwrap_or_default()) })
+        Ok(Pulse::Alive { fingerprint: format!("{} {trace}", finding.fingerprint) })
     }
 }
 

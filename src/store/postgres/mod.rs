@@ -13,6 +13,7 @@ mod diagnosis;
 mod failure;
 mod feed;
 mod id;
+mod ignored;
 mod jwks;
 mod listener;
 mod migration;
@@ -40,6 +41,7 @@ use self::connection::Connector;
 use self::current::CurrentStatement;
 pub use self::diagnosis::{ActivityReport, ServerReport, TableReport, TablesReport};
 use self::failure::Failure;
+use self::ignored::IgnoredNotes;
 pub use self::migration::{Migrator, Report};
 use self::problem::Model;
 use self::statement::Statement;
@@ -58,6 +60,7 @@ pub struct PostgresStore {
     timeout: Duration,
     current: CurrentStatement,
     warned_of_zone: AtomicBool,
+    ignored: IgnoredNotes,
 }
 
 impl PostgresStore {
@@ -83,6 +86,7 @@ impl PostgresStore {
             timeout: settings.limits.lookup_timeout,
             current,
             warned_of_zone: AtomicBool::new(false),
+            ignored: IgnoredNotes::default(),
         })
     }
 
@@ -122,10 +126,10 @@ impl PostgresStore {
         timeout(self.timeout, result).await.unwrap_or_else(late)
     }
 
-    /// Whether look-ups name their statements on the server, and why: a line for the log, once it is known, and again
-    /// when it changes.
+    /// A line for the log, once it is known, and again when it changes: whether look-ups name their statements on the
+    /// server, and why; or which columns the triggers ignore.
     pub fn take_note(&self) -> Option<String> {
-        self.connector.statement_names().take_note()
+        self.connector.statement_names().take_note().or_else(|| self.ignored.take())
     }
 
     /// What an operator should know of connections, tables and rows, once.
@@ -233,6 +237,16 @@ impl Store for PostgresStore {
             results => results,
         };
         results.map_err(|failure| failure.into_error().into_unavailable())
+    }
+
+    async fn ping(&self) -> Result<(), Error> {
+        let connected = self.connector.listen(|_unexpected| {}).await;
+        let pinged = match connected {
+            // A pooler connects to a server only for a statement.
+            Ok((client, _ends_with_the_client)) => client.simple_query("SELECT 1").await.map(drop),
+            Err(error) => return Err(self.connector.explain(&error)),
+        };
+        pinged.map_err(|error| Failure::of("a probe failed", error).into_error())
     }
 }
 

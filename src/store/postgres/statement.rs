@@ -33,8 +33,8 @@ pub(super) struct Statement {
     columns: HashMap<(Model, String), String>,
     /// Where changes of these tables are notified.
     pub(super) channel: String,
-    /// The SELECT that shows whether they would be.
-    pub(super) check: String,
+    /// Whether they would be.
+    pub(super) check: triggers::Check,
     /// The SELECT that differs after a change whose notification was suppressed.
     pub(super) trace: String,
 }
@@ -89,7 +89,7 @@ impl Statement {
             users,
             columns: column_names(found),
             channel: triggers::channel(found),
-            check: triggers::check(found),
+            check: triggers::Check::new(found),
             trace: triggers::trace(found),
         }
     }

@@ -90,7 +90,7 @@ async function tokenAndNoCookie(stage) {
   assert(names.includes("better-auth.session_token of localhost"), `she is signed in by a cookie: ${names}`);
   await visitor.sees("200 OK");
   const body = JSON.parse(await page.locator(".exchange pre").textContent());
-  assert.deepEqual([body.user.email, body.session, body.credential], [ada.email, null, "jwt"]);
+  assert.deepEqual([body.user.email, body.session, body.credential], [ada.email, undefined, "jwt"]);
   assert.equal(await visitor.fact("Credential"), "JSON Web Token");
   assert.match(await visitor.fact("Expires in"), /^1[45] min/);
   assert.match(traffic.lastToken, /^[\w-]+\.[\w-]+\.[\w-]+$/);

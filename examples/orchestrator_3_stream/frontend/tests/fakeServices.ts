@@ -42,7 +42,7 @@ export class FakeServices {
   private byToken(token: string): Response {
     if (this.refused.has(token) || !this.issued.includes(token))
       return Response.json({ detail: "Invalid or expired session" }, { status: 401 });
-    return Response.json({ user: ME, session: null, token: { issued_at: NOW, expires_at: NOW }, credential: "jwt" });
+    return Response.json({ user: ME, jwt: { issued_at: NOW, expires_at: NOW }, credential: "jwt" });
   }
 
   paths(): string[] {

@@ -19,7 +19,7 @@ export interface BackendSession {
 }
 
 /** The JWT that the page presented. */
-export interface BackendToken {
+export interface BackendJwt {
   issued_at: string;
   expires_at: string;
 }
@@ -30,10 +30,11 @@ export interface MeResponse {
   status: number;
   milliseconds: number;
   body: unknown;
-  /** These four with status 200: a session, or a token that has none. */
+  /** With status 200. */
   user?: Me;
-  session?: BackendSession | null;
-  token?: BackendToken | null;
+  /** One of these, depending on the credential. */
+  session?: BackendSession;
+  jwt?: BackendJwt;
   credential?: string;
 }
 
@@ -65,7 +66,7 @@ export async function whoAmI(): Promise<MeResponse> {
   const body: unknown = await response.json().catch(() => undefined);
   const received: MeResponse = { url, status: response.status, milliseconds, body };
   if (!response.ok) throw new BackendProblem(received);
-  return { ...received, ...(body as Pick<MeResponse, "user" | "session" | "token" | "credential">) };
+  return { ...received, ...(body as Pick<MeResponse, "user" | "session" | "jwt" | "credential">) };
 }
 
 /**
