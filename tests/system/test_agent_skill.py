@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import auth_middleware
+from auth_middleware._core import Core
 from dev.environment import without_our_settings
 
 ROOT = Path(__file__).parents[2]
@@ -93,7 +94,7 @@ def test_the_doctor_prints_what_the_skill_says(folder: Path) -> None:
 def test_each_reason_of_the_table_exists() -> None:
     reasons = re.findall(r"^\| `(\w+)` \|", SKILL.read_text(), re.MULTILINE)
     assert len(reasons) == 5
-    assert set(reasons) <= set(auth_middleware._core.Core.reasons())
+    assert set(reasons) <= set(Core.reasons())
 
 
 def test_the_wheel_contains_the_skill(tmp_path: Path) -> None:
