@@ -106,6 +106,16 @@ class TokenFigures(BaseModel):
     steps: Sequence[Step]
 
 
+class TelemetryFigures(BaseModel):
+    """The figures of the section about telemetry, which can be measured in a run of its own."""
+
+    date: str
+    commit: str
+    lengths: str
+    lookups: Sequence[Competition]
+    hits: Competition
+
+
 class Figures(BaseModel):
     """All figures of one run. A scenario that was not run is empty."""
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from benches.figures import CPU, P50, P99, PER_SECOND, Competition, Spread, Step, TokenFigures
-from benches.report.markdown import advantage, count, microseconds, milliseconds, ratio, section, table
+from benches.report.markdown import advantage, count, microseconds, milliseconds, ratio, replace_section, section, table
 from benches.report.names import NAMES
 from benches.report.targets import Target, at_least, at_most
 from benches.report.targets import ratio as ratio_of
@@ -12,7 +12,6 @@ from benches.scenarios.requests import USERS
 from benches.scenarios.tokens import TITLES
 
 TITLE = "(g) JSON Web Tokens"
-BEFORE = "## Machine and commands"
 OURS, THEIRS = ("jwt_claims", "jwt_always"), ("jwks", "bridge_jwt")
 
 INTRODUCTION = """Measured on {date} at commit {commit}; {lengths}. Before the run, other programs kept the {cpus} CPUs
@@ -29,9 +28,7 @@ claims. Beside it, one process verifies nothing but the same signature, with the
 
 def replace(page: Path, figures: TokenFigures) -> None:
     """Writes the section into an existing report. The other sections keep the figures of their own run."""
-    before, heading, end = page.read_text().partition(BEFORE)
-    before, _, _ = before.partition(f"## {TITLE}\n")
-    page.write_text(f"{before}{tokens_section(figures)}\n{heading}{end}")
+    page.write_text(replace_section(page.read_text(), TITLE, tokens_section(figures)))
 
 
 def tokens_section(figures: TokenFigures) -> str:
