@@ -97,9 +97,9 @@ CASES = {
         lambda: cookie(new_token(), secret="former" * 8),
         {"secret": None, "secrets": f"2:{SECRET},1:{'former' * 8}"},
     ),
-    "the bare token": Wrong(("bare session token", "send the signed one"), lambda: with_value(new_token())),
+    "the bare token": Wrong(("bare token", "send the signed one"), lambda: with_value(new_token())),
     "the bare token, bearer": Wrong(
-        ("bare session token", "send the signed one", "AUTH_MIDDLEWARE_BEARER_UNSIGNED"),
+        ("bare token", "send the signed one", "AUTH_MIDDLEWARE_BEARER_UNSIGNED"),
         lambda: bearer(new_token()),
         {"credentials": "bearer"},
     ),
@@ -396,6 +396,20 @@ def test_old_sessions_and_those_beside_a_good_one_are_no_wrong_clock(
         for _ in range(10):
             assert client.get("/required", headers=expired(database, days=days).headers).status_code == 401
     assert warnings(caplog) == []
+
+
+def test_a_session_from_the_future_is_one_warning(
+    make_auth: MakeAuth, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    who = database.sign_in()
+    database.execute("UPDATE session SET created_at = now() + interval '5 minutes'")
+    with TestClient(guarded(make_auth())) as client:
+        for _ in range(3):
+            assert client.get("/required", headers=who.headers).status_code == 200
+    [line] = warnings(caplog)
+    assert "created" in line
+    assert "in the future" in line
+    assert "clocks" in line
 
 
 NOW = int(time.time())
