@@ -44,7 +44,7 @@ impl Causes {
             accepted: settings.accepted,
             base_host: settings.trusted_origins.base().map(|base| host_name(base).to_owned()),
             keys: Keys::new(&settings.secrets.signing),
-            signers: Signers::new(&settings.secrets, &[]),
+            signers: Signers::new(&settings.secrets, Vec::new()),
         }
     }
 
