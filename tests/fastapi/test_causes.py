@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 from auth_middleware import Auth
 from auth_middleware.operator_log import MOST_CAUSES, OncePerCause, RateLimit
 from dev.cookies import COOKIE_NAME, SECRET, SECURE_COOKIE_NAME, cookie, new_token, signed
-from tests.support.applications import guarded
+from tests.support.applications import guarded, without_cors
 from tests.support.databases import Database, SignedIn
 from tests.support.instances import MakeAuth
 from tests.support.signing import TokenIssuer
@@ -308,7 +308,7 @@ def test_every_cause_has_the_same_response(make_auth: MakeAuth) -> None:
         if case.settings.get("credentials", "cookie") != "cookie":
             continue
         auth = make_auth(**case.settings)
-        with TestClient(guarded(auth)) as client:
+        with TestClient(without_cors(auth)) as client:
             response = client.get("/required", headers=case.headers())
         raw = (response.status_code, tuple(response.headers.raw), response.content)
         has_cookie = case.headers().get("Cookie", "").startswith(f"{auth.cookie_name}=")
