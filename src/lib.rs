@@ -15,6 +15,7 @@
 //! | | [`identity`] | the session and its user |
 //! | | [`authenticator`] | steps 1 to 4: what the headers alone decide |
 //! | | [`engine`] | the whole path, and what is open |
+//! | | [`testing`] | what a Better Auth server signs, for tests without one |
 //!
 //! Everything that the headers can decide is decided synchronously; then there is at most one await.
 //!
@@ -55,6 +56,7 @@ pub mod refusal;
 pub mod settings;
 pub mod signature;
 pub mod store;
+pub mod testing;
 
 mod bounded_cache;
 #[cfg(any(feature = "python", test))]

@@ -3,20 +3,22 @@
 import inspect
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+from threading import Lock
 from typing import Any, Generic, TypeAlias, TypeVar, final, overload
 
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket
 
-from auth_middleware import http_errors
-from auth_middleware._core import RequestState
-from auth_middleware.errors import StoreUnavailable
+from auth_middleware import http_errors, stand_ins
+from auth_middleware._core import Core, RequestState
+from auth_middleware.errors import ConfigurationError, StoreUnavailable
 from auth_middleware.identification import Identification
 from auth_middleware.models import AuthSession, AuthUser, CacheSize, Identity, SessionT_co, UserT_co
-from auth_middleware.openapi import bound
-from auth_middleware.operator_log import OperatorLog
+from auth_middleware.openapi import Accepted, bound
+from auth_middleware.operator_log import OperatorLog, log_misconfigured
+from auth_middleware.parts import Parts, parts_for
 from auth_middleware.row_models import RowModels
-from auth_middleware.settings import AuthSettings
+from auth_middleware.settings import AuthSettings, accepted_credentials, session_cookie_name
 
 OwnUser = TypeVar("OwnUser", bound=AuthUser)
 OwnSession = TypeVar("OwnSession", bound=AuthSession)
@@ -33,8 +35,11 @@ class Auth(Generic[SessionT_co, UserT_co]):
     `Depends` on HTTP and WebSocket routes, and for a direct `await`. To require more than a session, write a dependency
     that depends on one of them; `Auth` has no subclasses.
 
+    Without `settings`, the environment is read at first use or by `lifespan`, so that a module with an instance can be
+    imported without it.
+
     Raises:
-        ConfigurationError: a setting is missing or wrong.
+        ConfigurationError: a setting that was passed is wrong, or one is missing beside it.
     """
 
     def __init_subclass__(cls) -> None:
@@ -62,11 +67,14 @@ class Auth(Generic[SessionT_co, UserT_co]):
         user_model: type[Any] = AuthUser,
         session_model: type[Any] = AuthSession,
     ) -> None:
-        models: RowModels[SessionT_co, UserT_co] = RowModels(user_model, session_model)
-        self._core = models.core((settings or AuthSettings()).for_core())
-        self._log = OperatorLog(self._core)
-        self._log.warn(self._core.warnings)
-        self._identification = Identification(self._core, models, self._log)
+        self._models: RowModels[SessionT_co, UserT_co] = RowModels(user_model, session_model)
+        self._settings = settings
+        self._own: Parts[SessionT_co, UserT_co] | None = None
+        self._reading = Lock()
+        if settings is None or settings.lacks_everything_required:
+            self._models.check_with(settings)
+        else:
+            self._own = parts_for(settings, self._models)
         for method in (
             Auth.current_user,
             Auth.optional_user,
@@ -74,17 +82,17 @@ class Auth(Generic[SessionT_co, UserT_co]):
             Auth.current_session,
             Auth.token_claims,
         ):
-            vars(self)[method.__name__] = bound(method, self, self.cookie_name, self._core.accepts)
+            vars(self)[method.__name__] = bound(method, self, self._accepted)
 
     @property
     def cookie_name(self) -> str:
         """The name of the session cookie."""
-        return self._core.cookie_name
+        return self._parts.core.cookie_name
 
     @property
     def secret_fingerprint(self) -> str:
         """12 hexadecimal digits, to compare the secrets of two deployments. The secret cannot be computed from it."""
-        return self._core.secret_fingerprint
+        return self._parts.core.secret_fingerprint
 
     @property
     def counters(self) -> Mapping[str, int]:
@@ -92,12 +100,12 @@ class Auth(Generic[SessionT_co, UserT_co]):
 
         `identified` (of these, by a cache: `cookie_cache`, `live_cache`), `store_unavailable`, or a refusal's reason.
         """
-        return self._core.counters()
+        return self._parts.core.counters()
 
     @property
     def cache_size(self) -> CacheSize:
         """The sessions cached in this process, if `freshness` is `live` or a number of seconds."""
-        return CacheSize(*self._core.cache_size())
+        return CacheSize(*self._parts.core.cache_size())
 
     async def open(self) -> None:
         """Connect and read the catalog now, so that a wrong configuration is reported at start.
@@ -105,28 +113,25 @@ class Auth(Generic[SessionT_co, UserT_co]):
         A store that does not answer yet does not prevent the start: it is one warning.
 
         Raises:
+            ConfigurationError: a setting is missing or wrong.
             SchemaError: the tables are not Better Auth's, or our role may not read them.
         """
-        self._log.opening()
-        try:
-            self._log.warn(await self._core.open())
-            self._log.warn(self._core.operator_messages())
-            self._log.note(self._core.store_note())
-        except StoreUnavailable as error:
-            self._log.store_failed(error)
+        await _open(self._parts)
 
     async def close(self) -> None:
         """Close the connections. The next use opens them again."""
-        self._core.close()
+        if stand_ins.current.get() or self._own:
+            self._parts.core.close()
 
     @asynccontextmanager
     async def lifespan(self, _app: object) -> AsyncGenerator[None]:
         """A lifespan for FastAPI or Starlette. In a lifespan of your own, call `open` and `close`."""
-        await self.open()
+        parts = self._parts
+        await _open(parts)
         try:
             yield
         finally:
-            await self.close()
+            parts.core.close()
 
     async def current_user(self, request: HTTPConnection) -> UserT_co:
         """The user who sent this request.
@@ -216,6 +221,59 @@ class Auth(Generic[SessionT_co, UserT_co]):
         """
         found: _Found[SessionT_co, UserT_co] = self._core.identify_anew(websocket.scope)
         return await self._identification.optional(found) if type(found) is RequestState else found
+
+    @property
+    def _parts(self) -> Parts[SessionT_co, UserT_co]:
+        """
+        Raises:
+            ConfigurationError: a setting is missing or wrong.
+        """
+        if (stand_in := stand_ins.current.get()) and (parts := stand_in.parts(self._settings, self._models)):
+            return parts
+        return self._own or self._read_settings()
+
+    def _read_settings(self) -> Parts[SessionT_co, UserT_co]:
+        with self._reading:
+            if self._own is None:
+                settings = AuthSettings() if self._settings is None else self._settings.read_again()
+                self._own = parts_for(settings, self._models)
+            return self._own
+
+    @property
+    def _core(self) -> Core:
+        """For a request.
+
+        Raises:
+            Misconfigured: a `ConfigurationError` that is a 500 response.
+        """
+        try:
+            return self._parts.core
+        except ConfigurationError as error:
+            log_misconfigured(error)
+            raise http_errors.misconfigured() from error
+
+    @property
+    def _identification(self) -> Identification[SessionT_co, UserT_co]:
+        return self._parts.identification
+
+    @property
+    def _log(self) -> OperatorLog:
+        return self._parts.log
+
+    def _accepted(self) -> Accepted:
+        if self._own is None:
+            return session_cookie_name(self._settings), accepted_credentials(self._settings)
+        return self._own.core.cookie_name, self._own.core.accepts
+
+
+async def _open(parts: Parts[Any, Any]) -> None:
+    parts.log.opening()
+    try:
+        parts.log.warn(await parts.core.open())
+        parts.log.warn(parts.core.operator_messages())
+        parts.log.note(parts.core.store_note())
+    except StoreUnavailable as error:
+        parts.log.store_failed(error)
 
 
 def _require_text(cookie_value: object) -> None:

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from auth_middleware._core import Core, Refused
-from auth_middleware.errors import AuthError, SchemaError
+from auth_middleware.errors import AuthError, ConfigurationError, SchemaError
 
 logger = logging.getLogger("auth_middleware")
 
@@ -47,6 +47,14 @@ class OncePerCause:
         count = self._left_out[topic]
         if count >= 100 and str(count).strip("0") == "1":
             logger.log(self._level, "%s: %d more messages of this kind were not written", topic, count)
+
+
+_misconfigured = OncePerCause(logging.CRITICAL)
+
+
+def log_misconfigured(error: ConfigurationError) -> None:
+    """The settings are wrong, which only requests have found out. Logged once."""
+    _misconfigured.log("configuration", f"every request gets a 500 response: {error}")
 
 
 class OperatorLog:

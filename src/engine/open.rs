@@ -16,6 +16,7 @@ use crate::jwt::jwks::{Jwks, TableKeys};
 use crate::live_cache::{CachingStore, LiveCache};
 use crate::lookup::Lookup;
 use crate::settings::{KeyLocation, Settings};
+use crate::store::memory::Following;
 use crate::store::{AnyStore, KeyStore as _, Source};
 
 /// Connections, caches and tasks.
@@ -29,6 +30,8 @@ pub(super) struct Open {
     /// The keys that verify JWTs.
     jwks: Option<Jwks>,
     reads_key_table: bool,
+    /// Keeps the live cache current where the store is in memory.
+    _following: Option<Arc<Following>>,
     _tasks: Vec<AbortOnDropHandle<()>>,
 }
 
@@ -50,6 +53,10 @@ impl Open {
         let mut tasks = Vec::new();
         let mut spawn = |task: Task| tasks.push(AbortOnDropHandle::new(runtime.spawn(task)));
         if let Some(shared) = shared.as_ref().filter(|_| settings.freshness.uses_public_keys()) {
+            if let AnyStore::Memory(store) = &**shared {
+                // A test cannot wait until the task has read them.
+                keys.replace(&store.public_key_rows(), clock.wall());
+            }
             spawn(Box::pin(keys.clone().keep_current(Arc::clone(shared))));
         }
         if let (Some(jwt), Some(jwks)) = (&settings.jwt, jwks.cloned()) {
@@ -63,11 +70,16 @@ impl Open {
                 (KeyLocation::Table, None) => {}
             }
         }
+        let mut following = None;
         let live_cache = settings.freshness.live_cache().map(|chosen| {
             let (cache, writer) = LiveCache::new(chosen);
-            if let (Some(AnyStore::Postgres(store)), Some(feed)) = (&store, chosen.feed.clone()) {
-                let (log, demand) = (cache.operator_log(), cache.demand());
-                spawn(Box::pin(Arc::clone(store).feed(writer, log, demand, feed)));
+            match (&store, chosen.feed.clone()) {
+                (Some(AnyStore::Postgres(store)), Some(feed)) => {
+                    let (log, demand) = (cache.operator_log(), cache.demand());
+                    spawn(Box::pin(Arc::clone(store).feed(writer, log, demand, feed)));
+                }
+                (Some(AnyStore::Memory(store)), Some(_)) => following = Some(store.follow(writer)),
+                _ => {}
             }
             cache
         });
@@ -86,6 +98,7 @@ impl Open {
             live_cache,
             jwks: jwks.cloned(),
             reads_key_table,
+            _following: following,
             _tasks: tasks,
         })
     }

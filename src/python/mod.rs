@@ -12,6 +12,7 @@ mod promise;
 mod request_state;
 mod runtime;
 mod scope;
+mod testing;
 mod verdict;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -27,7 +28,7 @@ mod _core {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use super::core::{Core, accepted_credentials, default_settings, session_cookie_name};
+    use super::core::{Core, accepted_credentials, check_settings, default_settings, session_cookie_name};
 
     #[pymodule_export]
     use super::request_state::RequestState;
@@ -37,6 +38,9 @@ mod _core {
 
     #[pymodule_export]
     use super::migration::Migrations;
+
+    #[pymodule_export]
+    use super::testing::TestStore;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
