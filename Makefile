@@ -61,6 +61,10 @@ bench: wrk $(BENCH_INSTALLED) ## compare with the alternatives and write docs/be
 	@$(BIN)/python -m benches
 	cargo bench --locked --bench headers
 
+.PHONY: soak
+soak: $(MODULE) ## run everything at once for an hour, with faults, and write docs/soak.md
+	$(BIN)/python -m dev.soak --seconds 3600 --report docs/soak.md
+
 .PHONY: fuzz
 fuzz: | machine ## fuzz for less than a minute, after a first build
 	@"$$($(MACHINE))" -m dev.fuzz

@@ -2,6 +2,7 @@
 
 python -m benches             the full run; nothing else should use the machine
 python -m benches --quick     short rounds and few users, to check that everything runs; the report goes to target/bench
+python -m benches --tokens    only the section about JWTs, which replaces the one in the report; takes ten minutes
 python -m benches --report    writes the report again from the figures of the last run
 """
 
@@ -14,9 +15,10 @@ from pathlib import Path
 
 import psycopg
 
-from benches.figures import Competition, Figures
+from benches.figures import Competition, Figures, TokenFigures
 from benches.report import page
-from benches.scenarios import footprints, growth, lookups, memory, requests, statements, steps
+from benches.report import tokens as tokens_report
+from benches.scenarios import footprints, growth, lookups, memory, requests, statements, steps, tokens
 from benches.scenarios.setup.delay_proxy import delayed
 from benches.scenarios.setup.environment import Environment, environment
 from benches.scenarios.setup.machine import machine
@@ -24,6 +26,7 @@ from benches.scenarios.setup.process_stats import resident_bytes
 from benches.scenarios.setup.rounds import FULL, QUICK, Lengths
 
 FIGURES = Path("target", "bench", "figures.json")
+TOKENS = Path("target", "bench", "tokens.json")
 DOCS, DRAFT = Path("docs"), Path("target", "bench")
 
 CONTENDERS = [lookups.OURS, lookups.HAND_WRITTEN, lookups.PSQLPY, lookups.BRIDGE]
@@ -36,13 +39,28 @@ def main() -> int:
     )
     parser.add_argument("--quick", action="store_true", help="short rounds; the report goes to target/bench")
     parser.add_argument("--report", action="store_true", help="only write the report again, from the last figures")
+    parser.add_argument("--tokens", action="store_true", help="only the section about JWTs")
     options = parser.parse_args()
+    lengths, folder = (QUICK, DRAFT) if options.quick else (FULL, DOCS)
+    if options.tokens:
+        return replace_tokens(lengths, folder, is_measured=not options.report)
     if not options.report:
-        measure(QUICK if options.quick else FULL)
+        measure(lengths)
     figures = Figures.model_validate_json(FIGURES.read_text())
-    written = page.write(figures, DRAFT if options.quick else DOCS)
+    written = page.write(figures, TokenFigures.model_validate_json(TOKENS.read_text()), folder)
     print(written.read_text())
     print(f"wrote {written}")
+    return 0
+
+
+def replace_tokens(lengths: Lengths, folder: Path, *, is_measured: bool) -> int:
+    if is_measured:
+        with environment(requests.USERS) as env:
+            measure_tokens(env, lengths)
+    figures = TokenFigures.model_validate_json(TOKENS.read_text())
+    print(tokens_report.tokens_section(figures))
+    if folder == DOCS:
+        tokens_report.replace(folder / "benchmarks.md", figures)
     return 0
 
 
@@ -69,6 +87,8 @@ def measure(lengths: Lengths) -> None:
         announce("requests")
         measure_requests(env, lengths, figures)
         save(figures)
+        announce("JWTs")
+        measure_tokens(env, lengths)
         announce("growth")
         figures.growth = growth.measure(env.postgres, lengths)
         save(figures)
@@ -82,6 +102,11 @@ def measure(lengths: Lengths) -> None:
     announce("statements and connections")
     figures.statements = statements.count()
     save(figures)
+
+
+def measure_tokens(env: Environment, lengths: Lengths) -> None:
+    TOKENS.parent.mkdir(parents=True, exist_ok=True)
+    TOKENS.write_text(tokens.measure(env, lengths).model_dump_json(indent=1))
 
 
 def save(figures: Figures) -> None:

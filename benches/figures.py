@@ -94,6 +94,16 @@ class Growth(BaseModel):
     filled_per_second: float
 
 
+class TokenFigures(BaseModel):
+    """The figures of the section about JWTs, which can be measured in a run of its own."""
+
+    date: str
+    commit: str
+    lengths: str
+    requests: Sequence[Competition]
+    steps: Sequence[Step]
+
+
 class Figures(BaseModel):
     """All figures of one run. A scenario that was not run is empty."""
 

@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TextIO
+from typing import Literal, TextIO
 
 from dev import node
 from dev.processes import ChildProcess
@@ -27,9 +27,13 @@ STORY = EXAMPLE / "story.py"
 
 OUR_SETTINGS = (
     *("AUTH_", "BETTER_AUTH_", "VITE_", "FRONTEND_URL", "COOKIE_DOMAIN", "RATE_LIMIT_TABLE", "ALLOW_ANONYMOUS_WS"),
+    "ISSUE_JWT",
     *("DATABASE_URL", "NODE_ENV", "HOST", "TRUSTED_PROXIES", "CLIENT_ADDRESS_HEADER"),
     *("REQUIRE_EMAIL_VERIFICATION", "SMTP_URL", "MAIL_FROM"),
 )
+
+
+Credential = Literal["cookie", "jwt"]
 
 
 class MigrationFailed(RuntimeError):
@@ -86,18 +90,19 @@ def backend(port: int, settings: Mapping[str, str], *, log: TextIO | None = None
     )
 
 
-def build_frontend(directory: Path, *, auth_url: str, api_url: str) -> None:
-    """Builds the page into `directory`. The services' URLs become part of it."""
+def build_frontend(directory: Path, *, auth_url: str, api_url: str, credential: Credential = "cookie") -> None:
+    """Builds the page into `directory`. The services' URLs, and what it presents to the API, become part of it."""
     node.install(FRONTEND)
-    addresses = {
+    settings = {
         "VITE_AUTH_URL": auth_url,
         "VITE_API_BASE_URL": api_url,
         "VITE_WEBSOCKET_URL": f"ws{api_url.removeprefix('http')}/ws",
+        "VITE_CREDENTIAL": credential,
     }
     done = subprocess.run(
         [*_vite(), "build", "--outDir", directory, "--emptyOutDir", "--logLevel", "warn"],
         cwd=FRONTEND,
-        env={**clean(node.environment()), **addresses},
+        env={**clean(node.environment()), **settings},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

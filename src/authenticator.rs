@@ -8,16 +8,18 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use crate::causes::{self, Causes};
+use crate::checks::Checks;
 use crate::clock::Moment;
 use crate::cookie_cache::CookieCache;
 use crate::cookie_cache::keys::PublicKeys;
-use crate::credentials::{self, Credentials, Kind, Presented, RawCookie, Request};
+use crate::credentials::{self, Credential, Credentials, Kind, Presented, RawCookie, Request};
 use crate::error::Error;
 use crate::identity::{Identity, UserId};
 use crate::jwt::jwks::Jwks;
-use crate::jwt::{Expected, Outcome, PendingToken, Rejection, UserToken, Verifier};
+use crate::jwt::{Expected, Outcome, PendingToken, UserToken, Verifier};
 use crate::origin;
-use crate::refusal::{Reason, Refusal};
+use crate::refusal::{Check, Reason, Refusal};
 use crate::settings::{
     AcceptedCredentials, CookieNames, Freshness, JwtFreshness, OwnField, Settings, TrustedOrigins,
 };
@@ -55,6 +57,8 @@ pub enum Need {
 pub enum Unavailable {
     /// The issuer's keys cannot be read.
     Keys,
+    /// The table that holds them is missing or wrong.
+    KeyTable(String),
     /// The token lacks a claim that the model needs; the message says which.
     Claims(String),
     /// Only a database knows the current state, and none is configured.
@@ -64,7 +68,8 @@ pub enum Unavailable {
 impl From<Unavailable> for Error {
     fn from(why: Unavailable) -> Self {
         match why {
-            Unavailable::Keys => Self::unavailable("the keys that verify JWTs cannot be read"),
+            Unavailable::Keys => Self::Keys,
+            Unavailable::KeyTable(message) => Self::KeyTable(message),
             Unavailable::Claims(message) => Self::Schema(message),
             Unavailable::Database => Self::configuration(
                 "get_fresh_user reads the user's row, and there is no database: set DATABASE_URL, or use \
@@ -85,6 +90,7 @@ pub struct Authenticator {
     cookie_cache: Option<CookieCache>,
     accepted: AcceptedCredentials,
     jwt: Option<Arc<JwtPath>>,
+    causes: Arc<Causes>,
 }
 
 /// What verifies JWTs, and how current their users must be.
@@ -102,6 +108,12 @@ impl Authenticator {
     /// only the cookie cache signed by them needs.
     #[must_use]
     pub fn new(settings: &Settings, public_keys: &PublicKeys) -> Self {
+        Self::with_checks(settings, public_keys, Arc::default())
+    }
+
+    /// The same, where it is known which checks have succeeded before.
+    #[must_use]
+    pub fn with_checks(settings: &Settings, public_keys: &PublicKeys, checks: Arc<Checks>) -> Self {
         let cookie_cache = settings.freshness.cookie_cache();
         let jwt = settings.jwt.as_ref().map(|jwt| {
             let expected = Expected { issuer: jwt.issuer.clone(), audience: jwt.audience.clone() };
@@ -117,6 +129,7 @@ impl Authenticator {
         Self {
             accepted: settings.accepted,
             jwt,
+            causes: Arc::new(Causes::new(settings, checks)),
             names: settings.cookie_names.clone(),
             origins: settings.trusted_origins.clone(),
             keys: Keys::new(&settings.secrets.signing),
@@ -128,42 +141,63 @@ impl Authenticator {
     /// Decides from the headers as far as they allow.
     pub fn inspect<'a>(
         &self,
-        request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>,
+        request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])> + Clone>,
         now: impl Into<Moment>,
     ) -> Verdict {
-        let now = now.into();
-        self.inspect_for(Need::Usual, request, now).unwrap_or_else(Verdict::Refused)
+        self.inspect_for(Need::Usual, request, now.into()).1
     }
 
     /// The same for a route that needs the current state: never [`Verdict::Known`].
     pub fn inspect_for_store<'a>(
         &self,
-        request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>,
+        request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])> + Clone>,
         now: impl Into<Moment>,
     ) -> Verdict {
-        self.inspect_for(Need::Store, request, now.into()).unwrap_or_else(Verdict::Refused)
+        self.inspect_for(Need::Store, request, now.into()).1
     }
 
-    fn inspect_for<'a>(
+    /// The same for either need, with the kind of credential that the request presents.
+    pub fn inspect_for<'a>(
         &self,
         need: Need,
-        request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>,
+        request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])> + Clone>,
+        now: Moment,
+    ) -> (Option<Credential>, Verdict) {
+        let kind = request.kind;
+        // Read again only for the cause of a refusal.
+        let again = Request::new(kind, request.headers().clone());
+        let shown = Credentials::read(request.into_headers(), &self.names);
+        let presented = shown.presented(kind, self.accepted);
+        let credential = presented.credential();
+        let verdict = self.inspect_presented(need, again, &shown, presented, now);
+        (credential, verdict.unwrap_or_else(Verdict::Refused))
+    }
+
+    fn inspect_presented<'a>(
+        &self,
+        need: Need,
+        again: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>,
+        shown: &Credentials<'a>,
+        presented: Presented<'a>,
         now: Moment,
     ) -> Result<Verdict, Refusal> {
-        let kind = request.kind;
-        let shown = Credentials::read(request.into_headers(), &self.names);
-        let token = match shown.presented(kind, self.accepted) {
-            Presented::Nothing => return Err(self.refuse_without_credential(&shown)),
-            Presented::Unusable => return Err(Reason::BadToken.into()),
+        let kind = again.kind;
+        let token = match presented {
+            Presented::Nothing => return Err(self.causes.missing(again, shown, &self.origins)),
+            Presented::Unusable => return Err(self.causes.unusable_token(again)),
             Presented::Jwt(token) => return Ok(self.inspect_jwt(need, token.as_str(), now)),
-            Presented::SignedToken(token) => self.verify(Some(token.as_str().into()))?,
+            Presented::SignedToken(token) => {
+                let token = self.verify(Some(token.as_str().into()), || token.as_str().into())?;
+                self.checks().pass(Check::Bearer);
+                token
+            }
             Presented::UnsignedToken(token) => {
                 SessionToken::unsigned(token.as_str()).ok_or(Reason::BadToken)?
             }
             Presented::Cookie(cookie) => {
-                self.check_origin(kind, &shown)?;
+                self.check_origin(kind, shown)?;
                 let token = self.verify_cookie(cookie)?;
-                if let Some(identity) = self.read_cookie_cache(need, &shown, &token, now.wall) {
+                if let Some(identity) = self.read_cookie_cache(need, shown, &token, now.wall) {
                     return Ok(Verdict::Known(identity));
                 }
                 token
@@ -181,14 +215,18 @@ impl Authenticator {
         now: DateTime<Utc>,
     ) -> Option<Arc<Identity>> {
         let cache = self.cookie_cache.as_ref().filter(|_| need == Need::Usual)?;
-        let identity = cache.read(&shown.session_data.decode()?, token, now)?;
+        let Some(data) = shown.session_data.decode() else {
+            cache.is_absent();
+            return None;
+        };
+        let identity = cache.read(&data, token, now)?;
         // A ban may have been lifted since: only the store refuses.
         Self::decide(LookupResult::Found(identity), now).ok()
     }
 
     fn inspect_jwt(&self, need: Need, token: &str, now: Moment) -> Verdict {
         let Some(jwt) = &self.jwt else { return Verdict::Refused(Reason::BadToken.into()) };
-        jwt.judge(need, jwt.verifier.verify(token, now), now, || PendingToken::new(token))
+        self.judge_jwt(jwt, need, jwt.verifier.verify(token, now), token, now)
     }
 
     /// Decides about a token whose key was not known, once the keys were read for it.
@@ -196,7 +234,30 @@ impl Authenticator {
     pub fn inspect_token(&self, token: &PendingToken, need: Need, now: Moment) -> Verdict {
         let Some(jwt) = &self.jwt else { return Verdict::Refused(Reason::BadToken.into()) };
         let outcome = jwt.verifier.verify_after_reading(token.as_str(), now);
-        jwt.judge(need, outcome, now, || token.clone())
+        self.judge_jwt(jwt, need, outcome, token.as_str(), now)
+    }
+
+    fn judge_jwt(&self, jwt: &JwtPath, need: Need, outcome: Outcome, token: &str, now: Moment) -> Verdict {
+        match outcome {
+            Outcome::Verified(verified) => {
+                self.checks().pass(Check::Jwt);
+                jwt.judge(need, &verified, now)
+            }
+            Outcome::Rejected(why) => {
+                Verdict::Refused(self.causes.jwt(why, token, jwt.jwks.has_keys(), now.wall))
+            }
+            Outcome::NeedsKeys => Verdict::NeedsKeys(PendingToken::new(token), need),
+            Outcome::KeysUnavailable => {
+                let of_table = jwt.jwks.table_problem().map(Unavailable::KeyTable);
+                Verdict::Unavailable(of_table.unwrap_or(Unavailable::Keys))
+            }
+        }
+    }
+
+    /// The checks that have succeeded.
+    #[must_use]
+    pub fn checks(&self) -> &Checks {
+        self.causes.checks()
     }
 
     /// Until the reading of the issuer's keys that is under way ends.
@@ -233,7 +294,7 @@ impl Authenticator {
         if value.is_empty() {
             return Verdict::Refused(Reason::NoCookie.into());
         }
-        match self.verify(credentials::decode(Cow::Borrowed(value))) {
+        match self.verify(credentials::decode(Cow::Borrowed(value)), || value.into()) {
             Ok(token) => Verdict::Lookup(token.into()),
             Err(refusal) => Verdict::Refused(refusal),
         }
@@ -254,8 +315,8 @@ impl Authenticator {
     /// Messages for an operator that came up since the last call.
     #[must_use]
     pub fn take_messages(&self) -> Vec<String> {
-        let of_cookies = self.cookie_cache.as_ref().and_then(CookieCache::take_message);
-        of_cookies.into_iter().chain(self.jwks().into_iter().flat_map(Jwks::take_messages)).collect()
+        let of_cookies = self.cookie_cache.iter().flat_map(CookieCache::take_messages);
+        of_cookies.chain(self.jwks().into_iter().flat_map(Jwks::take_messages)).collect()
     }
 
     /// Decides what was found, at the time of the request.
@@ -274,52 +335,37 @@ impl Authenticator {
     }
 
     fn check_origin(&self, kind: Kind, shown: &Credentials<'_>) -> Result<(), Refusal> {
-        origin::check(kind, shown, &self.origins, &self.names)
-            .map_err(|origin| Refusal::with_detail(Reason::Origin, origin))
+        origin::check(kind, shown, &self.origins, &self.names).map_err(|origin| {
+            let cause = causes::of_origin(shown.origin, shown.sec_fetch_site);
+            Refusal::caused_by(Reason::Origin, cause, Some(origin))
+        })
     }
 
     fn verify_cookie(&self, cookie: RawCookie<'_>) -> Result<SessionToken, Refusal> {
-        let Some(cache) = &self.signature_cache else { return self.verify(cookie.decode()) };
-        if let Some(token) = cache.get(cookie) {
+        if let Some(token) = self.signature_cache.as_ref().and_then(|cache| cache.get(cookie)) {
             return Ok(token);
         }
-        let token = self.verify(cookie.decode())?;
-        cache.put(cookie, &token);
+        let token = self.verify(cookie.decode(), || cookie.as_text())?;
+        self.checks().pass(Check::Cookie);
+        self.signature_cache.iter().for_each(|cache| cache.put(cookie, &token));
         Ok(token)
     }
 
-    fn verify(&self, value: Option<Cow<'_, str>>) -> Result<SessionToken, Refusal> {
-        value.and_then(|value| self.keys.verify(&value)).ok_or_else(|| Reason::BadSignature.into())
-    }
-
-    fn refuse_without_credential(&self, shown: &Credentials<'_>) -> Refusal {
-        if !self.accepted.cookie {
-            return Reason::NoToken.into();
-        }
-        if shown.other_spelling {
-            return Refusal::with_detail(Reason::WrongCookieName, self.names.other_spelling.clone());
-        }
-        Refusal { reason: Reason::NoCookie, detail: origin::other_name_of_this_machine(shown, &self.origins) }
+    /// The token of a decoded value. `raw` is the value as it came.
+    fn verify<'a>(
+        &self,
+        value: Option<Cow<'_, str>>,
+        raw: impl FnOnce() -> Cow<'a, str>,
+    ) -> Result<SessionToken, Refusal> {
+        let token = value.and_then(|value| self.keys.verify(&value));
+        let token = token.ok_or_else(|| self.causes.bad_signature(&raw()))?;
+        self.checks().pass(Check::Signature);
+        Ok(token)
     }
 }
 
 impl JwtPath {
-    fn judge(
-        &self,
-        need: Need,
-        outcome: Outcome,
-        now: Moment,
-        pending: impl FnOnce() -> PendingToken,
-    ) -> Verdict {
-        let token = match outcome {
-            Outcome::Verified(token) => token,
-            Outcome::Rejected(Rejection::Expired) => return Verdict::Refused(Reason::Expired.into()),
-            Outcome::Rejected(why) => {
-                return Verdict::Refused(Refusal::with_detail(Reason::BadToken, why.as_str()));
-            }
-            Outcome::NeedsKeys => return Verdict::NeedsKeys(pending(), need),
-            Outcome::KeysUnavailable => return Verdict::Unavailable(Unavailable::Keys),
-        };
+    fn judge(&self, need: Need, token: &UserToken, now: Moment) -> Verdict {
         if need == Need::Store && !self.has_database {
             return Verdict::Unavailable(Unavailable::Database);
         }

@@ -123,6 +123,12 @@ impl Uptime {
     pub fn after(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(duration))
     }
+
+    /// The time since an earlier one; zero since a later one.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
 }
 
 #[cfg(test)]

@@ -13,8 +13,13 @@
 //! | 6 | [`lookup`] | gathers requests and queries the store for all of them at once |
 //! | | [`store`] | where sessions are stored |
 //! | | [`identity`] | the session and its user |
+//! | | [`refusal`] | why a request is refused, and what is probably wrong |
+//! | | [`causes`] | finds that out from the headers of a refused request |
+//! | | [`advice`] | what an operator can do about it |
+//! | | [`guards`] | connections that end with their session |
 //! | | [`authenticator`] | steps 1 to 4: what the headers alone decide |
 //! | | [`engine`] | the whole path, and what is open |
+//! | | [`diagnosis`] | facts for the doctor |
 //! | | [`testing`] | what a Better Auth server signs, for tests without one |
 //!
 //! Everything that the headers can decide is decided synchronously; then there is at most one await.
@@ -39,13 +44,18 @@
 //! # Ok::<(), auth_middleware::error::Error>(())
 //! ```
 
+pub mod advice;
 pub mod authenticator;
+pub mod causes;
+pub mod checks;
 pub mod clock;
 pub mod cookie_cache;
 pub mod counters;
 pub mod credentials;
+pub mod diagnosis;
 pub mod engine;
 pub mod error;
+pub mod guards;
 pub mod identity;
 pub mod jwt;
 pub mod live_cache;

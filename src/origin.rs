@@ -70,7 +70,7 @@ pub fn other_name_of_this_machine(credentials: &Credentials<'_>, trusted: &Trust
 }
 
 /// The host name in an origin or in `Host`, without scheme and port.
-fn host_name(text: &str) -> &str {
+pub(crate) fn host_name(text: &str) -> &str {
     let authority = text.split_once("://").map_or(text, |(_, authority)| authority);
     match authority.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,

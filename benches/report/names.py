@@ -22,4 +22,8 @@ NAMES: Mapping[str, str] = {
     "always": "auth_middleware, always",
     "get_session": "get-session over httpx",
     "jwks": "PyJWT, JWKS",
+    "empty_dependency_jwt": "empty dependency, with a JWT",
+    "jwt_claims": "auth_middleware, JWT, claims",
+    "jwt_always": "auth_middleware, JWT, always",
+    "bridge_jwt": "fastapi-better-auth-bridge, JWT",
 }

@@ -34,6 +34,8 @@ CONTENDERS = (
     "get_session",
     "jwks",
 )
+# Contenders whose users present a JWT of 15 minutes.
+PRESENT_JWTS = ("jwks", "bridge_jwt", "empty_dependency_jwt", "jwt_claims", "jwt_always")
 
 Servers = Mapping[str, Server]
 
@@ -55,7 +57,7 @@ def headers_by_contender(env: Environment) -> Callable[[str], Headers]:
     special = {
         "cookie_cache": with_data,
         "empty_dependency_session_data": with_data,
-        "jwks": credentials.bearer_tokens,
+        **dict.fromkeys(PRESENT_JWTS, credentials.bearer_tokens),
     }
 
     def headers_of(contender: str) -> Headers:

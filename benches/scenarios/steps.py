@@ -32,10 +32,11 @@ def measure() -> Sequence[Step]:
     """Runs steps.rs."""
     shutil.rmtree(CRITERION, ignore_errors=True)
     subprocess.run(["cargo", "bench", "--quiet", "--locked", "--bench", "steps"], check=True)
-    return [_result(name) for name in TITLES]
+    return [result(name) for name in TITLES]
 
 
-def _result(name: str) -> Step:
+def result(name: str) -> Step:
+    """What the last run of this criterion benchmark measured."""
     median = json.loads((CRITERION / name / "new" / "estimates.json").read_text())["median"]
     interval = median["confidence_interval"]
     return Step(name=name, median=median["point_estimate"], low=interval["lower_bound"], high=interval["upper_bound"])

@@ -101,5 +101,5 @@ BEFORE_TEXT = NO_FUNCTIONS | frozenset(
 # Where a clause of assignments ends.
 AFTER_SET = frozenset(["AS", "FROM", "LANGUAGE", "RETURNING", "WHERE"])
 # The rows that a statement changed, in a trigger's function: no table of any schema.
-TRANSITION_TABLES = frozenset({"gone"})
+TRANSITION_TABLES = frozenset({"came", "gone"})
 NO_COLUMNS = frozenset(["CHECK", "CONSTRAINT", "EXCLUDE", "FOREIGN", "LIKE", "PRIMARY", "UNIQUE"])

@@ -23,9 +23,11 @@ from auth_middleware.errors import (
     SchemaError,
     StoreUnavailable,
 )
+from auth_middleware.guards import guard_request, guard_websocket
 from auth_middleware.http_errors import http_response
 from auth_middleware.middleware import AuthMiddleware
 from auth_middleware.models import AuthSession, AuthUser, Identity
+from auth_middleware.session_guards import RequestGuard, WebSocketGuard
 from auth_middleware.settings import AuthSettings
 from auth_middleware.websockets import validate_websocket
 
@@ -40,8 +42,10 @@ __all__ = [
     "ConfigurationError",
     "Identity",
     "OriginRefused",
+    "RequestGuard",
     "SchemaError",
     "StoreUnavailable",
+    "WebSocketGuard",
     "__version__",
     "get_auth",
     "get_current_session",
@@ -50,6 +54,8 @@ __all__ = [
     "get_optional_user",
     "get_session_from_cookie",
     "get_token_claims",
+    "guard_request",
+    "guard_websocket",
     "http_response",
     "lifespan",
     "validate_session",

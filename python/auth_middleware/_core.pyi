@@ -2,19 +2,25 @@
 
 from collections.abc import Awaitable, Generator, Mapping, MutableMapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, TypeAlias, final
+from typing import Any, Literal, Protocol, TypeAlias, final
 
 __all__ = [
     "Core",
+    "Diagnosis",
     "Found",
     "Migrations",
     "Refused",
     "RequestState",
     "TestStore",
+    "Watch",
     "__version__",
     "accepted_credentials",
     "check_settings",
     "default_settings",
+    "error_type",
+    "lookup_duration_bounds",
+    "lookup_durations",
+    "metric_points",
     "session_cookie_name",
 ]
 
@@ -34,6 +40,8 @@ _Reason: TypeAlias = Literal[
     "banned",
 ]
 
+_Credential: TypeAlias = Literal["cookie", "bearer", "jwt"]
+
 @final
 class Refused:
     """A request without a valid session, and why. For logs and counters, never for clients."""
@@ -44,14 +52,11 @@ class Refused:
     def detail(self) -> str | None:
         """The refused origin, or the cookie name or host name that came instead. Printable, of bounded length."""
     @property
-    def advice(self) -> str | None:
-        """What an operator can do about it, if the refusal may come from a wrong setting."""
+    def cause(self) -> str | None:
+        """What is probably wrong, if the refusal may come from a wrong setting."""
     @property
     def is_anonymous(self) -> bool:
         """Whether the request has no credential at all, as opposed to an invalid one."""
-    @property
-    def is_bad_signature(self) -> bool:
-        """Whether the cookie was not signed with our secret."""
     @property
     def is_foreign_origin(self) -> bool:
         """Whether a page that is not trusted sent the request."""
@@ -82,11 +87,28 @@ class RequestState:
     @property
     def outcome(self) -> Any | None:
         """What `conclude` was called with."""
+    @property
+    def credential(self) -> _Credential | None:
+        """The kind of credential that the request presents."""
+    def record_lookup(self, found: object) -> tuple[float, dict[str, str]] | None:
+        """Records how long the lookup took, to be called before `conclude`; None if it was recorded before.
+
+        Returns the seconds and the attributes: outcome, credential and error type.
+        """
     def conclude(self, outcome: object) -> list[str]:
         """Sets and counts the outcome: an `Identity`, `Refused` or an `AuthError`. Returns messages for operators."""
     def give_up(self) -> None:
         """To be called by a waiter that was cancelled. Drops the look-up if it was the last one."""
     def __await__(self) -> Generator[Any, None, Found | Refused]: ...
+
+class _Guard(Protocol):
+    def end(self, code: int, reason: str, cause: str) -> object: ...
+
+@final
+class Watch:
+    """A connection that is guarded until this is released or freed."""
+
+    def release(self) -> None: ...
 
 @final
 class Core:
@@ -128,6 +150,23 @@ class Core:
         """The same as `identify`, without what the scope keeps."""
     def identify_value(self, cookie_value: str) -> RequestState | Any:
         """The same for a signed cookie value, percent-encoded or not."""
+    def identify_to_guard(self, scope: MutableMapping[str, Any]) -> RequestState:
+        """The same as `identify`, but always the state."""
+    def identify_again(self, scope: MutableMapping[str, Any]) -> RequestState:
+        """The same as `identify_to_guard`, in place of what the scope keeps."""
+    def watch(self, scope: Mapping[str, Any], state: RequestState, guard: _Guard) -> Watch:
+        """Calls `guard.end` once, on the running loop's thread, when the session of this state ends.
+
+        The guard is held weakly. It is called with a close code, a close reason, and the cause for the log.
+        """
+    def disconnect(self, *, user_id: str | None = None, session_id: str | None = None) -> int:
+        """Ends the guarded connections of a user or a session, and returns how many.
+
+        Raises:
+            TypeError: neither is given, or both are.
+        """
+    @property
+    def guarded_connections(self) -> int: ...
     def look_up(self, state: RequestState) -> None:
         """Queries the store in place of the cache that found the identity of this state."""
     def session_cookie(self, scope: Mapping[str, Any]) -> str | None:
@@ -142,11 +181,14 @@ class Core:
     @property
     def accepts(self) -> tuple[bool, bool]:
         """Whether cookies are accepted, and whether bearer tokens are."""
-    def open(self) -> Awaitable[list[str]]:
+    def open(self, strict: bool) -> Awaitable[list[str]]:
         """Connects and reads the catalog. Returns what an operator should know about it.
+
+        With `strict`, a `jwks` table that does not exist yet is an error too.
 
         Raises:
             StoreUnavailable: PostgreSQL does not answer.
+            MissingTables: the tables do not exist yet.
             SchemaError: the tables cannot be read.
         """
     def close(self) -> None:
@@ -159,8 +201,11 @@ class Core:
         """How look-ups are sent, and why: once it is known, and again when it changes."""
     def counters(self) -> dict[str, int]:
         """How many requests ended in which way."""
-    def only_bad_signatures(self) -> int | None:
-        """How many signatures were bad; None if one was good."""
+    def advice(self, refused: Refused) -> tuple[str, bool] | None:
+        """What an operator can do about a refusal, if a wrong setting may have caused it.
+
+        And whether the check that failed has succeeded before: then the credential is probably stale or forged.
+        """
     def cache_size(self) -> tuple[int, int]:
         """The number of sessions in the live cache, and the bytes that they take."""
 
@@ -200,12 +245,17 @@ class Migrations:
             StoreUnavailable: PostgreSQL does not answer.
             SchemaError: it refuses. Either way nothing is changed.
         """
-    def apply_live(self) -> Awaitable[bool]:
+    def apply_live(self, ignoring: Sequence[str] = ()) -> Awaitable[bool]:
         """Creates the triggers that notify of changes; False if they are already recorded and in force.
+
+        Changes of the columns in `ignoring` alone are not notified. Each text is a list of columns such as
+        `session.lastActivityAt,session.updatedAt`; names with a comma stand in double quotes. Columns that were ignored
+        before and are not listed are notified again.
 
         Raises:
             StoreUnavailable: PostgreSQL does not answer.
-            SchemaError: it refuses, or no trigger can serve the tables. Either way nothing is changed.
+            SchemaError: it refuses, or no trigger can serve the tables.
+            ConfigurationError: a column does not exist, or must not be ignored. Either way nothing is changed.
         """
     def take_back_live(self) -> Awaitable[bool]:
         """Removes the triggers and the record; False if there was no record. Raises the same errors as `apply_live`."""
@@ -223,10 +273,81 @@ class Migrations:
         Raises:
             StoreUnavailable: PostgreSQL does not answer.
         """
-    def live_sql(self) -> Awaitable[str]:
-        """What `apply_live` would run. Writes nothing; raises as it."""
+    def ignored_columns(self) -> Awaitable[list[str]]:
+        """The columns whose changes alone are not notified, as `session.lastActivityAt`. Writes nothing.
+
+        Raises:
+            StoreUnavailable: PostgreSQL does not answer.
+        """
+    def live_sql(self, ignoring: Sequence[str] = ()) -> Awaitable[tuple[str, bool]]:
+        """What `apply_live` would run, and whether the triggers are already in force in this form.
+
+        Writes nothing; raises as `apply_live`.
+        """
     def live_down_sql(self) -> Awaitable[str]:
         """What `take_back_live` would run. Writes nothing; raises as it."""
+
+@final
+class Diagnosis:
+    """What can be said of some settings, wrong ones too. Each setting at fault is replaced by a placeholder."""
+
+    def __new__(cls, settings: Mapping[str, object]) -> Diagnosis:
+        """Opens nothing."""
+    @property
+    def faults(self) -> list[tuple[str | None, str]]:
+        """The settings that are missing or wrong, with the message of the error that a server raises."""
+    @property
+    def effective(self) -> dict[str, Any] | None:
+        """What the settings come to, without any secret; None if no placeholder makes them usable.
+
+        `cookie_name`, `cache_cookie_name`, `other_spelling`, `is_secure`, `base_origin`, `credentials`, `fingerprint`,
+        `previous_fingerprints`, `freshness`, `listens`, `prepared_statements`, `schema`, `warnings`; `database` and
+        `listen_database`: `address`, `role`, `sslmode`, `is_local`; `jwt`: `issuer`, `audience`, `leeway_seconds`,
+        `freshness`, `jwks_url`.
+        """
+    def trusts(self, origin: str) -> bool:
+        """Whether a page from this origin may send a user's cookie."""
+    def cookies(self, text: str, other_secrets: Sequence[tuple[str, str]]) -> dict[str, Any] | None:
+        """What a pasted `Cookie` header or value is. `other_secrets` have descriptions, and are tried too.
+
+        `is_header`; `cookies`: `name`, `role`, `is_quoted` and `verdict`, which has a `code` and may have a `detail`.
+        """
+    @staticmethod
+    def jwt(text: str) -> dict[str, Any]:
+        """What a JWT says of itself, not verified: `parts`, `header`, `claims`."""
+    def presented(self, headers: Sequence[tuple[bytes, bytes]]) -> tuple[str, str | None] | None:
+        """The kind of credential that decides for a request with these headers, and its text."""
+    def server(self) -> Awaitable[dict[str, Any]]:
+        """`version`, `role`, `is_superuser`, `bypasses_row_security`, `is_standby`, `clock_ahead_seconds`,
+        `round_trip_seconds`, `tls`, `max_connections`, `statement_names`, `warnings`.
+
+        Raises:
+            ConfigurationError: the server refuses the role, its password or the database.
+            StoreUnavailable: it does not answer.
+        """
+    def tables(self) -> Awaitable[dict[str, Any]]:
+        """`session` and `user`: `name`, `owner`, `columns`, `has_row_security`, `may_write`; `reads_bans`, `others`,
+        `warnings`.
+
+        Raises:
+            SchemaError: the tables cannot be read, and why.
+        """
+    def activity(self) -> Awaitable[dict[str, Any]]:
+        """`sessions`, `live_sessions`, `users`, `newest_session`, `newest_user`. Reads both tables whole."""
+    def feed(self) -> Awaitable[str | None]:
+        """Sends one heartbeat by NOTIFY and waits for it. The reason why some changes would not be notified, or None.
+
+        Raises:
+            StoreUnavailable: the heartbeat did not come back.
+        """
+    def keys(self) -> Awaitable[dict[str, Any]]:
+        """The keys that verify JWTs, read now: `keys` with `id`, `algorithms`, `valid_until`; `unusable`.
+
+        Raises:
+            AuthError: they cannot be read.
+        """
+    def close(self) -> None:
+        """Closes the connections."""
 
 @final
 class TestStore:
@@ -277,6 +398,21 @@ def check_settings(
 
 def default_settings() -> dict[str, Any]:
     """Every setting's default, by name. A setting without one is None or empty."""
+
+def error_type(outcome: object) -> str | None:
+    """Why a request has no user, in metrics and logs: a refusal's reason, or a word for the kind of error."""
+
+def metric_points() -> list[tuple[str, dict[str, str], int]]:
+    """The name, attributes and value of each metric of this process, except for histograms."""
+
+def lookup_durations() -> list[tuple[dict[str, str], list[int], float]]:
+    """How long lookups took: the attributes, the count of each bucket, and the sum in seconds.
+
+    There is one bucket more than there are bounds.
+    """
+
+def lookup_duration_bounds() -> list[float]:
+    """The upper bounds of the buckets, in seconds."""
 
 def accepted_credentials(settings: Mapping[str, object]) -> tuple[bool, bool]:
     """Whether these settings accept cookies, and whether they accept bearer tokens.

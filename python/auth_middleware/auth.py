@@ -1,24 +1,23 @@
 """`Auth`: identifies requests by its own settings, into its own models."""
 
 import inspect
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from threading import Lock
 from typing import Any, Generic, TypeAlias, TypeVar, final, overload
 
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket
 
-from auth_middleware import http_errors, stand_ins
+from auth_middleware import http_errors
 from auth_middleware._core import Core, RequestState
-from auth_middleware.errors import ConfigurationError, StoreUnavailable
+from auth_middleware.configuration import Configuration
 from auth_middleware.identification import Identification
 from auth_middleware.models import AuthSession, AuthUser, CacheSize, Identity, SessionT_co, UserT_co
-from auth_middleware.openapi import Accepted, bound
-from auth_middleware.operator_log import OperatorLog, log_misconfigured
-from auth_middleware.parts import Parts, parts_for
-from auth_middleware.row_models import RowModels
-from auth_middleware.settings import AuthSettings, accepted_credentials, session_cookie_name
+from auth_middleware.openapi import bound
+from auth_middleware.operator_log import OperatorLog
+from auth_middleware.parts import Parts
+from auth_middleware.session_guards import RequestGuard, WebSocketGuard
+from auth_middleware.settings import AuthSettings
 
 OwnUser = TypeVar("OwnUser", bound=AuthUser)
 OwnSession = TypeVar("OwnSession", bound=AuthSession)
@@ -67,14 +66,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
         user_model: type[Any] = AuthUser,
         session_model: type[Any] = AuthSession,
     ) -> None:
-        self._models: RowModels[SessionT_co, UserT_co] = RowModels(user_model, session_model)
-        self._settings = settings
-        self._own: Parts[SessionT_co, UserT_co] | None = None
-        self._reading = Lock()
-        if settings is None or settings.lacks_everything_required:
-            self._models.check_with(settings)
-        else:
-            self._own = parts_for(settings, self._models)
+        self._configuration: Configuration[SessionT_co, UserT_co] = Configuration(settings, user_model, session_model)
         for method in (
             Auth.current_user,
             Auth.optional_user,
@@ -82,7 +74,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
             Auth.current_session,
             Auth.token_claims,
         ):
-            vars(self)[method.__name__] = bound(method, self, self._accepted)
+            vars(self)[method.__name__] = bound(method, self, self._configuration.accepted)
 
     @property
     def cookie_name(self) -> str:
@@ -107,27 +99,30 @@ class Auth(Generic[SessionT_co, UserT_co]):
         """The sessions cached in this process, if `freshness` is `live` or a number of seconds."""
         return CacheSize(*self._parts.core.cache_size())
 
-    async def open(self) -> None:
+    async def open(self, *, strict: bool = False) -> None:
         """Connect and read the catalog now, so that a wrong configuration is reported at start.
 
-        A store that does not answer yet does not prevent the start: it is one warning.
+        A store that does not answer yet, or whose tables do not exist yet, does not prevent the start: it is one
+        warning, and requests get 503 responses until then. With `strict` it is an error.
 
         Raises:
             ConfigurationError: a setting is missing or wrong.
-            SchemaError: the tables are not Better Auth's, or our role may not read them.
+            SchemaError: the tables are not Better Auth's, or our role may not read them; with `strict`, they do not
+                exist.
+            StoreUnavailable: with `strict`, the store does not answer.
         """
-        await _open(self._parts)
+        await self._parts.open(strict=strict)
 
     async def close(self) -> None:
         """Close the connections. The next use opens them again."""
-        if stand_ins.current.get() or self._own:
-            self._parts.core.close()
+        self._configuration.close()
 
     @asynccontextmanager
-    async def lifespan(self, _app: object) -> AsyncGenerator[None]:
+    async def lifespan(self, app: object) -> AsyncGenerator[None]:
         """A lifespan for FastAPI or Starlette. In a lifespan of your own, call `open` and `close`."""
         parts = self._parts
-        await _open(parts)
+        parts.cors.check([app])
+        await parts.open()
         try:
             yield
         finally:
@@ -144,7 +139,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
                 answer.
         """
         found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
-        return (await self._identification.required(found) if type(found) is RequestState else found).user
+        return (await self._identification.required(found, request) if type(found) is RequestState else found).user
 
     async def optional_user(self, request: HTTPConnection) -> UserT_co | None:
         """The same as `current_user`, but None without a valid session.
@@ -153,7 +148,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
             HTTPException: 403 from a page that is not trusted, 503 if the store cannot answer.
         """
         found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
-        identity = await self._identification.optional(found) if type(found) is RequestState else found
+        identity = await self._identification.optional(found, request) if type(found) is RequestState else found
         return identity and identity.user
 
     async def fresh_user(self, request: HTTPConnection) -> UserT_co:
@@ -167,19 +162,24 @@ class Auth(Generic[SessionT_co, UserT_co]):
             ConfigurationError: there is no database that knows; as an HTTP response, 500.
         """
         if not self._core.has_database:
-            self._log.misconfigured(
+            why = (
                 "get_fresh_user reads the user's row, and there is no database: set DATABASE_URL, or use "
                 "get_current_user, which returns what the JWT claims"
             )
-            raise http_errors.misconfigured()
-        return (await self._identification.required(self._core.identify_by_store(request.scope))).user
+            self._log.misconfigured(why)
+            raise http_errors.for_connection(http_errors.Misconfigured(why), request)
+        self._identification.begin_recheck(request)
+        found = self._core.identify_by_store(request.scope)
+        return (await self._identification.required(found, request)).user
 
     async def current_session(self, request: HTTPConnection) -> SessionT_co:
         """The session that this request presents. Identified once per request; raises like `current_user`."""
         found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
-        session = (await self._identification.required(found) if type(found) is RequestState else found).session
+        session = (
+            await self._identification.required(found, request) if type(found) is RequestState else found
+        ).session
         if not session:  # a JWT has none
-            raise http_errors.unauthorized(self._core.accepts, is_anonymous=False)
+            raise self._identification.unauthorized(request, is_anonymous=False)
         return session
 
     async def token_claims(self, request: HTTPConnection) -> dict[str, Any] | None:
@@ -189,7 +189,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
         `optional_user`.
         """
         found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
-        identity = await self._identification.optional(found) if type(found) is RequestState else found
+        identity = await self._identification.optional(found, request) if type(found) is RequestState else found
         return identity and self._core.token_claims(request.scope)
 
     def session_cookie(self, connection: HTTPConnection) -> str | None:
@@ -208,7 +208,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
         """
         _require_text(cookie_value)
         found: _Found[SessionT_co, UserT_co] = self._core.identify_value(cookie_value or "")
-        return await self._identification.optional(found) if type(found) is RequestState else found
+        return await self._identification.optional(found, None) if type(found) is RequestState else found
 
     async def validate_websocket(self, websocket: WebSocket) -> Identity[SessionT_co, UserT_co] | None:
         """The identity of whoever opens this WebSocket; None without a valid session. The origin is checked as well.
@@ -218,39 +218,55 @@ class Auth(Generic[SessionT_co, UserT_co]):
         Raises:
             OriginRefused: the page that opens it is not trusted; as an HTTP response, 403.
             StoreUnavailable, SchemaError: the store cannot answer; as an HTTP response, 503.
+
+        After `accept` there are no responses: an error that is not caught closes the socket, with code 1008, or 1013 if
+        the store cannot answer.
         """
         found: _Found[SessionT_co, UserT_co] = self._core.identify_anew(websocket.scope)
-        return await self._identification.optional(found) if type(found) is RequestState else found
+        identity = await self._identification.optional(found, websocket) if type(found) is RequestState else found
+        self._identification.validated(websocket, identity)
+        return identity
+
+    def guard_websocket(
+        self,
+        websocket: WebSocket,
+        subprotocol: str | None = None,
+        headers: Iterable[tuple[bytes, bytes]] | None = None,
+    ) -> WebSocketGuard[SessionT_co, UserT_co]:
+        """The same as `auth_middleware.guard_websocket`, by this instance."""
+        return WebSocketGuard(self._core, self._identification, websocket, subprotocol, headers)
+
+    def guard_request(self, request: HTTPConnection) -> RequestGuard[SessionT_co, UserT_co]:
+        """The same as `auth_middleware.guard_request`, by this instance."""
+        return RequestGuard(self._core, self._identification, request)
+
+    def disconnect(self, *, user_id: str | None = None, session_id: str | None = None) -> int:
+        """Close the guarded connections of a user or of a session, for an application with rules of its own.
+
+        Only those of this process and this instance. They end as if the session had ended. May be called from any
+        thread.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            TypeError: neither is given, or both are.
+        """
+        return self._core.disconnect(user_id=user_id, session_id=session_id)
+
+    @property
+    def guarded_connections(self) -> int:
+        """How many connections are guarded by this instance in this process."""
+        return self._core.guarded_connections
 
     @property
     def _parts(self) -> Parts[SessionT_co, UserT_co]:
-        """
-        Raises:
-            ConfigurationError: a setting is missing or wrong.
-        """
-        if (stand_in := stand_ins.current.get()) and (parts := stand_in.parts(self._settings, self._models)):
-            return parts
-        return self._own or self._read_settings()
-
-    def _read_settings(self) -> Parts[SessionT_co, UserT_co]:
-        with self._reading:
-            if self._own is None:
-                settings = AuthSettings() if self._settings is None else self._settings.read_again()
-                self._own = parts_for(settings, self._models)
-            return self._own
+        return self._configuration.parts()
 
     @property
     def _core(self) -> Core:
-        """For a request.
-
-        Raises:
-            Misconfigured: a `ConfigurationError` that is a 500 response.
-        """
-        try:
-            return self._parts.core
-        except ConfigurationError as error:
-            log_misconfigured(error)
-            raise http_errors.misconfigured() from error
+        """For a request: a missing setting is a 500 response."""
+        return self._configuration.parts_for_request().core
 
     @property
     def _identification(self) -> Identification[SessionT_co, UserT_co]:
@@ -259,21 +275,6 @@ class Auth(Generic[SessionT_co, UserT_co]):
     @property
     def _log(self) -> OperatorLog:
         return self._parts.log
-
-    def _accepted(self) -> Accepted:
-        if self._own is None:
-            return session_cookie_name(self._settings), accepted_credentials(self._settings)
-        return self._own.core.cookie_name, self._own.core.accepts
-
-
-async def _open(parts: Parts[Any, Any]) -> None:
-    parts.log.opening()
-    try:
-        parts.log.warn(await parts.core.open())
-        parts.log.warn(parts.core.operator_messages())
-        parts.log.note(parts.core.store_note())
-    except StoreUnavailable as error:
-        parts.log.store_failed(error)
 
 
 def _require_text(cookie_value: object) -> None:

@@ -73,7 +73,7 @@ def serving(connection: HTTPConnection | None) -> Auth[Any, Any]:
         return get_auth() if connection is None else _auth_in(connection.scope)
     except ConfigurationError as error:
         log_misconfigured(error)
-        raise http_errors.misconfigured() from error
+        raise http_errors.for_connection(http_errors.Misconfigured(error), connection) from error
 
 
 @asynccontextmanager

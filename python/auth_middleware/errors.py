@@ -9,8 +9,16 @@ class ConfigurationError(AuthError):
     """A setting is missing or wrong. The message identifies it and says how to fix it; it never contains a secret."""
 
 
+class NoAsyncioLoop(ConfigurationError):
+    """The application runs on trio."""
+
+
 class SchemaError(AuthError):
     """The tables are not what Better Auth writes, or our role may not read them."""
+
+
+class MissingTables(SchemaError):
+    """The tables do not exist yet. Better Auth's migration may be about to create them."""
 
 
 class RowMisfit(SchemaError):
@@ -19,6 +27,14 @@ class RowMisfit(SchemaError):
 
 class StoreUnavailable(AuthError):
     """The session store did not answer in time. Never treated as a request without a session."""
+
+
+class KeyTableError(SchemaError):
+    """The table with the keys that verify JWTs does not exist or is not Better Auth's. See `KeysUnavailable`."""
+
+
+class KeysUnavailable(StoreUnavailable):
+    """The keys that verify JWTs cannot be read. Requests with other credentials are not affected."""
 
 
 class OriginRefused(AuthError):

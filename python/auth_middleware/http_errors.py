@@ -1,11 +1,20 @@
 """The HTTP responses of errors. The only module that knows HTTP statuses; bodies say nothing that helps a forger."""
 
-from fastapi import HTTPException, status
+from fastapi import HTTPException, WebSocketException, status
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse
+from starlette.websockets import WebSocketState
 
 from auth_middleware._core import default_settings
-from auth_middleware.errors import AuthError, ConfigurationError, OriginRefused, SchemaError, StoreUnavailable
+from auth_middleware.errors import (
+    AuthError,
+    ConfigurationError,
+    NoAsyncioLoop,
+    OriginRefused,
+    SchemaError,
+    StoreUnavailable,
+)
 
 # Two challenges in one header: RFC 9110, section 11.6.1.
 COOKIE_CHALLENGE = 'Cookie realm="better-auth"'
@@ -25,7 +34,69 @@ class TemporarilyUnreadable(SchemaError, HTTPException):
 
 
 class Misconfigured(ConfigurationError, HTTPException):
-    """`ConfigurationError` as a 500 response."""
+    """`ConfigurationError` as a 500 response. The reason is not in the response."""
+
+    def __init__(self, why: object) -> None:
+        super().__init__(status.HTTP_500_INTERNAL_SERVER_ERROR, "Authentication is not configured")
+        self.why = str(why)
+
+    def __str__(self) -> str:
+        """What is wrong, for logs and tests: clients see only the detail."""
+        return f"{super().__str__()}: {self.why}"
+
+
+class ClosingError(WebSocketException, HTTPException):
+    """An error on an accepted WebSocket: Starlette closes the socket, where it could not send a response any more.
+
+    Before `HTTPException` in the order of classes, so that Starlette takes its handler of WebSocketException.
+    """
+
+    def __init__(self, error: HTTPException) -> None:
+        HTTPException.__init__(self, error.status_code, error.detail, error.headers)
+        WebSocketException.__init__(self, _CLOSE_CODES.get(error.status_code, status.WS_1008_POLICY_VIOLATION))
+        self.reason = str(error.detail)
+
+    def __str__(self) -> str:
+        return HTTPException.__str__(self)
+
+    def __repr__(self) -> str:
+        return HTTPException.__repr__(self)
+
+
+class ClosingOriginForbidden(ClosingError, OriginForbidden):
+    """`OriginForbidden` on an accepted WebSocket."""
+
+
+class ClosingUnavailable(ClosingError, TemporarilyUnavailable):
+    """`TemporarilyUnavailable` on an accepted WebSocket."""
+
+
+class ClosingUnreadable(ClosingError, TemporarilyUnreadable):
+    """`TemporarilyUnreadable` on an accepted WebSocket."""
+
+
+class ClosingMisconfigured(ClosingError, Misconfigured):
+    """`Misconfigured` on an accepted WebSocket."""
+
+    def __init__(self, error: Misconfigured) -> None:
+        super().__init__(error)
+        self.why = error.why
+
+    def __str__(self) -> str:
+        return Misconfigured.__str__(self)
+
+
+_CLOSE_CODES = {
+    status.HTTP_500_INTERNAL_SERVER_ERROR: status.WS_1011_INTERNAL_ERROR,
+    status.HTTP_503_SERVICE_UNAVAILABLE: status.WS_1013_TRY_AGAIN_LATER,
+}
+_CLOSING: dict[type[HTTPException], type[ClosingError]] = {
+    HTTPException: ClosingError,
+    OriginForbidden: ClosingOriginForbidden,
+    TemporarilyUnavailable: ClosingUnavailable,
+    TemporarilyUnreadable: ClosingUnreadable,
+    Misconfigured: ClosingMisconfigured,
+}
 
 
 def unauthorized(accepts: tuple[bool, bool], *, is_anonymous: bool) -> HTTPException:
@@ -39,8 +110,10 @@ def unauthorized(accepts: tuple[bool, bool], *, is_anonymous: bool) -> HTTPExcep
 
 def from_error(
     error: AuthError, retry_after_seconds: int
-) -> OriginForbidden | TemporarilyUnavailable | TemporarilyUnreadable:
-    """403 or 503; to be raised from the error, so that logs have the cause."""
+) -> OriginForbidden | TemporarilyUnavailable | TemporarilyUnreadable | Misconfigured:
+    """403, 503 or 500; to be raised from the error, so that logs have the cause."""
+    if isinstance(error, NoAsyncioLoop):
+        return Misconfigured(error)
     if isinstance(error, OriginRefused):
         return OriginForbidden(status.HTTP_403_FORBIDDEN, "Origin not allowed")
     kind = TemporarilyUnreadable if isinstance(error, SchemaError) else TemporarilyUnavailable
@@ -48,9 +121,16 @@ def from_error(
     return kind(status.HTTP_503_SERVICE_UNAVAILABLE, "Authentication is temporarily unavailable", headers)
 
 
-def misconfigured() -> Misconfigured:
-    """500: the log has one critical line with the reason."""
-    return Misconfigured(status.HTTP_500_INTERNAL_SERVER_ERROR, "Authentication is not configured")
+def is_accepted(connection: HTTPConnection | None) -> bool:
+    """Whether it is a WebSocket on which responses cannot be sent any more."""
+    return getattr(connection, "application_state", None) is WebSocketState.CONNECTED
+
+
+def for_connection(error: HTTPException, connection: HTTPConnection | None) -> HTTPException:
+    """The error as it is to be raised: on an accepted WebSocket, one that closes it."""
+    if not is_accepted(connection) or type(error) not in _CLOSING:
+        return error
+    return _CLOSING[type(error)](error)
 
 
 def http_response(error: Exception) -> JSONResponse:
@@ -63,7 +143,7 @@ def http_response(error: Exception) -> JSONResponse:
     """
     if isinstance(error, AuthError) and not isinstance(error, StarletteHTTPException):
         if isinstance(error, ConfigurationError):
-            error = misconfigured()
+            error = Misconfigured(error)
         else:
             error = from_error(error, default_settings()["retry_after_seconds"])
     if not isinstance(error, StarletteHTTPException):

@@ -3,14 +3,31 @@
 import asyncio
 from typing import Generic, TypeAlias
 
+from fastapi import HTTPException
 from pydantic import ValidationError
+from starlette.requests import HTTPConnection
+from starlette.websockets import WebSocket
 
 from auth_middleware import http_errors
-from auth_middleware._core import Core, Found, Refused, RequestState
-from auth_middleware.errors import AuthError, OriginRefused, RowMisfit, SchemaError
+from auth_middleware._core import Core, Found, Refused, RequestState, error_type
+from auth_middleware.cors import CorsCheck
+from auth_middleware.errors import (
+    AuthError,
+    KeysUnavailable,
+    KeyTableError,
+    NoAsyncioLoop,
+    OriginRefused,
+    RowMisfit,
+    SchemaError,
+)
+from auth_middleware.log_fields import LogFields, path_in
 from auth_middleware.models import Identity, SessionT_co, UserT_co, is_shareable
 from auth_middleware.operator_log import OperatorLog
 from auth_middleware.row_models import RowModels
+from auth_middleware.telemetry import record_lookup
+
+# In the scope of a WebSocket that was validated: what follows are further checks.
+_VALIDATED = "auth_middleware validated"
 
 _Outcome: TypeAlias = Identity[SessionT_co, UserT_co] | Refused | AuthError
 
@@ -18,53 +35,89 @@ _Outcome: TypeAlias = Identity[SessionT_co, UserT_co] | Refused | AuthError
 class Identification(Generic[SessionT_co, UserT_co]):
     """Ends what Rust could not end at once: waits for the lookup, makes the models, logs, and raises."""
 
-    def __init__(self, core: Core, models: RowModels[SessionT_co, UserT_co], log: OperatorLog) -> None:
+    def __init__(self, core: Core, models: RowModels[SessionT_co, UserT_co], log: OperatorLog, cors: CorsCheck) -> None:
         self._core = core
         self._models = models
         self._log = log
+        self._cors = cors
 
-    async def required(self, state: RequestState) -> Identity[SessionT_co, UserT_co]:
+    async def required(self, state: RequestState, connection: HTTPConnection) -> Identity[SessionT_co, UserT_co]:
         """The identity.
 
         Raises:
             HTTPException: 401 without a valid session, 403 or 503 as `optional`.
         """
-        outcome = await self._settle(state)
+        outcome = await self._settle(state, connection)
         if isinstance(outcome, Refused):
-            raise http_errors.unauthorized(self._core.accepts, is_anonymous=outcome.is_anonymous)
+            raise self.unauthorized(connection, is_anonymous=outcome.is_anonymous)
         return outcome
 
-    async def optional(self, state: RequestState) -> Identity[SessionT_co, UserT_co] | None:
+    async def optional(
+        self, state: RequestState, connection: HTTPConnection | None
+    ) -> Identity[SessionT_co, UserT_co] | None:
         """The identity; None without a valid session.
 
         Raises:
             HTTPException: 403 from a page that is not trusted, 503 if the store cannot answer; an `AuthError` too.
         """
-        outcome = await self._settle(state)
+        outcome = await self._settle(state, connection)
         return None if isinstance(outcome, Refused) else outcome
 
-    async def _settle(self, state: RequestState) -> Identity[SessionT_co, UserT_co] | Refused:
+    def unauthorized(self, connection: HTTPConnection, *, is_anonymous: bool) -> HTTPException:
+        """The error of a request that needs a session and has none."""
+        error = http_errors.unauthorized(self._core.accepts, is_anonymous=is_anonymous)
+        return self._error(error, connection)
+
+    def begin_recheck(self, connection: HTTPConnection) -> None:
+        """Further checks of an open WebSocket are as they should be, and may fail."""
+        if connection.scope["type"] == "websocket":
+            connection.scope[_VALIDATED] = True
+
+    def validated(self, websocket: WebSocket, identity: object) -> None:
+        """A WebSocket was validated."""
+        if identity is None and http_errors.is_accepted(websocket):
+            self._warn_if_late(websocket)
+        websocket.scope[_VALIDATED] = True
+
+    async def _settle(
+        self, state: RequestState, connection: HTTPConnection | None
+    ) -> Identity[SessionT_co, UserT_co] | Refused:
         """The outcome of a request. The only place where an error becomes an HTTP response."""
+        self._cors.check_first_request(connection and connection.scope)
         verdict = state.verdict
         if isinstance(verdict, Found):
-            if identity := self._conclude_cached(state, verdict):
+            if identity := self._conclude_cached(state, verdict, connection):
                 return identity
             verdict = state.verdict
-        outcome = self._conclude(state, verdict or await self._look_up(state))
+        outcome = self._conclude(state, verdict or await self._look_up(state), connection)
         if isinstance(outcome, Refused) and outcome.is_foreign_origin:
             outcome = OriginRefused(f"a page from {outcome.detail} may not use this session")
         if isinstance(outcome, AuthError):
-            raise http_errors.from_error(outcome, self._core.retry_after_seconds) from outcome
+            error = http_errors.from_error(outcome, self._core.retry_after_seconds)
+            raise self._error(error, connection) from outcome
         return outcome
 
-    def _conclude_cached(self, state: RequestState, found: Found) -> Identity[SessionT_co, UserT_co] | None:
+    def _error(self, error: HTTPException, connection: HTTPConnection | None) -> HTTPException:
+        if connection is not None and http_errors.is_accepted(connection):
+            self._warn_if_late(connection)
+        return http_errors.for_connection(error, connection)
+
+    def _warn_if_late(self, connection: HTTPConnection) -> None:
+        if _VALIDATED not in connection.scope:
+            self._log.validated_after_accept()
+
+    def _conclude_cached(
+        self, state: RequestState, found: Found, connection: HTTPConnection | None
+    ) -> Identity[SessionT_co, UserT_co] | None:
         """The identity in a cache. If the models do not fit it, they may fit the row: then the store is queried."""
         try:
             identity = self._models.identity(found)
         except ValidationError as error:
             session: object = found.fields()[0]
             if session is None and self._core.trusts_claims:
-                self._log.warn(state.conclude(self._claims_misfit(found, error)))
+                misfit = self._claims_misfit(found, error)
+                self._log.row_misfit(misfit, _log_fields(state, misfit, connection))
+                self._log.warn(state.conclude(misfit))
             else:
                 self._core.look_up(state)
             return None
@@ -81,12 +134,16 @@ class Identification(Generic[SessionT_co, UserT_co]):
             state.give_up()
             raise
         except AuthError as error:
+            record_lookup(state, error)
             return error
+        record_lookup(state, found)
         self._log.store_answered()
         self._log.note(self._core.store_note())
         return found
 
-    def _conclude(self, state: RequestState, found: Found | Refused | AuthError) -> _Outcome[SessionT_co, UserT_co]:
+    def _conclude(
+        self, state: RequestState, found: Found | Refused | AuthError, connection: HTTPConnection | None
+    ) -> _Outcome[SessionT_co, UserT_co]:
         """The outcome, which the first of several waiters makes, and logs."""
         if (known := state.outcome) is not None:
             return known
@@ -94,22 +151,28 @@ class Identification(Generic[SessionT_co, UserT_co]):
         try:
             outcome = self._models.identity(found) if isinstance(found, Found) else found
         except ValidationError as error:
-            outcome = SchemaError(f"a row does not fit {error.title}: {self._models.misfits(self._core, found, error)}")
-            self._log.row_misfit(outcome)
+            outcome = RowMisfit(f"a row does not fit {error.title}: {self._models.misfits(self._core, found, error)}")
         self._log.warn(state.conclude(outcome))
-        if isinstance(found, Refused):
-            self._log.refused(found)
-        elif isinstance(found, RowMisfit):
-            self._log.row_misfit(found)
-        elif isinstance(found, AuthError):
-            self._log.store_failed(found)
+        if isinstance(outcome, Refused):
+            self._log.refused(outcome, _log_fields(state, outcome, connection))
+        elif isinstance(outcome, RowMisfit):
+            self._log.row_misfit(outcome, _log_fields(state, outcome, connection))
+        elif isinstance(outcome, (KeysUnavailable, KeyTableError)):
+            self._log.keys_unavailable(outcome, _log_fields(state, outcome, connection))
+        elif isinstance(outcome, NoAsyncioLoop):
+            self._log.misconfigured(str(outcome))
+        elif isinstance(outcome, AuthError):
+            self._log.store_failed(outcome, _log_fields(state, outcome, connection))
         return outcome
 
     def _claims_misfit(self, found: Found, error: ValidationError) -> SchemaError:
         misfits = self._models.misfits(self._core, found, error)
-        misfit = SchemaError(
+        return SchemaError(
             f"the claims of a JWT do not fit {error.title}: {misfits}. Add them with definePayload in the "
             "options of Better Auth's jwt plugin, or give the fields a default"
         )
-        self._log.row_misfit(misfit)
-        return misfit
+
+
+def _log_fields(state: RequestState, outcome: Refused | AuthError, connection: HTTPConnection | None) -> LogFields:
+    path = path_in(connection and connection.scope)
+    return {"reason": error_type(outcome), "credential": state.credential, "path": path}

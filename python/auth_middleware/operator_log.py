@@ -6,47 +6,84 @@ INFO is for the reason of each refusal, WARNING for what an operator has to act 
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from auth_middleware._core import Core, Refused
 from auth_middleware.errors import AuthError, ConfigurationError, SchemaError
+from auth_middleware.log_fields import LogFields
 
 logger = logging.getLogger("auth_middleware")
 
-# After this many bad signatures and no good one, the secret is wrong rather than the cookies.
-SUSPICIOUS_BAD_SIGNATURES = 20
 # Requests choose the origin in a message: this many of those messages are written, the rest only counted.
 MOST_ORIGINS = 5
 MOST_MISFITS = 5
+# Whatever requests contain, so many lines on probable causes are written at once, then one in 20 seconds.
+MOST_CAUSES = 8
+SECONDS_PER_CAUSE = 20.0
 # The store can fail and recover with every request: this many changes in a row are warnings, then one in a minute.
 MOST_STORE_CHANGES = 5
 SECONDS_PER_STORE_CHANGE = 60.0
+
+
+class RateLimit:
+    """Allows `most` events at once, and one more after each `seconds`."""
+
+    def __init__(self, most: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._most = most
+        self._seconds = seconds
+        self._clock = clock
+        self._left = float(most)
+        self._last = clock()
+
+    def allows(self) -> bool:
+        """Whether one more event is allowed now. If so, it counts."""
+        now = self._clock()
+        self._left = min(self._left + (now - self._last) / self._seconds, self._most)
+        self._last = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
 
 
 class OncePerCause:
     """Writes a message once, and no more than a few different messages on one topic; the rest are counted.
 
     That count is written when it reaches 100, 1,000, 10,000 and so on, so a flood of requests writes a few lines.
+    What exceeds the limit is counted too, and written when it comes again.
     """
 
-    def __init__(self, level: int = logging.WARNING) -> None:
+    def __init__(self, level: int = logging.WARNING, limit: RateLimit | None = None) -> None:
         self._level = level
+        self._limit = limit
         self._written: defaultdict[str, set[str]] = defaultdict(set)
         self._left_out: Counter[str] = Counter()
 
-    def log(self, topic: str, message: str, most: int = 1) -> None:
+    def log(
+        self,
+        topic: str,
+        message: str,
+        most: int = 1,
+        fields: LogFields | None = None,
+        level: int | None = None,
+    ) -> None:
         """Write this message, unless that was done before or `most` messages on this topic were written."""
+        level = level or self._level
         written = self._written[topic]
         if message in written:
             return
-        if len(written) < most:
+        if len(written) < most and self._is_allowed(level):
             written.add(message)
-            logger.log(self._level, "%s", message)
+            logger.log(level, "%s", message, extra=fields)
             return
         self._left_out[topic] += 1
         count = self._left_out[topic]
-        if count >= 100 and str(count).strip("0") == "1":
-            logger.log(self._level, "%s: %d more messages of this kind were not written", topic, count)
+        if count >= 100 and str(count).strip("0") == "1" and self._is_allowed(level):
+            logger.log(level, "%s: %d more messages of this kind were not written", topic, count)
+
+    def _is_allowed(self, level: int) -> bool:
+        """Lines that nobody sees do not use up the limit."""
+        return self._limit is None or not logger.isEnabledFor(level) or self._limit.allows()
 
 
 _misconfigured = OncePerCause(logging.CRITICAL)
@@ -63,9 +100,9 @@ class OperatorLog:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._once = OncePerCause()
+        self._causes = OncePerCause(limit=RateLimit(MOST_CAUSES, SECONDS_PER_CAUSE))
         self._store_trouble: type[AuthError] | None = None
-        self._store_changes_left = float(MOST_STORE_CHANGES)
-        self._last_store_change = 0.0
+        self._store_changes = RateLimit(MOST_STORE_CHANGES, SECONDS_PER_STORE_CHANGE)
 
     def warn(self, messages: Iterable[str]) -> None:
         """Log what Rust reports to operators."""
@@ -81,33 +118,46 @@ class OperatorLog:
         """Write the secret's fingerprint, to compare it with another deployment's when signatures are bad."""
         logger.info("opening; the secret's fingerprint is %s", self._core.secret_fingerprint)
 
-    def refused(self, refused: Refused) -> None:
-        """A request has no valid session."""
-        logger.info("refused: %s", refused.reason)
-        if advice := refused.advice:
-            self._once.log(refused.reason, advice, MOST_ORIGINS if refused.is_foreign_origin else 1)
-        elif refused.is_bad_signature and (self._core.only_bad_signatures() or 0) >= SUSPICIOUS_BAD_SIGNATURES:
-            self._once.log(
-                refused.reason,
-                f"each of the first {SUSPICIOUS_BAD_SIGNATURES} signatures was bad: BETTER_AUTH_SECRET is probably not "
-                "the secret of the Better Auth server",
-            )
+    def refused(self, refused: Refused, fields: LogFields) -> None:
+        """A request has no valid session.
 
-    def row_misfit(self, error: SchemaError) -> None:
+        A wrong setting is a warning, once for each cause. After the check has succeeded once, the settings are right,
+        and the request is probably stale or forged: then it is no warning.
+        """
+        logger.info("refused: %s", refused.reason, extra=fields)
+        if refused.cause is None or (advice := self._core.advice(refused)) is None:
+            return
+        message, has_check_succeeded = advice
+        level = logging.INFO if has_check_succeeded else logging.WARNING
+        self._causes.log(refused.cause, message, MOST_ORIGINS if refused.is_foreign_origin else 1, fields, level)
+
+    def row_misfit(self, error: SchemaError, fields: LogFields) -> None:
         """A row cannot be read into the application's models. That concerns its own request only."""
-        self._once.log("a row does not fit", f"a request got a 503 response: {error}", MOST_MISFITS)
+        self._once.log("a row does not fit", f"a request got a 503 response: {error}", MOST_MISFITS, fields)
 
     def misconfigured(self, message: str) -> None:
         """A route needs what the settings do not give."""
         self._once.log("configuration", f"a request was answered 500: {message}")
 
-    def store_failed(self, error: AuthError) -> None:
+    def validated_after_accept(self) -> None:
+        """A WebSocket that should not have been accepted."""
+        self._once.log(
+            "accepted WebSockets",
+            "a WebSocket was accepted first and refused then, so its client saw it open and close: validate before "
+            "accept, so that the handshake gets a 401, 403 or 503 response",
+        )
+
+    def store_failed(self, error: AuthError, fields: LogFields | None = None) -> None:
         """The store failed. Logs a warning once, until it responds again or the kind of error changes."""
         if type(error) is self._store_trouble:
-            logger.info("no response from the store: %s", error)
+            logger.info("no response from the store: %s", error, extra=fields)
             return
         self._store_trouble = type(error)
-        logger.log(self._level_of_change(), "requests get 503 responses from now on: %s", error)
+        logger.log(self._level_of_change(), "requests get 503 responses from now on: %s", error, extra=fields)
+
+    def keys_unavailable(self, error: AuthError, fields: LogFields) -> None:
+        """A JWT cannot be verified. Rust warns of it once, and when the keys can be read again."""
+        logger.info("a request got a 503 response: %s", error, extra=fields)
 
     def store_answered(self) -> None:
         """The store responded, perhaps after a failure."""
@@ -116,11 +166,4 @@ class OperatorLog:
             logger.log(self._level_of_change(), "the session store responds again")
 
     def _level_of_change(self) -> int:
-        now = time.monotonic()
-        regained = (now - self._last_store_change) / SECONDS_PER_STORE_CHANGE
-        self._last_store_change = now
-        self._store_changes_left = min(self._store_changes_left + regained, MOST_STORE_CHANGES)
-        if self._store_changes_left < 1:
-            return logging.INFO
-        self._store_changes_left -= 1
-        return logging.WARNING
+        return logging.WARNING if self._store_changes.allows() else logging.INFO

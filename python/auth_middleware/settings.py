@@ -142,6 +142,13 @@ class AuthSettings(BaseSettings):
     prepared_statements: str = _setting(
         "prepared_statements", "`on`, `off` or `auto`: named statements where they are known to be safe."
     )
+    recheck_seconds: float = _setting(
+        "recheck_seconds",
+        "How often the sessions of guarded connections are checked, unless the feed of `live` keeps them current.",
+    )
+    outage_grace_seconds: float = _setting(
+        "outage_grace_seconds", "How long a guarded connection stays open although its session cannot be checked."
+    )
     freshness: Annotated[str, BeforeValidator(_as_text)] = _setting(
         "freshness",
         "`always` queries the store for each request; `live` caches sessions until a notification evicts them; a "
@@ -220,6 +227,8 @@ class AuthSettings(BaseSettings):
         max_waiting: int = _UNSET,
         retry_after_seconds: int = _UNSET,
         prepared_statements: str = _UNSET,
+        recheck_seconds: float = _UNSET,
+        outage_grace_seconds: float = _UNSET,
         freshness: str | float = _UNSET,
         listen_database_url: str | SecretStr | None = _UNSET,
         max_cached_sessions: int = _UNSET,

@@ -16,6 +16,10 @@ impl AbsentField {
         self.first.get_or_init(|| (model, field.to_owned()));
     }
 
+    pub(super) fn is_any(&self) -> bool {
+        self.first.get().is_some()
+    }
+
     /// The message for the operator, if there is one that was not returned before.
     pub(super) fn take_message(&self) -> Option<String> {
         let (model, field) = self.first.get()?;

@@ -13,19 +13,24 @@ mod jwe;
 mod jwt;
 mod payload;
 mod snapshot_cache;
+mod unread;
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Days, Utc};
 use serde_json::Value;
 
 use self::absent_field::AbsentField;
 use self::jwe::EncryptionKeys;
 use self::keys::PublicKeys;
 use self::snapshot_cache::SnapshotCache;
+use self::unread::{Expected, Unread, Why};
 use crate::identity::Identity;
 use crate::settings::{CookieCacheSettings, OwnField, Secret, Settings, Strategy};
 use crate::signature::{Keys, SessionToken};
+
+/// Better Auth's snapshots live for minutes.
+const A_YEAR: Days = Days::new(365);
 
 /// Reads `session_data` according to the settings.
 #[derive(Debug, Clone)]
@@ -36,6 +41,8 @@ pub struct CookieCache {
     session_fields: Vec<OwnField>,
     snapshot_cache: SnapshotCache,
     absent_field: Arc<AbsentField>,
+    strategy: Strategy,
+    unread: Arc<Unread>,
 }
 
 /// How the cookie is protected, with the keys to verify or decrypt it.
@@ -74,6 +81,12 @@ impl CookieCache {
             session_fields: settings.tables.session.own_fields.clone(),
             snapshot_cache: SnapshotCache::default(),
             absent_field: Arc::default(),
+            strategy: chosen.strategy,
+            unread: Arc::new(Unread::new(Expected {
+                strategy: chosen.strategy,
+                version: chosen.version.clone(),
+                cookie_name: settings.cookie_names.session_data.clone(),
+            })),
         }
     }
 
@@ -87,51 +100,86 @@ impl CookieCache {
         let cached = self.snapshot_cache.get(data, token, now_ms);
         let identity = match cached {
             Some(identity) => identity,
-            None => self.read_uncached(data, token, now, now_ms)?,
+            None => match self.read_uncached(data, token, now, now_ms) {
+                Ok(identity) => {
+                    self.unread.was_read();
+                    identity
+                }
+                Err(why) => {
+                    self.unread.could_not_be_read(|| why.unwrap_or_else(|| self.why_closed(data, now)));
+                    return None;
+                }
+            },
         };
         identity.session.as_ref().is_some_and(|session| session.expires_at >= now).then_some(identity)
     }
 
-    /// A message for the operator, if there is one since the last call.
-    pub(crate) fn take_message(&self) -> Option<String> {
-        self.absent_field.take_message()
+    /// A request with a good session token has no snapshot.
+    pub(crate) fn is_absent(&self) {
+        self.unread.was_absent();
     }
 
+    /// Messages for the operator since the last call.
+    pub(crate) fn take_messages(&self) -> impl Iterator<Item = String> {
+        self.absent_field.take_message().into_iter().chain(self.unread.take_message())
+    }
+
+    fn open(&self, data: &str, now: DateTime<Utc>) -> Option<Snapshot> {
+        match &self.form {
+            Form::Compact(keys) => compact::open(data, keys),
+            Form::Jwt(secrets) => jwt::open(data, secrets, now),
+            Form::Jwe(keys) => jwe::open(data, keys, now),
+            Form::Jwks { keys, issuer } => keys::open(data, keys, issuer.as_deref(), now),
+        }
+    }
+
+    /// Why a snapshot could not be opened.
+    fn why_closed(&self, data: &str, now: DateTime<Utc>) -> Why {
+        let opened_before = || now.checked_sub_days(A_YEAR).and_then(|then| self.open(data, then)).is_some();
+        unread::why_closed(data, self.strategy, opened_before)
+    }
+
+    /// The identity, or why there is none: None if the snapshot could not be opened.
     fn read_uncached(
         &self,
         data: &str,
         token: &SessionToken,
         now: DateTime<Utc>,
         now_ms: f64,
-    ) -> Option<Arc<Identity>> {
-        let snapshot = match &self.form {
-            Form::Compact(keys) => compact::open(data, keys),
-            Form::Jwt(secrets) => jwt::open(data, secrets, now),
-            Form::Jwe(keys) => jwe::open(data, keys, now),
-            Form::Jwks { keys, issuer } => keys::open(data, keys, issuer.as_deref(), now),
-        }?;
-        let version = snapshot.payload.get("version").map_or(Some("1"), Value::as_str)?;
+    ) -> Result<Arc<Identity>, Option<Why>> {
+        let snapshot = self.open(data, now).ok_or(None)?;
+        let version = snapshot.payload.get("version").map_or(Some("1"), Value::as_str).ok_or(Why::Shape)?;
         // Better Auth treats an empty version as "1".
         if (if version.is_empty() { "1" } else { version }) != self.version {
-            return None;
+            return Err(Some(unread::other_version(version)));
         }
         if snapshot.expires_at_ms.is_some_and(|expires_at| expires_at < now_ms) {
-            return None;
+            return Err(Some(Why::Expired));
         }
-        let identity = Arc::new(payload::identity(
+        let identity = payload::identity(
             &snapshot.payload,
             token,
             &self.session_fields,
             &self.user_fields,
             &self.absent_field,
-        )?);
+        );
+        let identity = Arc::new(identity.ok_or_else(|| self.why_not_read(&snapshot.payload, token))?);
         // A public key may be revoked before the cookie expires. Our own secrets do not change.
         if let Some(until_ms) = snapshot.expires_at_ms
             && !matches!(self.form, Form::Jwks { .. })
         {
             self.snapshot_cache.put(data, token, &identity, now_ms, until_ms);
         }
-        Some(identity)
+        Ok(identity)
+    }
+
+    /// Why no identity could be read from a payload.
+    fn why_not_read(&self, payload: &Value, token: &SessionToken) -> Why {
+        match payload.pointer("/session/token").and_then(Value::as_str) {
+            Some(other) if other != token.as_str() => Why::OtherSession,
+            _ if self.absent_field.is_any() => Why::AbsentField,
+            _ => Why::Shape,
+        }
     }
 }
 

@@ -31,6 +31,12 @@ impl<'a> SessionData<'a> {
         }
     }
 
+    /// Whether there is anything.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        self.single.is_some_and(|single| !single.0.is_empty()) || !self.chunks.is_empty()
+    }
+
     /// The decoded value: of the single cookie if it is not empty, else of the chunks in the order of
     /// their numbers. None if there is neither.
     #[must_use]
@@ -66,8 +72,13 @@ fn chunk_value(value: &[u8]) -> Option<&[u8]> {
 pub struct RawCookie<'a>(&'a [u8]);
 
 impl<'a> RawCookie<'a> {
-    pub(super) fn new(value: &'a [u8]) -> Self {
+    pub(crate) fn new(value: &'a [u8]) -> Self {
         Self(value)
+    }
+
+    /// A cookie's value as [`cookies`] returns it.
+    pub(crate) fn of_header(value: &'a [u8]) -> Self {
+        Self(unquote(trim(value)))
     }
 
     /// The bytes as text: a header is Latin-1 where it is not ASCII.
@@ -109,7 +120,7 @@ impl std::fmt::Debug for RawCookie<'_> {
 }
 
 /// Names, and values as they stand.
-pub(super) fn cookies(header: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+pub(crate) fn cookies(header: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     header.split(|&byte| byte == b';').filter_map(|pair| {
         let equals = pair.iter().position(|&byte| byte == b'=')?;
         Some((trim(&pair[..equals]), &pair[equals + 1..]))
@@ -133,7 +144,7 @@ pub(super) fn trim(mut bytes: &[u8]) -> &[u8] {
 }
 
 /// A leading quote takes the last character with it, whatever that is: so does Better Auth.
-pub(super) fn unquote(value: &[u8]) -> &[u8] {
+pub(crate) fn unquote(value: &[u8]) -> &[u8] {
     match value {
         [b'"', inner @ .., _] => inner,
         [b'"'] => &[],

@@ -9,7 +9,8 @@ mod cookies;
 use self::authorization::BearerTokens;
 pub use self::authorization::{BEARER_PROTOCOL, BearerToken};
 pub use self::cookies::{RawCookie, SessionData, decode};
-use self::cookies::{cookies, trim, unquote};
+pub(crate) use self::cookies::{cookies, unquote as unquote_value};
+use self::cookies::{trim, unquote};
 use crate::settings::{AcceptedCredentials, CookieNames};
 
 /// The one credential that decides who sent the request.
@@ -27,6 +28,45 @@ pub enum Presented<'a> {
     Jwt(BearerToken<'a>),
     /// Bearer tokens that are not one of an accepted kind: nothing else is tried.
     Unusable,
+}
+
+/// The kinds of credentials, for metrics and logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Credential {
+    /// The session cookie, or its value.
+    Cookie,
+    /// A session token in `Authorization`; also a bearer token that is of no accepted kind.
+    Bearer,
+    /// A JWT in `Authorization`.
+    Jwt,
+}
+
+impl Credential {
+    /// Every kind, in the order of the enum.
+    pub const ALL: [Self; 3] = [Self::Cookie, Self::Bearer, Self::Jwt];
+
+    /// The name in metrics, in logs and in the setting `credentials`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cookie => "cookie",
+            Self::Bearer => "bearer",
+            Self::Jwt => "jwt",
+        }
+    }
+}
+
+impl Presented<'_> {
+    /// The kind of what is presented; None if nothing is.
+    #[must_use]
+    pub fn credential(&self) -> Option<Credential> {
+        match self {
+            Self::Nothing => None,
+            Self::Cookie(_) => Some(Credential::Cookie),
+            Self::SignedToken(_) | Self::UnsignedToken(_) | Self::Unusable => Some(Credential::Bearer),
+            Self::Jwt(_) => Some(Credential::Jwt),
+        }
+    }
 }
 
 /// What sort of request it is, as far as a forged one could do harm.
@@ -62,6 +102,10 @@ impl<'a, I: IntoIterator<Item = (&'a [u8], &'a [u8])>> Request<I> {
     /// A request as ASGI describes it.
     pub fn new(kind: Kind, headers: I) -> Self {
         Self { kind, headers }
+    }
+
+    pub(crate) fn headers(&self) -> &I {
+        &self.headers
     }
 
     pub(crate) fn into_headers(self) -> I {

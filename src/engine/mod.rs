@@ -8,7 +8,11 @@
 //! Threads of ours write to the store's connections, the public keys and the live cache, and a child can be born while
 //! one of them does. So a child leaks what its parent had opened, without a drop or a close, and opens its own.
 
+mod counting_store;
+mod decision;
+mod guarding;
 mod open;
+mod usage;
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,12 +21,16 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
+use self::decision::decide;
 use self::open::Open;
+pub use self::usage::Usage;
+use crate::advice::advice;
 use crate::authenticator::{Authenticator, Need, Unavailable, Verdict};
+use crate::checks::Checks;
 use crate::clock::{Clock, Moment};
 use crate::cookie_cache::keys::PublicKeys;
-use crate::counters::Counters;
-use crate::credentials::Request;
+use crate::counters::{Counters, Fault};
+use crate::credentials::{Credential, Request};
 use crate::error::Error;
 use crate::identity::Identity;
 use crate::jwt::{PendingToken, UserToken};
@@ -35,6 +43,16 @@ use crate::store::{AnyStore, LookupKey, LookupResult, Source};
 
 /// What the store's answer means for the request, or why there is none.
 pub type Decision = Result<Result<Arc<Identity>, Refusal>, Arc<Error>>;
+
+/// What is known of a request before anything is awaited.
+#[derive(Debug)]
+pub struct Inspected {
+    /// The kind of credential that it presents, if any.
+    pub credential: Option<Credential>,
+    /// What that means; [`Error::Unavailable`] if a cache that is needed for it cannot be opened, or the issuer's keys
+    /// cannot be read, and [`Error::Configuration`] if there is no database that would know.
+    pub verdict: Result<Verdict, Error>,
+}
 
 /// A look-up that is waiting or under way.
 pub struct PendingLookup {
@@ -70,6 +88,7 @@ pub struct Engine {
     clock: Clock,
     runtime: fn() -> Result<Handle, Error>,
     counters: Arc<Counters>,
+    checks: Arc<Checks>,
     /// Locked only by threads that call the engine. In Python those hold the GIL, as a thread that forks does, so no
     /// child is born with it locked.
     state: Mutex<Option<State>>,
@@ -98,7 +117,8 @@ impl Engine {
             AnyStore::new(&source, &settings)?;
         }
         let clock = source.clock();
-        Ok(Self { settings, source, clock, runtime, counters: Arc::default(), state: Mutex::default() })
+        let (counters, checks) = (Arc::default(), Arc::default());
+        Ok(Self { settings, source, clock, runtime, counters, checks, state: Mutex::default() })
     }
 
     /// The settings.
@@ -111,6 +131,15 @@ impl Engine {
     #[must_use]
     pub fn counters(&self) -> &Arc<Counters> {
         &self.counters
+    }
+
+    /// What an operator can do about a refusal, if a wrong setting may have caused it; and whether the check that failed
+    /// has succeeded before, so that a stale or forged credential is likelier.
+    #[must_use]
+    pub fn advice(&self, refusal: &Refusal) -> Option<(String, bool)> {
+        let check = refusal.cause?.check();
+        let has_passed = check.is_some_and(|check| self.checks.has_passed(check));
+        Some((advice(refusal, &self.settings)?, has_passed))
     }
 
     /// The current moment, by which this engine decides.
@@ -126,38 +155,45 @@ impl Engine {
     }
 
     /// Decides from the headers and the caches as far as possible.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] if a cache that is needed for it cannot be opened.
     pub fn inspect<'a>(
         &self,
-        request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>,
-    ) -> Result<Verdict, Error> {
-        let now = self.now();
-        let (authenticator, cache) = self.inspector()?;
-        self.settle(authenticator.inspect(request, now), cache.as_ref(), now)
+        request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])> + Clone>,
+    ) -> Inspected {
+        self.inspect_for(Need::Usual, request)
     }
 
     /// Decides from a cookie's value, percent-encoded or not, and the caches. There are no headers, so the origin is
     /// not checked.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] if a cache that is needed for it cannot be opened.
-    pub fn inspect_value(&self, value: &str) -> Result<Verdict, Error> {
-        let (authenticator, cache) = self.inspector()?;
-        self.settle(authenticator.inspect_value(value), cache.as_ref(), self.now())
+    #[must_use]
+    pub fn inspect_value(&self, value: &str) -> Inspected {
+        let verdict = self.inspector().and_then(|(authenticator, cache)| {
+            self.settle(authenticator.inspect_value(value), cache.as_ref(), self.now())
+        });
+        Inspected { credential: (!value.is_empty()).then_some(Credential::Cookie), verdict }
     }
 
     /// Decides from the headers alone: never [`Verdict::Known`].
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] if the issuer's keys cannot be read, [`Error::Configuration`] if there is no database.
     pub fn inspect_for_store<'a>(
         &self,
-        request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>,
-    ) -> Result<Verdict, Error> {
+        request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])> + Clone>,
+    ) -> Inspected {
+        self.inspect_for(Need::Store, request)
+    }
+
+    fn inspect_for<'a>(
+        &self,
+        need: Need,
+        request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])> + Clone>,
+    ) -> Inspected {
         let now = self.now();
-        self.settle(self.inspector()?.0.inspect_for_store(request, now), None, now)
+        match self.inspector() {
+            Ok((authenticator, cache)) => {
+                let cache = cache.filter(|_| need == Need::Usual);
+                let (credential, verdict) = authenticator.inspect_for(need, request, now);
+                Inspected { credential, verdict: self.settle(verdict, cache.as_ref(), now) }
+            }
+            Err(error) => Inspected { credential: None, verdict: Err(error) },
+        }
     }
 
     /// The claims of the verified JWT that this request presents; None before it was identified.
@@ -209,11 +245,12 @@ impl Engine {
         key: &LookupKey,
         resolve: impl FnOnce(Decision) + Send + 'static,
     ) -> Result<PendingLookup, Error> {
-        self.counters.saw_good_signature();
         let now = self.clock.wall();
         let lookup = self.open_now()?.lookup()?;
-        let Gathered { waiter, waits_for_others } =
-            lookup.gather(key, move |found| resolve(found.map(|found| Authenticator::decide(found, now))));
+        let (checks, is_session) = (Arc::clone(&self.checks), matches!(key, LookupKey::Session(_)));
+        let Gathered { waiter, waits_for_others } = lookup.gather(key, move |found| {
+            resolve(found.map(|found| decide(&checks, is_session, found, now)));
+        });
         Ok(PendingLookup { place: Place::Lookup(waiter), to_send: waits_for_others.then_some(lookup) })
     }
 
@@ -236,10 +273,10 @@ impl Engine {
             return Err(Error::unavailable(format!("{limit} requests wait already (max_waiting)")));
         }
         let waiting = Arc::clone(&open.waiting);
-        let (counters, clock) = (Arc::clone(&self.counters), self.clock());
+        let (checks, clock) = (Arc::clone(&self.checks), self.clock());
         let task = (self.runtime)()?.spawn(async move {
             let verified =
-                timeout(deadline, verify(&authenticator, &open, &counters, &clock, &token, need)).await;
+                timeout(deadline, verify(&authenticator, &open, &checks, &clock, &token, need)).await;
             drop(waiting);
             resolve(verified.unwrap_or_else(|_elapsed| {
                 let seconds = deadline.as_secs_f64();
@@ -251,19 +288,22 @@ impl Engine {
         Ok(PendingLookup { place: Place::Keys(task.abort_handle()), to_send: None })
     }
 
-    /// Connects and reads the catalog. Returns what an operator should know.
+    /// Connects and reads the catalog. Returns what an operator should know. `strict`: a `jwks` table that does not
+    /// exist yet is an error too.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Schema`].
-    pub fn open(&self) -> impl Future<Output = Result<Vec<String>, Error>> + Send + use<> {
+    /// [`Error::Unavailable`], [`Error::MissingTables`] or [`Error::Schema`].
+    pub fn open(&self, strict: bool) -> impl Future<Output = Result<Vec<String>, Error>> + Send + use<> {
         // Before the future is polled, on the caller's thread: see `state`.
         let open = self.open_now();
         let deadline = self.settings.limits.lookup_timeout;
         let counters = Arc::clone(&self.counters);
         async move {
-            let opened = async { open?.connect(deadline).await }.await;
-            if matches!(opened, Err(Error::Unavailable { .. })) {
-                counters.unavailable();
+            let opened = async { open?.connect(deadline, strict).await }.await;
+            match &opened {
+                Err(Error::Unavailable { .. }) => counters.unavailable(Fault::Store, None),
+                Err(Error::MissingTables(_)) => counters.unavailable(Fault::Schema, None),
+                _ => {}
             }
             opened
         }
@@ -306,9 +346,19 @@ impl Engine {
     /// The number of sessions in the live cache, and the bytes that they take.
     #[must_use]
     pub fn cache_size(&self) -> (usize, usize) {
+        self.of_live_cache(LiveCache::size)
+    }
+
+    /// How many results in the live cache a notification evicted.
+    #[must_use]
+    pub fn cache_invalidations(&self) -> u64 {
+        self.of_live_cache(LiveCache::invalidated)
+    }
+
+    fn of_live_cache<T: Default>(&self, read: impl FnOnce(&LiveCache) -> T) -> T {
         let state = self.lock();
         let open = state.as_ref().filter(|state| state.is_ours()).and_then(|state| state.open.as_ref());
-        open.and_then(|open| open.live_cache.as_ref()).map(LiveCache::size).unwrap_or_default()
+        open.and_then(|open| open.live_cache.as_ref()).map(read).unwrap_or_default()
     }
 
     /// What decides about headers. Opens what that needs.
@@ -338,7 +388,7 @@ impl Engine {
         if !state.as_ref().is_some_and(State::is_ours) {
             std::mem::forget(state.take());
         }
-        state.get_or_insert_with(|| State::new(&self.settings))
+        state.get_or_insert_with(|| State::new(&self.settings, &self.checks))
     }
 
     fn opened<'a>(&self, state: &'a mut State) -> Result<&'a Arc<Open>, Error> {
@@ -349,6 +399,7 @@ impl Engine {
                 &self.source,
                 &state.keys,
                 state.authenticator.jwks(),
+                &self.counters,
                 &(self.runtime)()?,
             )?),
         };
@@ -369,9 +420,9 @@ impl Drop for Engine {
 }
 
 impl State {
-    fn new(settings: &Settings) -> Self {
+    fn new(settings: &Settings, checks: &Arc<Checks>) -> Self {
         let keys = PublicKeys::default();
-        let authenticator = Arc::new(Authenticator::new(settings, &keys));
+        let authenticator = Arc::new(Authenticator::with_checks(settings, &keys, Arc::clone(checks)));
         Self { process: process::id(), authenticator, keys, open: None }
     }
 
@@ -384,7 +435,7 @@ impl State {
 async fn verify(
     authenticator: &Authenticator,
     open: &Open,
-    counters: &Counters,
+    checks: &Checks,
     clock: &Clock,
     token: &PendingToken,
     need: Need,
@@ -397,9 +448,8 @@ async fn verify(
         Verdict::Unavailable(why) => Err(Arc::new(why.into())),
         Verdict::NeedsKeys(..) => Err(Arc::new(Unavailable::Keys.into())),
         Verdict::Lookup(key) => {
-            counters.saw_good_signature();
             let found = open.lookup().map_err(Arc::new)?.find(&key).await?;
-            Ok(Authenticator::decide(found, now.wall))
+            Ok(decide(checks, false, found, now.wall))
         }
     }
 }

@@ -89,6 +89,11 @@ impl KeySet {
         self.keys.get(id)
     }
 
+    /// The ids of the keys that can be used, with their algorithms and ends.
+    pub(crate) fn usable(&self) -> impl Iterator<Item = (&str, Vec<&'static str>, Option<DateTime<Utc>>)> {
+        self.keys.iter().map(|(id, key)| (id.as_str(), key.algorithm_names(), key.valid_until()))
+    }
+
     /// How many keys can be used.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -145,6 +145,16 @@ impl PublicKey {
                 .unwrap_or(false)
     }
 
+    /// The algorithms that it verifies, as headers write them.
+    pub(super) fn algorithm_names(&self) -> Vec<&'static str> {
+        self.algorithms.iter().map(|signing| signing.name()).collect()
+    }
+
+    /// When it stops verifying; None where its set decides.
+    pub(super) fn valid_until(&self) -> Option<DateTime<Utc>> {
+        self.valid_until
+    }
+
     /// Whether the key's own time, where it has one, is not over.
     pub(crate) fn is_valid_at(&self, now: DateTime<Utc>) -> bool {
         self.valid_until.is_none_or(|until| now < until)

@@ -29,4 +29,8 @@ impl<S: Store> Store for CachingStore<S> {
         self.cache.insert(sent, keys, &results);
         Ok(results)
     }
+
+    async fn ping(&self) -> Result<(), Error> {
+        self.store.ping().await
+    }
 }

@@ -16,6 +16,7 @@
 
 mod caching_store;
 mod demand;
+mod effect;
 mod invalidations;
 mod operator_log;
 mod session_index;
@@ -27,6 +28,7 @@ use tokio::sync::Notify;
 
 pub use self::caching_store::CachingStore;
 use self::demand::Demand;
+use self::effect::Effect;
 use self::invalidations::Invalidations;
 use self::operator_log::OperatorLog;
 use self::session_index::SessionIndex;
@@ -41,6 +43,32 @@ use crate::store::{self, Key, LookupKey, LookupResult, SessionKey, UserKey};
 pub struct Sent {
     position: u64,
     at: Uptime,
+}
+
+/// How it stands with the feed of changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FeedState {
+    /// It is proven to be alive: the cache is in use.
+    Live,
+    /// No request needed it for a while, so it is not followed.
+    Idle,
+    /// It does not work: every request queries the store.
+    Down,
+}
+
+impl FeedState {
+    /// Every state.
+    pub const ALL: [Self; 3] = [Self::Live, Self::Idle, Self::Down];
+
+    /// The name in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Idle => "idle",
+            Self::Down => "down",
+        }
+    }
 }
 
 /// Cached results of this process. A clone reads the same cache.
@@ -67,6 +95,7 @@ struct State {
     /// None until a heartbeat has proven that the feed is alive: what is looked up before that is not cached.
     lease_end: Option<Uptime>,
     fingerprint: Option<String>,
+    effect: Effect,
 }
 
 impl LiveCache {
@@ -80,6 +109,7 @@ impl LiveCache {
             feed: None,
             lease_end: None,
             fingerprint: None,
+            effect: Effect::default(),
         };
         let shared = Arc::new(Shared {
             needs_feed: settings.feed.is_some(),
@@ -106,7 +136,13 @@ impl LiveCache {
         if self.0.needs_feed && state.lease_end.is_none_or(|end| end <= now.uptime) {
             return None;
         }
-        state.index.get(&key, now)
+        let found = state.index.get(&key, now);
+        let warning = state.effect.requested(found.is_some());
+        drop(state);
+        if let Some(warning) = warning {
+            self.0.operator_log.advise(&warning);
+        }
+        found
     }
 
     /// To be taken when a look-up is sent, for [`LiveCache::insert`].
@@ -160,6 +196,24 @@ impl LiveCache {
     /// Waits until the feed works, or has logged why not.
     pub async fn reported(&self) {
         self.0.has_reported.notified().await;
+    }
+
+    /// How it stands with the feed; None if the cache needs none.
+    #[must_use]
+    pub fn feed_state(&self, now: Uptime) -> Option<FeedState> {
+        let is_live = self.0.lock().lease_end.is_some_and(|end| end > now);
+        let state = match (is_live, self.0.operator_log.has_problem()) {
+            (true, _) => FeedState::Live,
+            (false, true) => FeedState::Down,
+            (false, false) => FeedState::Idle,
+        };
+        self.0.needs_feed.then_some(state)
+    }
+
+    /// How many cached results a notification evicted.
+    #[must_use]
+    pub fn invalidated(&self) -> u64 {
+        self.0.lock().effect.invalidated()
     }
 
     /// How many results are cached, and how many bytes they take.

@@ -42,6 +42,16 @@ impl OperatorLog {
         }
     }
 
+    /// Whether a problem was logged since everything last worked.
+    pub(super) fn has_problem(&self) -> bool {
+        !self.lock().problems.is_empty()
+    }
+
+    /// Logs what is no problem of the feed, and so has no recovery.
+    pub(super) fn advise(&self, message: &str) {
+        self.put(self.lock(), message);
+    }
+
     /// The messages that were not taken yet, in order.
     pub(super) fn take(&self) -> Vec<String> {
         if !self.any.swap(false, Ordering::Acquire) {

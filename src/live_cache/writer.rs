@@ -45,16 +45,22 @@ impl CacheFeed {
 impl Feed for CacheFeed {
     fn apply(&self, change: &Change) {
         let Some(mut state) = self.lock() else { return };
-        let Change::Of(keys) = change else { return evict_everything(state) };
+        let Change::Of(keys) = change else {
+            let entries = state.index.len();
+            state.effect.invalidated_by_flush(entries);
+            return evict_everything(state);
+        };
         for key in keys {
             state.invalidations.note(*key);
             let mut evicted = state.index.evict(key);
+            state.effect.invalidated_by(key, evicted.len());
             // A user's very many sessions are evicted in parts: requests wait for this lock.
             while evicted.len() == PART {
                 drop(state);
                 drop(evicted);
                 state = self.cache.lock();
                 evicted = state.index.evict(key);
+                state.effect.invalidated_by(key, evicted.len());
             }
         }
     }

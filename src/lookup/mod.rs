@@ -8,6 +8,7 @@
 //! A request may join a look-up that still waits, never one already sent: that one could have
 //! been sent before a sign-out that this request comes after.
 
+mod breaker;
 mod queue;
 mod waiter;
 
@@ -19,6 +20,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use self::breaker::Breaker;
 use self::queue::Queue;
 pub use self::waiter::Waiter;
 use crate::error::Error;
@@ -32,6 +34,7 @@ pub type Outcome = Result<LookupResult, Arc<Error>>;
 #[derive(Debug)]
 pub struct Lookup {
     queue: Arc<Queue>,
+    breaker: Arc<Breaker>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -39,15 +42,23 @@ impl Lookup {
     /// Starts the workers, as many as there may be connections, on this runtime.
     pub fn start(store: &Arc<impl Store>, limits: Limits, runtime: &Handle) -> Self {
         let queue = Arc::new(Queue::new(limits));
-        let worker = |_| runtime.spawn(work(Arc::clone(&queue), Arc::clone(store), limits.lookup_timeout));
+        let breaker = Arc::new(Breaker::default());
+        let worker = |_| {
+            let (queue, breaker, store) = (Arc::clone(&queue), Arc::clone(&breaker), Arc::clone(store));
+            runtime.spawn(work(queue, breaker, store, limits.lookup_timeout))
+        };
         let mut tasks: Vec<JoinHandle<()>> = (0..limits.pool_size).map(worker).collect();
         let overdue = Arc::clone(&queue);
         tasks.push(runtime.spawn(async move { overdue.end_overdue().await }));
-        Self { queue, tasks }
+        let (watching, waiting, store) = (Arc::clone(&breaker), Arc::clone(&queue), Arc::clone(store));
+        tasks.push(runtime.spawn(async move {
+            watching.watch(&*store, limits.lookup_timeout, |error| waiting.refuse_waiting(error)).await;
+        }));
+        Self { queue, breaker, tasks }
     }
 
     /// Calls `resolve` once with what the store says of this token or id, queried after this call:
-    /// from another thread, or at once when too many wait. A waiter that gives up is not resolved.
+    /// from another thread, or at once when too many wait or the store is down. A waiter that gives up is not resolved.
     pub fn request(&self, key: &LookupKey, resolve: impl FnOnce(Outcome) + Send + 'static) -> Arc<Waiter> {
         let Gathered { waiter, waits_for_others } = self.gather(key, resolve);
         if waits_for_others {
@@ -59,7 +70,10 @@ impl Lookup {
     /// The same for one of several requests: while a look-up is under way they gather until
     /// [`Lookup::send`], or its end, so that they share statements. A lone one is sent at once.
     pub fn gather(&self, key: &LookupKey, resolve: impl FnOnce(Outcome) + Send + 'static) -> Gathered {
-        self.queue.join(key, Box::new(resolve))
+        match self.breaker.refusal() {
+            Some(error) => self.queue.refuse(Box::new(resolve), error),
+            None => self.queue.join(key, Box::new(resolve)),
+        }
     }
 
     /// Sends what has gathered, as far as there are connections.
@@ -67,19 +81,40 @@ impl Lookup {
         self.queue.send();
     }
 
+    /// The number of requests that wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.queue.waiting()
+    }
+
     /// What the store says of this token or id, queried after this call.
     ///
     /// # Errors
-    /// The store's own, shared with the batch; [`Error::Unavailable`] when too many wait or it
-    /// takes longer than `lookup_timeout`. Dropping the future gives up the wait.
+    /// The store's own, shared with the batch; [`Error::Unavailable`] when the store is known to be down, too many wait
+    /// or it takes longer than `lookup_timeout`. Dropping the future gives up the wait.
     pub async fn find(&self, key: &LookupKey) -> Outcome {
+        let waiting = self.wait_for(key);
+        self.send();
+        waiting.outcome().await
+    }
+
+    /// The same for each of these, with as few statements as possible: one outcome for each key, in their order.
+    pub async fn find_all(&self, keys: &[LookupKey]) -> Vec<Outcome> {
+        let waiting: Vec<Waiting> = keys.iter().map(|key| self.wait_for(key)).collect();
+        self.send();
+        let mut outcomes = Vec::with_capacity(keys.len());
+        for each in waiting {
+            outcomes.push(each.outcome().await);
+        }
+        outcomes
+    }
+
+    fn wait_for(&self, key: &LookupKey) -> Waiting {
         let (sender, outcome) = oneshot::channel();
-        let waiter = GivenUpOnDrop(self.request(key, |outcome| {
+        let gathered = self.gather(key, |outcome| {
             let _gone = sender.send(outcome);
-        }));
-        let outcome = outcome.await.unwrap_or_else(|_| Err(Arc::new(closed())));
-        drop(waiter);
-        outcome
+        });
+        Waiting { _waiter: GivenUpOnDrop(gathered.waiter), outcome }
     }
 }
 
@@ -88,7 +123,7 @@ impl Lookup {
 pub struct Gathered {
     /// The waiter.
     pub waiter: Arc<Waiter>,
-    /// False for a lone one, which was sent at once, and for one that was refused because too many wait.
+    /// False for a lone one, which was sent at once, and for one that was refused because too many wait or the store is down.
     pub waits_for_others: bool,
 }
 
@@ -96,6 +131,18 @@ impl Drop for Lookup {
     fn drop(&mut self) {
         self.tasks.iter().for_each(JoinHandle::abort);
         self.queue.close();
+    }
+}
+
+/// A look-up that a task waits for, until this is dropped.
+struct Waiting {
+    _waiter: GivenUpOnDrop,
+    outcome: oneshot::Receiver<Outcome>,
+}
+
+impl Waiting {
+    async fn outcome(self) -> Outcome {
+        self.outcome.await.unwrap_or_else(|_| Err(Arc::new(closed())))
     }
 }
 
@@ -107,11 +154,16 @@ impl Drop for GivenUpOnDrop {
     }
 }
 
-async fn work(queue: Arc<Queue>, store: Arc<impl Store>, deadline: Duration) {
+async fn work(queue: Arc<Queue>, breaker: Arc<Breaker>, store: Arc<impl Store>, deadline: Duration) {
     loop {
         let batch = queue.next_batch().await;
         let keys: Vec<LookupKey> = batch.iter().map(|requested| requested.key.clone()).collect();
         let found = timeout(deadline, store.find(&keys)).await;
+        match &found {
+            Ok(Err(error)) if error.is_down() => breaker.failed(),
+            Ok(_) => breaker.responded(),
+            Err(_elapsed) => breaker.failed(),
+        }
         let found = found.unwrap_or_else(|_elapsed| Err(no_answer_within(deadline)));
         queue.settle();
         match found {

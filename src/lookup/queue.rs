@@ -127,8 +127,7 @@ impl Queue {
         let is_full = self.waiting.load(Ordering::Relaxed) >= self.limits.max_waiting;
         let waiter = Arc::new(Waiter::new(resolve, &self.waiting));
         if is_full {
-            waiter.resolve(Err(Arc::new(self.too_many())));
-            return Gathered { waiter, waits_for_others: false };
+            return refused(waiter, Arc::new(self.too_many()));
         }
         let mut state = self.lock();
         state.sweep_after(self.limits.max_waiting);
@@ -143,6 +142,27 @@ impl Queue {
             self.to_expire.notify_one();
         }
         Gathered { waiter, waits_for_others: !is_idle }
+    }
+
+    /// The number of requests that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Refuses a request.
+    pub(super) fn refuse(&self, resolve: Resolve, error: Arc<Error>) -> Gathered {
+        refused(Arc::new(Waiter::new(resolve, &self.waiting)), error)
+    }
+
+    /// Refuses every request that was not sent yet.
+    pub(super) fn refuse_waiting(&self, error: &Arc<Error>) {
+        let mut state = self.lock();
+        state.order.clear();
+        let requested = std::mem::take(&mut state.requested);
+        drop(state);
+        for (_, requested) in requested {
+            requested.resolve(&Err(Arc::clone(error)));
+        }
     }
 
     fn too_many(&self) -> Error {
@@ -225,4 +245,9 @@ impl Queue {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn refused(waiter: Arc<Waiter>, error: Arc<Error>) -> Gathered {
+    waiter.resolve(Err(error));
+    Gathered { waiter, waits_for_others: false }
 }

@@ -8,6 +8,7 @@ use pyo3_async_runtimes::TaskLocals;
 use pyo3_async_runtimes::generic::{ContextExt, JoinError, Runtime, future_into_py};
 use tokio::task::{JoinError as TokioJoinError, JoinHandle};
 
+use super::bridge::running_loop;
 use super::errors::exception;
 use super::runtime;
 
@@ -17,6 +18,7 @@ where
     F: Future<Output = PyResult<T>> + Send + 'static,
     T: for<'any> IntoPyObject<'any> + Send + 'static,
 {
+    running_loop(py)?;
     runtime::handle().map_err(|error| exception(&error))?;
     future_into_py::<OurRuntime, _, _>(py, future)
 }

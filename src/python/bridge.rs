@@ -14,21 +14,26 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use pyo3::exceptions::PyNotImplementedError;
+use pyo3::exceptions::{PyNotImplementedError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyWeakrefReference;
 
 use super::convert::OwnFields;
-use super::errors::exception;
+use super::errors::{NoAsyncioLoop, exception};
 use super::promise::Promise;
 use super::verdict::look_up_result;
 use super::{lock, runtime};
 use crate::completion_queue::CompletionQueue;
 use crate::engine::Decision;
 use crate::error::Error;
+use crate::guards::{self, Ending};
 use crate::lookup::Lookup;
 use crate::process;
+
+const ASYNCIO_ONLY: &str = "auth_middleware runs on asyncio only, and no event loop of asyncio is running here. Run the \
+                            server on asyncio or uvloop (hypercorn --worker-class asyncio); in tests with anyio, let \
+                            the fixture anyio_backend return \"asyncio\"";
 
 /// The bridge of one event loop. Calling it sends the look-ups that were gathered and resolves those that are done.
 #[pyclass(frozen, weakref, module = "auth_middleware._core")]
@@ -39,6 +44,8 @@ pub(super) struct Bridge {
     socket: UnixStream,
     next: AtomicU64,
     expected: Mutex<HashMap<u64, Expected>>,
+    /// The guards of open connections, held weakly: their tasks hold them.
+    guarding: Mutex<HashMap<u64, Py<PyWeakrefReference>>>,
     /// Look-ups of this turn of the loop, which are sent at its end.
     gathering: Mutex<Vec<Arc<Lookup>>>,
 }
@@ -49,9 +56,17 @@ struct Expected {
     promise: Arc<Promise>,
 }
 
-/// Decisions by number, and how the loop is woken.
+/// What a thread of ours has for the loop's thread.
+enum Completion {
+    /// The result of a look-up.
+    Decided(Decision),
+    /// A guarded connection has to be closed.
+    Ended(Ending),
+}
+
+/// Completions by number, and how the loop is woken.
 struct Completions {
-    queue: CompletionQueue<(u64, Decision), UnixStream>,
+    queue: CompletionQueue<(u64, Completion), UnixStream>,
     /// Loop and bridge, if the loop has to be called because it cannot watch a socket.
     call: PyOnceLock<(Py<PyAny>, Py<PyAny>)>,
     calls_loop: AtomicBool,
@@ -103,6 +118,7 @@ impl Bridge {
             socket,
             next: AtomicU64::new(0),
             expected: Mutex::default(),
+            guarding: Mutex::default(),
             gathering: Mutex::default(),
         };
         let bridge = Bound::new(py, bridge)?;
@@ -131,7 +147,20 @@ impl Bridge {
         let expected = Expected { own_fields: Arc::clone(own_fields), promise: Arc::clone(&promise) };
         lock(&self.expected).insert(id, expected);
         let completions = Arc::clone(&self.completions);
-        (id, promise, move |decision| completions.push(id, decision))
+        (id, promise, move |decision| completions.push(id, Completion::Decided(decision)))
+    }
+
+    /// Calls this guard's `end` when its connection has to be closed: by what is returned, from any thread.
+    pub(super) fn guard(&self, guard: &Bound<'_, PyAny>) -> PyResult<(u64, guards::End)> {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        lock(&self.guarding).insert(id, PyWeakrefReference::new(guard)?.unbind());
+        let completions = Arc::clone(&self.completions);
+        Ok((id, Box::new(move |ending| completions.push(id, Completion::Ended(ending)))))
+    }
+
+    pub(super) fn stop_guarding(&self, id: u64) {
+        let released = lock(&self.guarding).remove(&id);
+        drop(released);
     }
 
     /// A new future of its loop, resolved with the promise.
@@ -183,19 +212,32 @@ impl Bridge {
         }
         self.read_socket_empty();
         let mut first_failure = Ok(());
-        for (id, decision) in self.completions.queue.take() {
-            let expected = lock(&self.expected).remove(&id);
-            if let Some(Expected { own_fields, promise }) = expected {
-                // A failure for one waiter must not leave the others without a result.
-                let resolved = promise.resolve(py, look_up_result(py, decision, &own_fields));
-                first_failure = first_failure.and(resolved);
-            }
+        for (id, completion) in self.completions.queue.take() {
+            let completed = match completion {
+                Completion::Decided(decision) => self.resolve(py, id, decision),
+                Completion::Ended(ending) => self.end(py, id, &ending),
+            };
+            // A failure for one waiter must not leave the others without a result.
+            first_failure = first_failure.and(completed);
         }
         first_failure
     }
 }
 
 impl Bridge {
+    fn resolve(&self, py: Python<'_>, id: u64, decision: Decision) -> PyResult<()> {
+        let expected = lock(&self.expected).remove(&id);
+        let Some(Expected { own_fields, promise }) = expected else { return Ok(()) };
+        promise.resolve(py, look_up_result(py, decision, &own_fields))
+    }
+
+    fn end(&self, py: Python<'_>, id: u64, ending: &Ending) -> PyResult<()> {
+        let guard = lock(&self.guarding).remove(&id);
+        let Some(guard) = guard.and_then(|guard| guard.bind(py).upgrade()) else { return Ok(()) };
+        let arguments = (ending.code(), ending.reason(), ending.cause());
+        guard.call_method1(pyo3::intern!(py, "end"), arguments).map(drop)
+    }
+
     fn read_socket_empty(&self) {
         let mut bytes = [0; 64];
         while let Ok(read) = (&self.socket).read(&mut bytes) {
@@ -218,14 +260,14 @@ impl Completions {
         self.calls_loop.store(true, Ordering::Relaxed);
     }
 
-    fn push(&self, id: u64, decision: Decision) {
+    fn push(&self, id: u64, completion: Completion) {
         if runtime::is_ending() {
             return;
         }
         if !self.calls_loop.load(Ordering::Relaxed) {
-            return self.queue.push((id, decision));
+            return self.queue.push((id, completion));
         }
-        if self.queue.push_and_call((id, decision)) && !self.call_loop() {
+        if self.queue.push_and_call((id, completion)) && !self.call_loop() {
             self.queue.wake_failed();
         }
     }
@@ -269,9 +311,13 @@ fn forget_closed_loops(bridges: &Bound<'_, PyAny>) -> PyResult<()> {
     Ok(())
 }
 
-fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+/// The running event loop of asyncio.
+pub(super) fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     static RUNNING_LOOP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let function = RUNNING_LOOP
         .get_or_try_init(py, || py.import("asyncio")?.getattr("get_running_loop").map(Bound::unbind))?;
-    function.bind(py).call0()
+    function.bind(py).call0().map_err(|error| {
+        let is_missing = error.is_instance_of::<PyRuntimeError>(py);
+        if is_missing { NoAsyncioLoop::new_err(ASYNCIO_ONLY) } else { error }
+    })
 }

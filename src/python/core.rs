@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
@@ -11,13 +12,16 @@ use super::awaitable::awaitable;
 use super::bridge::Bridge;
 use super::convert::{self, OwnFields, model_fields, python_json, raw_settings};
 use super::errors::{AuthError, exception};
+use super::guarding;
+use super::metrics;
 use super::object_cache::ObjectCache;
 use super::request_state::{Progress, PythonLookup, RequestState};
 use super::runtime;
 use super::scope::{self, Remembered, ScopeRequest};
 use super::verdict::Refused;
+use super::watch::Watch;
 use crate::authenticator::Verdict;
-use crate::engine::{Decision, Engine, PendingLookup};
+use crate::engine::{Decision, Engine, Inspected, PendingLookup};
 use crate::error::Error;
 use crate::identity::UserId;
 use crate::refusal::Reason;
@@ -89,22 +93,19 @@ impl Core {
 
     fn identify(&self, py: Python<'_>, scope: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         let request = self.request(scope)?;
-        if let Some(state) = scope::value(scope, self.scope_key.bind(py))?
-            && let Ok(state) = state.cast_into::<RequestState>()
-            && state.get().is_about(py, &request)
-        {
+        if let Some(state) = self.known_state(&request, scope)? {
             return Ok(state.get().identity(py).unwrap_or_else(|| state.into_any().unbind()));
         }
-        let verdict = self.engine.inspect(request.as_request());
-        let state = Bound::new(py, self.begin(py, verdict, Some(request.remember()))?)?;
+        let inspected = self.engine.inspect(request.as_request());
+        let state = Bound::new(py, self.begin(py, inspected, Some(request.remember()))?)?;
         scope.set_item(&self.scope_key, &state)?;
         Ok(state.get().identity(py).unwrap_or_else(|| state.into_any().unbind()))
     }
 
     fn identify_by_store(&self, py: Python<'_>, scope: &Bound<'_, PyAny>) -> PyResult<Py<RequestState>> {
         let request = self.request(scope)?;
-        let verdict = self.engine.inspect_for_store(request.as_request());
-        let state = Py::new(py, self.begin(py, verdict, Some(request.remember()))?)?;
+        let inspected = self.engine.inspect_for_store(request.as_request());
+        let state = Py::new(py, self.begin(py, inspected, Some(request.remember()))?)?;
         scope.set_item(&self.scope_key, &state)?;
         Ok(state)
     }
@@ -164,8 +165,46 @@ impl Core {
         (accepted.cookie, accepted.any_bearer())
     }
 
-    fn open<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let opening = self.engine.open();
+    /// The state of a request that stays open: the one that its scope has, or a new one.
+    fn identify_to_guard(&self, py: Python<'_>, scope: &Bound<'_, PyAny>) -> PyResult<Py<RequestState>> {
+        let request = self.request(scope)?;
+        match self.known_state(&request, scope)? {
+            Some(state) => Ok(state.unbind()),
+            None => self.identify_again(py, scope),
+        }
+    }
+
+    /// The same without what the scope has.
+    fn identify_again(&self, py: Python<'_>, scope: &Bound<'_, PyAny>) -> PyResult<Py<RequestState>> {
+        let request = self.request(scope)?;
+        let inspected = self.engine.inspect(request.as_request());
+        let state = Py::new(py, self.begin(py, inspected, Some(request.remember()))?)?;
+        scope.set_item(&self.scope_key, &state)?;
+        Ok(state)
+    }
+
+    /// Calls the guard's `end` once, on the thread of the running loop, when the session of this state ends.
+    fn watch(
+        &self,
+        scope: &Bound<'_, PyAny>,
+        state: &Bound<'_, RequestState>,
+        guard: &Bound<'_, PyAny>,
+    ) -> PyResult<Watch> {
+        guarding::watch(&self.engine, scope, state, guard)
+    }
+
+    #[pyo3(signature = (*, user_id = None, session_id = None))]
+    fn disconnect(&self, user_id: Option<&str>, session_id: Option<&str>) -> PyResult<usize> {
+        guarding::disconnect(&self.engine, user_id, session_id)
+    }
+
+    #[getter]
+    fn guarded_connections(&self) -> usize {
+        self.engine.guarded_connections()
+    }
+
+    fn open<'py>(&self, py: Python<'py>, strict: bool) -> PyResult<Bound<'py, PyAny>> {
+        let opening = self.engine.open(strict);
         awaitable(py, async move { opening.await.map_err(|error| exception(&error)) })
     }
 
@@ -191,11 +230,12 @@ impl Core {
         for (name, count) in self.engine.counters().by_name(self.engine.settings().freshness.cache_name()) {
             counters.set_item(name, count)?;
         }
+        counters.set_item("live_invalidations", self.engine.cache_invalidations())?;
         Ok(counters)
     }
 
-    fn only_bad_signatures(&self) -> Option<u64> {
-        self.engine.counters().only_bad_signatures()
+    fn advice(&self, refused: &Bound<'_, Refused>) -> Option<(String, bool)> {
+        self.engine.advice(refused.get().refusal())
     }
 
     fn cache_size(&self) -> (usize, usize) {
@@ -222,9 +262,11 @@ impl Core {
         let own_fields =
             OwnFields { user: tables.user.own_fields.clone(), session: tables.session.own_fields.clone() };
         let instance = INSTANCES.fetch_add(1, Ordering::Relaxed);
+        let engine = Arc::new(engine);
+        metrics::include(&engine);
         Ok(Self {
             object_cache: ObjectCache::new(engine.settings()),
-            engine: Arc::new(engine),
+            engine,
             own_fields: Arc::new(own_fields),
             scope_key: PyString::intern(py, &format!("auth_middleware {instance}")).unbind(),
         })
@@ -242,9 +284,21 @@ impl Core {
         Ok(request)
     }
 
+    /// The state that the scope has, if it is about this request.
+    fn known_state<'py>(
+        &self,
+        request: &ScopeRequest<'py>,
+        scope: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, RequestState>>> {
+        let py = scope.py();
+        let state = scope::value(scope, self.scope_key.bind(py))?;
+        let state = state.and_then(|state| state.cast_into::<RequestState>().ok());
+        Ok(state.filter(|state| state.get().is_about(py, request)))
+    }
+
     /// The state of something that no scope remembers, or the identity itself.
-    fn identify_once(&self, py: Python<'_>, verdict: Result<Verdict, Error>) -> PyResult<Py<PyAny>> {
-        let state = self.begin(py, verdict, None)?;
+    fn identify_once(&self, py: Python<'_>, inspected: Inspected) -> PyResult<Py<PyAny>> {
+        let state = self.begin(py, inspected, None)?;
         match state.identity(py) {
             Some(identity) => Ok(identity),
             None => Ok(Py::new(py, state)?.into_any()),
@@ -254,7 +308,7 @@ impl Core {
     fn begin(
         &self,
         py: Python<'_>,
-        verdict: Result<Verdict, Error>,
+        Inspected { credential, verdict }: Inspected,
         request: Option<Remembered>,
     ) -> PyResult<RequestState> {
         let progress = match verdict {
@@ -275,14 +329,15 @@ impl Core {
                 let found = self.object_cache.found(py, identity, &self.own_fields)?;
                 match found.get().cached_object(py) {
                     Some(object) => {
-                        self.engine.counters().identified_by_cache();
-                        Progress::Identified(object.clone_ref(py))
+                        self.engine.counters().identified_by_cache(credential);
+                        let identity = Arc::clone(found.get().identity());
+                        Progress::Identified(object.clone_ref(py), Some(identity))
                     }
                     None => Progress::Decided(found.into_any()),
                 }
             }
         };
-        Ok(RequestState::new(request, &self.engine, progress))
+        Ok(RequestState::new(request, credential, &self.engine, progress))
     }
 
     fn start_look_up(
@@ -310,7 +365,7 @@ impl Core {
         if let Some(lookup) = to_send {
             Bridge::send_soon(&bridge, &lookup)?;
         }
-        Ok(PythonLookup { bridge: bridge.unbind(), id, promise, place })
+        Ok(PythonLookup { bridge: bridge.unbind(), id, promise, place, began: Some(Instant::now()) })
     }
 }
 

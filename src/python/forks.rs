@@ -3,6 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::IntoPyDict as _;
 
+use super::metrics;
 use crate::process;
 
 /// Registers with Python. After a fork that Python does not know of, a process may not use Python anyway.
@@ -19,4 +20,5 @@ pub(super) fn notice(py: Python<'_>) -> PyResult<()> {
 #[pyfunction]
 fn forget_id() {
     process::forget_id();
+    metrics::begin_in_child();
 }

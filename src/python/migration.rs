@@ -44,9 +44,10 @@ impl Migrations {
         awaitable(py, async move { migrator.apply(&name, &sql).await.map_err(|error| exception(&error)) })
     }
 
-    fn apply_live<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    #[pyo3(signature = (ignoring=Vec::new()))]
+    fn apply_live<'py>(&self, py: Python<'py>, ignoring: Vec<String>) -> PyResult<Bound<'py, PyAny>> {
         let migrator = Arc::clone(&self.0);
-        awaitable(py, async move { migrator.apply_live().await.map_err(|error| exception(&error)) })
+        awaitable(py, async move { migrator.apply_live(&ignoring).await.map_err(|error| exception(&error)) })
     }
 
     fn take_back_live<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -64,9 +65,15 @@ impl Migrations {
         awaitable(py, async move { migrator.live_state().await.map_err(|error| exception(&error)) })
     }
 
-    fn live_sql<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    fn ignored_columns<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let migrator = Arc::clone(&self.0);
-        awaitable(py, async move { migrator.live_sql().await.map_err(|error| exception(&error)) })
+        awaitable(py, async move { migrator.ignored_columns().await.map_err(|error| exception(&error)) })
+    }
+
+    #[pyo3(signature = (ignoring=Vec::new()))]
+    fn live_sql<'py>(&self, py: Python<'py>, ignoring: Vec<String>) -> PyResult<Bound<'py, PyAny>> {
+        let migrator = Arc::clone(&self.0);
+        awaitable(py, async move { migrator.live_sql(&ignoring).await.map_err(|error| exception(&error)) })
     }
 
     fn live_down_sql<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {

@@ -4,8 +4,11 @@ mod awaitable;
 mod bridge;
 mod convert;
 mod core;
+mod diagnosis;
 mod errors;
 mod forks;
+mod guarding;
+mod metrics;
 mod migration;
 mod object_cache;
 mod promise;
@@ -14,6 +17,7 @@ mod runtime;
 mod scope;
 mod testing;
 mod verdict;
+mod watch;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -31,13 +35,22 @@ mod _core {
     use super::core::{Core, accepted_credentials, check_settings, default_settings, session_cookie_name};
 
     #[pymodule_export]
-    use super::request_state::RequestState;
+    use super::metrics::{lookup_duration_bounds, lookup_durations, metric_points};
+
+    #[pymodule_export]
+    use super::request_state::{RequestState, error_type};
 
     #[pymodule_export]
     use super::verdict::{Found, Refused};
 
     #[pymodule_export]
+    use super::watch::Watch;
+
+    #[pymodule_export]
     use super::migration::Migrations;
+
+    #[pymodule_export]
+    use super::diagnosis::Diagnosis;
 
     #[pymodule_export]
     use super::testing::TestStore;

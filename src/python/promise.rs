@@ -68,6 +68,14 @@ impl Promise {
         resolved.fold(Ok(()), Result::and)
     }
 
+    /// What it was resolved with, if that was no exception.
+    pub(super) fn returned(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        match &*lock(&self.0) {
+            State::Returned(value) => Some(value.clone_ref(py)),
+            State::Waiting(_) | State::Raised(_) => None,
+        }
+    }
+
     pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         let Ok(state) = self.0.try_lock() else { return Ok(()) };
         match &*state {

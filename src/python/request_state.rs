@@ -1,25 +1,36 @@
 //! What is known about one request: a verdict that needs no look-up, or a look-up; then the outcome.
 
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 use super::bridge::Bridge;
-use super::errors::AuthError;
+use super::errors::{AuthError, KeyTableError, KeysUnavailable, RowMisfit, SchemaError};
 use super::lock;
+use super::metrics;
 use super::promise::Promise;
 use super::scope::{Remembered, ScopeRequest};
 use super::verdict::{Found, Refused};
+use crate::clock::Uptime;
+use crate::counters::{Fault, Outcome};
+use crate::credentials::Credential;
 use crate::engine::{Engine, Place};
+use crate::identity::Identity;
 
 /// The state of one request, which its dependencies share. It lies in the ASGI scope, so its repr shows nothing.
 #[pyclass(frozen, module = "auth_middleware._core")]
 pub(super) struct RequestState {
     /// None if only a cookie's value was given.
     request: Option<Remembered>,
+    /// What the request presents.
+    credential: Option<Credential>,
     engine: Arc<Engine>,
+    /// When the identification began.
+    since: Uptime,
     progress: Mutex<Progress>,
 }
 
@@ -29,8 +40,8 @@ pub(super) enum Progress {
     Decided(Py<PyAny>),
     /// The store is queried.
     LookingUp(PythonLookup),
-    /// The end: an `Identity`.
-    Identified(Py<PyAny>),
+    /// The end: Python's `Identity`, and ours that it was made of.
+    Identified(Py<PyAny>, Option<Arc<Identity>>),
     /// The end: `Refused` or an `AuthError`.
     Failed(Py<PyAny>),
     /// Everybody who waited was cancelled.
@@ -43,11 +54,31 @@ pub(super) struct PythonLookup {
     pub(super) id: u64,
     pub(super) promise: Arc<Promise>,
     pub(super) place: Place,
+    /// None once its duration was recorded.
+    pub(super) began: Option<Instant>,
 }
 
 impl RequestState {
-    pub(super) fn new(request: Option<Remembered>, engine: &Arc<Engine>, progress: Progress) -> Self {
-        Self { request, engine: Arc::clone(engine), progress: Mutex::new(progress) }
+    pub(super) fn new(
+        request: Option<Remembered>,
+        credential: Option<Credential>,
+        engine: &Arc<Engine>,
+        progress: Progress,
+    ) -> Self {
+        let since = engine.clock().uptime();
+        Self { request, credential, engine: Arc::clone(engine), since, progress: Mutex::new(progress) }
+    }
+
+    /// The identity that was found, and when the identification began.
+    pub(super) fn identified(&self, py: Python<'_>) -> Option<(Arc<Identity>, Uptime)> {
+        let found = match &*lock(&self.progress) {
+            Progress::Identified(_, identity) => return Some((identity.clone()?, self.since)),
+            Progress::Decided(found) => found.clone_ref(py),
+            Progress::LookingUp(look_up) => look_up.promise.returned(py)?,
+            Progress::Failed(_) | Progress::Abandoned => return None,
+        };
+        let found = found.bind(py).cast::<Found>().ok()?;
+        Some((Arc::clone(found.get().identity()), self.since))
     }
 
     /// Whether it says who sent this request.
@@ -58,7 +89,7 @@ impl RequestState {
 
     pub(super) fn identity(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         match &*lock(&self.progress) {
-            Progress::Identified(identity) => Some(identity.clone_ref(py)),
+            Progress::Identified(identity, _) => Some(identity.clone_ref(py)),
             _ => None,
         }
     }
@@ -80,12 +111,38 @@ impl RequestState {
     }
 }
 
+/// How a request ends that has this outcome: `Refused`, an `AuthError`, or an identity.
+fn kind_of(outcome: &Bound<'_, PyAny>) -> Outcome {
+    if let Ok(refused) = outcome.cast::<Refused>() {
+        return Outcome::Refused(refused.get().why());
+    }
+    if !outcome.is_instance_of::<AuthError>() {
+        return Outcome::Authenticated;
+    }
+    if outcome.is_instance_of::<RowMisfit>() {
+        return Outcome::Unavailable(Fault::Row);
+    }
+    if outcome.is_instance_of::<KeysUnavailable>() || outcome.is_instance_of::<KeyTableError>() {
+        return Outcome::Unavailable(Fault::Keys);
+    }
+    if outcome.is_instance_of::<SchemaError>() {
+        return Outcome::Unavailable(Fault::Schema);
+    }
+    Outcome::Unavailable(Fault::Store)
+}
+
+/// Why a request with this outcome has no user.
+#[pyfunction]
+pub(super) fn error_type(outcome: &Bound<'_, PyAny>) -> Option<&'static str> {
+    kind_of(outcome).error_type()
+}
+
 #[pymethods]
 impl RequestState {
     #[getter]
     fn verdict(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         match &*lock(&self.progress) {
-            Progress::Decided(known) | Progress::Identified(known) | Progress::Failed(known) => {
+            Progress::Decided(known) | Progress::Identified(known, _) | Progress::Failed(known) => {
                 Some(known.clone_ref(py))
             }
             _ => None,
@@ -95,7 +152,7 @@ impl RequestState {
     #[getter]
     fn outcome(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         match &*lock(&self.progress) {
-            Progress::Identified(outcome) | Progress::Failed(outcome) => Some(outcome.clone_ref(py)),
+            Progress::Identified(outcome, _) | Progress::Failed(outcome) => Some(outcome.clone_ref(py)),
             _ => None,
         }
     }
@@ -126,22 +183,44 @@ impl RequestState {
 
     fn conclude(&self, outcome: Bound<'_, PyAny>) -> Vec<String> {
         let counters = self.engine.counters();
-        let by_cache = self.found(outcome.py()).is_some();
-        if let Ok(refused) = outcome.cast::<Refused>() {
-            counters.refused(refused.get().why());
-            self.set(Progress::Failed(outcome.unbind()));
-        } else if outcome.is_instance_of::<AuthError>() {
-            counters.unavailable();
-            self.set(Progress::Failed(outcome.unbind()));
-        } else {
-            if by_cache {
-                counters.identified_by_cache();
-            } else {
-                counters.identified();
+        match kind_of(&outcome) {
+            Outcome::Authenticated => {
+                if self.found(outcome.py()).is_some() {
+                    counters.identified_by_cache(self.credential);
+                } else {
+                    counters.identified(self.credential);
+                }
+                let identity = self.identified(outcome.py()).map(|(identity, _)| identity);
+                self.set(Progress::Identified(outcome.unbind(), identity));
             }
-            self.set(Progress::Identified(outcome.unbind()));
+            Outcome::Refused(reason) => {
+                counters.refused(reason, self.credential);
+                self.set(Progress::Failed(outcome.unbind()));
+            }
+            Outcome::Unavailable(fault) => {
+                counters.unavailable(fault, self.credential);
+                self.set(Progress::Failed(outcome.unbind()));
+            }
         }
         self.engine.operator_messages()
+    }
+
+    #[getter]
+    fn credential(&self) -> Option<&'static str> {
+        self.credential.map(Credential::as_str)
+    }
+
+    /// Only the first of several waiters records the look-up.
+    fn record_lookup<'py>(&self, found: &Bound<'py, PyAny>) -> PyResult<Option<(f64, Bound<'py, PyDict>)>> {
+        let began = match &mut *lock(&self.progress) {
+            Progress::LookingUp(look_up) => look_up.began.take(),
+            _ => None,
+        };
+        let Some(began) = began else { return Ok(None) };
+        let (took, outcome) = (began.elapsed(), kind_of(found));
+        self.engine.counters().looked_up(outcome, self.credential, took);
+        let attributes = metrics::attributes(found.py(), outcome, self.credential)?;
+        Ok(Some((took.as_secs_f64(), attributes)))
     }
 
     #[expect(clippy::unused_self, reason = "a method of Python's")]
@@ -154,7 +233,7 @@ impl RequestState {
         // Held while Python's collector runs only by this thread, further up: then nothing is garbage.
         let Ok(progress) = self.progress.try_lock() else { return Ok(()) };
         match &*progress {
-            Progress::Decided(object) | Progress::Identified(object) | Progress::Failed(object) => {
+            Progress::Decided(object) | Progress::Identified(object, _) | Progress::Failed(object) => {
                 visit.call(object)
             }
             Progress::LookingUp(look_up) => look_up.promise.traverse(&visit),

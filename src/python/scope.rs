@@ -23,7 +23,7 @@ impl<'py> ScopeRequest<'py> {
         Ok(Self { kind: kind(scope).unwrap_or(Kind::SafeHttp), headers: Headers::of(scope)? })
     }
 
-    pub(super) fn as_request(&self) -> Request<impl Iterator<Item = (&[u8], &[u8])>> {
+    pub(super) fn as_request(&self) -> Request<impl Iterator<Item = (&[u8], &[u8])> + Clone> {
         Request::new(self.kind, self.headers.iter())
     }
 
@@ -83,7 +83,7 @@ impl<'py> Headers<'py> {
         Ok(Self(pairs?))
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
         self.0.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()))
     }
 }

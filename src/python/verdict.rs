@@ -10,7 +10,7 @@ use super::convert::{OwnFields, session_dict, user_dict};
 use super::errors::exception;
 use crate::engine::Decision;
 use crate::identity::Identity;
-use crate::refusal::{Reason, Refusal};
+use crate::refusal::{Cause, Reason, Refusal};
 
 /// A request without a valid session, and why.
 #[pyclass(frozen, module = "auth_middleware._core")]
@@ -19,6 +19,10 @@ pub(super) struct Refused(Refusal);
 impl Refused {
     pub(super) fn new(refusal: Refusal) -> Self {
         Self(refusal)
+    }
+
+    pub(super) fn refusal(&self) -> &Refusal {
+        &self.0
     }
 
     pub(super) fn why(&self) -> Reason {
@@ -39,18 +43,13 @@ impl Refused {
     }
 
     #[getter]
-    fn advice(&self) -> Option<String> {
-        self.0.advice()
+    fn cause(&self) -> Option<&'static str> {
+        self.0.cause.map(Cause::as_str)
     }
 
     #[getter]
     fn is_anonymous(&self) -> bool {
         self.0.reason.is_anonymous()
-    }
-
-    #[getter]
-    fn is_bad_signature(&self) -> bool {
-        self.0.reason == Reason::BadSignature
     }
 
     #[getter]
@@ -77,7 +76,7 @@ impl Found {
         Self { identity, own_fields: Arc::clone(own_fields), object: PyOnceLock::new() }
     }
 
-    pub(super) fn identity(&self) -> &Identity {
+    pub(super) fn identity(&self) -> &Arc<Identity> {
         &self.identity
     }
 

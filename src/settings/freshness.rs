@@ -58,6 +58,19 @@ pub struct FeedSettings {
     pub heartbeat: Duration,
 }
 
+impl Strategy {
+    /// The word of the setting.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Compact => "compact",
+            Self::Jwt => "jwt",
+            Self::Jwe => "jwe",
+            Self::Jwks => "jwks",
+        }
+    }
+}
+
 impl Freshness {
     /// The cookie cache's settings, if it may be trusted.
     #[must_use]

@@ -6,6 +6,7 @@ mod credentials;
 mod database_parameters;
 mod database_tls;
 mod database_url;
+mod faults;
 mod freshness;
 mod jwt;
 mod origin_pattern;
@@ -16,6 +17,7 @@ mod strangers;
 mod tables;
 mod trusted_origins;
 mod unescaped;
+mod without_effect;
 
 use std::time::Duration;
 
@@ -23,6 +25,7 @@ pub use cookie_names::{CookieNames, CookieOptions};
 pub use credentials::{AcceptedCredentials, BearerForm};
 pub use database_tls::{ChannelBinding, RootCertificates, SslMode};
 pub use database_url::{DatabaseUrl, Host};
+pub use faults::{Fault, faults};
 pub use freshness::{CookieCacheSettings, FeedSettings, Freshness, LiveCacheSettings, Strategy};
 use jwt::Neon;
 pub use jwt::{JwksUrl, JwtFreshness, JwtSettings, KeyLocation};
@@ -56,8 +59,19 @@ pub struct Settings {
     pub tables: Tables,
     /// The limits for queries to the store.
     pub limits: Limits,
+    /// When guarded connections are checked.
+    pub guards: GuardSettings,
     /// Warnings for an operator, logged once.
     pub warnings: Vec<String>,
+}
+
+/// When guarded connections are checked.
+#[derive(Clone, Copy, Debug)]
+pub struct GuardSettings {
+    /// How long after a check the next one follows, where no feed keeps a connection current.
+    pub recheck: Duration,
+    /// How long a connection stays open although it cannot be checked.
+    pub outage_grace: Duration,
 }
 
 /// The limits for queries to the store.
@@ -135,6 +149,7 @@ impl Settings {
             ));
         }
         warnings.extend(of_freshness);
+        warnings.extend(without_effect::warnings(&raw, accepted, jwt.as_ref()));
         let prepared_statements = check_prepared(raw.prepared_statements.as_deref(), database.as_ref())?;
         let limits = Limits {
             pool_size: count("pool_size", raw.pool_size, 1..=1000)?,
@@ -146,6 +161,10 @@ impl Settings {
                 0..=86_400,
             )?),
             prepared_statements,
+        };
+        let guards = GuardSettings {
+            recheck: seconds("recheck_seconds", raw.recheck_seconds)?,
+            outage_grace: seconds_within("outage_grace_seconds", raw.outage_grace_seconds, 0.0..=86_400.0)?,
         };
         let zone = tables::check_time_zone(raw.database_time_zone.as_deref().unwrap_or_default())?;
         let tables = Tables {
@@ -167,6 +186,7 @@ impl Settings {
             trusted_origins,
             tables,
             limits,
+            guards,
             warnings,
         })
     }
@@ -232,11 +252,21 @@ fn count<T: TryFrom<i64>>(
 }
 
 fn seconds(setting: &str, value: Option<f64>) -> Result<Duration, Error> {
+    seconds_within(setting, value, 0.001..=3600.0)
+}
+
+fn seconds_within(
+    setting: &str,
+    value: Option<f64>,
+    range: std::ops::RangeInclusive<f64>,
+) -> Result<Duration, Error> {
     let value = value.unwrap_or_default();
-    if !(0.001..=3600.0).contains(&value) {
+    if !range.contains(&value) {
         return Err(Error::configuration(format!(
-            "{setting} (AUTH_MIDDLEWARE_{}) is {value}: use seconds from 0.001 to 3600",
-            setting.to_uppercase()
+            "{setting} (AUTH_MIDDLEWARE_{}) is {value}: use seconds from {} to {}",
+            setting.to_uppercase(),
+            range.start(),
+            range.end()
         )));
     }
     Ok(Duration::from_secs_f64(value))

@@ -1,11 +1,25 @@
-//! Quotes around a value. A shell, Compose and dotenv remove them, but `docker run --env-file` passes them on as part
+//! Quotes around a value, and white space. A shell, Compose and dotenv remove them, but `docker run --env-file` passes them on as part
 //! of the value.
 
 use super::RawSettings;
 use super::trusted_origins;
 use crate::error::Error;
 
-/// Refuses a text setting whose value is in quotes. No message contains the value. The value of a single secret is checked
+/// Quotes in pairs.
+const QUOTES: [(char, char); 5] =
+    [('"', '"'), ('\'', '\''), ('`', '`'), ('\u{201c}', '\u{201d}'), ('\u{2018}', '\u{2019}')];
+/// Secrets and URLs. What other readers of an environment leave on them, or remove, makes them another value there.
+const EXACT: [&str; 7] = [
+    "DATABASE_URL",
+    "BETTER_AUTH_SECRETS",
+    "BETTER_AUTH_URL",
+    "AUTH_MIDDLEWARE_LISTEN_DATABASE_URL",
+    "AUTH_MIDDLEWARE_JWKS_URL",
+    "NEON_AUTH_BASE_URL",
+    "NEON_AUTH_JWKS_URL",
+];
+
+/// Refuses a text setting whose value is in quotes, and a secret or URL with white space at an end. No message contains the value. The value of a single secret is checked
 /// in `secret.rs`.
 pub(super) fn refuse(raw: &RawSettings) -> Result<(), Error> {
     let texts = [
@@ -45,15 +59,31 @@ pub(super) fn refuse(raw: &RawSettings) -> Result<(), Error> {
         .then_some(trusted_origins::SETTING)
         .or(are_credentials_quoted.then_some("AUTH_MIDDLEWARE_CREDENTIALS"))
         .or(are_previous_quoted.then_some("AUTH_MIDDLEWARE_PREVIOUS_SECRETS"));
-    match quoted_text.map(|(setting, _)| setting).or(quoted_list) {
-        Some(setting) => Err(Error::configuration(message(setting))),
+    if let Some(setting) = quoted_text.map(|(setting, _)| setting).or(quoted_list) {
+        return Err(Error::configuration(message(setting)));
+    }
+    let exact = texts.into_iter().filter(|(setting, _)| EXACT.contains(setting));
+    let mut exact = exact.filter_map(|(setting, value)| Some((setting, value.as_deref()?)));
+    match exact.find(|(_, value)| !value.trim().is_empty() && trimmed(value) != *value) {
+        Some((setting, _)) => Err(Error::configuration(format!(
+            "{setting} begins or ends with white space, a line end or a quote, as it arrives here: set it without. A file \
+             that was saved with line ends of Windows, or a secret that was stored with its last line end, does that"
+        ))),
         None => Ok(()),
     }
 }
 
-fn is_quoted(value: &str) -> bool {
+/// A value without white space, invisible characters and quotes at its ends.
+fn trimmed(value: &str) -> &str {
+    value.trim_matches(|c: char| c.is_whitespace() || "\u{feff}\u{200b}\"'`\u{201c}\u{201d}".contains(c))
+}
+
+/// Whether a value is in quotes, also those that word processors make of them.
+pub(super) fn is_quoted(value: &str) -> bool {
     let value = value.trim();
-    value.len() >= 2 && ['"', '\''].iter().any(|quote| value.starts_with(*quote) && value.ends_with(*quote))
+    let is_between =
+        |(first, last): (char, char)| value.strip_prefix(first).is_some_and(|rest| rest.ends_with(last));
+    QUOTES.into_iter().any(is_between)
 }
 
 fn message(setting: &str) -> String {

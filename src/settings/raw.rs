@@ -45,6 +45,8 @@ pub struct RawSettings {
     pub max_waiting: Option<i64>,
     pub retry_after_seconds: Option<i64>,
     pub prepared_statements: Option<String>,
+    pub recheck_seconds: Option<f64>,
+    pub outage_grace_seconds: Option<f64>,
     pub credentials: Vec<String>,
     pub bearer_unsigned: Option<bool>,
     pub jwks_url: Option<String>,
@@ -92,6 +94,8 @@ impl Default for RawSettings {
             max_waiting: Some(10_000),
             retry_after_seconds: Some(1),
             prepared_statements: Some("auto".into()),
+            recheck_seconds: Some(30.0),
+            outage_grace_seconds: Some(60.0),
             // By `neon_auth_base_url`: JWTs, or the cookie.
             credentials: Vec::new(),
             bearer_unsigned: Some(false),
@@ -127,6 +131,8 @@ impl RawSettings {
             max_waiting: self.max_waiting.or(defaults.max_waiting),
             retry_after_seconds: self.retry_after_seconds.or(defaults.retry_after_seconds),
             prepared_statements: text(self.prepared_statements, defaults.prepared_statements),
+            recheck_seconds: self.recheck_seconds.or(defaults.recheck_seconds),
+            outage_grace_seconds: self.outage_grace_seconds.or(defaults.outage_grace_seconds),
             bearer_unsigned: self.bearer_unsigned.or(defaults.bearer_unsigned),
             jwt_leeway_seconds: self.jwt_leeway_seconds.or(defaults.jwt_leeway_seconds),
             ..self

@@ -7,6 +7,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
 use super::given;
+use super::quotes::is_quoted;
 use crate::error::Error;
 
 /// Better Auth's built-in default outside production: public, so it protects nothing.
@@ -29,6 +30,18 @@ impl Secret {
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
+
+    /// Distinguishes secrets, and reveals nothing else: 48 bits of an HMAC.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        fingerprint(self.as_bytes())
+    }
+}
+
+fn fingerprint(key: &[u8]) -> String {
+    let Ok(mac) = Hmac::<Sha256>::new_from_slice(key) else { return String::new() };
+    let digest = mac.chain_update(b"auth_middleware fingerprint of a secret").finalize().into_bytes();
+    digest[..6].iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 impl fmt::Debug for Secret {
@@ -51,10 +64,7 @@ impl Secrets {
     /// Distinguishes the secrets of two deployments in their logs, and reveals nothing else: 48 bits of an HMAC.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        let key = self.signing.first().map_or(&[][..], Secret::as_bytes);
-        let Ok(mac) = Hmac::<Sha256>::new_from_slice(key) else { return String::new() };
-        let digest = mac.chain_update(b"auth_middleware fingerprint of a secret").finalize().into_bytes();
-        digest[..6].iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+        self.signing.first().map_or_else(|| fingerprint(&[]), Secret::fingerprint)
     }
 }
 
@@ -109,10 +119,6 @@ fn versions(list: &str) -> Result<Vec<Secret>, Error> {
     Ok(secrets)
 }
 
-fn is_quoted(secret: &str) -> bool {
-    ['"', '\'', '`'].iter().any(|quote| secret.starts_with(*quote) && secret.ends_with(*quote))
-}
-
 /// Whether a secret is worth the name.
 fn is_sound(secret: &str) -> bool {
     secret != PUBLIC_DEFAULT && secret.chars().count() >= MIN_CHARACTERS
@@ -122,7 +128,8 @@ fn is_sound(secret: &str) -> bool {
 fn accept_current(variable: &str, secret: &str) -> Result<Secret, Error> {
     // Some readers of .env files take quotes and white space off and others keep them, so Better Auth and this
     // library would sign with different keys.
-    if secret.trim() != secret || is_quoted(secret) {
+    let trimmed = secret.trim_matches(|c: char| c.is_whitespace() || "\u{feff}\u{200b}".contains(c));
+    if trimmed != secret || is_quoted(secret) {
         return Err(Error::configuration(format!(
             "{variable} begins or ends with white space or is in quotes, as it arrives here (docker run --env-file \
              keeps quotes): set it without them, at the Better Auth server and here"

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::memory::MemoryStore;
 use super::postgres::PostgresStore;
-use super::{KeyStore, LookupKey, LookupResult, PublicKeyRow, Store};
+use super::{Connections, KeyStore, LookupKey, LookupResult, PublicKeyRow, Store};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::settings::Settings;
@@ -53,6 +53,14 @@ impl AnyStore {
         }
     }
 
+    /// Checks that the triggers of the live feed ignore no column that has to be current.
+    pub(crate) async fn check_ignored_columns(&self) -> Result<(), Error> {
+        match self {
+            Self::Postgres(store) => store.check_ignored_columns().await,
+            Self::Memory(_) => Ok(()),
+        }
+    }
+
     /// Warnings for an operator that came up since the last call.
     pub(crate) fn take_warnings(&self) -> Vec<String> {
         match self {
@@ -61,7 +69,7 @@ impl AnyStore {
         }
     }
 
-    /// How look-ups are sent, and why: once it is known, and again when it changes.
+    /// How look-ups are sent, or what the triggers ignore: once it is known, and again when it changes.
     pub(crate) fn take_note(&self) -> Option<String> {
         match self {
             Self::Postgres(store) => store.take_note(),
@@ -78,6 +86,14 @@ impl AnyStore {
         }
     }
 
+    /// The connections of the pool; None where there is none.
+    pub(crate) fn connections(&self) -> Option<Connections> {
+        match self {
+            Self::Postgres(store) => Some(store.connections()),
+            Self::Memory(_) => None,
+        }
+    }
+
     pub(crate) fn close(&self) {
         if let Self::Postgres(store) = self {
             store.close();
@@ -90,6 +106,13 @@ impl Store for AnyStore {
         match self {
             Self::Postgres(store) => store.find(keys).await,
             Self::Memory(store) => store.find(keys).await,
+        }
+    }
+
+    async fn ping(&self) -> Result<(), Error> {
+        match self {
+            Self::Postgres(store) => store.ping().await,
+            Self::Memory(store) => store.ping().await,
         }
     }
 }

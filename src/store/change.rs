@@ -35,6 +35,12 @@ impl SessionKey {
     /// The smallest key.
     pub const FIRST: Self = Self([0; 32]);
 
+    /// Its first bytes, for an index in which a few keys too many do no harm.
+    #[must_use]
+    pub fn prefix(&self) -> u64 {
+        prefix(&self.0)
+    }
+
     /// The key of what is looked up. No token is like that of a user's id: it holds no control character.
     #[must_use]
     pub fn of(key: &LookupKey) -> Self {
@@ -52,6 +58,12 @@ impl UserKey {
     #[must_use]
     pub fn of(id: &str) -> Self {
         Self(Sha256::digest(id).into())
+    }
+
+    /// Its first bytes, for an index in which a few keys too many do no harm.
+    #[must_use]
+    pub fn prefix(&self) -> u64 {
+        prefix(&self.0)
     }
 }
 
@@ -71,6 +83,10 @@ impl Key {
             None => Some(Self::Session(SessionKey(digest(item)?))),
         }
     }
+}
+
+fn prefix(digest: &[u8; 32]) -> u64 {
+    digest.iter().take(8).fold(0, |prefix, byte| prefix << 8 | u64::from(*byte))
 }
 
 fn digest(hexadecimal: &str) -> Option<[u8; 32]> {

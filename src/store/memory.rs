@@ -7,10 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use super::{
-    Change, Feed as _, Follower, Key, KeyStore, LookupKey, LookupResult, PublicKeyRow, SessionKey, Store,
-    UserKey,
+    Change, Feed, Follower, Key, KeyStore, LookupKey, LookupResult, PublicKeyRow, SessionKey, Store, UserKey,
 };
-use crate::clock::{Clock, ClockShift};
+use crate::clock::{Clock, ClockShift, Uptime};
 use crate::error::Error;
 use crate::identity::{Identity, Session, User};
 use crate::signature::SessionToken;
@@ -181,6 +180,20 @@ impl KeyStore for MemoryStore {
         self.check_available()?;
         Ok(self.public_key_rows())
     }
+}
+
+/// Follows nothing, where there is no cache.
+impl Follower for () {
+    type Feed = ();
+
+    fn begin(&mut self) {}
+}
+
+impl Feed for () {
+    fn apply(&self, _change: &Change) {}
+    fn renew(&self, _until: Uptime, _fingerprint: &str) {}
+    fn suspend(&self) {}
+    fn end(&self) {}
 }
 
 fn key_of(token: &SessionToken) -> Key {

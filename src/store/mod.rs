@@ -76,6 +76,14 @@ pub trait Store: Send + Sync + 'static {
     /// [`Error::Unavailable`] or [`Error::Schema`] when the store cannot be read; then there is no result for
     /// any key. Dropping the future gives up the attempt and leaves nothing half-done.
     fn find(&self, keys: &[LookupKey]) -> impl Future<Output = Result<Vec<LookupResult>, Error>> + Send;
+
+    /// Whether the store responds, whatever look-ups do: by a new connection, where there are connections.
+    ///
+    /// # Errors
+    /// An error that [`Error::is_down`] when it does not respond. Any other one is a response.
+    fn ping(&self) -> impl Future<Output = Result<(), Error>> + Send {
+        std::future::ready(Ok(()))
+    }
 }
 
 /// A row of Better Auth's `jwks` table, without its private key: that column is never read.
@@ -89,6 +97,15 @@ pub struct PublicKeyRow {
     pub algorithm: Option<String>,
     /// When Better Auth stops signing with it, where the table has such a column; None is never.
     pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// The connections of a pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Connections {
+    /// Those that a statement is using.
+    pub used: usize,
+    /// Those that are open and free.
+    pub idle: usize,
 }
 
 /// A source of public keys.

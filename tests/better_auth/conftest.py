@@ -1,5 +1,7 @@
-"""Fixtures: sites that run until the end of the session, browsers, and Better Auth servers with a cookie cache."""
+"""Fixtures: sites and issuers of JWTs that run until the end of the session, browsers, and Better Auth servers with a
+cookie cache."""
 
+import json
 import secrets
 from collections.abc import Generator
 from contextlib import ExitStack
@@ -15,6 +17,7 @@ from dev.better_auth.strategies import Strategy, StrategyServers
 from dev.postgres import EmbeddedPostgres
 from tests.better_auth.agreement.instance import BetterAuth, StartBetterAuth
 from tests.support.databases import Database
+from tests.support.issuers import PLUGINS, Issuer, OpenIssuer
 from tests.support.servers import serving
 from tests.support.sites import Browse, Browser, OpenSite, Site, application
 
@@ -84,3 +87,29 @@ def start_better_auth(cluster: EmbeddedPostgres) -> Generator[StartBetterAuth]:
             return BetterAuth(servers, strategy, dsn, given["secret"])
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def open_issuer(postgres: EmbeddedPostgres) -> Generator[OpenIssuer]:
+    """Opens issuers; the same one for the same arguments, until the run ends."""
+    with ExitStack() as stack:
+
+        @cache
+        def opened(version: Version = "1.7.25", options: str = "{}", **more: Any) -> Issuer:
+            dsn = postgres.create_database(f"issuer_{secrets.token_hex(4)}")
+            secret = secrets.token_urlsafe(32)
+            given = {**PLUGINS, "jwt": json.loads(options), **more}
+            server = stack.enter_context(BetterAuthServer(dsn, secret=secret, version=version, **given))
+            return Issuer(server, dsn, secret)
+
+        yield opened
+
+
+@pytest.fixture(params=VERSIONS)
+def issuer(request: pytest.FixtureRequest, open_issuer: OpenIssuer) -> Issuer:
+    return open_issuer(request.param)
+
+
+@pytest.fixture
+def newest(open_issuer: OpenIssuer) -> Issuer:
+    return open_issuer()

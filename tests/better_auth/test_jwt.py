@@ -5,15 +5,12 @@ import base64
 import json
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import ExitStack
-from functools import cache
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
 
 import httpx
 import pytest
 from fastapi import Depends, FastAPI, HTTPException, WebSocket
-from starlette.requests import HTTPConnection
 from starlette.testclient import TestClient
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
@@ -22,98 +19,11 @@ from websockets.typing import Subprotocol
 from auth_middleware import Auth, AuthSettings, AuthUser, ConfigurationError, SchemaError, StoreUnavailable
 from auth_middleware._core import Migrations
 from dev.better_auth import VERSIONS, BetterAuthServer, Version
-from dev.postgres import EmbeddedPostgres, execute
+from dev.postgres import EmbeddedPostgres, execute, fetch
 from tests.support.applications import guarded
-from tests.support.polling import POLL_SECONDS, TIMEOUT_SECONDS
+from tests.support.issuers import TOKEN, Issuer, OpenIssuer, connection
+from tests.support.polling import POLL_SECONDS, TIMEOUT_SECONDS, wait_until
 from tests.support.servers import serving
-
-TOKEN = "better-auth.session_token"
-PLUGINS: dict[str, Any] = {"jwt": {}, "bearer": True, "admin": True}
-
-
-class Person(NamedTuple):
-    """What somebody who is signed in can present."""
-
-    id: str
-    email: str
-    cookie: str
-    bearer: str
-    jwt: str
-
-    @property
-    def headers(self) -> dict[str, dict[str, str]]:
-        return {
-            "cookie": {"Cookie": f"{TOKEN}={self.cookie}"},
-            "bearer": {"Authorization": f"Bearer {self.bearer}"},
-            "jwt": {"Authorization": f"Bearer {self.jwt}"},
-        }
-
-
-class Issuer(NamedTuple):
-    """A Better Auth server and its database."""
-
-    server: BetterAuthServer
-    dsn: str
-    secret: str
-
-    @property
-    def api(self) -> str:
-        return f"{self.server.url}/api/auth"
-
-    def sign_up(self, name: str = "Ada") -> Person:
-        account = {"email": f"{secrets.token_hex(6)}@example.com", "password": secrets.token_urlsafe(16)}
-        with httpx.Client(trust_env=False, headers={"Origin": self.server.url}, timeout=60) as client:
-            answer = client.post(f"{self.api}/sign-up/email", json={"name": name, **account}).raise_for_status()
-            jwt = client.get(f"{self.api}/token").raise_for_status().json()["token"]
-            bearer = answer.headers["set-auth-token"]
-            return Person(answer.json()["user"]["id"], account["email"], client.cookies[TOKEN], bearer, jwt)
-
-    def new_token(self, person: Person) -> str:
-        with httpx.Client(trust_env=False, timeout=60) as client:
-            headers = {**person.headers["cookie"], "Origin": self.server.url}
-            return client.get(f"{self.api}/token", headers=headers).raise_for_status().json()["token"]
-
-    def auth(self, **settings: Any) -> Auth:
-        usual: dict[str, Any] = {
-            "database_url": self.dsn,
-            "secret": self.secret,
-            "base_url": self.server.base_url,
-            "credentials": "cookie,bearer,jwt",
-        }
-        return Auth(AuthSettings(**{**usual, **settings}))
-
-    def without_database(self, **settings: Any) -> Auth:
-        usual: dict[str, Any] = {"base_url": self.server.base_url, "credentials": "jwt"}
-        return Auth(AuthSettings(**{**usual, **settings}))
-
-
-OpenIssuer = Callable[..., Issuer]
-
-
-@pytest.fixture(scope="session")
-def open_issuer(postgres: EmbeddedPostgres) -> Generator[OpenIssuer]:
-    """Opens issuers; the same one for the same arguments, until the run ends."""
-    with ExitStack() as stack:
-
-        @cache
-        def opened(version: Version = "1.7.25", options: str = "{}", **more: Any) -> Issuer:
-            dsn = postgres.create_database(f"issuer_{secrets.token_hex(4)}")
-            secret = secrets.token_urlsafe(32)
-            given = {**PLUGINS, "jwt": json.loads(options), **more}
-            server = stack.enter_context(BetterAuthServer(dsn, secret=secret, version=version, **given))
-            return Issuer(server, dsn, secret)
-
-        yield opened
-
-
-@pytest.fixture(params=VERSIONS)
-def issuer(request: pytest.FixtureRequest, open_issuer: OpenIssuer) -> Issuer:
-    return open_issuer(request.param)
-
-
-@pytest.fixture
-def newest(open_issuer: OpenIssuer) -> Issuer:
-    return open_issuer()
 
 
 def get(client: TestClient, path: str, headers: dict[str, str]) -> tuple[int, Any]:
@@ -232,11 +142,6 @@ def test_one_credential_decides_for_every_pair(newest: Issuer) -> None:
                     assert client.get("/required", headers=headers).status_code == (200 if expected else 401), case
                     with_session = expected and not (decides and token_is == "good jwt")
                     assert client.get("/session", headers=headers).status_code == (200 if with_session else 401), case
-
-
-def connection(headers: dict[str, str]) -> Any:
-    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-    return HTTPConnection({"type": "http", "method": "GET", "headers": raw})
 
 
 async def test_the_hand_written_chain_names_nobody_beside_a_bearer_token(newest: Issuer) -> None:
@@ -447,12 +352,41 @@ async def settled(condition: Callable[[], Awaitable[bool]]) -> None:
         await asyncio.sleep(POLL_SECONDS)
 
 
-async def test_a_missing_key_table_is_reported_at_start(newest: Issuer, postgres: EmbeddedPostgres) -> None:
+def sign_up_for_cookie(server: BetterAuthServer) -> dict[str, str]:
+    """The cookie of a new user of a server that may have no jwt plugin."""
+    account = {"email": "a@example.com", "password": secrets.token_urlsafe(16), "name": "Ada"}
+    with httpx.Client(trust_env=False, headers={"Origin": server.url}, timeout=60) as client:
+        client.post(f"{server.url}/api/auth/sign-up/email", json=account).raise_for_status()
+        return {"Cookie": f"{TOKEN}={client.cookies[TOKEN]}"}
+
+
+async def test_a_missing_key_table_is_waited_for(
+    newest: Issuer, postgres: EmbeddedPostgres, caplog: pytest.LogCaptureFixture
+) -> None:
     dsn = postgres.create_database(f"no_keys_{secrets.token_hex(4)}")
-    with BetterAuthServer(dsn, secret=newest.secret):
-        auth = Auth(AuthSettings(database_url=dsn, base_url=newest.server.base_url, credentials="jwt"))
-        with pytest.raises(SchemaError, match="jwks"):
-            await auth.open()
+    person = newest.sign_up()
+    with BetterAuthServer(dsn, secret=newest.secret) as server:
+        auth = newest.auth(database_url=dsn, jwt_freshness="claims")
+        with pytest.raises(SchemaError, match="no table jwks"):
+            await auth.open(strict=True)
+        await auth.close()
+        cookie = sign_up_for_cookie(server)
+        with TestClient(guarded(auth)) as client:
+            for _ in range(3):
+                assert client.get("/required", headers=cookie).status_code == 200
+                assert client.get("/optional", headers=person.headers["jwt"]).status_code == 503
+            [warning] = (record.getMessage() for record in caplog.records if record.levelname == "WARNING")
+            assert "JWT" in warning
+            assert "no table jwks" in warning
+            assert client.portal
+            with pytest.raises(SchemaError) as caught:
+                client.portal.call(auth.current_user, connection(person.headers["jwt"]))
+            assert "no table jwks" in str(caught.value.__cause__)
+
+            execute(dsn, 'CREATE TABLE jwks (id text, "publicKey" text, "privateKey" text)')
+            for key_id, public_key in fetch(newest.dsn, 'SELECT id, "publicKey" FROM jwks'):
+                execute(dsn, f"INSERT INTO jwks VALUES ('{key_id}', '{public_key}', '')")
+            wait_until(lambda: client.get("/required", headers=person.headers["jwt"]).status_code == 200)
         # With a URL the table is not read.
         by_url = Auth(
             AuthSettings(

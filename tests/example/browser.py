@@ -14,7 +14,8 @@ from dev import node
 from dev.mail import MailServer
 
 HERE = Path(__file__).parent
-# Those of every shape. "mail" needs one that confirms addresses, "production" is for that shape.
+# Those of every shape. "mail" needs one that confirms addresses, "production" is for that shape. "tokens" needs the
+# credential "jwt".
 GROUPS = ("accounts", "sessions", "outages", "conditions")
 
 

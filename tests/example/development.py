@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from psycopg import sql
+
 from dev import stack
 from dev.mail import MailServer
 from dev.postgres import EmbeddedPostgres, execute
@@ -16,24 +18,31 @@ from tests.example.browser import Links, Stack
 class Development:
     """The auth service in `package_dir`, the backend with a database role of its own, and the page.
 
-    With a mail server, addresses have to be confirmed.
+    With a mail server, addresses have to be confirmed. With the credential "jwt", page and auth service are at
+    localhost and the backend is at 127.0.0.1, which is another site: no cookie reaches it, and it would accept none.
     """
 
     def __init__(
-        self, postgres: EmbeddedPostgres, package_dir: Path, mail: MailServer | None, ports: Sequence[int]
+        self,
+        postgres: EmbeddedPostgres,
+        package_dir: Path,
+        mail: MailServer | None,
+        ports: Sequence[int],
+        credential: stack.Credential,
     ) -> None:
         self._mail = mail
+        self.credential: stack.Credential = credential
         self._package_dir = package_dir
         name = f"development_{secrets.token_hex(4)}"
         self._dsn = postgres.create_database(name)
-        stack.migrate(self._dsn, "tables", "rate_limit")
+        stack.migrate(self._dsn, "tables", "rate_limit", *(["jwks"] if credential == "jwt" else []))
         self._role = name
         execute(self._dsn, f"CREATE ROLE {name} LOGIN PASSWORD '{name}'; GRANT pg_read_all_data TO {name}")
         parts = urlsplit(self._dsn)
         self._backend_dsn = parts._replace(netloc=f"{name}:{name}@{parts.hostname}:{parts.port}").geturl()
         self._auth_port, self._api_port, self.page_port = ports or (free_port(), free_port(), free_port())
         self.auth_url = f"http://localhost:{self._auth_port}"
-        self.api_url = f"http://localhost:{self._api_port}"
+        self.api_url = f"http://{'127.0.0.1' if credential == 'jwt' else 'localhost'}:{self._api_port}"
         self.page_url = f"http://localhost:{self.page_port}"
         self._settings = {
             "DATABASE_URL": self._dsn,
@@ -41,6 +50,8 @@ class Development:
             "AUTH_BASE_URL": self.auth_url,
             "FRONTEND_URL": self.page_url,
         }
+        if credential == "jwt":
+            self._settings |= {"ISSUE_JWT": "true", "AUTH_MIDDLEWARE_CREDENTIALS": "jwt,bearer"}
         if mail:
             self._settings |= {
                 "SMTP_URL": mail.url,
@@ -74,6 +85,13 @@ class Development:
     def start_database(self) -> None:
         execute(self._dsn, f"ALTER ROLE {self._role} LOGIN")
 
+    def withdraw_keys(self) -> None:
+        """All that were used so far: the auth service signs with a new one."""
+        execute(self._dsn, "DELETE FROM jwks")
+
+    def delete_user(self, address: str) -> None:
+        execute(self._dsn, sql.SQL('DELETE FROM "user" WHERE email = {}').format(address))
+
     def as_stack(self) -> Stack:
         actions: dict[str, Callable[..., object]] = {
             "stop backend": self.stop_backend,
@@ -82,6 +100,8 @@ class Development:
             "start database of backend": self.start_database,
             "stop auth-service": self.stop_auth_service,
             "start auth-service": self.start_auth_service,
+            "withdraw keys": self.withdraw_keys,
+            "delete user": self.delete_user,
         }
         if self._mail is None:
             return Stack(self.page_url, self.auth_url, self.api_url, actions)
@@ -97,13 +117,14 @@ def development(
     mail: MailServer | None = None,
     *,
     ports: Sequence[int] = (),
+    credential: stack.Credential = "cookie",
 ) -> Generator[Stack]:
     """A running one; the page is built into `built`. `ports` are the auth service's, the backend's and the page's."""
-    services = Development(postgres, package_dir, mail, ports)
+    services = Development(postgres, package_dir, mail, ports, credential)
     try:
         services.start_auth_service()
         services.start_backend()
-        stack.build_frontend(built, auth_url=services.auth_url, api_url=services.api_url)
+        stack.build_frontend(built, auth_url=services.auth_url, api_url=services.api_url, credential=credential)
         with stack.frontend(services.page_port, built) as frontend:
             frontend.wait_for_url(f"{services.page_url}/")
             yield services.as_stack()

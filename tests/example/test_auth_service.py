@@ -1,6 +1,8 @@
 """What the auth-service does where test_services.py does not look: in production, on subdomains, a day later."""
 
+import base64
 import json
+import secrets
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack
 
@@ -8,7 +10,7 @@ import httpx
 import pytest
 
 from dev import stack
-from dev.postgres import execute, fetch
+from dev.postgres import EmbeddedPostgres, execute, fetch
 from dev.processes import free_port
 from tests.example.conftest import Services
 from tests.example.test_services import COOKIE_NAME, post, request, sign_up
@@ -265,3 +267,30 @@ def test_its_scripts_are_the_plans() -> None:
     package = json.loads((stack.AUTH_SERVICE / "package.json").read_text())
     assert package["name"] == "orchestrator-auth-service"
     assert package["scripts"] == {"dev": "tsx watch src/index.ts", "build": "tsc", "start": "node dist/index.js"}
+
+
+def test_it_issues_tokens_where_the_switch_is_on(
+    services: Services, start_service: StartService, postgres: EmbeddedPostgres
+) -> None:
+    assert httpx.get(f"{services.auth_url}/api/auth/jwks", trust_env=False).status_code == 404
+    dsn = postgres.create_database(f"issuer_{secrets.token_hex(4)}")
+    settings = {"DATABASE_URL": dsn, "ISSUE_JWT": "true"}
+    stack.migrate(dsn, "tables")
+    with stack.auth_service(
+        free_port(), {**services.settings, **settings}, package_dir=services.package_dir
+    ) as service:
+        assert service.wait(30) == 1
+        assert "Apply the migration: python -m auth_middleware migrate jwks" in service.last_output()
+    stack.migrate(dsn, "jwks")
+    url = start_service(**settings)
+    with httpx.Client(trust_env=False, headers={"Origin": services.page_url}) as client:
+        account = {"name": "Ada", "email": "ada@example.com", "password": "seventeen quiet lanterns"}
+        client.post(f"{url}/api/auth/sign-up/email", json=account).raise_for_status()
+        response = client.get(f"{url}/api/auth/token").raise_for_status()
+        assert response.headers["access-control-allow-origin"] == services.page_url
+        # Signed when it is asked for, not with each look at the session.
+        assert "set-auth-jwt" not in client.get(f"{url}/api/auth/get-session").headers
+    [(identifier, is_private)] = fetch(dsn, "SELECT id, private_key LIKE '%%\"d\"%%' FROM jwks")
+    assert not is_private, "the private key is encrypted"
+    header = response.json()["token"].split(".", maxsplit=1)[0]
+    assert json.loads(base64.urlsafe_b64decode(header + "=="))["kid"] == identifier

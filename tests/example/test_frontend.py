@@ -97,11 +97,16 @@ def test_without_its_addresses_it_cannot_be_built() -> None:
     assert all(f"{name} is not set" in str(refused.value) for name in PLANNED)
 
 
+def test_with_an_unknown_credential_it_cannot_be_built() -> None:
+    with pytest.raises(RuntimeError, match="VITE_CREDENTIAL is neither cookie nor jwt"):
+        build(**PLANNED, VITE_CREDENTIAL="token")
+
+
 def test_the_example_settings_name_every_address_and_one_host() -> None:
     lines = (stack.FRONTEND / ".env.example").read_text().splitlines()
     settings = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
-    assert settings == PLANNED
-    assert {urlsplit(address).hostname for address in settings.values()} == {"localhost"}
+    assert settings == {**PLANNED, "VITE_CREDENTIAL": "cookie"}
+    assert {urlsplit(settings[name]).hostname for name in PLANNED} == {"localhost"}
 
 
 @pytest.fixture(scope="module")
@@ -128,3 +133,12 @@ def test_visitors_stories_in_a_browser(running: Stack, group: str, tmp_path: Pat
 def test_visitors_stories_with_mail_in_a_browser(postgres: EmbeddedPostgres, version: str, tmp_path: Path) -> None:
     with MailServer() as mail, development(postgres, service_at(version), tmp_path / "page", mail) as running:
         run(running, "mail", home=tmp_path)
+
+
+@pytest.mark.needs("chromium")
+@pytest.mark.parametrize("version", [OLDEST, NEWEST])
+def test_visitors_stories_with_a_token_and_no_cookie_in_a_browser(
+    postgres: EmbeddedPostgres, version: str, tmp_path: Path
+) -> None:
+    with development(postgres, service_at(version), tmp_path / "page", credential="jwt") as running:
+        run(running, "tokens", home=tmp_path)

@@ -1,11 +1,13 @@
 """Each Python snippet of the documentation runs unchanged, and its routes identify a signed-in user."""
 
+import logging
 import re
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
@@ -33,6 +35,18 @@ def person(environment: pytest.MonkeyPatch, database: Database) -> SignedIn:
     environment.setenv("BETTER_AUTH_URL", "http://auth.test")
     database.execute('ALTER TABLE "user" ADD COLUMN role text')
     return database.sign_in()
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Generator[None]:
+    """Undoes what the pages on logging configure."""
+    loggers = [logging.getLogger(), logging.getLogger("auth_middleware")]
+    before = [(logger, logger.level, logger.handlers[:]) for logger in loggers]
+    yield
+    for logger, level, handlers in before:
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
+    structlog.reset_defaults()
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS)

@@ -289,6 +289,30 @@ def test_a_dry_run_leaves_out_what_is_applied(migrate: Callable[..., Ran], dsn: 
     assert recorded(dsn) == ["rate_limit", "tables"]
 
 
+def test_jwks_has_better_auths_columns_in_snake_case(migrate: Callable[..., Ran], dsn: str) -> None:
+    assert migrate("jwks").status == 0
+    query = "SELECT column_name::text, data_type::text FROM information_schema.columns WHERE table_name = 'jwks'"
+    assert sorted(fetch(dsn, query)) == [
+        ("alg", "text"),
+        ("created_at", "timestamp with time zone"),
+        ("crv", "text"),
+        ("expires_at", "timestamp with time zone"),
+        ("id", "text"),
+        ("private_key", "text"),
+        ("public_key", "text"),
+    ]
+    assert migrate("jwks") == Ran(0, "jwks: applied already, nothing was done\n", "")
+
+
+@pytest.mark.parametrize("columns", ['id text, "publicKey" text', "id text, public_key text, private_key text"])
+def test_jwks_refuses_a_table_with_other_columns(migrate: Callable[..., Ran], dsn: str, columns: str) -> None:
+    execute(dsn, f"CREATE TABLE jwks ({columns})")
+    ran = migrate("jwks")
+    assert ran.status == 1
+    assert 'table jwks: column "created_at" does not exist' in ran.err
+    assert tables(dsn) == ["jwks"]
+
+
 def test_rate_limit_has_better_auths_columns_in_snake_case(migrate: Callable[..., Ran], dsn: str) -> None:
     assert migrate("rate_limit").status == 0
     query = "SELECT column_name::text, data_type::text FROM information_schema.columns WHERE table_name = 'rate_limit'"
@@ -585,6 +609,7 @@ class TestARoleThatMayOnlyRead:
             assert ran.out.startswith("tables: made by another tool ")
             assert [line.split()[:2] for line in ran.out.splitlines()[1:]] == [
                 ["rate_limit", "open"],
+                ["jwks", "open"],
                 ["stack_auth", "open"],
                 ["live", "open"],
             ]

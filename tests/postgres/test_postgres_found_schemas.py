@@ -342,5 +342,5 @@ async def test_the_error_does_not_list_tables_that_the_role_may_not_read(
 ) -> None:
     database.execute(f'ALTER TABLE session RENAME TO logins; GRANT SELECT ON "user" TO {role.name}')
     with pytest.raises(SchemaError) as caught:
-        await auth_for(role.dsn(database)).open()
+        await auth_for(role.dsn(database)).open(strict=True)
     assert "logins" not in str(caught.value)

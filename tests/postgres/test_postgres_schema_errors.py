@@ -14,7 +14,7 @@ async def problem(auth_for: MakeAuthFor, dsn: str, **settings: object) -> str:
     """The error of `open`. A lookup must fail too."""
     auth = auth_for(dsn, **settings)
     with pytest.raises(SchemaError) as caught:
-        await auth.open()
+        await auth.open(strict=True)
     with pytest.raises(SchemaError):
         await auth.validate_session(signed(new_token()))
     return str(caught.value)
@@ -119,6 +119,6 @@ async def test_a_fixed_schema_is_read_without_a_restart(empty_database: Database
     token = new_token()
     auth = auth_for(empty_database.dsn)
     with pytest.raises(SchemaError):
-        await auth.open()
+        await auth.open(strict=True)
     empty_database.execute(tables.plain() + tables.person("u1", token))
     assert await first_result(auth, signed(token))

@@ -218,9 +218,9 @@ async def test_migrations_run_nothing_of_the_search_path(empty_database: Databas
     attack = Attack(empty_database, role)
     empty_database.execute(f'DROP TABLE "user", session CASCADE; {USERS_SYNC}')
     migrations = Migrations(attack.dsn, None)
-    for name in ("tables", "rate_limit", "stack_auth"):
+    for name in ("tables", "rate_limit", "jwks", "stack_auth"):
         assert await migrations.apply(name, MIGRATIONS[name].sql) is not None, name
-    assert sorted(await migrations.applied() or {}) == ["rate_limit", "stack_auth", "tables"]
+    assert sorted(await migrations.applied() or {}) == ["jwks", "rate_limit", "stack_auth", "tables"]
     assert await migrations.apply_live()
     assert (await migrations.live_state())[0] is None
     assert await migrations.take_back_live()
@@ -228,7 +228,7 @@ async def test_migrations_run_nothing_of_the_search_path(empty_database: Databas
     assert empty_database.fetch('SELECT id FROM "user"') == [("s1",)]
 
 
-@pytest.mark.parametrize("name", ["tables", "rate_limit", "stack_auth"])
+@pytest.mark.parametrize("name", ["tables", "rate_limit", "jwks", "stack_auth"])
 async def test_a_file_without_schemas_would_fall_into_a_trap(database: Database, role: Role, name: str) -> None:
     attack = Attack(database, role)
     database.execute(USERS_SYNC)

@@ -82,7 +82,7 @@ fn none() -> Result<Handle, Error> {
 fn inspect(engine: &Engine, cookie: &str) -> Result<Verdict, Error> {
     let cookie = format!("better-auth.session_token={cookie}");
     let headers = [(b"cookie".as_slice(), cookie.as_bytes())];
-    engine.inspect(Request::new(Kind::SafeHttp, headers))
+    engine.inspect(Request::new(Kind::SafeHttp, headers)).verdict
 }
 
 fn token(verdict: Result<Verdict, Error>) -> LookupKey {
@@ -147,7 +147,7 @@ async fn a_cache_identifies_until_it_is_closed() {
     assert!(
         matches!(inspect(&engine, &signed("ada")), Ok(Verdict::Known(identity)) if identity.user.id == "user of ada")
     );
-    assert!(matches!(engine.inspect_value(&signed("ada")), Ok(Verdict::Known(_))));
+    assert!(matches!(engine.inspect_value(&signed("ada")).verdict, Ok(Verdict::Known(_))));
     assert!(matches!(inspect(&engine, &signed("bob")), Ok(Verdict::Lookup(_))));
     assert_eq!((engine.cache_size().0, store.lookups()), (1, 1));
     engine.close();
@@ -164,7 +164,7 @@ async fn a_route_that_needs_the_current_state_skips_the_cache() {
         assert_eq!(store.lookups(), queries);
         let cookie = format!("better-auth.session_token={}", signed("ada"));
         let headers = [(b"cookie".as_slice(), cookie.as_bytes())];
-        assert_eq!(token(engine.inspect_for_store(Request::new(Kind::SafeHttp, headers))), ada);
+        assert_eq!(token(engine.inspect_for_store(Request::new(Kind::SafeHttp, headers)).verdict), ada);
     }
 }
 
@@ -172,7 +172,7 @@ async fn a_route_that_needs_the_current_state_skips_the_cache() {
 async fn opening_a_store_in_memory_needs_no_database() {
     for freshness in ["always", "60", "cookie_cache"] {
         let (engine, _) = engine(freshness, ours);
-        assert!(engine.open().await.is_ok_and(|warnings| warnings.is_empty()));
+        assert!(engine.open(true).await.is_ok_and(|warnings| warnings.is_empty()));
     }
 }
 

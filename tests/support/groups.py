@@ -39,6 +39,7 @@ GROUPS = {
     "pgbouncer": Group(lambda: pgbouncer.program() is not None, APT, ("pgbouncer",)),
     "pgbouncer-1.24": Group(pgbouncer_trixie.can_install, "let apt reach Debian's packages"),
     "network-namespace": Group(namespaces.can_make, "as root: apt-get install", ("iproute2", "iptables")),
+    "mount-namespace": Group(namespaces.can_mount, "as root: apt-get install", ("util-linux",)),
     "oldest": Group(lambda: oldest.is_installed() or oldest.can_install(), "let pip reach a package index"),
 }
 

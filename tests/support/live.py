@@ -23,8 +23,8 @@ AGELESS: Mapping[str, Any] = {"max_age_seconds": 3600, "heartbeat_seconds": 3600
 QUICK: Mapping[str, Any] = {"max_age_seconds": 3600, "heartbeat_seconds": 0.6}
 
 
-async def migrate_live(dsn: str) -> None:
-    await Migrations(dsn, None).apply_live()
+async def migrate_live(dsn: str, *ignoring: str) -> None:
+    await Migrations(dsn, None).apply_live(ignoring)
 
 
 class Live:

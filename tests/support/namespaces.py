@@ -1,4 +1,6 @@
-"""A network namespace whose connections to us are translated, as Docker's and Kubernetes' often are."""
+"""Namespaces of Linux: one whose connections to us are translated, as Docker's and Kubernetes' often are, and one in
+which host names have other addresses.
+"""
 
 import os
 import secrets
@@ -6,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 
 # The ports that the translated connections come from; Linux itself takes 32768 to 60999.
 FIRST_PORT, LAST_PORT = 61000, 61999
@@ -54,6 +57,20 @@ def masquerading() -> Generator[Namespace]:
         yield namespace
     finally:
         _run("ip", "netns", "delete", name)  # the pair of devices goes with it
+
+
+def with_hosts(hosts: Path, *command: str) -> list[str]:
+    """What to run, so that `command` sees this file as /etc/hosts and every later change of it."""
+    script = 'mount --bind "$1" /etc/hosts && shift && exec "$@"'
+    return ["unshare", "--mount", "sh", "-c", script, "sh", str(hosts), *command]
+
+
+def can_mount() -> bool:
+    """Tried, since root in a container may be forbidden to."""
+    if os.geteuid() != 0 or not shutil.which("unshare"):
+        return False
+    done = subprocess.run(with_hosts(Path("/etc/hosts"), "true"), capture_output=True, check=False)
+    return done.returncode == 0
 
 
 def _run(*command: str) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -30,7 +30,8 @@ def user_item(user_id: str) -> str:
 class Listener:
     """Listens on a database and records what its triggers send.
 
-    Creates the triggers unless `apply` is false. `settings` are the settings that name the tables.
+    Creates the triggers unless `apply` is false. `settings` are the settings that name the tables, and `ignoring` the
+    columns for `migrate live --ignoring`.
     """
 
     def __init__(
@@ -40,20 +41,21 @@ class Listener:
         settings: Mapping[str, Any] | None = None,
         *,
         apply: bool = True,
+        ignoring: Sequence[str] = (),
     ) -> None:
         self.database = database
         self.channel = channel(session_table)
         self._tables: Mapping[str, Any] = {"schema": None, **(settings or {})}
-        assert not apply or self.apply()
+        assert not apply or self.apply(ignoring)
         self._listener = psycopg.connect(database.dsn, autocommit=True)
         self._listener.execute(f'LISTEN "{self.channel}"'.encode())
 
     def close(self) -> None:
         self._listener.close()
 
-    def apply(self) -> bool:
+    def apply(self, ignoring: Sequence[str] = ()) -> bool:
         async def run() -> bool:
-            return await Migrations(self.database.dsn, **self._tables).apply_live()
+            return await Migrations(self.database.dsn, **self._tables).apply_live(ignoring)
 
         return asyncio.run(run())
 

@@ -4,14 +4,15 @@ import socket
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 
 
 @contextmanager
-def serving(app: ASGIApp) -> Generator[str]:
-    """Serves the application and yields its URL."""
+def serving(app: ASGIApp, **options: Any) -> Generator[str]:
+    """Serves the application and yields its URL. `options` are those of uvicorn."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         has_started = threading.Event()
 
@@ -20,7 +21,7 @@ def serving(app: ASGIApp) -> Generator[str]:
                 await super().startup(sockets)
                 has_started.set()
 
-        server = Server(uvicorn.Config(app, log_config=None, lifespan="on"))
+        server = Server(uvicorn.Config(app, log_config=None, lifespan="on", **options))
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         try:

@@ -5,7 +5,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socketserver import BaseRequestHandler, ThreadingTCPServer
@@ -22,28 +22,41 @@ pytestmark = pytest.mark.needs("openssl")
 # A token of better-auth 1.7.25 and its key, as recorded; it is valid for longer than its clock says.
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "jwt-vectors.json").read_text())["vectors"]
 VECTOR = next(vector for vector in VECTORS if vector["id"] == "1.7.25/jwt/default")
+ANOTHER = next(vector for vector in VECTORS if vector["id"] == "1.7.25/jwt/rotated/other-server")
 EXPIRED = "401"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Serves the keys."""
+
+    owner: "KeyServer"
+
+    def do_GET(self) -> None:
+        self.owner.requests += 1
+        # A client that has read enough hangs up.
+        with suppress(OSError):
+            self.respond()
+
+    def respond(self) -> None:
+        self.send(json.dumps(VECTOR["keys"]).encode())
+
+    def send(self, body: bytes, status: int = 200, location: str | None = None) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        if location:
+            self.send_header("Location", location)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002 - its name there
 
 
 class KeyServer:
     """An HTTPS server for a JWKS document."""
 
-    def __init__(self, certificate: Certificate) -> None:
+    def __init__(self, certificate: Certificate, handler: type[Handler] = Handler) -> None:
         self.requests = 0
-        owner = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                owner.requests += 1
-                body = json.dumps(VECTOR["keys"]).encode()
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002 - its name there
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Owned", (handler,), {"owner": self}))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate.certificate, certificate.key)
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
@@ -73,14 +86,21 @@ def trusted(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Authority:
     return authority
 
 
+def keys_at(url: str, **settings: Any) -> Auth:
+    return Auth(AuthSettings(credentials="jwt", base_url=VECTOR["issuer"], jwks_url=url, **settings))
+
+
+def presenting(token: str) -> HTTPConnection:
+    headers = [(b"authorization", f"Bearer {token}".encode())]
+    return HTTPConnection({"type": "http", "method": "GET", "headers": headers})
+
+
 async def outcome(url: str) -> str:
     """What a request with the recorded token is answered: 401, because it has expired, or 503."""
-    auth = Auth(AuthSettings(credentials="jwt", base_url=VECTOR["issuer"], jwks_url=url))
-    headers = [(b"authorization", f"Bearer {VECTOR['token']}".encode())]
-    request = HTTPConnection({"type": "http", "method": "GET", "headers": headers})
+    auth = keys_at(url)
     async with auth.lifespan(None):
         try:
-            user: AuthUser | None = await auth.optional_user(request)
+            user: AuthUser | None = await auth.optional_user(presenting(VECTOR["token"]))
         except StoreUnavailable:
             return "503"
     assert user is None
@@ -105,6 +125,87 @@ async def test_a_certificate_that_is_not_for_it_is_refused(fault: str, trusted: 
     with KeyServer(certificate) as server:
         assert await outcome(f"https://localhost:{server.port}/jwks") == "503"
         assert server.requests == 0
+
+
+class Redirecting(Handler):
+    """To a place on the same server that has the keys."""
+
+    def respond(self) -> None:
+        if self.path == "/keys":
+            return super().respond()
+        return self.send(b"", 302, location="/keys")
+
+
+class Huge(Handler):
+    """A good document of 100 MB, as far as anybody reads it."""
+
+    def respond(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(VECTOR["keys"]).encode())
+        for _ in range(100):
+            self.wfile.write(b" " * 1_000_000)
+
+
+class Forbidden(Handler):
+    def respond(self) -> None:
+        self.send(json.dumps(VECTOR["keys"]).encode(), 403)
+
+
+class CutShort(Handler):
+    """Less than it announces."""
+
+    def respond(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "100000")
+        self.end_headers()
+        self.wfile.write(json.dumps(VECTOR["keys"]).encode())
+
+
+class OtherKeys(Handler):
+    """Those of another issuer, under the id of ours."""
+
+    def respond(self) -> None:
+        [own], [other] = VECTOR["keys"]["keys"], ANOTHER["keys"]["keys"]
+        assert own["x"] != other["x"]
+        self.send(json.dumps({"keys": [{**other, "kid": own["kid"]}]}).encode())
+
+
+@pytest.mark.parametrize("fault", [Redirecting, Huge, Forbidden, CutShort])
+async def test_what_is_no_key_set_is_503(fault: type[Handler], trusted: Authority) -> None:
+    with KeyServer(trusted.issue("good"), fault) as server:
+        assert await outcome(f"https://localhost:{server.port}/jwks") == "503"
+        assert server.requests == 1
+
+
+async def test_a_replaced_key_verifies_nothing(trusted: Authority) -> None:
+    with KeyServer(trusted.issue("good"), OtherKeys) as server:
+        auth = keys_at(f"https://localhost:{server.port}/jwks")
+        async with auth.lifespan(None):
+            assert await auth.optional_user(presenting(VECTOR["token"])) is None
+        assert auth.counters["bad_token"] == 1
+
+
+async def test_a_request_waits_for_slow_keys_no_longer_than_for_a_lookup(trusted: Authority) -> None:
+    may_answer = threading.Event()
+
+    class Slow(Handler):
+        def respond(self) -> None:
+            may_answer.wait(60)
+            super().respond()
+
+    with KeyServer(trusted.issue("good"), Slow) as server:
+        auth = keys_at(f"https://localhost:{server.port}/jwks", lookup_timeout_seconds=0.2)
+        async with auth.lifespan(None):
+            with pytest.raises(StoreUnavailable):
+                await auth.optional_user(presenting(VECTOR["token"]))
+            # What needs no key is not held up.
+            assert await auth.optional_user(presenting("a.b.c")) is None
+            may_answer.set()
+            while not auth.counters["expired"]:
+                with suppress(StoreUnavailable):
+                    assert await auth.optional_user(presenting(VECTOR["token"])) is None
+        assert server.requests == 1, "the reading was still under way when the request was answered"
 
 
 class Proxy:

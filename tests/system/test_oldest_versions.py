@@ -60,6 +60,21 @@ def test_the_oldest_versions_are_installed(python: Path) -> None:
     assert [version.split(".")[:2] for version in found] == [version.split(".")[:2] for version in wanted.values()]
 
 
+def test_opentelemetry_is_not_needed(python: Path, application_environment: dict[str, str]) -> None:
+    code = """
+import importlib.util
+assert importlib.util.find_spec("opentelemetry") is None
+from auth_middleware import get_auth
+from auth_middleware.telemetry import lookups
+assert lookups.record is None
+print(get_auth().counters["identified"])
+"""
+    done = subprocess.run(
+        [python, "-c", code], env=application_environment, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.stdout, done.returncode) == ("0\n", 0), done.stderr
+
+
 def test_http_and_websocket_routes(send: Send, ada: SignedIn) -> None:
     cross_site = {**ada.headers, "Origin": "https://evil.example"}
     forged = {"Cookie": f"{COOKIE_NAME}={ada.token}.{'A' * 43}%3D"}

@@ -31,8 +31,13 @@ def machine(env: Environment) -> Mapping[str, str]:
         "wrk": _first_line("wrk", "-v").partition(" Copyright")[0],
         "Better Auth": f"{VERSION}, Node {_first_line(str(node.node()), '--version')}",
         "packages": ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES),
-        "commit": _first_line("git", "describe", "--always", "--dirty", "--exclude=*"),
+        "commit": commit(),
     }
+
+
+def commit() -> str:
+    """With a mark if the files differ from it."""
+    return _first_line("git", "describe", "--always", "--dirty", "--exclude=*")
 
 
 def _processor() -> str:

@@ -18,10 +18,14 @@ from dev.environment import without_our_settings
 from dev.processes import ChildProcess, free_port
 
 # Contenders that protect nothing.
-UNPROTECTED = ("no_dependency", "empty_dependency", "empty_dependency_session_data")
+UNPROTECTED = ("no_dependency", "empty_dependency", "empty_dependency_session_data", "empty_dependency_jwt")
 FRESHNESS = {"always": "always", "live": "live", "cookie_cache": "cookie_cache", "seconds": "60"}
+JWT_FRESHNESS = {"jwt_claims": "claims", "jwt_always": "always"}
 # Contenders that share a module with another one.
-MODULES = {**dict.fromkeys(FRESHNESS, "ours"), "empty_dependency_session_data": "empty_dependency"}
+MODULES = {
+    **dict.fromkeys([*FRESHNESS, *JWT_FRESHNESS], "ours"),
+    **dict.fromkeys(UNPROTECTED[1:], "empty_dependency"),
+}
 
 
 class Server:
@@ -78,6 +82,7 @@ class Server:
 
 def environment(contender: str, env: Environment, dsn: str) -> Mapping[str, str]:
     freshness = FRESHNESS.get(contender)
+    jwt_freshness = JWT_FRESHNESS.get(contender)
     return {
         **without_our_settings(),
         # PyJWT uses urllib, which would use the machine's proxy.
@@ -89,4 +94,18 @@ def environment(contender: str, env: Environment, dsn: str) -> Mapping[str, str]
         "JWKS_URL": f"{env.strategies.url}/jwks/api/auth/jwks",
         "ISSUER_URL": env.strategies.url,
         **({"AUTH_MIDDLEWARE_FRESHNESS": freshness} if freshness else {}),
+        **(for_jwts(env, jwt_freshness) if jwt_freshness else {}),
+    }
+
+
+def for_jwts(env: Environment, freshness: str) -> Mapping[str, str]:
+    """What auth_middleware needs for JWTs. An empty variable counts as not set."""
+    without_database = {"DATABASE_URL": "", "BETTER_AUTH_SECRET": ""}
+    return {
+        **(without_database if freshness == "claims" else {}),
+        "AUTH_MIDDLEWARE_CREDENTIALS": "jwt",
+        "AUTH_MIDDLEWARE_JWT_FRESHNESS": freshness,
+        "AUTH_MIDDLEWARE_JWKS_URL": f"{env.strategies.url}/jwks/api/auth/jwks",
+        "AUTH_MIDDLEWARE_JWT_ISSUER": env.strategies.url,
+        "AUTH_MIDDLEWARE_JWT_AUDIENCE": env.strategies.url,
     }

@@ -9,9 +9,10 @@ import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Annotated
+from datetime import UTC, datetime
+from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, HTTPException, WebSocket, WebSocketDisconnect
+from fastapi import Depends, FastAPI, HTTPException, Request, WebSocket, WebSocketDisconnect
 from fastapi.middleware.cors import CORSMiddleware
 
 # Before the import below: the cookie's name follows from the auth-service's URL, which calls it AUTH_BASE_URL.
@@ -24,18 +25,23 @@ os.environ["FRONTEND_URL"] = ",".join(
 )
 
 from auth_middleware import (
-    AuthSession,
     AuthUser,
     SchemaError,
     StoreUnavailable,
     get_current_session,
     get_current_user,
     get_optional_user,
+    get_session_from_cookie,
+    get_token_claims,
     lifespan,
     validate_websocket,
 )
 
 FRONTENDS = os.environ["FRONTEND_URL"].split(",")
+# Where no cookie is accepted, because this API is on another site than the auth service, pages need not send any.
+ACCEPTS_COOKIES = "cookie" in (os.environ.get("AUTH_MIDDLEWARE_CREDENTIALS") or "cookie")
+# What pages that bring their token as a protocol offer beside it: the browser wants one of its offers selected.
+PROTOCOL = "orchestrator"
 # Off by default: the stream is for those who are signed in.
 ALLOW_ANONYMOUS_WS = os.environ.get("ALLOW_ANONYMOUS_WS") == "1"
 PUSH_SECONDS = 1.0
@@ -43,7 +49,7 @@ PUSH_SECONDS = 1.0
 SESSION_ENDED = 4001
 
 CurrentUser = Annotated[AuthUser, Depends(get_current_user)]
-CurrentSession = Annotated[AuthSession, Depends(get_current_session)]
+TokenClaims = Annotated[dict[str, Any] | None, Depends(get_token_claims)]
 OptionalUser = Annotated[AuthUser | None, Depends(get_optional_user)]
 
 
@@ -64,9 +70,9 @@ app = FastAPI(title="Orchestrator", lifespan=lifespan)
 app.add_middleware(
     CORSMiddleware,
     allow_origins=FRONTENDS,
-    allow_credentials=True,
+    allow_credentials=ACCEPTS_COOKIES,
     allow_methods=["GET", "POST"],
-    allow_headers=["Content-Type"],
+    allow_headers=["Authorization", "Content-Type"],
 )
 counters = Counters()
 started = time.monotonic()
@@ -78,13 +84,17 @@ async def health() -> dict[str, str]:
 
 
 @app.get("/api/me")
-async def me(user: CurrentUser, session: CurrentSession) -> dict[str, object]:
-    """Who the request's cookie belongs to, and how long it is valid. Both dependencies share one lookup."""
-    return {
-        "user": user.model_dump(),
-        "session": session.model_dump(include={"id", "created_at", "updated_at", "expires_at"}),
-        "credential": "cookie",
-    }
+async def me(request: Request, user: CurrentUser, claims: TokenClaims) -> dict[str, object]:
+    """Who the request's credential belongs to, and how long it is valid. All that is asked here shares one lookup."""
+    if claims is None:
+        session = await get_current_session(request)
+        shown = session.model_dump(include={"id", "created_at", "updated_at", "expires_at"})
+        credential = "cookie" if await get_session_from_cookie(request) else "bearer"
+        return {"user": user.model_dump(), "session": shown, "credential": credential}
+    # A JWT has no session. `exp` is always there, `iat` where Better Auth issued it.
+    times = {"issued_at": claims["iat"], "expires_at": claims["exp"]}
+    jwt = {name: datetime.fromtimestamp(seconds, UTC) for name, seconds in times.items()}
+    return {"user": user.model_dump(), "jwt": jwt, "credential": "jwt"}
 
 
 @app.get("/get_orchestrator")
@@ -96,7 +106,7 @@ async def get_orchestrator(user: OptionalUser) -> dict[str, object]:
 @app.websocket("/ws")
 async def stream(websocket: WebSocket) -> None:
     user = await listener(websocket)
-    await websocket.accept()
+    await websocket.accept(subprotocol=PROTOCOL if PROTOCOL in websocket.scope["subprotocols"] else None)
     counters.open_sockets += 1
     try:
         with suppress(WebSocketDisconnect):

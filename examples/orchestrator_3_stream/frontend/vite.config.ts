@@ -8,7 +8,7 @@ const ONE_PLACE = { host: "localhost", port: 5175, strictPort: true };
 
 export default defineConfig(({ mode, isPreview }) => {
   // What is built already has its addresses in it.
-  if (mode !== "test" && !isPreview) checkAddresses(loadEnv(mode, import.meta.dirname, "VITE_"));
+  if (mode !== "test" && !isPreview) checkSettings(loadEnv(mode, import.meta.dirname, "VITE_"));
   return {
     plugins: [vue()],
     server: ONE_PLACE,
@@ -30,10 +30,11 @@ export default defineConfig(({ mode, isPreview }) => {
   };
 });
 
-// A page that was built without them would ask the visitor's own machine.
-function checkAddresses(env: Record<string, string>): void {
+// A page that was built without its addresses would ask the visitor's own machine.
+function checkSettings(env: Record<string, string>): void {
   const mistakes = Object.entries(ADDRESSES)
     .filter(([name, scheme]) => !new RegExp(`^${scheme}s?://.`).test(env[name] ?? ""))
     .map(([name, scheme]) => `${name} is not set to a ${scheme}:// or ${scheme}s:// address`);
+  if (!["", "cookie", "jwt"].includes(env.VITE_CREDENTIAL ?? "")) mistakes.push("VITE_CREDENTIAL is neither cookie nor jwt");
   if (mistakes.length > 0) throw new Error(`${mistakes.join("; ")}. See .env.example.`);
 }

@@ -29,8 +29,10 @@ STACK_AUTH = "stack_auth"
 MIGRATIONS: Mapping[str, Migration] = {
     "tables": Migration("13_better_auth_tables.sql", "Better Auth's tables, in snake_case"),
     "rate_limit": Migration("14_rate_limit.sql", "the table for Better Auth's rate limits with database storage"),
+    "jwks": Migration("15_jwks.sql", "the table for the keys of Better Auth's jwt plugin, in snake_case"),
     STACK_AUTH: Migration("migrate_stack_auth.sql", 'users of neon_auth.users_sync become "user" rows'),
 }
+IGNORED = "changes of these columns alone are not notified"
 # Runs last. It has no file, because its SQL depends on the tables that are found. Being recorded does not prove that
 # its triggers are still in force.
 LIVE = "live"
@@ -51,6 +53,14 @@ def add_to(commands: "Commands") -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("names", nargs="*", metavar="NAME", type=_known, help="what to apply")
+    parser.add_argument(
+        "--ignoring",
+        action="append",
+        metavar="COLUMNS",
+        help=f"{LIVE}: do not notify changes of these columns alone, for example "
+        "session.lastActivityAt,session.updatedAt; for columns that the application updates with each request. "
+        "Replaces the columns of the previous run",
+    )
     parser.add_argument("--down", action="store_true", help=f"undo a migration; only {LIVE} can be undone")
     parser.add_argument(
         "--unverified",
@@ -71,10 +81,13 @@ async def run(chosen: argparse.Namespace) -> int:
     wanted = [name for name in PURPOSES if name in chosen.names]
     if chosen.unverified and STACK_AUTH not in wanted:
         raise ConfigurationError(f"--unverified applies to {STACK_AUTH} only: name that migration too")
+    ignoring: Sequence[str] = chosen.ignoring or ()
+    if ignoring and (LIVE not in wanted or chosen.down):
+        raise ConfigurationError(f"--ignoring applies to the migration {LIVE} only: migrate {LIVE} --ignoring …")
     files_sql = {name: migration.sql for name, migration in MIGRATIONS.items()}
     files_sql[STACK_AUTH] = _assuming(verified=not chosen.unverified) + files_sql[STACK_AUTH]
     if chosen.dry_run and not chosen.down:
-        await _print_sql(chosen.database_url, wanted, files_sql)
+        await _print_sql(chosen.database_url, wanted, files_sql, ignoring)
         return 0
     migrations = _open(chosen.database_url)
     if chosen.down:
@@ -83,7 +96,7 @@ async def run(chosen: argparse.Namespace) -> int:
         await _print_state(migrations)
     else:
         for name in wanted:
-            await _apply(migrations, name, files_sql)
+            await _apply(migrations, name, files_sql, ignoring)
     return 0
 
 
@@ -114,11 +127,14 @@ def _assuming(*, verified: bool) -> str:
     return f"SET LOCAL auth_middleware.assume_verified TO '{'on' if verified else 'off'}';\n\n"
 
 
-async def _apply(migrations: Migrations, name: str, files_sql: Mapping[str, str]) -> None:
+async def _apply(migrations: Migrations, name: str, files_sql: Mapping[str, str], ignoring: Sequence[str]) -> None:
     if name != LIVE:
         _print_result(name, await migrations.apply(name, files_sql[name]))
+    elif await migrations.apply_live(ignoring):
+        ignored = await migrations.ignored_columns()
+        _print_result(name, [[IGNORED, ", ".join(ignored)]] if ignored else [])
     else:
-        _print_result(name, [] if await migrations.apply_live() else None)
+        _print_result(name, None)
 
 
 async def _take_back(migrations: Migrations, names: Sequence[str], *, dry_run: bool) -> None:
@@ -154,11 +170,15 @@ async def _print_state(migrations: Migrations) -> None:
         )
     if LIVE in applied and problem:
         print(f"{'':<12}but not in force: {problem}")
+    elif LIVE in applied and (ignored := await migrations.ignored_columns()):
+        print(f"{'':<12}{IGNORED}: {', '.join(ignored)}")
     for name in sorted(applied.keys() - PURPOSES.keys()):
         print(f"{name:<12}applied by another version of auth_middleware")
 
 
-async def _print_sql(database_url: str | None, names: Sequence[str], files_sql: Mapping[str, str]) -> None:
+async def _print_sql(
+    database_url: str | None, names: Sequence[str], files_sql: Mapping[str, str], ignoring: Sequence[str]
+) -> None:
     migrations, applied = None, {}
     try:
         reachable = _open(database_url)
@@ -171,25 +191,29 @@ async def _print_sql(database_url: str | None, names: Sequence[str], files_sql: 
         print(f"-- What is applied already is unknown: {_one_line(error)}\n")
     for name in names or PURPOSES:
         if name == LIVE:
-            await _print_live_sql(migrations, is_applied=name in applied, is_named=bool(names))
+            await _print_live_sql(migrations, ignoring, is_applied=name in applied, is_named=bool(names))
         elif name in applied:
             print(f"-- {name}: applied already, nothing would run\n")
         else:
             print(f"-- {name}: {MIGRATIONS[name].file}, in one transaction with its record\n\n{files_sql[name]}")
 
 
-async def _print_live_sql(migrations: Migrations | None, *, is_applied: bool, is_named: bool) -> None:
-    if migrations is None or (is_applied and not (await migrations.live_state())[0]):
-        reason = "applied already, nothing would run" if migrations else "written for the tables that are found"
-        print(f"-- {LIVE}: {reason}\n")
+async def _print_live_sql(
+    migrations: Migrations | None, ignoring: Sequence[str], *, is_applied: bool, is_named: bool
+) -> None:
+    if migrations is None:
+        print(f"-- {LIVE}: written for the tables that are found\n")
         return
     try:
-        sql = await migrations.live_sql()
+        sql, is_in_force = await migrations.live_sql(ignoring)
     except SchemaError as error:
         # When all migrations are printed, the tables need not exist yet.
         if is_named:
             raise
         print(f"-- {LIVE}: {_one_line(error)}")
+        return
+    if is_applied and is_in_force:
+        print(f"-- {LIVE}: applied already, nothing would run\n")
     else:
         print(f"-- {LIVE}: written for the tables found, in one transaction with its record\n\n{sql}")
 

@@ -14,10 +14,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from auth_middleware import stand_ins
 from auth_middleware._core import Core
 from auth_middleware.errors import ConfigurationError
-from auth_middleware.identification import Identification
 from auth_middleware.models import AuthSession, AuthUser, Identity, SessionT_co, UserT_co
-from auth_middleware.operator_log import OperatorLog
-from auth_middleware.parts import Parts
+from auth_middleware.parts import Parts, parts_with
 from auth_middleware.row_models import RowModels
 from auth_middleware.settings import AuthSettings, accepted_credentials, session_cookie_name
 from auth_middleware.testing.memory import MemoryServer, of_the_application
@@ -129,9 +127,7 @@ class Person:
             def present(scope: Scope) -> None:
                 _set_header(scope, b"authorization", f"Bearer {bearer}".encode())
 
-        log = OperatorLog(core)
-        presenting = cast(Core, PresentingCore(core, present, cookie))
-        return Parts(presenting, log, Identification(core, models, log))
+        return parts_with(cast(Core, PresentingCore(core, present, cookie)), models, ())
 
 
 class PresentingCore:
@@ -143,30 +139,20 @@ class PresentingCore:
         self._cookie_value = cookie_value
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._core, name)
+        value = getattr(self._core, name)
+        if not callable(value):
+            return value
 
-    def identify(self, scope: Scope) -> Any:
-        self._present(scope)
-        return self._core.identify(scope)
+        def call(*arguments: Any, **options: Any) -> Any:
+            for argument in arguments:
+                if isinstance(argument, MutableMapping) and "headers" in argument:
+                    self._present(cast(Scope, argument))
+            return value(*arguments, **options)
 
-    def identify_by_store(self, scope: Scope) -> Any:
-        self._present(scope)
-        return self._core.identify_by_store(scope)
-
-    def identify_anew(self, scope: Scope) -> Any:
-        self._present(scope)
-        return self._core.identify_anew(scope)
+        return call
 
     def identify_value(self, _cookie_value: str) -> Any:
         return self._core.identify_value(self._cookie_value)
-
-    def session_cookie(self, scope: Scope) -> Any:
-        self._present(scope)
-        return self._core.session_cookie(scope)
-
-    def token_claims(self, scope: Scope) -> Any:
-        self._present(scope)
-        return self._core.token_claims(scope)
 
 
 class Gate:
@@ -273,7 +259,7 @@ def _credentials(settings: AuthSettings | None) -> dict[str, Any]:
     return values
 
 
-def _set_cookie(scope: MutableMapping[str, Any], name: str, value: str) -> None:
+def _set_cookie(scope: Scope, name: str, value: str) -> None:
     """The cookie, in place of another one by this name."""
     headers: list[tuple[bytes, bytes]] = list(scope["headers"])
     pairs = b";".join(header for key, header in headers if key.lower() == b"cookie").split(b";")
@@ -281,13 +267,13 @@ def _set_cookie(scope: MutableMapping[str, Any], name: str, value: str) -> None:
     _set_header(scope, b"cookie", b"; ".join([f"{name}={value}".encode(), *others]))
 
 
-def _remove_bearer(scope: MutableMapping[str, Any]) -> None:
+def _remove_bearer(scope: Scope) -> None:
     """Where bearer tokens are accepted, one would decide instead of the cookie."""
     is_bearer = [key.lower() == b"authorization" and value[:7].lower() == b"bearer " for key, value in scope["headers"]]
     if any(is_bearer):
         scope["headers"] = [pair for pair, is_one in zip(scope["headers"], is_bearer, strict=True) if not is_one]
 
 
-def _set_header(scope: MutableMapping[str, Any], name: bytes, value: bytes) -> None:
+def _set_header(scope: Scope, name: bytes, value: bytes) -> None:
     others = [(key, header) for key, header in scope["headers"] if key.lower() != name]
     scope["headers"] = [(name, value), *others]

@@ -77,6 +77,8 @@ struct State {
     /// Until then unknown keys cause no reading.
     cool_until: Option<Uptime>,
     failures: u32,
+    /// Why the last reading failed, if the table is missing or wrong.
+    table_problem: Option<String>,
     /// After a failure, until then nothing causes a reading.
     retry_at: Option<Uptime>,
     /// Messages for an operator that were not logged yet.
@@ -122,10 +124,26 @@ impl Jwks {
         self.request(&mut self.lock());
     }
 
+    /// Why the keys cannot be read, if the table that holds them is missing or wrong.
+    pub(crate) fn table_problem(&self) -> Option<String> {
+        self.lock().table_problem.clone()
+    }
+
     /// Messages for an operator that were not logged yet.
     #[must_use]
     pub fn take_messages(&self) -> Vec<String> {
         std::mem::take(&mut self.lock().messages)
+    }
+
+    /// Whether the keys were read, and there are any.
+    pub(crate) fn has_keys(&self) -> bool {
+        !self.lock().keys.is_empty()
+    }
+
+    /// Notes that an attempt to read the keys failed, as when the task makes one.
+    pub fn note_failure(&self, error: Error) {
+        let now = Uptime::now();
+        self.settle(Err(error), now, now);
     }
 
     /// The key with this id. Requests a read where one is needed.
@@ -215,6 +233,7 @@ impl Jwks {
                 state.keys = Arc::new(keys);
                 state.read_at = Some(began);
                 state.failures = 0;
+                state.table_problem = None;
                 state.retry_at = None;
             }
             Err(error) => {
@@ -223,7 +242,14 @@ impl Jwks {
                         .messages
                         .push(format!("the keys that verify JWTs cannot be read: {}", error.chain()));
                 }
-                let wait = FIRST_RETRY * 2_u32.saturating_pow(state.failures.min(5));
+                state.table_problem = match &error {
+                    Error::Schema(message) | Error::MissingTables(message) => Some(message.clone()),
+                    _ => None,
+                };
+                // A migration is probably running: no need to spare a server that is in trouble.
+                let doublings =
+                    if matches!(error, Error::MissingTables(_)) { 0 } else { state.failures.min(5) };
+                let wait = FIRST_RETRY * 2_u32.pow(doublings);
                 state.retry_at = Some(now.after(wait.min(COOL_DOWN)));
                 state.failures = state.failures.saturating_add(1);
             }

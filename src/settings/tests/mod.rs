@@ -233,3 +233,38 @@ fn an_old_secret_that_is_short_or_public_decrypts_nothing() {
     assert_eq!(settings.secrets.encrypting, vec![Secret::new(current), Secret::new(current)]);
     assert_eq!(settings.secrets.signing, vec![Secret::new(current)]);
 }
+
+#[test]
+fn a_secret_or_url_with_white_space_or_a_quote_at_an_end_is_refused() {
+    let url = "postgresql://u:hunter2@h/d";
+    let cases: [(&str, fn(&mut RawSettings, String)); 4] = [
+        ("DATABASE_URL", |raw, text| {
+            raw.database_url = Some(text.replace("{}", "postgresql://u:hunter2@h/d"))
+        }),
+        ("BETTER_AUTH_URL", |raw, text| raw.base_url = Some(text.replace("{}", "https://auth.example.com"))),
+        ("BETTER_AUTH_SECRETS", |raw, text| {
+            raw.secrets = Some(text.replace("{}", "1:hunter2-0123456789abcdefghijklmnopqrstuv"));
+        }),
+        ("AUTH_MIDDLEWARE_LISTEN_DATABASE_URL", |raw, text| {
+            raw.freshness = Some("live".into());
+            raw.listen_database_url = Some(text.replace("{}", "postgresql://u:hunter2@h/d"));
+        }),
+    ];
+    for (setting, spoil) in cases {
+        for form in
+            [" {}", "{} ", "{}\n", "{}\r\n", "\t{}", "\u{feff}{}", "{}\u{200b}", "{}\u{a0}", "\"{}", "{}'"]
+        {
+            let mut raw = raw();
+            spoil(&mut raw, form.into());
+            let message = refused(raw);
+            assert!(message.starts_with(setting) && message.contains("line end"), "{form:?}: {message}");
+            assert!(!message.contains("hunter2"), "{message}");
+        }
+    }
+    let secret = RawSettings { secret: Some("\u{feff}0123456789abcdefghijklmnopqrstuv".into()), ..raw() };
+    assert!(refused(secret).contains("white space"));
+    // Only spaces mean "not set", as in every environment.
+    let unset = RawSettings { listen_database_url: Some("  ".into()), ..raw() };
+    assert!(Settings::check(unset).is_ok());
+    assert!(Settings::check(RawSettings { database_url: Some(url.into()), ..raw() }).is_ok());
+}

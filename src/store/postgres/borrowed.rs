@@ -23,6 +23,10 @@ impl<'a> Borrowed<'a> {
         self.object.as_ref().ok_or_else(|| Error::unavailable("the connection was given back"))
     }
 
+    pub(super) fn connector(&self) -> &'a Connector {
+        self.connector
+    }
+
     /// The response was read: the connection may serve others.
     pub(super) fn keep(&mut self) {
         self.is_kept = true;

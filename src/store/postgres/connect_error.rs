@@ -4,6 +4,7 @@ use std::fmt;
 
 use tokio_postgres::Error as PgError;
 
+use super::failure::is_of_connection;
 use crate::error::Error;
 use crate::settings::{DatabaseUrl, Host};
 
@@ -28,7 +29,8 @@ pub(super) fn explain(database: &DatabaseUrl, setting: &str, error: &PgError) ->
         Some(_) => format!("Is {setting} the right one?"),
         None => format!("Is the server running, and are host, port and sslmode in {setting} right?"),
     };
-    Error::unavailable(message(&advice))
+    // Without a code, it was not the server that refused.
+    Error::unavailable(message(&advice)).because_it_is_down(error.code().is_none() || is_of_connection(error))
 }
 
 /// How to fix what does not pass by itself.

@@ -22,6 +22,8 @@ use crate::settings::Tables;
 
 /// The pause before the catalog is read again where it showed the wrong tables, or could not be read.
 const RETRY: Duration = Duration::from_secs(3);
+/// The same where the tables do not exist yet: a migration is probably running.
+const RETRY_MISSING: Duration = Duration::from_secs(1);
 
 /// Reads the catalog for these tables, and keeps the statement for as long as they stay as they were.
 #[derive(Debug)]
@@ -35,6 +37,8 @@ pub(super) struct CurrentStatement {
     /// What the live feed says of the tables; empty before its first heartbeat.
     fingerprint: std::sync::Mutex<String>,
     known: Mutex<Known>,
+    /// What an operator was told of the tables last.
+    warnings: std::sync::Mutex<Vec<String>>,
     /// Names and owners of the two tables that were found last.
     accepted: std::sync::Mutex<Option<[(String, String); 2]>>,
 }
@@ -44,7 +48,7 @@ pub(super) struct CurrentStatement {
 enum Known {
     Nothing,
     Tables(Box<KnownTables>),
-    Wrong { message: String, next_read: Instant },
+    Wrong { message: String, is_missing: bool, next_read: Instant },
 }
 
 #[derive(Debug)]
@@ -66,6 +70,7 @@ impl CurrentStatement {
             was_found: AtomicBool::new(false),
             fingerprint: std::sync::Mutex::default(),
             known: Mutex::new(Known::Nothing),
+            warnings: std::sync::Mutex::default(),
             accepted: std::sync::Mutex::default(),
         }
     }
@@ -79,9 +84,10 @@ impl CurrentStatement {
         let mut known = self.known.lock().await;
         let current_changes = self.changes.load(Ordering::Acquire);
         match &mut *known {
-            Known::Wrong { message, next_read } if Instant::now() < *next_read => {
+            Known::Wrong { message, is_missing, next_read } if Instant::now() < *next_read => {
                 borrowed.keep();
-                return Err(Failure::Lasting(Error::Schema(message.clone())));
+                let kind = if *is_missing { Error::MissingTables } else { Error::Schema };
+                return Err(Failure::Lasting(kind(message.clone())));
             }
             Known::Nothing | Known::Wrong { .. } => {}
             Known::Tables(tables) => {
@@ -95,7 +101,10 @@ impl CurrentStatement {
         }
         match self.read(borrowed).await? {
             Ok(schema) => match self.moved_to_another_owner(&schema) {
-                None => Ok(self.write(&mut known, schema, current_changes)),
+                None => {
+                    self.warn(&schema, borrowed);
+                    Ok(self.write(&mut known, schema, current_changes))
+                }
                 Some(problem) => Err(wrong(&mut known, borrowed, problem)),
             },
             Err(problems) => Err(wrong(&mut known, borrowed, problems.into())),
@@ -121,7 +130,10 @@ impl CurrentStatement {
             // A statement that was written anew would have to be prepared anew on each connection.
             Ok(Ok(schema)) if schema == tables.schema => {}
             Ok(Ok(schema)) if self.moved_to_another_owner(&schema).is_some() => {}
-            Ok(Ok(schema)) => return Ok(self.write(known, schema, changes)),
+            Ok(Ok(schema)) => {
+                self.warn(&schema, borrowed);
+                return Ok(self.write(known, schema, changes));
+            }
             // Otherwise any role that may create a table could lock everybody out.
             Ok(Err(problems)) if problems.problems.iter().all(Problem::may_be_anothers_doing) => {}
             Ok(Err(problems)) => return Err(wrong(known, borrowed, problems.into())),
@@ -137,6 +149,15 @@ impl CurrentStatement {
         let tables = KnownTables { schema, statement: Arc::clone(&statement), next_read, changes };
         *known = Known::Tables(Box::new(tables));
         statement
+    }
+
+    /// Tells an operator what is new about the tables: they may have been created, or changed, after the start.
+    fn warn(&self, schema: &Schema, borrowed: &Borrowed<'_>) {
+        let mut last = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        for warning in schema.warnings.iter().filter(|warning| !last.contains(warning)) {
+            borrowed.connector().statement_names().warn(warning.clone());
+        }
+        last.clone_from(&schema.warnings);
     }
 
     async fn read(&self, borrowed: &Borrowed<'_>) -> Result<Result<Schema, Problems>, Failure> {
@@ -211,6 +232,8 @@ impl CurrentStatement {
 
 fn wrong(known: &mut Known, borrowed: &mut Borrowed<'_>, error: Error) -> Failure {
     borrowed.keep();
-    *known = Known::Wrong { message: error.to_string(), next_read: Instant::now() + RETRY };
+    let is_missing = matches!(error, Error::MissingTables(_));
+    let next_read = Instant::now() + if is_missing { RETRY_MISSING } else { RETRY };
+    *known = Known::Wrong { message: error.to_string(), is_missing, next_read };
     Failure::Lasting(error)
 }

@@ -23,7 +23,7 @@ use super::statement::Statement;
 use crate::clock::Uptime;
 use crate::error::Error;
 use crate::settings::FeedSettings;
-use crate::store::{Demand, Feed, Follower, OperatorLog};
+use crate::store::{Change, Demand, Feed, Follower, OperatorLog};
 
 /// Heartbeats within the time for which one renews the feed: one that is lost does no harm.
 const BEATS: u32 = 3;
@@ -62,7 +62,10 @@ impl PostgresStore {
             match self.follow(&mut follower, &connection, &heartbeats, &mut pause).await {
                 Ok(()) => pause = PAUSE,
                 Err(problem) => {
-                    log.log(&format!("{UNUSED}: {}", problem.chain()));
+                    // Tables that do not exist yet are reported by the requests, which need them too.
+                    if !matches!(problem, Error::MissingTables(_)) {
+                        log.log(&format!("{UNUSED}: {}", problem.chain()));
+                    }
                     sleep(pause).await;
                     pause = (pause * 2).min(MAX_PAUSE);
                 }
@@ -108,6 +111,24 @@ impl PostgresStore {
             idle = if demand.was_wanted() { 0 } else { idle + 1 };
         }
         Ok(())
+    }
+
+    /// Sends one heartbeat as the feed does, and waits until it has come back: None if it did, else why some changes
+    /// would not be notified.
+    ///
+    /// # Errors
+    /// What keeps the feed from working.
+    pub async fn prove_feed(&self, settings: &FeedSettings) -> Result<Option<String>, Error> {
+        let heartbeats = Heartbeats::default();
+        let channel = self.in_time(self.known()).await?.channel.clone();
+        let mut follower = Unfollowed;
+        let connecting = Listener::connect(settings, &mut follower, &channel, &heartbeats);
+        let mut listener = self.in_time(connecting).await?;
+        match self.beat(&mut listener, &heartbeats, self.timeout).await? {
+            Pulse::Alive { .. } => Ok(None),
+            Pulse::Suspended { why } => Ok(Some(why)),
+            Pulse::OtherTables => Ok(Some("the tables changed at this moment: try again".to_owned())),
+        }
     }
 
     /// The current statement, read from the catalog if it was not yet.
@@ -159,9 +180,9 @@ impl PostgresStore {
             return Ok(Pulse::OtherTables);
         }
         let sql = format!(
-            "SELECT found.problem, found.fingerprint, pg_catalog.pg_notification_queue_usage(), \
+            "SELECT found.*, pg_catalog.pg_notification_queue_usage() AS queue, \
              pg_catalog.pg_notify($1, $2)::pg_catalog.text FROM ({}) AS found",
-            statement.check
+            statement.check.sql
         );
         let client = borrowed.client().map_err(Failure::Lasting)?;
         let failed = |error: tokio_postgres::Error| match error.code() {
@@ -174,10 +195,10 @@ impl PostgresStore {
             [(&heartbeats.channel, Type::TEXT), (&nonce, Type::TEXT)];
         let rows = client.query_typed(&sql, &parameters).await.map_err(failed)?;
         let [row] = &rows[..] else { return Err(other_statement()) };
-        let problem: Option<String> = row.try_get(0).map_err(failed)?;
-        let fingerprint: Option<String> = row.try_get(1).map_err(failed)?;
-        let queue: f64 = row.try_get(2).map_err(failed)?;
-        if let Some(why) = problem {
+        let finding = statement.check.read(row).map_err(failed)?;
+        let queue: f64 = row.try_get("queue").map_err(failed)?;
+        self.note_ignored_columns(&finding);
+        if let Some(why) = finding.problem {
             borrowed.keep();
             return Ok(Pulse::Suspended { why });
         }
@@ -189,7 +210,7 @@ impl PostgresStore {
         if queue > FULL_QUEUE {
             return Ok(Pulse::Suspended { why: QUEUE_HALF_FULL.to_owned() });
         }
-        Ok(Pulse::Alive { fingerprint: format!("{} {trace}", fingerprint.unwrap_or_default()) })
+        Ok(Pulse::Alive { fingerprint: format!("{} {trace}", finding.fingerprint) })
     }
 }
 
@@ -198,6 +219,28 @@ struct Connection<'a, L: OperatorLog, D: Demand> {
     settings: &'a FeedSettings,
     log: &'a L,
     demand: &'a D,
+}
+
+/// Follows nothing: for a heartbeat alone.
+#[derive(Clone)]
+struct Unfollowed;
+
+impl Follower for Unfollowed {
+    type Feed = Self;
+
+    fn begin(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Feed for Unfollowed {
+    fn apply(&self, _: &Change) {}
+
+    fn renew(&self, _: Uptime, _: &str) {}
+
+    fn suspend(&self) {}
+
+    fn end(&self) {}
 }
 
 /// What a heartbeat found.

@@ -9,9 +9,11 @@ mod column;
 mod connect_error;
 mod connection;
 mod current;
+mod diagnosis;
 mod failure;
 mod feed;
 mod id;
+mod ignored;
 mod jwks;
 mod listener;
 mod migration;
@@ -37,11 +39,13 @@ use tokio::time::timeout;
 use self::borrowed::Borrowed;
 use self::connection::Connector;
 use self::current::CurrentStatement;
+pub use self::diagnosis::{ActivityReport, ServerReport, TableReport, TablesReport};
 use self::failure::Failure;
+use self::ignored::IgnoredNotes;
 pub use self::migration::{Migrator, Report};
 use self::problem::Model;
 use self::statement::Statement;
-use super::{LookupKey, LookupResult, Store};
+use super::{Connections, LookupKey, LookupResult, Store};
 use crate::error::Error;
 use crate::settings::Settings;
 
@@ -56,6 +60,7 @@ pub struct PostgresStore {
     timeout: Duration,
     current: CurrentStatement,
     warned_of_zone: AtomicBool,
+    ignored: IgnoredNotes,
 }
 
 impl PostgresStore {
@@ -81,6 +86,7 @@ impl PostgresStore {
             timeout: settings.limits.lookup_timeout,
             current,
             warned_of_zone: AtomicBool::new(false),
+            ignored: IgnoredNotes::default(),
         })
     }
 
@@ -95,14 +101,14 @@ impl PostgresStore {
     ///
     /// # Errors
     /// [`Error::Configuration`] when the server refuses our role, its password or the database,
-    /// [`Error::Schema`] when the tables are not Better Auth's, [`Error::Unavailable`] when PostgreSQL does not
-    /// respond.
+    /// [`Error::Schema`] when the tables are not Better Auth's, [`Error::MissingTables`] when they do not exist yet,
+    /// [`Error::Unavailable`] when PostgreSQL does not respond.
     pub async fn open(&self) -> Result<Vec<String>, Error> {
         self.in_time(async {
             let mut borrowed = self.borrow().await?;
-            let statement = self.current.get(&mut borrowed).await.map_err(Failure::into_error)?;
+            self.current.get(&mut borrowed).await.map_err(Failure::into_error)?;
             borrowed.keep();
-            Ok(statement.warnings.iter().cloned().chain(self.take_warnings()).collect())
+            Ok(self.take_warnings())
         })
         .await
     }
@@ -120,15 +126,21 @@ impl PostgresStore {
         timeout(self.timeout, result).await.unwrap_or_else(late)
     }
 
-    /// Whether look-ups name their statements on the server, and why: a line for the log, once it is known, and again
-    /// when it changes.
+    /// A line for the log, once it is known, and again when it changes: whether look-ups name their statements on the
+    /// server, and why; or which columns the triggers ignore.
     pub fn take_note(&self) -> Option<String> {
-        self.connector.statement_names().take_note()
+        self.connector.statement_names().take_note().or_else(|| self.ignored.take())
     }
 
-    /// What an operator should know of connections and rows, once.
+    /// What an operator should know of connections, tables and rows, once.
     pub fn take_warnings(&self) -> Vec<String> {
         self.connector.statement_names().take_warnings()
+    }
+
+    /// The connections of the pool.
+    pub fn connections(&self) -> Connections {
+        let status = self.pool.status();
+        Connections { used: status.size.saturating_sub(status.available), idle: status.available }
     }
 
     /// Closes the connections; what is under way ends as unavailable.
@@ -225,6 +237,16 @@ impl Store for PostgresStore {
             results => results,
         };
         results.map_err(|failure| failure.into_error().into_unavailable())
+    }
+
+    async fn ping(&self) -> Result<(), Error> {
+        let connected = self.connector.listen(|_unexpected| {}).await;
+        let pinged = match connected {
+            // A pooler connects to a server only for a statement.
+            Ok((client, _ends_with_the_client)) => client.simple_query("SELECT 1").await.map(drop),
+            Err(error) => return Err(self.connector.explain(&error)),
+        };
+        pinged.map_err(|error| Failure::of("a probe failed", error).into_error())
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::catalog::CatalogTable;
 use super::table::{FoundTable, quote};
+use crate::error::Error;
 
 /// One of Better Auth's tables, as settings name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,6 +40,8 @@ pub(super) enum Problem {
         names: Vec<String>,
         schema: Option<String>,
         elsewhere: Vec<TableName>,
+        /// One of those elsewhere has all the columns, and no setting says that another schema is meant.
+        fits_elsewhere: bool,
     },
     /// Several tables of one owner fit equally well.
     Ambiguous {
@@ -144,6 +147,23 @@ impl Problems {
         Self { problems, hints: Vec::new() }
     }
 
+    /// Whether tables do not exist yet, and that is all. If tables of another name fit, a setting is wrong instead; so
+    /// it is if they are in another schema, unless a setting says which schema is meant.
+    fn are_missing_tables(&self) -> bool {
+        let is_schema_set = self.problems.iter().any(|problem| match problem {
+            Problem::NoTable { schema, .. } => schema.is_some(),
+            _ => false,
+        });
+        self.problems.iter().all(Problem::is_missing_table)
+            && self.hints.iter().all(|hint| is_schema_set && !hint.is_reachable)
+    }
+
+    /// The error, with what could not be done.
+    pub(super) fn into_error(self, what: &str) -> Error {
+        let message = format!("{what}: {self}");
+        if self.are_missing_tables() { Error::MissingTables(message) } else { Error::Schema(message) }
+    }
+
     /// Whether something is wrong with this table.
     pub(super) fn concern(&self, model: Model) -> bool {
         self.problems.iter().any(|problem| match problem {
@@ -156,6 +176,11 @@ impl Problems {
 }
 
 impl Problem {
+    /// Whether the table does not exist yet.
+    fn is_missing_table(&self) -> bool {
+        matches!(self, Self::NoTable { fits_elsewhere: false, .. })
+    }
+
     /// Whether another role's table may be all that is wrong: then what was found before is still right.
     pub(super) fn may_be_anothers_doing(&self) -> bool {
         matches!(
@@ -238,7 +263,7 @@ impl fmt::Display for Hint {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoTable { model, names, schema, elsewhere } => {
+            Self::NoTable { model, names, schema, elsewhere, .. } => {
                 no_table(f, *model, names, schema.as_deref(), elsewhere)
             }
             Self::Ambiguous { model, tables } => {

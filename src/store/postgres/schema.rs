@@ -130,7 +130,7 @@ impl Schema {
 
 impl From<Problems> for Error {
     fn from(problems: Problems) -> Self {
-        Self::Schema(format!("Better Auth's tables cannot be read: {problems}"))
+        problems.into_error("Better Auth's tables cannot be read")
     }
 }
 
@@ -201,9 +201,9 @@ impl PublicKeyTable {
             Fields { model: Model::Jwks, settings, required: &JWKS_FIELDS, optional: &JWKS_OPTIONAL };
         let table = select_beside(catalog, user, wanted).map_err(|problem| vec![problem]);
         let found = table.and_then(|table| fields.read(table, &catalog.role, &mut Vec::new()));
-        found.map(Self).map_err(|problems| {
-            Error::Schema(format!("the jwks table cannot be read: {}", Problems::new(problems)))
-        })
+        found
+            .map(Self)
+            .map_err(|problems| Problems::new(problems).into_error("the jwks table cannot be read"))
     }
 
     /// Selects id, public key, algorithm and end (NULL where the table has no such column).

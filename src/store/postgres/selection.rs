@@ -124,6 +124,7 @@ fn candidates<'a>(
             names: wanted.shown_names(),
             schema: schema.map(str::to_owned),
             elsewhere: elsewhere.iter().map(name).collect(),
+            fits_elsewhere: schema.is_none() && elsewhere.iter().any(|table| wanted.missing(table) == 0),
         });
     }
     // A table that we may not read holds no sessions for us. If it is the only one, the error says which right is missing.

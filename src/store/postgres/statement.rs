@@ -33,12 +33,10 @@ pub(super) struct Statement {
     columns: HashMap<(Model, String), String>,
     /// Where changes of these tables are notified.
     pub(super) channel: String,
-    /// The SELECT that shows whether they would be.
-    pub(super) check: String,
+    /// Whether they would be.
+    pub(super) check: triggers::Check,
     /// The SELECT that differs after a change whose notification was suppressed.
     pub(super) trace: String,
-    /// What an operator should know of these tables.
-    pub(super) warnings: Vec<String>,
 }
 
 /// One statement for a single key, which PostgreSQL answers fastest by `= $1`, one for a batch.
@@ -91,9 +89,8 @@ impl Statement {
             users,
             columns: column_names(found),
             channel: triggers::channel(found),
-            check: triggers::check(found),
+            check: triggers::Check::new(found),
             trace: triggers::trace(found),
-            warnings: found.warnings.clone(),
         }
     }
 

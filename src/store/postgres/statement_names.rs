@@ -131,6 +131,11 @@ impl StatementNames {
         messages.note.clone().filter(|_| !is_taken)
     }
 
+    /// The same, whether or not it was taken.
+    pub(super) fn last_note(&self) -> Option<String> {
+        self.messages().note.clone()
+    }
+
     /// What an operator should know, once.
     pub(super) fn take_warnings(&self) -> Vec<String> {
         std::mem::take(&mut self.messages().warnings)

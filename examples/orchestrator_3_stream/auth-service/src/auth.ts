@@ -1,4 +1,5 @@
 import { betterAuth } from "better-auth";
+import { jwt } from "better-auth/plugins";
 
 import { ADDRESS_HEADER } from "./clientAddress.js";
 import { pool } from "./db.js";
@@ -55,6 +56,11 @@ export const auth = betterAuth({
   },
   account: { fields: columns.account },
   verification: { fields: columns.verification },
+
+  // The page asks for a token when it needs one, so get-session does not sign one each time.
+  plugins: settings.issueJwt
+    ? [jwt({ disableSettingJwtHeader: true, schema: { jwks: { fields: columns.jwks } } })]
+    : [],
 
   rateLimit,
   hooks: { before, after },

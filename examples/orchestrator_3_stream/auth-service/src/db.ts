@@ -10,17 +10,24 @@ export const pool = new pg.Pool({ connectionString: settings.databaseUrl });
 // An idle connection that the server ends is reported here; with no listener Node would end the process.
 pool.on("error", (error) => console.error(`database: ${error.message}`));
 
-/** Ends the process if the table of sign-in attempts is missing: without it, Better Auth would answer 500 to everything. */
+/**
+ * Ends the process if the table of sign-in attempts is missing, without which Better Auth would answer 500 to
+ * everything, or that of the keys, without which it would issue no token.
+ */
 export async function checkTables(): Promise<void> {
-  if (!settings.rateLimitTable) return;
+  if (settings.rateLimitTable) await checkTable(settings.rateLimitTable, "rate_limit");
+  if (settings.issueJwt) await checkTable("jwks", "jwks");
+}
+
+async function checkTable(name: string, migration: string): Promise<void> {
   const undefinedTable = "42P01";
   try {
-    await pool.query(`SELECT FROM ${pg.escapeIdentifier(settings.rateLimitTable)} LIMIT 0`);
+    await pool.query(`SELECT FROM ${pg.escapeIdentifier(name)} LIMIT 0`);
   } catch (error) {
     const { code, message } = error as { code?: string; message: string };
     // A database that is down now may be up when it is needed.
     if (code !== undefinedTable) return console.error(`database: ${message}`);
-    console.error(`Cannot start: ${message}. Apply the migration: python -m auth_middleware migrate rate_limit`);
+    console.error(`Cannot start: ${message}. Apply the migration: python -m auth_middleware migrate ${migration}`);
     process.exit(1);
   }
 }

@@ -24,5 +24,6 @@ export const columns = {
     ...times,
   },
   verification: { expiresAt: "expires_at", ...times },
+  jwks: { publicKey: "public_key", privateKey: "private_key", createdAt: "created_at", expiresAt: "expires_at" },
   rateLimit: { lastRequest: "last_request" },
 };

@@ -6,17 +6,43 @@ export const ADA = { name: "Ada Lovelace", email: "ada@example.com", password: "
 
 type Answer = () => Response | Promise<Response>;
 
+interface Asked {
+  path: string;
+  query: string;
+  credentials: RequestCredentials | undefined;
+  authorization: string | null;
+  body: unknown;
+}
+
 export class FakeServices {
-  readonly asked: { path: string; query: string; credentials: RequestCredentials | undefined; body: unknown }[] = [];
+  readonly asked: Asked[] = [];
   isSignedIn = false;
   keepsCookies = true;
   /** Better Auth's signed copy of the session: it answers until somebody asks past it. */
   hasCookieCache = false;
+  /** The tokens that were issued, of which the backend accepts all but these. */
+  readonly issued: string[] = [];
+  readonly refused = new Set<string>();
+  tokenLifetimeSeconds = 900;
   /** Instead of the usual answer, by path: `() => refusal(429)`, or `unreachable`. */
   readonly answers = new Map<string, Answer>();
 
   constructor() {
     vi.stubGlobal("fetch", (input: string | URL, init?: RequestInit) => this.answer(new URL(input), init));
+  }
+
+  private issue(): string {
+    const iat = 1_790_000_000 + this.issued.length;
+    const claims = { sub: USER.id, iat, exp: iat + this.tokenLifetimeSeconds };
+    const token = `${encoded({ alg: "EdDSA", kid: "key" })}.${encoded(claims)}.${"A".repeat(86)}`;
+    this.issued.push(token);
+    return token;
+  }
+
+  private byToken(token: string): Response {
+    if (this.refused.has(token) || !this.issued.includes(token))
+      return Response.json({ detail: "Invalid or expired session" }, { status: 401 });
+    return Response.json({ user: ME, jwt: { issued_at: NOW, expires_at: NOW }, credential: "jwt" });
   }
 
   paths(): string[] {
@@ -25,11 +51,12 @@ export class FakeServices {
 
   private async answer({ pathname: path, search: query }: URL, init?: RequestInit): Promise<Response> {
     const body: unknown = typeof init?.body === "string" ? JSON.parse(init.body) : undefined;
-    this.asked.push({ path, query, credentials: init?.credentials, body });
-    return (this.answers.get(path) ?? (() => this.usual(path, query, body)))();
+    const authorization = new Headers(init?.headers).get("authorization");
+    this.asked.push({ path, query, credentials: init?.credentials, authorization, body });
+    return (this.answers.get(path) ?? (() => this.usual(path, query, body, authorization)))();
   }
 
-  private usual(path: string, query: string, body: unknown): Response {
+  private usual(path: string, query: string, body: unknown, authorization: string | null): Response {
     switch (path) {
       case "/api/auth/get-session":
         this.hasCookieCache &&= !query.includes("disableCookieCache=true");
@@ -45,7 +72,10 @@ export class FakeServices {
       case "/api/auth/sign-out":
         this.isSignedIn = false;
         return Response.json({ success: true });
+      case "/api/auth/token":
+        return this.isSignedIn ? Response.json({ token: this.issue() }) : refusal(401);
       case "/api/me":
+        if (authorization) return this.byToken(authorization.replace(/^Bearer /, ""));
         return this.isSignedIn
           ? Response.json({ user: ME, session: { created_at: NOW, expires_at: SESSION.expiresAt }, credential: "cookie" })
           : Response.json({ detail: "Invalid or expired session" }, { status: 401 });
@@ -59,6 +89,10 @@ export class FakeServices {
         throw new Error(`unexpected request for ${path}`);
     }
   }
+}
+
+function encoded(part: object): string {
+  return btoa(JSON.stringify(part)).replaceAll("=", "");
 }
 
 export function refusal(status: number, code = ""): Response {

@@ -11,7 +11,10 @@ class FakeSocket {
   onclose?: (event: { code: number; reason: string }) => void;
   isClosed = false;
 
-  constructor(readonly url: string) {
+  constructor(
+    readonly url: string,
+    readonly protocols: string[],
+  ) {
     FakeSocket.all.push(this);
   }
 
@@ -188,5 +191,74 @@ describe("a stream that is over", () => {
     stream.retry();
     expect(sockets).toHaveLength(1);
     expect(states).toHaveLength(before);
+  });
+});
+
+describe("a stream that brings a token", () => {
+  let offers: () => Promise<string[]>;
+
+  beforeEach(async () => {
+    stream.close();
+    sockets.length = 0;
+    offers = () => Promise.resolve(["orchestrator", "token"]);
+    stream = new OrchestratorStream({
+      url: "ws://api.test/ws",
+      protocols: () => offers(),
+      ask: () => ask(),
+      onEvent: (event) => events.push(event),
+      onState: (now) => states.push(now),
+    });
+    stream.open();
+    await vi.advanceTimersByTimeAsync(0);
+  });
+
+  it("offers it at each attempt", async () => {
+    expect(last().protocols).toEqual(["orchestrator", "token"]);
+    offers = () => Promise.resolve(["orchestrator", "newer"]);
+    await last().fails();
+    await tryAgain();
+    expect(last().protocols).toEqual(["orchestrator", "newer"]);
+  });
+
+  it("opens again with another token when it was closed because its token ended", async () => {
+    last().says(JSON.stringify(EVENT));
+    await last().fails(4001, "session ended");
+    expect(state()).toBe("interrupted");
+    await tryAgain();
+    last().says(JSON.stringify(EVENT));
+    expect(state()).toBe("live");
+  });
+
+  it("has ended when the backend accepts no other token", async () => {
+    ask = () => Promise.reject(problem(401));
+    await last().fails(4001, "session ended");
+    expect(states.at(-1)).toEqual({ is: "signed-out", close: { code: 4001, reason: "session ended" } });
+  });
+
+  it("waits while there is no token to be had", async () => {
+    offers = () => Promise.reject(new Error("no token"));
+    ask = () => Promise.reject(new BackendProblem(undefined));
+    await last().fails();
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(sockets).toHaveLength(1);
+    expect(state()).toBe("interrupted");
+    offers = () => Promise.resolve(["orchestrator", "token"]);
+    await tryAgain();
+  });
+
+  it("opens one socket when it is retried while it waits for a token, and none when it is closed", async () => {
+    const waiting: ((offered: string[]) => void)[] = [];
+    offers = () => new Promise((resolve) => waiting.push(resolve));
+    stream.retry();
+    stream.retry();
+    expect(waiting).toHaveLength(2);
+    waiting.forEach((resolve, index) => resolve([String(index)]));
+    await vi.advanceTimersByTimeAsync(0);
+    expect(sockets.slice(1).map(({ protocols }) => protocols)).toEqual([["1"]]);
+    stream.retry();
+    stream.close();
+    waiting.at(-1)?.(["2"]);
+    await vi.advanceTimersByTimeAsync(0);
+    expect(sockets).toHaveLength(2);
   });
 });

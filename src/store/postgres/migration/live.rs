@@ -7,7 +7,8 @@ use tokio_postgres::{Error as PgError, Transaction};
 
 use super::super::catalog::{Catalog, CatalogTable};
 use super::super::schema::Schema;
-use super::super::triggers;
+use super::super::triggers::ignoring::Ignoring;
+use super::super::triggers::{self, Check, Finding};
 use super::acceptance::Access;
 use super::record::Record;
 use super::{Migrator, ONLY_ONE_AT_A_TIME, Trouble};
@@ -22,13 +23,16 @@ const OWNS_TABLES: &str = "Pass --database-url with a role that owns both tables
 const CANNOT_FOLLOW: &str = "changes of the tables cannot be followed";
 
 impl Migrator {
-    /// Creates the triggers, unless they are recorded and in force. Returns whether it changed anything.
+    /// Creates the triggers, unless they are recorded and in force. Changes of the columns in `ignoring` alone are not
+    /// notified; each text is a list such as `session.lastActivityAt,session.updatedAt`. Returns whether it changed
+    /// anything.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when PostgreSQL does not answer, [`Error::Schema`] when it refuses, or when there are no
-    /// tables whose changes triggers can notify. Either way nothing is changed.
-    pub async fn apply_live(&self) -> Result<bool, Error> {
-        let applied = self.create_triggers().await;
+    /// tables whose changes triggers can notify; [`Error::Configuration`] when a column does not exist or must not be
+    /// ignored. Either way nothing is changed.
+    pub async fn apply_live(&self, ignoring: &[String]) -> Result<bool, Error> {
+        let applied = self.create_triggers(ignoring).await;
         let what = "\"live\" was not applied, and nothing was changed";
         applied.map_err(|trouble| trouble.explained(what, OWNS_TABLES))
     }
@@ -50,8 +54,22 @@ impl Migrator {
     /// [`Error::Unavailable`] when PostgreSQL does not answer.
     pub async fn live_state(&self) -> Result<(Option<String>, String), Error> {
         match self.inspect().await {
-            Ok((_, state)) => Ok((state.problem, state.fingerprint)),
-            Err(Trouble::Found(Error::Schema(problem))) => Ok((Some(problem), String::new())),
+            Ok(inspected) => Ok((inspected.finding.problem, inspected.finding.fingerprint)),
+            Err(Trouble::Found(Error::Schema(problem) | Error::MissingTables(problem))) => {
+                Ok((Some(problem), String::new()))
+            }
+            Err(trouble) => Err(trouble.explained(CANNOT_FOLLOW, OWNS_TABLES)),
+        }
+    }
+
+    /// The columns whose changes alone are not notified, such as `session.lastActivityAt`. Writes nothing.
+    ///
+    /// # Errors
+    /// As [`Self::live_state`].
+    pub async fn ignored_columns(&self) -> Result<Vec<String>, Error> {
+        match self.inspect().await {
+            Ok(inspected) => Ok(inspected.finding.ignoring.names()),
+            Err(Trouble::Found(Error::Schema(_) | Error::MissingTables(_))) => Ok(Vec::new()),
             Err(trouble) => Err(trouble.explained(CANNOT_FOLLOW, OWNS_TABLES)),
         }
     }
@@ -75,16 +93,19 @@ impl Migrator {
         Ok(Schema::resolve(&tables, &catalog).is_ok())
     }
 
-    /// The SQL that [`Self::apply_live`] would run. Writes nothing.
+    /// The SQL that [`Self::apply_live`] would run, and whether it would change nothing but the record. Writes nothing.
     ///
     /// # Errors
     /// As [`Self::apply_live`].
-    pub async fn live_sql(&self) -> Result<String, Error> {
-        let inspected = self.inspect().await;
-        let schema = inspected.and_then(|(schema, state)| state.fixable_problem().map(|_| schema));
-        schema
-            .map(|schema| triggers::create(&schema))
-            .map_err(|trouble| trouble.explained(CANNOT_FOLLOW, OWNS_TABLES))
+    pub async fn live_sql(&self, ignoring: &[String]) -> Result<(String, bool), Error> {
+        let written = async {
+            let Inspected { schema, check, finding } = self.inspect().await?;
+            fixable(&finding)?;
+            let wanted = Ignoring::resolve(ignoring, &schema, &self.tables, &check, &finding)?;
+            let is_in_force = finding.problem.is_none() && finding.ignoring == wanted;
+            Ok((triggers::create(&schema, &wanted), is_in_force))
+        };
+        written.await.map_err(|trouble: Trouble| trouble.explained(CANNOT_FOLLOW, OWNS_TABLES))
     }
 
     /// The SQL that [`Self::take_back_live`] would run. Writes nothing.
@@ -94,34 +115,44 @@ impl Migrator {
     pub async fn live_down_sql(&self) -> Result<String, Error> {
         let inspected = self.inspect().await;
         inspected
-            .map(|(schema, _)| triggers::drop(&schema))
+            .map(|inspected| triggers::drop(&inspected.schema))
             .map_err(|trouble| trouble.explained(CANNOT_FOLLOW, OWNS_TABLES))
     }
 
-    async fn inspect(&self) -> Result<(Schema, State), Trouble> {
+    async fn inspect(&self) -> Result<Inspected, Trouble> {
         let mut client = self.connect().await?;
         let transaction = client.build_transaction().read_only(true).start().await?;
         let schema = self.find_tables(&transaction).await?;
-        let state = State::read(&transaction, &schema).await?;
-        Ok((schema, state))
+        let check = Check::new(&schema);
+        let finding = find(&transaction, &check).await?;
+        Ok(Inspected { schema, check, finding })
     }
 
-    async fn create_triggers(&self) -> Result<bool, Trouble> {
+    async fn create_triggers(&self, ignoring: &[String]) -> Result<bool, Trouble> {
         let mut client = self.connect().await?;
         // Rolls back when it is dropped on an early return.
         let transaction = client.transaction().await?;
         transaction.batch_execute(ONLY_ONE_AT_A_TIME).await?;
         let schema = self.find_tables(&transaction).await?;
-        let problem = State::read(&transaction, &schema).await?.fixable_problem()?;
+        let check = Check::new(&schema);
+        let finding = find(&transaction, &check).await?;
+        fixable(&finding)?;
+        let wanted = Ignoring::resolve(ignoring, &schema, &self.tables, &check, &finding)?;
         let target = self.required_schema(&transaction).await?;
         let record = Record::find_or_create(&transaction, &target).await?;
-        if problem.is_none() && record.contains(LIVE).await? {
+        let is_in_force = finding.problem.is_none() && finding.ignoring == wanted;
+        if is_in_force && record.contains(LIVE).await? {
             return Ok(false);
         }
-        transaction.batch_execute(&triggers::create(&schema)).await?;
-        // The tables were not locked before, and an event trigger may have interfered.
-        if let Some(problem) = State::read(&transaction, &schema).await?.problem {
+        transaction.batch_execute(&triggers::create(&schema, &wanted)).await?;
+        // The tables were not locked before: a column may have been added. And an event trigger may have interfered.
+        let made = find(&transaction, &check).await?;
+        if let Some(problem) = made.problem {
             return Err(Trouble::Found(Error::Schema(problem)));
+        }
+        if let [table, ..] = &made.outdated[..] {
+            let changed = format!("the columns of {table} were changed meanwhile: try again");
+            return Err(Trouble::Found(Error::Schema(changed)));
         }
         record.add(LIVE).await?;
         transaction.commit().await?;
@@ -159,28 +190,21 @@ async fn read_catalog(transaction: &Transaction<'_>, tables: &Tables) -> Result<
     Ok(catalog)
 }
 
-/// What the check found.
-struct State {
-    problem: Option<String>,
-    is_refused: bool,
-    fingerprint: String,
+/// The tables, and whether their changes are notified.
+struct Inspected {
+    schema: Schema,
+    check: Check,
+    finding: Finding,
 }
 
-impl State {
-    async fn read(transaction: &Transaction<'_>, schema: &Schema) -> Result<Self, PgError> {
-        let row = transaction.query_typed_one(&triggers::check(schema), &[]).await?;
-        Ok(Self {
-            problem: row.try_get("problem")?,
-            is_refused: row.try_get("is_refused")?,
-            fingerprint: row.try_get("fingerprint")?,
-        })
-    }
+async fn find(transaction: &Transaction<'_>, check: &Check) -> Result<Finding, PgError> {
+    check.read(&transaction.query_typed_one(&check.sql, &[]).await?)
+}
 
-    /// The problem that triggers can fix, if there is one.
-    fn fixable_problem(self) -> Result<Option<String>, Trouble> {
-        if self.is_refused {
-            return Err(Trouble::Found(Error::Schema(self.problem.unwrap_or_default())));
-        }
-        Ok(self.problem)
+/// Whether triggers can fix the problem, if there is one.
+fn fixable(finding: &Finding) -> Result<(), Trouble> {
+    if !finding.is_refused {
+        return Ok(());
     }
+    Err(Trouble::Found(Error::Schema(finding.problem.clone().unwrap_or_default())))
 }

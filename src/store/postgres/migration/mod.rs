@@ -188,7 +188,9 @@ impl Trouble {
     /// The error to show: what failed, why, and for a missing right `who_may` do it.
     fn explained(self, what: &str, who_may: &str) -> Error {
         match self {
-            Self::Found(Error::Schema(problem)) => Error::Schema(format!("{what}: {problem}")),
+            Self::Found(Error::Schema(problem) | Error::MissingTables(problem)) => {
+                Error::Schema(format!("{what}: {problem}"))
+            }
             Self::Found(error) => error,
             Self::Postgres(error) => explained(what, who_may, error),
         }

@@ -25,6 +25,8 @@ export type StreamState =
 
 export interface StreamOptions {
   url: string;
+  /** What to offer in the handshake: a token is good for one connection, so each has its own. */
+  protocols?: () => Promise<string[]>;
   /** Rejects with the backend's status unless it accepts our session. */
   ask: () => Promise<unknown>;
   onEvent: (event: OrchestratorEvent) => void;
@@ -46,13 +48,29 @@ export class OrchestratorStream {
   private losses = 0;
   private refusals = 0;
   private isClosed = false;
+  /** Counts calls of `open`, the last of which decides. */
+  private attempt = 0;
 
   constructor(private readonly options: StreamOptions) {}
 
   open(): void {
     if (this.isClosed) return;
     this.options.onState(this.losses > 0 ? { is: "interrupted", seconds: 0 } : { is: "connecting" });
-    const socket = new WebSocket(this.options.url);
+    const { protocols } = this.options;
+    if (protocols) void this.connectOffering(protocols);
+    else this.connect([]);
+  }
+
+  private async connectOffering(protocols: () => Promise<string[]>): Promise<void> {
+    const attempt = ++this.attempt;
+    const offered = await protocols().catch(() => undefined);
+    if (this.isClosed || attempt !== this.attempt) return;
+    if (offered) this.connect(offered);
+    else void this.lost(false);
+  }
+
+  private connect(protocols: string[]): void {
+    const socket = new WebSocket(this.options.url, protocols);
     this.socket = socket;
     let hasReceived = false;
 
@@ -66,8 +84,11 @@ export class OrchestratorStream {
     };
     socket.onclose = ({ code, reason }) => {
       if (socket !== this.socket) return;
-      if (code === SESSION_ENDED) return this.end({ is: "signed-out", close: { code, reason } });
-      void this.lost(hasReceived);
+      if (code !== SESSION_ENDED) return void this.lost(hasReceived);
+      const ended: StreamState = { is: "signed-out", close: { code, reason } };
+      // With a token, its own end closes the socket too; whether the session has ended, the response says.
+      if (this.options.protocols) return void this.lost(hasReceived, ended);
+      this.end(ended);
     };
     this.expectMore(socket);
   }
@@ -95,14 +116,14 @@ export class OrchestratorStream {
     }, SILENCE_MS);
   }
 
-  private async lost(hasReceived: boolean): Promise<void> {
+  private async lost(hasReceived: boolean, signedOut: StreamState = { is: "signed-out" }): Promise<void> {
     this.drop();
     this.options.onState({ is: "interrupted", seconds: 0 });
     const status = await statusOf(this.options.ask());
     // Closed, or opened again by `retry`, while we asked.
     if (this.isClosed || this.socket) return;
     this.refusals = status === 200 && !hasReceived ? this.refusals + 1 : 0;
-    if (status === 401) return this.options.onState({ is: "signed-out" });
+    if (status === 401) return this.options.onState(signedOut);
     if (status === 403 || this.refusals >= REFUSALS) return this.options.onState({ is: "refused" });
     this.wait();
   }

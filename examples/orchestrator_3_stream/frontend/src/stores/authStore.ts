@@ -1,6 +1,7 @@
 import { defineStore } from "pinia";
 import { computed, ref, watch } from "vue";
 
+import { discardAccessToken } from "../services/accessToken";
 import {
   revokeSession,
   signIn as signInAt,
@@ -40,6 +41,9 @@ export const useAuthStore = defineStore("auth", () => {
     },
     { immediate: true, flush: "sync" },
   );
+
+  // Whoever signs in next, in this tab or another, is not to be taken for whoever signed out.
+  watch(() => session.value?.id, discardAccessToken, { flush: "sync" });
 
   watch(
     isAuthenticated,

@@ -7,7 +7,7 @@ const REFRESH_MS = 30_000;
 const RETRY_MS = 5_000;
 
 /** Why the backend did not return a user. */
-export type Trouble = "down" | "store-down" | "revoked" | "unrecognised" | "refused";
+export type Trouble = "down" | "no-token" | "store-down" | "revoked" | "unrecognised" | "refused";
 
 /**
  * Who the backend says we are. Asked again every half minute and when the page becomes visible, so that a session that
@@ -41,7 +41,8 @@ export function useMe() {
     if (!isDisposed) timer = setTimeout(ask, trouble.value && !auth.isRevoked ? RETRY_MS : REFRESH_MS);
   }
 
-  async function troubleOf({ status }: BackendProblem): Promise<Trouble> {
+  async function troubleOf({ status, lacksToken }: BackendProblem): Promise<Trouble> {
+    if (lacksToken) return "no-token";
     // 502 and 504 come from a proxy in front of a backend that does not respond.
     if (status === undefined || status === 502 || status === 504) return "down";
     if (status === 503) return "store-down";

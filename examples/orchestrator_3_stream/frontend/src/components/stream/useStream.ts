@@ -1,6 +1,6 @@
 import { onScopeDispose, ref, shallowRef } from "vue";
 
-import { whoAmI } from "../../services/backend";
+import { streamProtocols, whoAmI } from "../../services/backend";
 import { type OrchestratorEvent, OrchestratorStream, type StreamState } from "../../services/orchestratorStream";
 import { settings } from "../../services/settings";
 import { useAuthStore } from "../../stores/authStore";
@@ -17,6 +17,7 @@ export function useStream() {
 
   const stream = new OrchestratorStream({
     url: settings.streamUrl,
+    ...(settings.credential === "jwt" ? { protocols: streamProtocols } : {}),
     ask: whoAmI,
     onEvent: (event) => {
       const at = Date.now();

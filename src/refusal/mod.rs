@@ -1,6 +1,10 @@
 //! Why a request is refused: a closed list, for the operator's log and counters only.
 //! Clients get a status and a uniform sentence that does not help a forger.
 
+mod cause;
+
+pub use cause::{Cause, Check};
+
 /// The reasons, in the order in which they are checked. The first one that applies is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
@@ -74,44 +78,23 @@ impl Reason {
 pub struct Refusal {
     /// Why.
     pub reason: Reason,
-    /// The refused origin, or the cookie name or host name that came instead. Printable, of bounded length and never a
-    /// credential, but chosen by whoever sent the request.
+    /// What is probably wrong, if the refusal may come from a wrong setting.
+    pub cause: Option<Cause>,
+    /// The refused origin, the cookie name or host name that came instead, or a claim of a JWT. Printable, of bounded
+    /// length and never a credential, but perhaps chosen by whoever sent the request.
     pub detail: Option<String>,
 }
 
 impl Refusal {
-    /// A refusal with something that a log may show.
+    /// A refusal that a wrong setting may have caused.
     #[must_use]
-    pub fn with_detail(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: Some(detail.into()) }
-    }
-
-    /// What an operator can do about it, if the refusal may come from a wrong setting.
-    #[must_use]
-    pub fn advice(&self) -> Option<String> {
-        let detail = self.detail.as_deref()?;
-        match self.reason {
-            Reason::Origin => Some(format!(
-                "refused a request from origin {detail}: if that is your own page, add it to trusted_origins \
-                 (BETTER_AUTH_TRUSTED_ORIGINS)"
-            )),
-            Reason::WrongCookieName => Some(format!(
-                "a request carries the cookie {detail}, but the settings expect its other spelling: set \
-                 BETTER_AUTH_URL to the URL that the Better Auth server itself uses (https means __Secure-), or set \
-                 AUTH_MIDDLEWARE_SECURE_COOKIES"
-            )),
-            Reason::NoCookie => Some(format!(
-                "a request without our cookie used the name {detail}: cookies belong to a host, not to a port, so \
-                 browsers send a cookie of BETTER_AUTH_URL's host to no other name. Use one name for the page, this \
-                 API and Better Auth"
-            )),
-            _ => None,
-        }
+    pub fn caused_by(reason: Reason, cause: Cause, detail: Option<String>) -> Self {
+        Self { reason, cause: Some(cause), detail }
     }
 }
 
 impl From<Reason> for Refusal {
     fn from(reason: Reason) -> Self {
-        Self { reason, detail: None }
+        Self { reason, cause: None, detail: None }
     }
 }

@@ -32,13 +32,19 @@ WITH tables AS (
                SELECT pg_catalog.string_agg(pg_catalog.concat(a.attnum, '=', a.xmin), ',' ORDER BY a.attnum)
                FROM pg_catalog.pg_attribute AS a
                WHERE a.attrelid OPERATOR(pg_catalog.=) c.oid AND a.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2
-           )) AS state
+           )) AS state,
+           (SELECT pg_catalog.array_agg(a.attname::pg_catalog.text ORDER BY a.attnum)
+            FROM pg_catalog.pg_attribute AS a
+            WHERE a.attrelid OPERATOR(pg_catalog.=) c.oid AND a.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2
+              AND NOT a.attisdropped) AS columns
     FROM (VALUES {tables}) AS e (schema, name, shown, model)
     LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname OPERATOR(pg_catalog.=) e.schema::pg_catalog.name
     LEFT JOIN pg_catalog.pg_class AS c
         ON c.relnamespace OPERATOR(pg_catalog.=) n.oid AND c.relname OPERATOR(pg_catalog.=) e.name::pg_catalog.name
 ), triggers AS (
     SELECT t.oid,
+           e.model,
+           CASE WHEN i.is_ignoring THEN p.prosrc END AS source,
            CASE
                WHEN t.oid IS NULL THEN pg_catalog.concat('there is no trigger ', e.trigger, ' on ', e.shown)
                WHEN t.tgenabled OPERATOR(pg_catalog.=) 'D'::pg_catalog."char" THEN
@@ -48,10 +54,14 @@ WITH tables AS (
                WHEN t.tgtype OPERATOR(pg_catalog.<>) e.kind::pg_catalog.int2 OR t.tgqual IS NOT NULL
                     OR t.tgattr::pg_catalog.text OPERATOR(pg_catalog.<>) ''::pg_catalog.text
                     OR COALESCE(t.tgoldtable::pg_catalog.text, ''::pg_catalog.text)
-                       OPERATOR(pg_catalog.<>) e.old_rows::pg_catalog.text THEN
+                       OPERATOR(pg_catalog.<>) e.old_rows::pg_catalog.text
+                    OR COALESCE(t.tgnewtable::pg_catalog.text, ''::pg_catalog.text)
+                       OPERATOR(pg_catalog.<>) CASE WHEN i.is_ignoring THEN e.new_rows::pg_catalog.text ELSE '' END THEN
                    pg_catalog.concat('the trigger ', e.trigger, ' on ', e.shown, ' is not as it was made')
-               WHEN pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(p.prosrc, 'UTF8')), 'hex')
-                    OPERATOR(pg_catalog.<>) e.source::pg_catalog.text
+               -- What a function that ignores columns has to be is decided by the process that reads this.
+               WHEN (NOT i.is_ignoring
+                     AND pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(p.prosrc, 'UTF8')), 'hex')
+                         OPERATOR(pg_catalog.<>) e.source::pg_catalog.text)
                     OR NOT p.prosecdef OR l.lanname OPERATOR(pg_catalog.<>) 'plpgsql'::pg_catalog.name
                     OR p.proconfig IS NULL
                     OR p.proconfig OPERATOR(pg_catalog.<>) ARRAY[{search_path}]::pg_catalog.text[] THEN
@@ -72,7 +82,7 @@ WITH tables AS (
            pg_catalog.concat_ws(':', t.oid, t.xmin, t.tgenabled, p.oid, p.xmin) AS state
     FROM (VALUES
         {triggers}
-    ) AS e (schema, name, shown, trigger, kind, old_rows, source)
+    ) AS e (schema, name, shown, model, trigger, kind, old_rows, new_rows, source)
     LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname OPERATOR(pg_catalog.=) e.schema::pg_catalog.name
     LEFT JOIN pg_catalog.pg_class AS c
         ON c.relnamespace OPERATOR(pg_catalog.=) n.oid AND c.relname OPERATOR(pg_catalog.=) e.name::pg_catalog.name
@@ -80,6 +90,10 @@ WITH tables AS (
         ON t.tgrelid OPERATOR(pg_catalog.=) c.oid AND t.tgname OPERATOR(pg_catalog.=) e.trigger::pg_catalog.name
     LEFT JOIN pg_catalog.pg_proc AS p ON p.oid OPERATOR(pg_catalog.=) t.tgfoid
     LEFT JOIN pg_catalog.pg_language AS l ON l.oid OPERATOR(pg_catalog.=) p.prolang
+    CROSS JOIN LATERAL (
+        SELECT COALESCE(pg_catalog.left(p.prosrc, pg_catalog.length({ignoring}::pg_catalog.text))
+                        OPERATOR(pg_catalog.=) {ignoring}::pg_catalog.text, false) AS is_ignoring
+    ) AS i
     CROSS JOIN (SELECT 'pg_catalog.pg_notify(pg_catalog.text,pg_catalog.text)'::pg_catalog.regprocedure AS oid) AS f
 ), trace AS (
     -- Where a trigger records that it could not notify. It must survive a crash, and nobody but its owner may change it.
@@ -116,4 +130,10 @@ SELECT COALESCE(
        pg_catalog.concat_ws(
            ' ',
            (SELECT pg_catalog.string_agg(state, ' ' ORDER BY state) FROM tables),
-           (SELECT pg_catalog.string_agg(state, ' ' ORDER BY state) FROM fixable)) AS fingerprint
+           (SELECT pg_catalog.string_agg(state, ' ' ORDER BY state) FROM fixable)) AS fingerprint,
+       (SELECT columns FROM tables WHERE model OPERATOR(pg_catalog.=) 'USER'::pg_catalog.text) AS user_columns,
+       (SELECT columns FROM tables WHERE model OPERATOR(pg_catalog.=) 'SESSION'::pg_catalog.text) AS session_columns,
+       (SELECT pg_catalog.array_agg(DISTINCT source) FROM triggers
+        WHERE model OPERATOR(pg_catalog.=) 'USER'::pg_catalog.text AND source IS NOT NULL) AS user_sources,
+       (SELECT pg_catalog.array_agg(DISTINCT source) FROM triggers
+        WHERE model OPERATOR(pg_catalog.=) 'SESSION'::pg_catalog.text AND source IS NOT NULL) AS session_sources

@@ -1,0 +1,118 @@
+"""The section about JWTs, which can be measured and replaced by itself."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from benches.figures import CPU, P50, P99, PER_SECOND, Competition, Spread, Step, TokenFigures
+from benches.report.markdown import advantage, count, microseconds, milliseconds, ratio, section, table
+from benches.report.names import NAMES
+from benches.report.targets import Target, at_least, at_most
+from benches.report.targets import ratio as ratio_of
+from benches.scenarios.requests import USERS
+from benches.scenarios.tokens import TITLES
+
+TITLE = "(g) JSON Web Tokens"
+BEFORE = "## Machine and commands"
+OURS, THEIRS = ("jwt_claims", "jwt_always"), ("jwks", "bridge_jwt")
+
+INTRODUCTION = """Measured on {date} at commit {commit}; {lengths}. The same route, server and load generator as in
+(b), but each request presents an EdDSA token of Better Auth's jwt plugin, the next of {users:,}. The alternatives have
+the issuer's keys cached, verify each token anew, and read no database; auth_middleware remembers tokens that it has
+verified. "always" with a cookie is the lookup by session token of (b), for comparison with the lookup by user id."""
+
+FIRST = """The first look at a token reads its header, finds the key, verifies the signature, and reads and checks the
+claims. Beside it, one process verifies nothing but the same signature, with the key decoded beforehand."""
+
+
+def replace(page: Path, figures: TokenFigures) -> None:
+    """Writes the section into an existing report. The other sections keep the figures of their own run."""
+    before, heading, end = page.read_text().partition(BEFORE)
+    before, _, _ = before.partition(f"## {TITLE}\n")
+    page.write_text(f"{before}{tokens_section(figures)}\n{heading}{end}")
+
+
+def tokens_section(figures: TokenFigures) -> str:
+    return section(
+        TITLE,
+        INTRODUCTION.format(date=figures.date, commit=figures.commit, lengths=figures.lengths, users=USERS),
+        targets_table(figures),
+        slower(figures.requests),
+        requests_table(figures.requests),
+        FIRST,
+        steps_table(figures.steps),
+    )
+
+
+def targets(figures: TokenFigures) -> Sequence[Target]:
+    http = figures.requests
+    return [
+        at_least(
+            0.95,
+            "32 connections: claims, token seen before / empty dependency",
+            ratio_of(http, 32, "jwt_claims", "empty_dependency_jwt"),
+        ),
+        at_least(
+            1,
+            "32 connections: always with a JWT / always with a cookie",
+            ratio_of(http, 32, "jwt_always", "always"),
+        ),
+        at_most(2, "first look at a token / the signature alone", ratio_of_steps(figures.steps)),
+    ]
+
+
+def ratio_of_steps(steps: Sequence[Step]) -> Spread | None:
+    """With the widest interval that the two confidence intervals allow."""
+    by_name = {step.name: step for step in steps}
+    if not {"jwt_first_seen", "jwt_bare_signature"} <= by_name.keys():
+        return None
+    first, bare = by_name["jwt_first_seen"], by_name["jwt_bare_signature"]
+    return Spread(first.median / bare.median, first.low / bare.high, first.high / bare.low)
+
+
+def targets_table(figures: TokenFigures) -> str:
+    rows = [
+        [each.description, f"{'≥' if each.is_at_least else '≤'} {each.bound:g}", ratio(each.measured), each.verdict]
+        for each in targets(figures)
+    ]
+    return table(["measurement", "target", "measured (spread)", "met or missed"], rows)
+
+
+def slower(competitions: Iterable[Competition]) -> str:
+    """Lists the alternatives with a higher throughput than ours."""
+    lines = [
+        f"- {each.load} connections: {NAMES[own]} reaches {ratio(spread)} of the throughput of “{NAMES[other]}”"
+        for each in competitions
+        for own in OURS
+        for other in THEIRS
+        if (spread := Spread.of_ratios(each.rounds[own], each.rounds[other], PER_SECOND)).median < 1
+    ]
+    return "\n".join(["Where we are slower:", "", *lines]) if lines else "Nowhere in this run were we slower."
+
+
+def requests_table(competitions: Iterable[Competition]) -> str:
+    heads = ["connections", "", "requests/s (spread)", "this / empty dependency", "claims / this", "always / this"]
+    rows = (row for each in competitions for row in requests_rows(each))
+    return table([*heads, "p50 ms", "p99 ms", "CPU µs"], rows)
+
+
+def requests_rows(competition: Competition) -> Iterable[Sequence[str]]:
+    all_rounds = competition.rounds
+    for name, rounds in all_rounds.items():
+        yield [
+            str(competition.load),
+            NAMES[name],
+            count(Spread.of_rounds(rounds, PER_SECOND)),
+            ratio(Spread.of_ratios(rounds, all_rounds["empty_dependency_jwt"], PER_SECOND)),
+            *(
+                advantage(Spread.of_ratios(all_rounds[own], rounds, PER_SECOND)) if name in THEIRS else ""
+                for own in OURS
+            ),
+            milliseconds(Spread.of_rounds(rounds, P50).median),
+            milliseconds(Spread.of_rounds(rounds, P99).median),
+            microseconds(Spread.of_rounds(rounds, CPU).median),
+        ]
+
+
+def steps_table(steps: Sequence[Step]) -> str:
+    rows = [[TITLES[each.name], f"{each.median:,.0f} ({each.low:,.0f}–{each.high:,.0f})"] for each in steps]
+    return table(["an Ed25519 token with Better Auth's claims", "ns (95 % confidence)"], rows)

@@ -1,0 +1,127 @@
+"""The doctor command: explains a configuration, a cookie or a token."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from auth_middleware._core import Diagnosis, __version__
+from auth_middleware.cli.doctor import (
+    configuration,
+    credentials,
+    database,
+    jwt_keys,
+    live,
+    server,
+    server_secret,
+    session_cookie,
+    tables,
+)
+from auth_middleware.cli.doctor.findings import Report, Status, of_text
+from auth_middleware.cli.doctor.report import print_json, print_text
+from auth_middleware.settings import AuthSettings
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # pyright: ignore[reportPrivateUsage]
+
+DESCRIPTION = """\
+Reads the settings as a server does, connects to the database, and reports what is wrong and how to fix it. Nothing is
+written. No secret is shown. The exit status is 1 if there is a fault, or if a credential is refused.
+
+  doctor                                  settings, database, tables, rights, live, keys
+  doctor --cookie 'VALUE'                 why this session cookie is accepted or refused; a whole Cookie header too
+  doctor --token JWT
+  doctor --header 'Authorization: …'
+  doctor --cookie - < file                the same from standard input, so that nothing is in the shell's history
+  doctor --url https://auth.example.com   what a running Better Auth server shows, compared with the settings
+"""
+
+
+def add_to(commands: "Commands") -> None:
+    """Make `doctor` one of the commands."""
+    parser = commands.add_parser(
+        "doctor",
+        help="explain the configuration, a cookie or a token",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--cookie", metavar="VALUE", help="a session cookie, or a whole Cookie header; - reads it")
+    parser.add_argument("--token", metavar="JWT", help="a JWT; - reads it from standard input")
+    parser.add_argument(
+        "--header",
+        metavar="HEADER",
+        action="append",
+        default=[],
+        help="a request's header; may be repeated; - reads it",
+    )
+    parser.add_argument("--url", metavar="URL", help="a running Better Auth server, which is asked what it shows")
+    parser.add_argument("--origin", metavar="ORIGIN", action="append", default=[], help="with --url: a page's origin")
+    parser.add_argument(
+        "--env-file", metavar="FILE", type=Path, action="append", default=[], help="read variables that are not set"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object, and nothing else")
+    parser.add_argument("--version", action="version", version=f"auth_middleware {__version__}")
+    parser.set_defaults(run=run)
+
+
+async def run(chosen: argparse.Namespace) -> int:
+    """Examines what the arguments name. Returns the exit status."""
+    pasted = credentials.Pasted(*_read_standard_input(chosen))
+    report = Report(is_about_credential=pasted.is_any())
+    report.hide(pasted.secrets())
+    settings, diagnosis = configuration.read(report, chosen.env_file, Path.cwd())
+    try:
+        await _examine(report, settings, diagnosis, pasted, chosen)
+    finally:
+        diagnosis.close()
+    (print_json if chosen.json else print_text)(report)
+    return 1 if report.has_fault() else 0
+
+
+async def _examine(
+    report: Report,
+    settings: AuthSettings,
+    diagnosis: Diagnosis,
+    pasted: credentials.Pasted,
+    chosen: argparse.Namespace,
+) -> None:
+    effective = diagnosis.effective
+    if effective is None:
+        return
+    at_fault = {setting for setting, _ in diagnosis.faults}
+    is_unknown = bool({"base_url", "secure_cookies", "cookie_name", "cookie_prefix"} & at_fault)
+    report.add(*server_secret.findings(settings, effective, is_at_fault=bool({"secret", "secrets"} & at_fault)))
+    if not is_unknown:
+        report.add(*session_cookie.name(settings, effective))
+        report.add(*session_cookie.origins(settings, diagnosis, effective))
+    is_connected = False
+    if effective["database"] and "database_url" not in at_fault:
+        found = await database.findings(diagnosis, effective)
+        report.add(*found)
+        is_connected = not any(finding.status is Status.FAULT for finding in found)
+    if is_connected:
+        report.add(*await tables.findings(diagnosis))
+    if effective["database"] and not {"freshness", "database_url", "listen_database_url"} & at_fault:
+        report.add(*await live.findings(diagnosis, effective, is_connected=is_connected))
+    of_keys, keys = await jwt_keys.findings(diagnosis, effective, is_connected=is_connected)
+    report.add(*of_keys)
+    for text in effective["warnings"]:
+        if "trusted_origins" not in text and not text.startswith("freshness"):
+            report.add(of_text(configuration.AREA, Status.WARNING, text, configuration.LISTED))
+    await credentials.examine(report, settings, diagnosis, pasted, keys)
+    if chosen.url:
+        report.add(*server.findings(chosen.url, chosen.origin, diagnosis, effective, keys))
+
+
+def _read_standard_input(chosen: argparse.Namespace) -> tuple[str | None, str | None, list[str]]:
+    """The credentials that were given, with `-` replaced by what standard input holds."""
+    given = [chosen.cookie, chosen.token, *chosen.header]
+    text = sys.stdin.read() if "-" in given else ""
+
+    def read(value: str) -> str:
+        return text.strip("\r\n") if value == "-" else value
+
+    cookie = None if chosen.cookie is None else read(chosen.cookie)
+    token = None if chosen.token is None else read(chosen.token)
+    lines = [line for value in chosen.header for line in read(value).splitlines() if line.strip()]
+    return cookie, token, lines

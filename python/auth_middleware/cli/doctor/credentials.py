@@ -1,0 +1,125 @@
+"""Why a pasted cookie, token or header is accepted or refused. The last word has the engine, as for a request."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from auth_middleware._core import Core, Diagnosis, Found, Refused
+from auth_middleware.cli.doctor import cookie_steps, environment, header_steps, token_steps
+from auth_middleware.cli.doctor.findings import Finding, Report, Status, fault, of_error, ok
+from auth_middleware.errors import AuthError
+from auth_middleware.settings import AuthSettings
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+# Reasons of the engine, by what they mean for somebody who pasted a credential.
+REASONS = {
+    "unknown_session": (
+        "its signature is good, and no session row has its token: signed out, deleted, of another database, or Better "
+        "Auth keeps its sessions in secondary storage",
+        "Sign in again. If that cookie is refused too: is DATABASE_URL the auth server's database? With a "
+        "secondaryStorage, set session.storeSessionInDatabase: true there",
+    ),
+    "expired": ("it has expired", "Sign in again, or ask for a new token"),
+    "banned": (
+        "its user is banned",
+        "Lift the ban at the auth server (unbanUser of the admin plugin), if it is a mistake",
+    ),
+    "unknown_user": (
+        "the row of its user is gone",
+        "Sign up again. If the user should exist, is DATABASE_URL the auth server's database?",
+    ),
+    "unreadable": ("its row cannot be read as a session", "Look for a second row with this token, or a NULL in it"),
+}
+
+
+@dataclass(frozen=True)
+class Pasted:
+    """What was given to examine."""
+
+    cookie: str | None = None
+    token: str | None = None
+    headers: Sequence[str] = ()
+
+    def is_any(self) -> bool:
+        return self.cookie is not None or self.token is not None or bool(self.headers)
+
+    def secrets(self) -> Iterator[str]:
+        """What must not be shown: every value, and the parts of signed ones."""
+        for text in filter(None, (self.cookie, self.token, *self.headers)):
+            pairs = text.partition(":")[2].split(";") if self.token != text and ":" in text else text.split(";")
+            for pair in (text, *pairs):
+                for value in (pair, pair.partition("=")[2], pair.rpartition(" ")[2]):
+                    for spelling in (value.strip(), value.strip(" \"'"), unquote(value.strip(" \"'"))):
+                        yield spelling
+                        # What has a name before the value is hidden whole; its name is no secret.
+                        if "=" not in spelling.rstrip("="):
+                            yield from (part for part in spelling.split(".") if len(part) >= 16)
+
+
+async def examine(
+    report: Report,
+    settings: AuthSettings,
+    diagnosis: Diagnosis,
+    pasted: Pasted,
+    keys: list[dict[str, Any]],
+) -> None:
+    """Reports each step of what was given."""
+    if not pasted.is_any() or diagnosis.effective is None:
+        return
+    effective = diagnosis.effective
+    core = None if diagnosis.faults else Core(settings.for_core(), [], [])
+    others = list(environment.other_secrets(settings))
+    try:
+        if pasted.cookie is not None:
+            steps = cookie_steps.steps("cookie", pasted.cookie, diagnosis, effective, others)
+            report.add(*steps)
+            headers = cookie_steps.as_headers(pasted.cookie, diagnosis, effective)
+            report.add(*await _last_word("cookie", core, headers, steps))
+        if pasted.token is not None:
+            steps = token_steps.steps("token", pasted.token, diagnosis, effective, keys)
+            report.add(*steps)
+            headers = [(b"authorization", b"Bearer " + _bytes(pasted.token.strip()))]
+            report.add(*await _last_word("token", core, headers, steps))
+        if pasted.headers:
+            headers, steps = header_steps.steps(pasted.headers, diagnosis, effective, others, keys)
+            report.add(*steps)
+            report.add(*await _last_word("header", core, headers, steps))
+    finally:
+        if core:
+            core.close()
+
+
+async def _last_word(area: str, core: Core | None, headers: Headers, steps: Sequence[Finding]) -> list[Finding]:
+    """What a request with these headers experiences."""
+    if core is None:
+        return [fault(area, "whether it is accepted is unknown: a setting is wrong", "Fix the settings first")]
+    outcome = await _identify(core, headers)
+    if isinstance(outcome, AuthError):
+        return [of_error(area, outcome, "Requests with it get 503 until this is fixed")]
+    if isinstance(outcome, Found):
+        session, user = outcome.fields()
+        until = f", in a session until {session['expires_at']:%Y-%m-%d %H:%M:%S} UTC" if session else ""
+        return [ok(area, f"the API accepts it: it is the user {user['id']}{until}")]
+    detail = f" ({outcome.detail})" if outcome.detail else ""
+    message, fix = REASONS.get(outcome.reason, ("", ""))
+    if message:
+        return [fault(area, f"{message}. The API answers 401 ({outcome.reason})", fix)]
+    # The steps before say why.
+    is_explained = any(step.status is Status.FAULT for step in steps)
+    fix = "Fix the fault above" if is_explained else outcome.advice or "Sign in again"
+    return [fault(area, f"the API answers 401 ({outcome.reason}){detail}", fix)]
+
+
+async def _identify(core: Core, headers: Headers) -> Found | Refused | AuthError:
+    scope: dict[str, Any] = {"type": "http", "method": "GET", "path": "/", "headers": list(headers)}
+    try:
+        state = core.identify(scope)
+        return state.verdict or await state
+    except AuthError as error:
+        return error
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("latin-1", "replace")

@@ -1,0 +1,75 @@
+"""The database: whether it is reached, as whom, through what, and how its clock differs from ours."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from auth_middleware._core import Diagnosis
+from auth_middleware.cli.doctor.findings import Finding, Status, note, of_error, of_text, ok, warning
+from auth_middleware.errors import AuthError
+
+AREA = "database"
+MANY_SECONDS = 2.0
+STANDBY = "the server is a standby, which may not know of a sign-out yet"
+ONLY_SELECT = (
+    "Give the API a role of its own: CREATE ROLE api LOGIN PASSWORD '…'; GRANT USAGE ON SCHEMA … TO api; "
+    'GRANT SELECT ON "user", session TO api'
+)
+
+
+async def findings(diagnosis: Diagnosis, effective: dict[str, Any]) -> list[Finding]:
+    """Connects. A fault if that fails: then nothing else of the database is looked at."""
+    try:
+        server = await diagnosis.server()
+    except AuthError as error:
+        return [of_error(AREA, error, "Is the server running, and is DATABASE_URL right?")]
+    return list(_of_server(server, effective["database"]))
+
+
+def _of_server(server: dict[str, Any], place: dict[str, Any]) -> Iterator[Finding]:
+    yield ok(AREA, f"connected to {place['address']} as {server['role']}: PostgreSQL {server['version']}")
+    yield from _tls(server, place)
+    names = server["statement_names"]
+    if names:
+        is_named = names.startswith("look-ups use")
+        yield ok(AREA, names) if is_named else of_text(AREA, Status.NOTE, names, "See docs/deployment.md")
+    if server["is_standby"]:
+        yield warning(AREA, STANDBY, "Set DATABASE_URL to the primary")
+    yield _clock(server)
+    if server["is_superuser"]:
+        yield note(AREA, f"the role {server['role']} is a superuser, and SELECT on two tables is enough", ONLY_SELECT)
+    elif server["bypasses_row_security"]:
+        yield note(AREA, f"the role {server['role']} bypasses row-level security", ONLY_SELECT)
+    for text in server["warnings"]:
+        yield of_text(AREA, Status.WARNING, text, "See docs/deployment.md")
+
+
+def _tls(server: dict[str, Any], place: dict[str, Any]) -> Iterator[Finding]:
+    mode = place["sslmode"]
+    if place["is_local"]:
+        yield ok(AREA, f"this machine's own server, {server['tls'] or 'without TLS'}")
+    elif server["tls"] is None:
+        yield warning(
+            AREA,
+            f"the connection is not encrypted (sslmode={mode}), so whoever is on its path can read session tokens",
+            "Add sslmode=verify-full to DATABASE_URL, and enable TLS at the server",
+        )
+    elif mode != "verify-full":
+        yield note(
+            AREA,
+            f"the connection uses {server['tls']} and does not check the server's name (sslmode={mode})",
+            "Set sslmode=verify-full in DATABASE_URL, with sslrootcert where the authority is your own",
+        )
+    else:
+        yield ok(AREA, f"the connection uses {server['tls']}, and the server's certificate is checked")
+
+
+def _clock(server: dict[str, Any]) -> Finding:
+    ahead: float = server["clock_ahead_seconds"]
+    if abs(ahead) <= MANY_SECONDS + server["round_trip_seconds"]:
+        return ok(AREA, f"its clock differs from this machine's by {abs(ahead):.2f} s")
+    side = "ahead of" if ahead > 0 else "behind"
+    return warning(
+        AREA,
+        f"its clock is {abs(ahead):.0f} s {side} this machine's, so sessions and JWTs end too early or too late",
+        "Synchronise the clocks of both machines (NTP)",
+    )

@@ -1,0 +1,127 @@
+"""The steps of pasted headers: which credential decides, and what it is."""
+
+import binascii
+from base64 import urlsafe_b64decode
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from auth_middleware._core import Diagnosis
+from auth_middleware.cli.doctor import cookie_steps, token_steps
+from auth_middleware.cli.doctor.findings import Finding, fault, note, ok
+
+AREA = "header"
+Headers = list[tuple[bytes, bytes]]
+Secrets = Sequence[tuple[str, str]]
+
+
+def steps(
+    lines: Sequence[str], diagnosis: Diagnosis, effective: dict[str, Any], others: Secrets, keys: list[dict[str, Any]]
+) -> tuple[Headers, list[Finding]]:
+    """The headers as a server has them, and what each step says."""
+    headers, found = _read(lines)
+    authorizations = [value.decode("latin-1") for name, value in headers if name == b"authorization"]
+    cookies = [value.decode("latin-1") for name, value in headers if name == b"cookie"]
+    if authorizations:
+        found += _authorization(authorizations, diagnosis, effective, others, keys)
+    decided = diagnosis.presented(headers)
+    is_bearer = decided is not None and decided[0] not in ("cookie", "nothing")
+    if cookies and is_bearer:
+        found.append(note(AREA, "the bearer token decides: the cookie beside it is not read, as in Better Auth"))
+    elif cookies:
+        found += cookie_steps.steps(AREA, f"Cookie: {'; '.join(cookies)}", diagnosis, effective, others)
+    if not authorizations and not cookies:
+        names = ", ".join(name.decode("latin-1") for name, _ in headers) or "none"
+        fix = "Paste the request's Cookie or Authorization header"
+        found.append(fault(AREA, f"no header carries a credential that is read here; there is {names}", fix))
+    return headers, found
+
+
+def _read(lines: Sequence[str]) -> tuple[Headers, list[Finding]]:
+    headers: Headers = []
+    found: list[Finding] = []
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon or not name.strip() or " " in name.strip():
+            found.append(fault(AREA, "it is not a header", "Write --header 'Authorization: Bearer …', with its name"))
+            continue
+        headers.append((name.strip().lower().encode("latin-1", "replace"), value.strip().encode("latin-1", "replace")))
+    return headers, found
+
+
+def _authorization(
+    values: Sequence[str], diagnosis: Diagnosis, effective: dict[str, Any], others: Secrets, keys: list[dict[str, Any]]
+) -> Iterator[Finding]:
+    if len(values) > 1:
+        fix = "Send one Authorization header"
+        yield fault(AREA, f"there are {len(values)} Authorization headers, so none of them counts", fix)
+        return
+    scheme, _, token = values[0].partition(" ")
+    token = token.strip()
+    if scheme.lower() != "bearer":
+        yield from _other_scheme(scheme, token)
+        return
+    kinds: list[str] = [kind for kind in effective["credentials"] if kind != "cookie"]
+    if not kinds:
+        yield fault(
+            AREA,
+            "an Authorization header is not read: the only accepted credential is cookie",
+            "Set AUTH_MIDDLEWARE_CREDENTIALS=cookie,bearer, or cookie,jwt, or all three",
+        )
+    if not token:
+        yield fault(AREA, "there is no token after Bearer", "Write Authorization: Bearer TOKEN")
+        return
+    if token.startswith(('"', "'")) or any(character in token for character in " ,"):
+        yield fault(
+            AREA, "quotes, spaces or commas are no part of a token", "Write Authorization: Bearer TOKEN, and no more"
+        )
+        return
+    yield ok(AREA, "its scheme is Bearer")
+    yield from _bearer(token, diagnosis, effective, others, keys)
+
+
+def _other_scheme(scheme: str, token: str) -> Iterator[Finding]:
+    if token:
+        fix = "Write Authorization: Bearer TOKEN"
+        yield fault(AREA, f"its scheme is {scheme[:20]}, and only Bearer is read", fix)
+    else:
+        yield fault(AREA, "it has no scheme before the token", "Write Authorization: Bearer TOKEN")
+
+
+def _bearer(
+    token: str, diagnosis: Diagnosis, effective: dict[str, Any], others: Secrets, keys: list[dict[str, Any]]
+) -> Iterator[Finding]:
+    dots = token.count(".")
+    if dots == 2 and _is_json(token.partition(".")[0]):
+        yield from token_steps.steps(AREA, token, diagnosis, effective, keys)
+        return
+    accepts_bearer = "bearer" in effective["credentials"]
+    if not accepts_bearer:
+        kinds = ",".join(effective["credentials"])
+        yield fault(
+            AREA,
+            "session tokens are not accepted as bearer tokens",
+            f"Set AUTH_MIDDLEWARE_CREDENTIALS={kinds},bearer, or send a JWT",
+        )
+    report = diagnosis.cookies(token, others)
+    if report is None:
+        return
+    if report["cookies"][0]["verdict"]["code"] != "bare_token":
+        yield from cookie_steps.value(AREA, report["cookies"][0], effective["fingerprint"])
+        return
+    decided = diagnosis.presented([(b"authorization", f"Bearer {token}".encode("latin-1", "replace"))])
+    if decided and decided[0] == "unsigned_token":
+        yield ok(AREA, "it is a session token without a signature, which AUTH_MIDDLEWARE_BEARER_UNSIGNED accepts")
+    else:
+        yield fault(
+            AREA,
+            "it is the bare token: it is not signed",
+            "Send the value of the response header set-auth-token, which is signed, or set "
+            "AUTH_MIDDLEWARE_BEARER_UNSIGNED=true",
+        )
+
+
+def _is_json(part: str) -> bool:
+    try:
+        return urlsafe_b64decode(part + "=" * (-len(part) % 4)).startswith(b"{")
+    except (ValueError, binascii.Error):
+        return False

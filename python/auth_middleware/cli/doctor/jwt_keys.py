@@ -1,0 +1,52 @@
+"""JWTs: whose are accepted, and whether their keys can be read."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from auth_middleware._core import Diagnosis
+from auth_middleware.cli.doctor.findings import Finding, note, of_error, ok, warning
+from auth_middleware.errors import AuthError
+
+AREA = "jwt"
+
+
+async def findings(
+    diagnosis: Diagnosis, effective: dict[str, Any], *, is_connected: bool
+) -> tuple[list[Finding], list[dict[str, Any]]]:
+    """What was found, and the keys."""
+    jwt: dict[str, Any] | None = effective["jwt"]
+    if jwt is None:
+        return [], []
+    place = jwt["jwks_url"] or "the jwks table"
+    found = [
+        ok(
+            AREA,
+            f"tokens of the issuer {jwt['issuer']} for the audience {jwt['audience']} are accepted, with "
+            f"{jwt['leeway_seconds']:g} s of leeway",
+        )
+    ]
+    if jwt["freshness"] == "claims":
+        message = "the claims are the user: a user who is deleted or banned stays valid until the token expires"
+        found.append(note(AREA, message, "Set DATABASE_URL, and leave AUTH_MIDDLEWARE_JWT_FRESHNESS out"))
+    if jwt["jwks_url"] is None and not is_connected:
+        return found, []
+    try:
+        keys = await diagnosis.keys()
+    except AuthError as error:
+        fix = "Set AUTH_MIDDLEWARE_JWKS_URL to the auth server's /api/auth/jwks, and enable its jwt plugin"
+        return [*found, of_error(AREA, error, fix)], []
+    return [*found, *_of_keys(keys, place)], keys["keys"]
+
+
+def _of_keys(keys: dict[str, Any], place: str) -> Iterator[Finding]:
+    listed = [f"{key['id']} ({', '.join(key['algorithms'])})" for key in keys["keys"]]
+    if listed:
+        yield ok(AREA, f"{len(listed)} key(s) were read from {place}: {', '.join(listed)}")
+    else:
+        yield warning(
+            AREA,
+            f"{place} has no key that can be used, so every token is refused",
+            "Request /api/auth/token or /api/auth/jwks at the auth server once: Better Auth makes its first key then",
+        )
+    for text in keys["unusable"]:
+        yield warning(AREA, text, "Configure jwks.keyPairConfig at the auth server: EdDSA, ES256, RS256 or PS256")

@@ -1,0 +1,98 @@
+"""Mistakes in the environment that no value shows: misspelt names, and a file that is not read."""
+
+import os
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+
+from pydantic import AliasChoices
+
+from auth_middleware.settings import AuthSettings
+
+PREFIX = "AUTH_MIDDLEWARE_"
+# Which variables set what every deployment needs.
+REQUIRED = {
+    "database_url": ("DATABASE_URL",),
+    "secret": ("BETTER_AUTH_SECRET", "AUTH_SECRET"),
+    "base_url": ("BETTER_AUTH_URL", "AUTH_BASE_URL"),
+}
+# Files that other tools read by themselves.
+ENV_FILES = (".env", ".env.local")
+MOST_FILE_BYTES = 256 * 1024
+# A name with a value, as in `export NAME=value # comment`. Quotes without text are no value.
+ASSIGNMENT = re.compile(
+    r"""^[ \t]* (?:export[ \t]+)? (\w+) [ \t]*=[ \t]* (?! (?:""|'')? [ \t]* (?:\#.*)? \r?$ )""",
+    re.MULTILINE | re.VERBOSE,
+)
+# Kubernetes and Docker links set these for a service that is called auth-middleware.
+OF_A_SERVICE = re.compile(r"(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP)(_\w+)?)?|NAME|ENV_\w+)")
+
+
+def _variables() -> dict[str, str]:
+    """The variable of each setting, by the name that it would have with the prefix."""
+    variables: dict[str, str] = {}
+    for name, field in AuthSettings.model_fields.items():
+        usual = PREFIX + name.rstrip("_").upper()
+        alias = field.validation_alias
+        choices = [str(choice) for choice in alias.choices] if isinstance(alias, AliasChoices) else [usual]
+        variables[usual] = choices[0]
+    return variables
+
+
+def unknown_variables(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """A message for each `AUTH_MIDDLEWARE_` variable that sets nothing, with the name that was probably meant."""
+    variables = _variables()
+    known = set(variables.values())
+    names = sorted({name.upper() for name in environment if name.upper().startswith(PREFIX)} - known)
+    return [_unknown(name, variables) for name in names if not OF_A_SERVICE.fullmatch(name.removeprefix(PREFIX))]
+
+
+def _unknown(name: str, variables: Mapping[str, str]) -> str:
+    if not re.fullmatch(r"\w{1,100}", name):
+        name = f"{PREFIX}…"
+    if right := variables.get(name):
+        return f"{name} is not read: this setting's variable is {right}"
+    nearest = get_close_matches(name, variables, n=1)
+    suggestion = f": did you mean {variables[nearest[0]]}?" if nearest else "; docs/settings.md lists all settings"
+    return f"{name} is no setting{suggestion}"
+
+
+def with_hints(problem: str, settings: AuthSettings, environment: Mapping[str, str] = os.environ) -> str:
+    """The problem, and what may have led to it: a misspelt variable, or a file that nothing reads. Never a value."""
+    found: list[str] = []
+    missing = [field for field in REQUIRED if getattr(settings, field) is None and REQUIRED[field][0] in problem]
+    for field in missing:
+        found += _in_files(REQUIRED[field])
+        others = [name for name in environment if name not in REQUIRED[field] and environment[name]]
+        for name in get_close_matches(REQUIRED[field][0], others, n=1, cutoff=0.85):
+            found.append(f"{name} is set: did you mean {REQUIRED[field][0]}?")
+    return ". ".join([problem, *found, *unknown_variables(environment)])
+
+
+def _in_files(variables: tuple[str, ...]) -> list[str]:
+    """Whether a file in the working directory sets one of these variables."""
+    found: list[str] = []
+    for file in ENV_FILES:
+        names = _names_in(Path(file))
+        for variable in variables:
+            if variable in names:
+                found.append(
+                    f"the file {file} in the working directory contains {variable}, but it is not read: pass "
+                    f'AuthSettings(_env_file="{file}"), or start with `uvicorn --env-file {file}`'
+                )
+                break
+    return found
+
+
+def _names_in(path: Path) -> set[str]:
+    """The names that a file sets to something."""
+    try:
+        # Anything else, such as a pipe, could block.
+        if not path.is_file():
+            return set()
+        with path.open("rb") as file:
+            text = file.read(MOST_FILE_BYTES).decode(errors="replace").removeprefix("\ufeff")
+    except OSError:
+        return set()
+    return set(ASSIGNMENT.findall(text))

@@ -1,0 +1,53 @@
+"""Guards of the default instance, or of the one that an application uses."""
+
+from collections.abc import Iterable
+
+from starlette.requests import HTTPConnection
+from starlette.websockets import WebSocket
+
+from auth_middleware.dependencies import serving
+from auth_middleware.models import AuthSession, AuthUser
+from auth_middleware.session_guards import RequestGuard, WebSocketGuard
+
+
+def guard_websocket(
+    websocket: WebSocket, subprotocol: str | None = None, headers: Iterable[tuple[bytes, bytes]] | None = None
+) -> WebSocketGuard[AuthSession, AuthUser]:
+    """Accept a WebSocket with a valid session, and close it when that session ends.
+
+        async with guard_websocket(websocket) as identity:
+            async for message in websocket.iter_text():
+                await websocket.send_text(f"{identity.user.name}: {message}")
+
+    When the session expires or is revoked, or its user is banned or deleted, the socket is closed with code 4001 and
+    reason `session ended`, the body is cancelled where it waits, and the block ends without an exception. If the store
+    cannot be queried for longer than `outage_grace_seconds`, the code is 4002. A socket that was accepted before is not
+    accepted again.
+
+    Args:
+        websocket: The socket.
+        subprotocol: The subprotocol to accept with.
+        headers: Headers to accept with.
+
+    Raises:
+        HTTPException: before the socket is accepted: 401 without a valid session, 403 from a page that is not trusted,
+            503 if the store cannot answer.
+        WebSocketException: the same for a socket that was accepted before.
+    """
+    return serving(websocket).guard_websocket(websocket, subprotocol, headers)
+
+
+def guard_request(request: HTTPConnection) -> RequestGuard[AuthSession, AuthUser]:
+    """Watch the session of a request that takes long: a stream, server-sent events, or long work.
+
+        async with guard_request(request) as guard:
+            async for event in guard.until_ended(events_of(guard.identity.user)):
+                yield event
+
+    `guard.ended` is a future that is done when the session ends; nothing is cancelled. The request is identified once,
+    together with the dependencies.
+
+    Raises:
+        HTTPException: 401 without a valid session, 403 from a page that is not trusted, 503 if the store cannot answer.
+    """
+    return serving(request).guard_request(request)

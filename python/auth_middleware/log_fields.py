@@ -1,0 +1,27 @@
+"""The structured fields of log records that concern one request."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypedDict
+
+MOST_PATH_CHARACTERS = 200
+
+
+class LogFields(TypedDict):
+    """The `extra` of a log record: attributes of the record, which formatters show. Never a credential."""
+
+    reason: str | None
+    """Why the request has no user: one of a few words, the same as `error.type` in metrics."""
+    credential: Literal["cookie", "bearer", "jwt"] | None
+    """What kind the request presented."""
+    path: str | None
+    """The path of the request, without its query, which may carry a token. Printable, and no longer than 200
+    characters. None if only a cookie's value was validated."""
+
+
+def path_in(scope: Mapping[str, Any] | None) -> str | None:
+    """The path in an ASGI scope, as a log may show it: whoever sends a request chooses it."""
+    path = scope.get("path") if scope is not None else None
+    if not isinstance(path, str):
+        return None
+    path = path.partition("?")[0][:MOST_PATH_CHARACTERS]
+    return path if path.isprintable() else ascii(path)[1:-1][:MOST_PATH_CHARACTERS]

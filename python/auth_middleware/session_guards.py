@@ -1,0 +1,232 @@
+"""WebSockets, streams and long requests that end with their session.
+
+Rust knows which connections are open, and calls a guard's `end` on the event loop's thread when the session of one has
+ended. What that means for an ASGI connection is decided here.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar, final
+
+from starlette.exceptions import HTTPException, WebSocketException
+from starlette.requests import HTTPConnection
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from auth_middleware._core import Core, Watch
+from auth_middleware.identification import Identification
+from auth_middleware.models import Identity, SessionT_co, UserT_co
+
+logger = logging.getLogger("auth_middleware")
+
+Item = TypeVar("Item")
+
+# How long a client may take to receive the close frame and to answer it. One that does not read is dropped then.
+CLOSE_SECONDS = 5.0
+
+# How a socket that was accepted before is closed instead of a response: the code and the reason, by status.
+_CLOSED_INSTEAD = {
+    401: (4001, "session ended"),
+    403: (1008, "origin not allowed"),
+    503: (4002, "session could not be checked"),
+}
+
+_END: Any = object()
+
+
+@final
+class WebSocketGuard(Generic[SessionT_co, UserT_co]):
+    """Accepts a WebSocket, and closes it when its session ends. Made by `guard_websocket`."""
+
+    __slots__ = (
+        "__weakref__",
+        "_accept",
+        "_cancelling",
+        "_closing",
+        "_core",
+        "_identification",
+        "_task",
+        "_watch",
+        "_websocket",
+    )
+
+    def __init__(
+        self,
+        core: Core,
+        identification: Identification[SessionT_co, UserT_co],
+        websocket: WebSocket,
+        subprotocol: str | None,
+        headers: Iterable[tuple[bytes, bytes]] | None,
+    ) -> None:
+        self._core = core
+        self._identification = identification
+        self._websocket = websocket
+        self._accept: tuple[str | None, Iterable[tuple[bytes, bytes]] | None] | None = (subprotocol, headers)
+        self._task: asyncio.Task[Any] | None = None
+        self._cancelling = 0
+        self._closing: asyncio.Task[None] | None = None
+        self._watch: Watch | None = None
+
+    async def __aenter__(self) -> Identity[SessionT_co, UserT_co]:
+        websocket = self._websocket
+        is_accepted = websocket.application_state is not WebSocketState.CONNECTING
+        # Long after the handshake, what was found then says nothing about the session.
+        identify = self._core.identify_again if is_accepted else self._core.identify_to_guard
+        state = identify(websocket.scope)
+        try:
+            identity = await self._identification.required(state)
+        except HTTPException as error:
+            if not is_accepted:
+                raise
+            code, reason = _CLOSED_INSTEAD.get(error.status_code, (1011, ""))
+            raise WebSocketException(code, reason) from error
+        if not is_accepted and self._accept:
+            await websocket.accept(*self._accept)
+        self._accept = None
+        self._task = task = _current_task()
+        self._cancelling = task.cancelling()
+        self._watch = self._core.watch(websocket.scope, state, self)
+        return identity
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        task, self._task = self._task, None
+        if self._watch:
+            self._watch.release()
+        if not task or not self._closing:
+            return False
+        is_ours = False
+        try:
+            # Cancelling this wait leaves the closing task, which has a deadline.
+            await asyncio.wait([self._closing])
+        finally:
+            # As in asyncio.timeout: if somebody else has cancelled the task too, that counts.
+            is_ours = task.uncancel() <= self._cancelling
+        return is_ours and error is not None and _follows_from_close(error)
+
+    def end(self, code: int, reason: str, cause: str) -> None:
+        """Close the socket and cancel the body. Called by Rust, outside of every task."""
+        if self._task is None:
+            return
+        logger.info("closing a WebSocket: %s", cause)
+        self._closing = asyncio.get_running_loop().create_task(self._close(code, reason))
+        self._task.cancel()
+
+    async def _close(self, code: int, reason: str) -> None:
+        # The client may be gone, or the body may have closed the socket.
+        with suppress(Exception):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._websocket.close(code, reason)
+
+
+@final
+class RequestGuard(Generic[SessionT_co, UserT_co]):
+    """Who sent a request that takes long, and whether their session has ended. Made by `guard_request`.
+
+    Attributes:
+        identity: The session and its user, as they were when the request was identified.
+        ended: A future that is done when the session ends. Its result says why: `session ended`, or `session could not
+            be checked`. Nothing is cancelled.
+    """
+
+    __slots__ = ("__weakref__", "_connection", "_core", "_identification", "_watch", "ended", "identity")
+
+    identity: Identity[SessionT_co, UserT_co]
+    ended: asyncio.Future[str]
+
+    def __init__(
+        self, core: Core, identification: Identification[SessionT_co, UserT_co], connection: HTTPConnection
+    ) -> None:
+        self._core = core
+        self._identification = identification
+        self._connection = connection
+        self._watch: Watch | None = None
+
+    async def __aenter__(self) -> Self:
+        state = self._core.identify_to_guard(self._connection.scope)
+        self.identity = await self._identification.required(state)
+        self.ended = asyncio.get_running_loop().create_future()
+        self._watch = self._core.watch(self._connection.scope, state, self)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._watch:
+            self._watch.release()
+
+    def end(self, _code: int, reason: str, cause: str) -> None:
+        """Resolve `ended`. Called by Rust."""
+        if not self.ended.done():
+            logger.info("ending a guarded request: %s", cause)
+            self.ended.set_result(reason)
+
+    async def until_ended(self, items: AsyncIterable[Item]) -> AsyncGenerator[Item]:
+        """Yield the items, and stop when the session ends: then the source is cancelled where it waits, and closed.
+
+        The source runs in the task that iterates over this, so it may hold time-outs and task groups.
+        """
+        iterator = aiter(items)
+        try:
+            while (item := await self._next(iterator)) is not _END:
+                yield item
+        finally:
+            if isinstance(iterator, AsyncGenerator):
+                await iterator.aclose()
+
+    async def _next(self, iterator: AsyncIterator[Item]) -> Item | Any:
+        """The next item, or `_END` after the last one and when the session has ended."""
+        if self.ended.done():
+            return _END
+        task = _current_task()
+        before = task.cancelling()
+        is_waiting, is_interrupted = True, False
+
+        def interrupt(_ended: asyncio.Future[str]) -> None:
+            nonlocal is_interrupted
+            if is_waiting:
+                is_interrupted = True
+                task.cancel()
+
+        self.ended.add_done_callback(interrupt)
+        try:
+            item = await anext(iterator, _END)
+        except asyncio.CancelledError:
+            is_waiting = False
+            # If somebody else has cancelled the task too, that counts.
+            if not is_interrupted or task.uncancel() > before:
+                raise
+            return _END
+        except BaseException:
+            is_waiting = False
+            if is_interrupted:
+                task.uncancel()
+            raise
+        finally:
+            self.ended.remove_done_callback(interrupt)
+        is_waiting = False
+        if is_interrupted:
+            task.uncancel()
+        return _END if self.ended.done() else item
+
+
+def _current_task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("guards are for asyncio tasks")
+    return task
+
+
+def _follows_from_close(error: BaseException) -> bool:
+    """Whether this exception of a body only says that we have cancelled it and closed its socket."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(_follows_from_close(each) for each in error.exceptions)
+    if isinstance(error, asyncio.CancelledError | WebSocketDisconnect):
+        return True
+    # Starlette's and the servers' errors for what is sent or received after a close have no type of their own.
+    return isinstance(error, RuntimeError) and any(
+        text in str(error) for text in ("close message has been sent", "websocket.close", "WebSocket is not connected")
+    )

@@ -1,0 +1,25 @@
+"""Records a lookup that a request awaited: a histogram and a span of OpenTelemetry, where that is installed.
+
+The histogram of the Prometheus collector is recorded in Rust, from the same measurement.
+"""
+
+from collections.abc import Callable
+
+from auth_middleware._core import RequestState
+
+try:
+    from auth_middleware.telemetry.instruments import record
+except ImportError:  # opentelemetry-api is an extra with a FastAPI before 0.165
+    record: Callable[[float, dict[str, str]], None] | None = None
+
+
+def record_lookup(state: RequestState, found: object) -> None:
+    """Record how long the lookup took, once for all requests that waited for it.
+
+    Args:
+        state: The state of the request, which is not concluded yet.
+        found: What the lookup returned: `Found`, `Refused` or an `AuthError`.
+    """
+    recorded = state.record_lookup(found)
+    if recorded is not None and record is not None:
+        record(*recorded)

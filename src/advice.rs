@@ -1,0 +1,235 @@
+//! What an operator can do about a cause: one sentence on what is wrong, and the setting to change.
+
+use std::fmt::Write as _;
+
+use crate::refusal::{Cause, Refusal};
+use crate::settings::{KeyLocation, Settings};
+
+/// How the auth server's secret is compared with ours.
+const COMPARE: &str = "compare it with the command that `python -m auth_middleware doctor` prints";
+
+/// The message about a refusal, if it may come from a wrong setting. Never contains a credential.
+#[must_use]
+pub fn advice(refusal: &Refusal, settings: &Settings) -> Option<String> {
+    let cause = refusal.cause?;
+    let detail = refusal.detail.as_deref().unwrap_or("something");
+    Some(of_name_or_host(cause, detail, settings).or_else(|| of_kind(cause)).unwrap_or_else(|| match cause {
+        Cause::UntrustedOrigin | Cause::NullOrigin | Cause::SeveralOrigins | Cause::NoOrigin => {
+            of_origin(cause, detail)
+        }
+        Cause::NoSessionRow | Cause::NoUserRow | Cause::AllExpired => of_row(cause, detail),
+        Cause::KnownSecret | Cause::FormerSecret | Cause::OtherSecret => of_secret(cause, detail, settings),
+        _ => of_jwt(cause, detail, settings),
+    }))
+}
+
+/// Causes that a cookie's name or the host name shows.
+fn of_name_or_host(cause: Cause, detail: &str, settings: &Settings) -> Option<String> {
+    let expected = &settings.cookie_names.session_token;
+    let text = match cause {
+        Cause::OtherSpelling => format!(
+            "a request carries the cookie {detail}, but the settings expect its other spelling: set BETTER_AUTH_URL to \
+             the URL that the Better Auth server itself uses (https means __Secure-), or set \
+             AUTH_MIDDLEWARE_SECURE_COOKIES"
+        ),
+        Cause::OtherPrefix => {
+            let mut text =
+                format!("a request carries the cookie {detail}, but the settings expect {expected}: ");
+            let bare = detail.strip_prefix("__Secure-").unwrap_or(detail);
+            let prefix =
+                bare.rsplit_once(".session_").map(|(prefix, _)| prefix).filter(|text| !text.is_empty());
+            let _infallible = match prefix {
+                Some(prefix) => write!(
+                    text,
+                    "set AUTH_MIDDLEWARE_COOKIE_PREFIX={prefix} if that is Better Auth's advanced.cookiePrefix, and leave \
+                     AUTH_MIDDLEWARE_COOKIE_NAME unset"
+                ),
+                None => write!(text, "set AUTH_MIDDLEWARE_COOKIE_NAME to the name that Better Auth sets"),
+            };
+            text
+        }
+        Cause::RenamedCookie => format!(
+            "the cookie {detail} is signed by the Better Auth server, but the settings expect {expected}: set \
+             AUTH_MIDDLEWARE_COOKIE_NAME={detail}"
+        ),
+        Cause::SessionDataAlone => format!(
+            "a request carries the cookie {detail} and not {expected}, without which it proves nothing: send every \
+             cookie of the Better Auth server, and if session_token was renamed there, set AUTH_MIDDLEWARE_COOKIE_NAME"
+        ),
+        Cause::OtherMachineName => format!(
+            "a request without our cookie used the name {detail}: cookies belong to a host, not to a port, so browsers \
+             send a cookie of BETTER_AUTH_URL's host to no other name. Use one name for the page, this API and Better \
+             Auth"
+        ),
+        Cause::OtherHost => {
+            let base = settings.trusted_origins.base().map(crate::origin::host_name).unwrap_or_default();
+            let fix = if domain(base) == domain(detail) {
+                "set advanced.crossSubDomainCookies at the Better Auth server, or use JWTs \
+                 (AUTH_MIDDLEWARE_CREDENTIALS=jwt)"
+            } else {
+                "no cookie can, so use JWTs (AUTH_MIDDLEWARE_CREDENTIALS=jwt), or one domain for both with \
+                 advanced.crossSubDomainCookies at the Better Auth server"
+            };
+            format!(
+                "a request to {detail} has no session cookie: cookies of {base} do not reach {detail}: {fix}"
+            )
+        }
+        _ => return None,
+    };
+    Some(text)
+}
+
+/// Causes that the kind or the form of the credential shows.
+fn of_kind(cause: Cause) -> Option<String> {
+    let text = match cause {
+        Cause::CookieNotListed => {
+            "a request carries the session cookie, which credentials (AUTH_MIDDLEWARE_CREDENTIALS) does not list: add \
+             \"cookie\", or send a bearer token"
+        }
+        Cause::BearerNotListed => {
+            "a request has a session token in its Authorization header, and credentials (AUTH_MIDDLEWARE_CREDENTIALS) \
+             does not list \"bearer\": add it"
+        }
+        Cause::JwtNotListed => {
+            "a request has a JWT in its Authorization header, and credentials (AUTH_MIDDLEWARE_CREDENTIALS) does not \
+             list \"jwt\": add it"
+        }
+        Cause::NoBearerScheme => {
+            "a request has an Authorization header without a scheme, which is ignored: send \"Authorization: Bearer \
+             <token>\""
+        }
+        Cause::SeveralTokens => {
+            "a request has several Authorization headers, or a token in its protocols besides, and it is unknown which \
+             one counts: send one. A proxy may add one of its own"
+        }
+        Cause::Malformed => {
+            "a credential is not a token and its signature: something has cut or changed it on its way, or the client \
+             sends a variable without a value. Send the cookie's value, or the header set-auth-token, unchanged"
+        }
+        Cause::BareToken => {
+            "a request has the bare session token, as it is in the database: send the signed one, which is the cookie's \
+             value or the header set-auth-token of a sign-in (bearer tokens without signature need \
+             AUTH_MIDDLEWARE_BEARER_UNSIGNED)"
+        }
+        Cause::EncodedTwice => {
+            "a session token is percent-encoded twice: send the cookie's value as the browser has it, without \
+             encodeURIComponent or quote"
+        }
+        Cause::SignatureEncoding => {
+            "a session token's signature is not in padded standard base64 (base64url, without \"=\", or with spaces for \
+             \"+\"): something has encoded it again or decoded it as a form. Send the cookie's value unchanged"
+        }
+        Cause::SessionDataAsToken => {
+            "a request has session_data, the cookie cache, in place of the session token: send the cookie \
+             session_token"
+        }
+        Cause::JwtAsCookie => {
+            "a request has a JWT in place of the session cookie: send it as \"Authorization: Bearer <jwt>\", and list \
+             \"jwt\" in credentials (AUTH_MIDDLEWARE_CREDENTIALS)"
+        }
+        _ => return None,
+    };
+    Some(text.to_owned())
+}
+
+fn of_secret(cause: Cause, detail: &str, settings: &Settings) -> String {
+    let fingerprint = settings.secrets.fingerprint();
+    match cause {
+        Cause::KnownSecret => format!(
+            "the Better Auth server signs with {detail} (docker run --env-file keeps quotes, and without BETTER_AUTH_SECRET \
+             it uses the public default, with which anybody can sign in as anybody): set BETTER_AUTH_SECRET there to \
+             exactly the value that it has here; people then sign in again"
+        ),
+        Cause::FormerSecret => "a session token is signed with an older secret of BETTER_AUTH_SECRETS: Better Auth accepts \
+             it no more, and here it is accepted if AUTH_MIDDLEWARE_PREVIOUS_SECRETS contains it. If the Better Auth \
+             server still signs with it, list it first"
+            .to_owned(),
+        _ => format!(
+            "a session token has a bad signature: BETTER_AUTH_SECRET differs from the Better Auth server's secret, or the \
+             cookie was changed. The fingerprint here is {fingerprint}; {COMPARE}"
+        ),
+    }
+}
+
+fn of_row(cause: Cause, detail: &str) -> String {
+    match cause {
+        Cause::NoSessionRow => "a well-signed session token has no row in the session table: its user signed out, or Better \
+             Auth keeps its sessions in secondary storage only (set session.storeSessionInDatabase: true there; before \
+             Better Auth 1.7, preserveSessionInDatabase would keep sessions valid here after sign-out), or DATABASE_URL \
+             leads to another database than Better Auth's"
+            .to_owned(),
+        Cause::NoUserRow => "a verified JWT names a user who has no row in the user table: the user was deleted, or \
+             DATABASE_URL leads to another database than Better Auth's"
+            .to_owned(),
+        _ => {
+            let what = if detail == "JWT" {
+                "every JWT until now had just expired: check the clocks of this machine and of the Better Auth server, and \
+                 that clients fetch a new token in time"
+            } else {
+                "every session until now had just expired: check the clock of this machine, and database_time_zone \
+                 (AUTH_MIDDLEWARE_DATABASE_TIME_ZONE) if expires_at is a column without a time zone"
+            };
+            what.to_owned()
+        }
+    }
+}
+
+fn of_origin(cause: Cause, detail: &str) -> String {
+    match cause {
+        Cause::NullOrigin => "refused a request from origin null, which sandboxed frames, files and redirects between sites \
+             send: it cannot be trusted, since any page can send it. Serve the page from an origin of its own, and trust \
+             that one (BETTER_AUTH_TRUSTED_ORIGINS)"
+            .to_owned(),
+        Cause::SeveralOrigins => "refused a request with several Origin or Sec-Fetch-Site headers, which no browser sends: \
+             something in front of this application adds one. Remove it there"
+            .to_owned(),
+        Cause::NoOrigin => "refused a request from another site that has no Origin header, although browsers send one: \
+             something in front of this application removes it. Pass Origin on"
+            .to_owned(),
+        _ => format!(
+            "refused a request from origin {detail}: if that is your own page, add it to trusted_origins \
+             (BETTER_AUTH_TRUSTED_ORIGINS)"
+        ),
+    }
+}
+
+fn of_jwt(cause: Cause, detail: &str, settings: &Settings) -> String {
+    let jwt = settings.jwt.as_ref();
+    let keys = match jwt.map(|jwt| &jwt.keys) {
+        Some(KeyLocation::Table) => "Better Auth's jwks table (DATABASE_URL, AUTH_MIDDLEWARE_JWKS_TABLE)",
+        _ => "the JWKS URL (AUTH_MIDDLEWARE_JWKS_URL, by default below BETTER_AUTH_URL)",
+    };
+    match cause {
+        Cause::JwtIssuer => format!(
+            "a JWT is from issuer {detail:?}, but jwt_issuer (AUTH_MIDDLEWARE_JWT_ISSUER, by default the origin of \
+             BETTER_AUTH_URL) is {:?}: set it to what the Better Auth server writes",
+            jwt.map(|jwt| jwt.issuer.as_str()).unwrap_or_default()
+        ),
+        Cause::JwtAudience => format!(
+            "a JWT is for audience {detail:?}, but jwt_audience (AUTH_MIDDLEWARE_JWT_AUDIENCE, by default the origin of \
+             BETTER_AUTH_URL) is {:?}: set it to what the Better Auth server writes",
+            jwt.map(|jwt| jwt.audience.as_str()).unwrap_or_default()
+        ),
+        Cause::JwtUnknownKey => format!(
+            "a JWT is signed with the key {detail:?}, which is not in {keys}: it is from another server, or its key has \
+             expired"
+        ),
+        Cause::JwtNoKeys => {
+            format!("a JWT came, and there is no key in {keys} that could verify it: is it the right one?")
+        }
+        Cause::JwtFromFuture => format!(
+            "a JWT is from the future, by {detail}: set the clocks of this machine and of the Better Auth server right, \
+             for small differences raise jwt_leeway_seconds (AUTH_MIDDLEWARE_JWT_LEEWAY_SECONDS)"
+        ),
+        Cause::JwtOfOtherKind => format!(
+            "a JWT is not one of Better Auth's jwt plugin ({detail}): OAuth access tokens (at+jwt) and the cookie cache are \
+             other tokens, and keys are EdDSA (Ed25519), ES256, RS256 or PS256. Send the token of /api/auth/token"
+        ),
+        _ => format!("a JWT is invalid: {detail}. Send the token of /api/auth/token unchanged"),
+    }
+}
+
+/// The last two labels of a host name.
+fn domain(host: &str) -> &str {
+    host.rmatch_indices('.').nth(1).map_or(host, |(at, _)| &host[at + 1..])
+}

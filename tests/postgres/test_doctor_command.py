@@ -1,0 +1,190 @@
+"""The doctor as a command: its streams, its exit status, its arguments; and the line of Node that it prints."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from dev import node
+from dev.cookies import SECRET, signed
+from dev.environment import without_our_settings
+from dev.postgres import EmbeddedPostgres
+from tests.postgres.conftest import Role
+from tests.support.databases import Database, SignedIn
+from tests.support.doctor import BASE_URL
+
+AS_MODULE = (sys.executable, "-m", "auth_middleware")
+WITHOUT_RICH = (
+    *(sys.executable, "-c"),
+    "import sys; sys.modules['rich'] = None; from auth_middleware.cli import main; sys.exit(main(sys.argv[1:]))",
+)
+
+
+@pytest.fixture
+def ada(database: Database) -> SignedIn:
+    return database.sign_in()
+
+
+@pytest.fixture
+def variables(database: Database, ada: SignedIn, role: Role) -> dict[str, str]:
+    assert ada, "the tables have a row"
+    database.execute(f'GRANT SELECT ON session, "user" TO {role.name}')
+    return {"DATABASE_URL": role.dsn(database), "BETTER_AUTH_SECRET": SECRET, "BETTER_AUTH_URL": BASE_URL}
+
+
+def run(
+    variables: Mapping[str, str],
+    *arguments: str,
+    program: Sequence[str] = AS_MODULE,
+    standard_input: str = "",
+    directory: Path | None = None,
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*program, *arguments],
+        env={**without_our_settings(), **variables},
+        input=standard_input,
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_json_alone_is_on_standard_output(variables: Mapping[str, str]) -> None:
+    done = run(variables, "doctor", "--json")
+    report = json.loads(done.stdout)
+    assert (done.returncode, done.stderr, report["status"]) == (0, "", "note")
+    assert report.keys() == {"version", "status", "settings", "findings"}
+    assert all(finding.keys() == {"area", "status", "message", "fix", "command"} for finding in report["findings"])
+    wrong = run({**variables, "BETTER_AUTH_SECRET": "short"}, "doctor", "--json")
+    assert (wrong.returncode, wrong.stderr, json.loads(wrong.stdout)["status"]) == (1, "", "fault")
+
+
+def test_the_role_that_needs_no_more_than_it_has_is_praised(variables: Mapping[str, str]) -> None:
+    done = run(variables, "doctor")
+    assert "our role may read what is needed, and write to neither table" in " ".join(done.stdout.split())
+    assert "superuser" not in done.stdout
+
+
+def test_a_credential_is_read_from_standard_input(variables: Mapping[str, str], ada: SignedIn) -> None:
+    for option, text in (("--cookie", f"{ada.cookie_value}\n"), ("--header", "Cookie: a=b\nCookie: c=d\n")):
+        done = run(variables, "doctor", option, "-", standard_input=text)
+        assert done.returncode == (0 if option == "--cookie" else 1), done.stdout
+        assert ada.token not in done.stdout
+    token = run({**variables, "AUTH_MIDDLEWARE_CREDENTIALS": "jwt"}, "doctor", "--token", "-", standard_input="a.b\n")
+    assert "it is a signed session token" in " ".join(token.stdout.split())
+
+
+def test_the_version_is_printed_by_every_spelling(variables: Mapping[str, str]) -> None:
+    script = Path(sys.executable).with_name("auth-middleware")
+    expected = run(variables, "--version").stdout
+    assert expected.startswith("auth_middleware 0.")
+    assert run(variables, "doctor", "--version").stdout == expected
+    assert run(variables, "--version", program=[str(script)]).stdout == expected
+    assert run(variables, "doctor", program=[str(script)]).returncode == 0
+    assert "usage: auth-middleware" in run(variables, "--help", program=[str(script)]).stdout
+
+
+def test_without_rich_the_text_is_the_same(variables: Mapping[str, str]) -> None:
+    with_rich, without = (run(variables, "doctor", program=program) for program in (AS_MODULE, WITHOUT_RICH))
+    assert without.returncode == 0, without.stderr
+    # The difference of the clocks is measured.
+    lines = [
+        [line for line in done.stdout.splitlines() if "clock differs" not in line] for done in (with_rich, without)
+    ]
+    assert lines[0] == lines[1]
+    assert "\x1b" not in with_rich.stdout
+
+
+@pytest.mark.parametrize(("program", "is_coloured"), [(AS_MODULE, True), (WITHOUT_RICH, False)], ids=["rich", "plain"])
+def test_a_terminal_gets_colours_where_rich_is_installed(
+    variables: Mapping[str, str], program: Sequence[str], *, is_coloured: bool
+) -> None:
+    ours, theirs = pty.openpty()
+    environment = {**without_our_settings(), **variables, "TERM": "xterm-256color", "COLUMNS": "200"}
+    environment.pop("NO_COLOR", None)
+    with subprocess.Popen([*program, "doctor"], env=environment, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        printed = bytearray()
+        try:
+            while chunk := os.read(ours, 65536):
+                printed += chunk
+        except OSError:
+            pass  # Linux reports the end of a terminal as an error
+    os.close(ours)
+    assert process.returncode == 0
+    assert (b"\x1b[" in printed) == is_coloured
+    assert b"every setting is valid" in printed
+
+
+@pytest.mark.parametrize(
+    "variables_of_secret",
+    [
+        {"BETTER_AUTH_SECRET": SECRET},
+        {"AUTH_SECRET": SECRET},
+        {"BETTER_AUTH_SECRETS": f"2:{SECRET}, 1:an-older-secret-of-32-characters", "BETTER_AUTH_SECRET": "x" * 40},
+        {"BETTER_AUTH_SECRET": "ünïcode:secret,with/marks+and=more"},
+    ],
+    ids=["plain", "AUTH_SECRET", "versions", "unicode"],
+)
+def test_node_prints_the_fingerprint_that_the_doctor_shows(
+    variables: Mapping[str, str], tmp_path: Path, variables_of_secret: Mapping[str, str]
+) -> None:
+    given = {
+        **{name: value for name, value in variables.items() if name != "BETTER_AUTH_SECRET"},
+        **variables_of_secret,
+    }
+    report = json.loads(run(given, "doctor", "--json").stdout)
+    [finding] = [finding for finding in report["findings"] if finding["area"] == "secret" and finding["command"]]
+    # Most auth servers are packages of ES modules.
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    environment = {**without_our_settings(), **variables_of_secret, "PATH": str(node.node().parent)}
+    shell = ["/bin/sh", "-c", finding["command"]]
+    done = subprocess.run(shell, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
+    fingerprint = done.stdout.strip()
+    assert len(fingerprint) == 12
+    assert f"the fingerprint of the secret is {fingerprint}." in finding["message"]
+
+
+def test_a_file_is_read_where_it_is_named(variables: Mapping[str, str], tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
+    unread = run({}, "doctor", "--json", directory=tmp_path)
+    assert unread.returncode == 1
+    faults = [finding for finding in json.loads(unread.stdout)["findings"] if finding["status"] == "fault"]
+    assert len(faults) == 3
+    assert all(".env in this directory sets it, and is not read" in fault["fix"] for fault in faults)
+    read = run({}, "doctor", "--json", "--env-file", ".env", directory=tmp_path)
+    assert read.returncode == 0, read.stdout
+    sources = {item["name"]: item["source"] for item in json.loads(read.stdout)["settings"]}
+    assert sources["secret"] == "BETTER_AUTH_SECRET in .env"
+    nowhere = run({}, "doctor", "--env-file", "nowhere", directory=tmp_path)
+    assert (nowhere.returncode, nowhere.stdout) == (1, "")
+    assert "the file nowhere cannot be read" in nowhere.stderr
+
+
+def test_the_secret_of_a_file_that_is_not_read_is_recognised(
+    variables: Mapping[str, str], tmp_path: Path, ada: SignedIn
+) -> None:
+    of_file = "the-secret-of-the-file-has-enough-characters"
+    (tmp_path / ".env").write_text(f'BETTER_AUTH_SECRET="{of_file}"\n')
+    done = run(variables, "doctor", "--cookie", signed(ada.token, of_file), directory=tmp_path)
+    assert "signed with another secret: the BETTER_AUTH_SECRET of .env" in " ".join(done.stdout.split())
+    assert of_file not in done.stdout
+
+
+def test_a_database_that_stopped_is_a_fault(variables: Mapping[str, str], tmp_path: Path) -> None:
+    directory = tmp_path / "cluster"
+    with EmbeddedPostgres() as postgres:
+        dsn = postgres.create_database("app")
+        assert run({**variables, "DATABASE_URL": dsn}, "doctor", directory=tmp_path).returncode == 1
+        postgres.stop()
+        done = run({**variables, "DATABASE_URL": dsn}, "doctor", directory=tmp_path)
+    assert not directory.exists()
+    assert done.returncode == 1
+    assert "Is the server running" in " ".join(done.stdout.split())
+    assert postgres.password not in done.stdout
