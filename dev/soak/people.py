@@ -56,15 +56,15 @@ class Actor:
 
     async def _have_a_session(self, client: httpx.AsyncClient, person: Person, until: float) -> None:
         credentials = await self._sign_in(client, person)
-        end = self._chance.randint(*REQUESTS_PER_SESSION)
+        way, end = "", self._chance.randint(*REQUESTS_PER_SESSION)
         socket = asyncio.create_task(self._checks.socket(self._chance.choice(MODES), self._chance.choice(credentials)))
         try:
             for at in range(end + REQUESTS_AFTER_THE_END):
                 if self._now() > until:
                     return
                 if at == end:
-                    await self._end(client, person, credentials)
-                elif at == end + REQUESTS_AFTER_THE_END // 2 and self._chance.random() < 0.5:
+                    way = await self._end(client, person, credentials)
+                elif at == end + REQUESTS_AFTER_THE_END // 2 and way == "ban" and self._chance.random() < 0.5:
                     await self._lift_a_ban(person)
                 elif at < end and self._chance.random() < 0.05:
                     await self._change(client, person, credentials)
@@ -126,8 +126,8 @@ class Actor:
             await self._execute('UPDATE "user" SET role = %s WHERE id = %s', role, person.id)
         person.roles[-1] = (role, window[0])
 
-    async def _end(self, client: httpx.AsyncClient, person: Person, credentials: list[Credential]) -> None:
-        """Ends the session in one of the ways that exist."""
+    async def _end(self, client: httpx.AsyncClient, person: Person, credentials: list[Credential]) -> str:
+        """Ends the session in one of the ways that exist, and returns which."""
         session, token = credentials[0], unquote(client.cookies[TOKEN]).partition(".")[0]
         way = self._chance.choice(("sign out", "sign out", "delete session", "expire", "ban", "ban", "delete user"))
         begin = self._now()
@@ -147,13 +147,11 @@ class Actor:
                 case _:
                     await self._execute('DELETE FROM "user" WHERE id = %s', person.id)
         invalid.since = Window(begin, self._now())
+        return way
 
     async def _lift_a_ban(self, person: Person) -> None:
-        if not person.invalid:
-            return
         async with self._changing() as window:
             person.invalid[-1].until = window[0]
-            # Without effect if the user was deleted.
             await self._execute('UPDATE "user" SET banned = false WHERE id = %s', person.id)
         person.invalid[-1].until = window[0]
 

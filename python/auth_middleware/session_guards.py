@@ -74,9 +74,11 @@ class WebSocketGuard(Generic[SessionT_co, UserT_co]):
         is_accepted = websocket.application_state is not WebSocketState.CONNECTING
         # Long after the handshake, what was found then says nothing about the session.
         identify = self._core.identify_again if is_accepted else self._core.identify_to_guard
+        if is_accepted:
+            self._identification.begin_recheck(websocket)
         state = identify(websocket.scope)
         try:
-            identity = await self._identification.required(state)
+            identity = await self._identification.required(state, websocket)
         except HTTPException as error:
             if not is_accepted:
                 raise
@@ -147,7 +149,7 @@ class RequestGuard(Generic[SessionT_co, UserT_co]):
 
     async def __aenter__(self) -> Self:
         state = self._core.identify_to_guard(self._connection.scope)
-        self.identity = await self._identification.required(state)
+        self.identity = await self._identification.required(state, self._connection)
         self.ended = asyncio.get_running_loop().create_future()
         self._watch = self._core.watch(self._connection.scope, state, self)
         return self

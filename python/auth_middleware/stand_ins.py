@@ -4,7 +4,7 @@ Only code can set a stand-in. No setting and no environment variable leads here.
 """
 
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Protocol
 
@@ -36,15 +36,19 @@ def find_with(finder: Callable[[object], StandIn | None]) -> None:
     _finders[:] = [finder]
 
 
-@contextmanager
-def chosen_for(application: object = None) -> Generator[None]:
+def chosen_for(application: object = None) -> AbstractContextManager[None]:
     """The stand-in for an application that has not seen the request yet, or for a call that knows none."""
     stand_in = _finders[0](application) if _finders and current.get() is None else None
-    if stand_in is None:
-        yield
-        return
+    return _NONE if stand_in is None else _set(stand_in)
+
+
+@contextmanager
+def _set(stand_in: StandIn) -> Generator[None]:
     before = current.set(stand_in)
     try:
         yield
     finally:
         current.reset(before)
+
+
+_NONE = nullcontext()

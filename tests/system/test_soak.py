@@ -80,4 +80,5 @@ def test_everything_at_once() -> None:
     counts = dict(line.split("  ", 1) for line in done.stdout.splitlines() if "  " in line)
     assert done.returncode == 0, done.stdout + done.stderr
     assert int(counts["responses"]) > 200
+    assert int(counts["sockets opened"]) > 10
     assert counts["faults"].strip()

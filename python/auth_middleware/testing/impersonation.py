@@ -15,6 +15,7 @@ from auth_middleware import stand_ins
 from auth_middleware._core import Core
 from auth_middleware.errors import ConfigurationError
 from auth_middleware.models import AuthSession, AuthUser, Identity, SessionT_co, UserT_co
+from auth_middleware.mounts import layers
 from auth_middleware.parts import Parts, parts_with
 from auth_middleware.row_models import RowModels
 from auth_middleware.settings import AuthSettings, accepted_credentials, session_cookie_name
@@ -223,11 +224,9 @@ _covered = Covered()
 
 
 def _application_in(app: object) -> Starlette:
-    layer = app
-    while layer is not None:
+    for layer in layers(app):
         if isinstance(layer, Starlette):
             return layer
-        layer = getattr(layer, "app", None)
     raise TypeError(f"signed_in needs a FastAPI or Starlette application, not {type(app).__name__}")
 
 
