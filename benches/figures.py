@@ -100,8 +100,38 @@ class TokenFigures(BaseModel):
     date: str
     commit: str
     lengths: str
+    load_average: float  # of the last 5 minutes before the run: what else the machine did
+    cpus: int
     requests: Sequence[Competition]
     steps: Sequence[Step]
+
+
+class TelemetryFigures(BaseModel):
+    """The figures of the section about telemetry, which can be measured in a run of its own."""
+
+    date: str
+    commit: str
+    lengths: str
+    lookups: Sequence[Competition]
+    hits: Competition
+
+
+class GuardFigures(BaseModel):
+    """The figures about guarded sockets, which are measured in a run of their own. Times in seconds."""
+
+    date: str
+    machine: str
+    open: int
+    closed: int
+    bytes_each: float  # of ours: beyond those of a socket that was only validated
+    bytes_validated: float
+    recheck_seconds: int
+    cpu: float  # the share of one processor
+    statements_per_recheck: float
+    live_cpu: float
+    live_statements_per_minute: float
+    one_by_one: Sequence[float]
+    purge: Sequence[float]
 
 
 class Figures(BaseModel):

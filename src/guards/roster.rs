@@ -175,8 +175,12 @@ impl Roster {
 
     pub(super) fn renew(&mut self, feed: u64, until: Uptime, fingerprint: &str, now: Uptime) {
         self.notice_lapse(now);
+        let was_alive = self.lease.is_alive();
         if self.lease.renew(feed, until, fingerprint, now) {
             self.apply(&Change::Everything);
+        }
+        if !was_alive && self.lease.is_alive() {
+            self.round.begin_catch_up(now);
         }
     }
 
@@ -211,6 +215,7 @@ impl Roster {
     /// From now on no feed keeps them current. They were current until now, so the first of them is due an interval
     /// later at most.
     fn recheck_all(&mut self, now: Uptime) {
+        self.round.end_catch_up();
         let left_out = |guard: &Guard| guard.subject.key.is_some() && guard.in_round.is_none();
         let numbers: Vec<u64> =
             self.guards.iter().filter(|(_, guard)| left_out(guard)).map(|(number, _)| *number).collect();

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use crate::clock::Uptime;
 
+/// Within this time after the feed has returned, all are queried once more, unless the interval is shorter.
+const CATCH_UP: Duration = Duration::from_secs(5);
+
 /// The connections that no feed keeps current, in the order in which they were last queried.
 #[derive(Debug)]
 pub(super) struct Round {
@@ -15,11 +18,13 @@ pub(super) struct Round {
     order: BTreeSet<(Uptime, u64)>,
     /// When the last statement was sent, or the first connection came.
     last: Option<Uptime>,
+    /// When the feed returned, and how far apart the statements are for those that were not queried since.
+    catch_up: Option<(Uptime, Duration)>,
 }
 
 impl Round {
     pub(super) fn new(interval: Duration, batch: usize) -> Self {
-        Self { interval, batch, order: BTreeSet::new(), last: None }
+        Self { interval, batch, order: BTreeSet::new(), last: None, catch_up: None }
     }
 
     /// Adds a connection that was last queried, or known to be current, at this time.
@@ -34,12 +39,30 @@ impl Round {
         self.order.remove(&(queried, number));
     }
 
+    /// A feed keeps them current once they were queried again: soon, but spread out.
+    pub(super) fn begin_catch_up(&mut self, now: Uptime) {
+        let pace = self.interval.min(CATCH_UP) / self.statements().max(1);
+        self.catch_up = Some((now, pace));
+    }
+
+    pub(super) fn end_catch_up(&mut self) {
+        self.catch_up = None;
+    }
+
+    fn statements(&self) -> u32 {
+        u32::try_from(self.order.len().div_ceil(self.batch)).unwrap_or(u32::MAX)
+    }
+
     /// When the next statement is due. Statements are as far apart as the number of connections allows, and none waits
     /// for longer than the interval, even if most of the others are gone meanwhile.
     pub(super) fn due(&self) -> Option<Uptime> {
         let (oldest, _) = self.order.first()?;
-        let statements = u32::try_from(self.order.len().div_ceil(self.batch)).unwrap_or(u32::MAX);
-        let spread = self.last?.after(self.interval / statements);
+        if let Some((since, pace)) = self.catch_up
+            && *oldest < since
+        {
+            return Some(self.last?.after(pace));
+        }
+        let spread = self.last?.after(self.interval / self.statements());
         Some(spread.min(oldest.after(self.interval)))
     }
 
