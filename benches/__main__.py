@@ -3,6 +3,7 @@
 python -m benches             the full run; nothing else should use the machine
 python -m benches --quick     short rounds and few users, to check that everything runs; the report goes to target/bench
 python -m benches --tokens    only the section about JWTs, which replaces the one in the report; takes ten minutes
+python -m benches --telemetry likewise the section about telemetry; takes two minutes
 python -m benches --report    writes the report again from the figures of the last run
 """
 
@@ -15,10 +16,21 @@ from pathlib import Path
 
 import psycopg
 
-from benches.figures import Competition, Figures, TokenFigures
+from benches.figures import Competition, Figures, TelemetryFigures, TokenFigures
 from benches.report import page
+from benches.report import telemetry as telemetry_report
 from benches.report import tokens as tokens_report
-from benches.scenarios import footprints, growth, lookups, memory, requests, statements, steps, tokens
+from benches.scenarios import (
+    footprints,
+    growth,
+    lookups,
+    memory,
+    requests,
+    statements,
+    steps,
+    telemetry,
+    tokens,
+)
 from benches.scenarios.setup.delay_proxy import delayed
 from benches.scenarios.setup.environment import Environment, environment
 from benches.scenarios.setup.machine import machine
@@ -27,6 +39,7 @@ from benches.scenarios.setup.rounds import FULL, QUICK, Lengths
 
 FIGURES = Path("target", "bench", "figures.json")
 TOKENS = Path("target", "bench", "tokens.json")
+TELEMETRY = Path("target", "bench", "telemetry.json")
 DOCS, DRAFT = Path("docs"), Path("target", "bench")
 
 CONTENDERS = [lookups.OURS, lookups.HAND_WRITTEN, lookups.PSQLPY, lookups.BRIDGE]
@@ -40,14 +53,19 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="short rounds; the report goes to target/bench")
     parser.add_argument("--report", action="store_true", help="only write the report again, from the last figures")
     parser.add_argument("--tokens", action="store_true", help="only the section about JWTs")
+    parser.add_argument("--telemetry", action="store_true", help="only the section about telemetry")
     options = parser.parse_args()
     lengths, folder = (QUICK, DRAFT) if options.quick else (FULL, DOCS)
     if options.tokens:
         return replace_tokens(lengths, folder, is_measured=not options.report)
+    if options.telemetry:
+        return replace_telemetry(lengths, folder, is_measured=not options.report)
     if not options.report:
         measure(lengths)
     figures = Figures.model_validate_json(FIGURES.read_text())
-    written = page.write(figures, TokenFigures.model_validate_json(TOKENS.read_text()), folder)
+    of_tokens = TokenFigures.model_validate_json(TOKENS.read_text())
+    of_telemetry = TelemetryFigures.model_validate_json(TELEMETRY.read_text())
+    written = page.write(figures, of_tokens, of_telemetry, folder)
     print(written.read_text())
     print(f"wrote {written}")
     return 0
@@ -61,6 +79,17 @@ def replace_tokens(lengths: Lengths, folder: Path, *, is_measured: bool) -> int:
     print(tokens_report.tokens_section(figures))
     if folder == DOCS:
         tokens_report.replace(folder / "benchmarks.md", figures)
+    return 0
+
+
+def replace_telemetry(lengths: Lengths, folder: Path, *, is_measured: bool) -> int:
+    if is_measured:
+        with environment(requests.USERS) as env:
+            measure_telemetry(env, lengths)
+    figures = TelemetryFigures.model_validate_json(TELEMETRY.read_text())
+    print(telemetry_report.telemetry_section(figures))
+    if folder == DOCS:
+        telemetry_report.replace(folder / "benchmarks.md", figures)
     return 0
 
 
@@ -89,6 +118,8 @@ def measure(lengths: Lengths) -> None:
         save(figures)
         announce("JWTs")
         measure_tokens(env, lengths)
+        announce("telemetry")
+        measure_telemetry(env, lengths)
         announce("growth")
         figures.growth = growth.measure(env.postgres, lengths)
         save(figures)
@@ -107,6 +138,11 @@ def measure(lengths: Lengths) -> None:
 def measure_tokens(env: Environment, lengths: Lengths) -> None:
     TOKENS.parent.mkdir(parents=True, exist_ok=True)
     TOKENS.write_text(tokens.measure(env, lengths).model_dump_json(indent=1))
+
+
+def measure_telemetry(env: Environment, lengths: Lengths) -> None:
+    TELEMETRY.parent.mkdir(parents=True, exist_ok=True)
+    TELEMETRY.write_text(telemetry.measure(env.dsn, env.users, lengths).model_dump_json(indent=1))
 
 
 def save(figures: Figures) -> None:

@@ -100,8 +100,20 @@ class TokenFigures(BaseModel):
     date: str
     commit: str
     lengths: str
+    load_average: float  # of the last 5 minutes before the run: what else the machine did
+    cpus: int
     requests: Sequence[Competition]
     steps: Sequence[Step]
+
+
+class TelemetryFigures(BaseModel):
+    """The figures of the section about telemetry, which can be measured in a run of its own."""
+
+    date: str
+    commit: str
+    lengths: str
+    lookups: Sequence[Competition]
+    hits: Competition
 
 
 class GuardFigures(BaseModel):

@@ -123,7 +123,7 @@ def origins() -> Iterator[bytes]:
 
 
 def jwts() -> Iterator[bytes]:
-    """The recorded tokens, their headers and their claims; see `on_bytes` for the first byte."""
+    """The recorded tokens, their headers and their claims, and edits; see `on_bytes` for the first byte."""
     for vector in json.loads((VECTORS / "jwt-vectors.json").read_text())["vectors"]:
         token = vector["token"]
         yield b"\0" + token.encode()
@@ -136,6 +136,9 @@ def jwts() -> Iterator[bytes]:
     )
     yield b"\1" + header.encode()
     yield b"\2" + claims.encode()
+    for at in (0, 20, 40, 200, 300):
+        for instead in (b"", b"A", b".", b"=", b"ey"):
+            yield bytes([3, *at.to_bytes(2), 1]) + instead
 
 
 SEEDS = {"cookie_header": cookie_headers, "session_data": session_data, "origin_pattern": origins, "jwt": jwts}

@@ -1,6 +1,5 @@
 //! How many requests ended in which way, for metrics and `auth.counters`.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -34,6 +33,8 @@ pub enum Fault {
     Schema,
     /// The rows of one session could not be read. Other sessions are not affected.
     Row,
+    /// The application does not do what this package needs.
+    Configuration,
 }
 
 impl Outcome {
@@ -61,7 +62,7 @@ impl Outcome {
 
 impl Fault {
     /// Every fault, in the order of the enum.
-    pub const ALL: [Self; 4] = [Self::Store, Self::Keys, Self::Schema, Self::Row];
+    pub const ALL: [Self; 5] = [Self::Store, Self::Keys, Self::Schema, Self::Row, Self::Configuration];
 
     /// The name in metrics.
     #[must_use]
@@ -71,6 +72,7 @@ impl Fault {
             Self::Keys => "keys_unavailable",
             Self::Schema => "schema_error",
             Self::Row => "row_misfit",
+            Self::Configuration => "configuration_error",
         }
     }
 }
@@ -88,8 +90,6 @@ pub struct Counters {
     batches: AtomicU64,
     keys: AtomicU64,
     lookups: [[Durations; SLOTS]; 3],
-    /// The connections that end with their session, at the moment.
-    guarded: AtomicU64,
 }
 
 impl Counters {
@@ -124,13 +124,6 @@ impl Counters {
         self.lookups[lookup_slot(outcome)][slot(credential)].record(took);
     }
 
-    /// Counts a guarded connection for as long as the result lives: to be kept beside the connection.
-    #[must_use]
-    pub fn guard(self: &Arc<Self>) -> Guarded {
-        add(&self.guarded, 1);
-        Guarded(Arc::clone(self))
-    }
-
     /// Every count by its name. `cache` is the name of the cache in use; the other one's count is 0.
     #[must_use]
     pub fn by_name(&self, cache: Option<&str>) -> Vec<(&'static str, u64)> {
@@ -158,12 +151,6 @@ impl Counters {
     #[must_use]
     pub fn batches(&self) -> (u64, u64) {
         (read(&self.batches), read(&self.keys))
-    }
-
-    /// The guarded connections at the moment.
-    #[must_use]
-    pub fn guarded(&self) -> u64 {
-        read(&self.guarded)
     }
 
     /// How many requests ended in each way, with each kind of credential. Outcomes that cannot occur with a kind of
@@ -210,21 +197,9 @@ impl Counters {
     }
 
     fn cells(&self) -> impl Iterator<Item = &AtomicU64> {
-        let Self { by_store, by_cache, refused, unavailable, batches, keys, lookups, guarded, .. } = self;
+        let Self { by_store, by_cache, refused, unavailable, batches, keys, lookups } = self;
         let requests = [by_store, by_cache].into_iter().chain(refused).chain(unavailable).flatten();
-        requests.chain([batches, keys, guarded]).chain(lookups.iter().flatten().flat_map(Durations::cells))
-    }
-}
-
-/// A guarded connection, which is counted until this is dropped.
-#[derive(Debug)]
-pub struct Guarded(Arc<Counters>);
-
-impl Drop for Guarded {
-    fn drop(&mut self) {
-        // A child that was forked counts from 0, and may drop what its parent counted.
-        let less = |count: u64| Some(count.saturating_sub(1));
-        let _count = self.0.guarded.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        requests.chain([batches, keys]).chain(lookups.iter().flatten().flat_map(Durations::cells))
     }
 }
 
@@ -408,15 +383,5 @@ mod tests {
         let (counts, sum) = durations.read();
         assert_eq!((counts[0], counts[1], counts[14]), (2, 1, 1));
         assert_eq!(sum, Duration::from_micros(11_001_001));
-    }
-
-    #[test]
-    fn guarded_connections_are_counted_while_they_live() {
-        let counters = Arc::new(Counters::default());
-        let guards = [counters.guard(), counters.guard()];
-        assert_eq!(counters.guarded(), 2);
-        counters.reset();
-        drop(guards);
-        assert_eq!(counters.guarded(), 0);
     }
 }

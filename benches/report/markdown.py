@@ -9,6 +9,14 @@ def section(title: str, *parts: str) -> str:
     return "\n\n".join([f"## {title}", *filter(None, parts)]) + "\n"
 
 
+def replace_section(page: str, title: str, text: str) -> str:
+    """The page with this section in place of the one with its title. A new one comes last, before the machine's."""
+    heading, machine = f"## {title}\n", "## Machine and commands\n"
+    before, found, rest = page.partition(heading if heading in page else machine)
+    after = machine + rest if found == machine else "## " + rest.partition("\n## ")[2]
+    return f"{before}{text}\n{after}"
+
+
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

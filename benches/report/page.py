@@ -3,12 +3,25 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from benches.figures import CPU, P50, P99, PER_SECOND, Competition, Figures, Rounds, Spread, Statements, TokenFigures
+from benches.figures import (
+    CPU,
+    P50,
+    P99,
+    PER_SECOND,
+    Competition,
+    Figures,
+    Rounds,
+    Spread,
+    Statements,
+    TelemetryFigures,
+    TokenFigures,
+)
 from benches.report import charts
 from benches.report.growth import growth_section
 from benches.report.markdown import advantage, count, mebibytes, microseconds, milliseconds, ratio, section, table
 from benches.report.names import ALTERNATIVES, NAMES, OURS
 from benches.report.targets import targets
+from benches.report.telemetry import telemetry_section
 from benches.report.tokens import tokens_section
 from benches.scenarios.requests import USERS
 from benches.scenarios.steps import TITLES as STEPS
@@ -45,7 +58,7 @@ user. Import time is measured in milliseconds in a process that has already impo
 installed size without FastAPI and its dependencies."""
 
 
-def write(figures: Figures, tokens: TokenFigures, folder: Path) -> Path:
+def write(figures: Figures, tokens: TokenFigures, telemetry: TelemetryFigures, folder: Path) -> Path:
     """Writes the report and its charts, and returns the path of the report."""
     directory = folder / "benchmarks"
     directory.mkdir(parents=True, exist_ok=True)
@@ -54,11 +67,11 @@ def write(figures: Figures, tokens: TokenFigures, folder: Path) -> Path:
     for name, chart in charts.charts(figures).items():
         (directory / f"{name}.svg").write_text(chart)
     written = folder / "benchmarks.md"
-    written.write_text("\n".join([HEAD, *sections(figures, tokens)]))
+    written.write_text("\n".join([HEAD, *sections(figures, tokens, telemetry)]))
     return written
 
 
-def sections(figures: Figures, tokens: TokenFigures) -> Iterable[str]:
+def sections(figures: Figures, tokens: TokenFigures, telemetry: TelemetryFigures) -> Iterable[str]:
     yield targets_section(figures)
     yield slower_section(figures)
     yield section("(a) Lookups", LOOKUPS, chart_link("lookups"), lookups_table(figures.lookups))
@@ -81,6 +94,7 @@ def sections(figures: Figures, tokens: TokenFigures) -> Iterable[str]:
     yield section("(e) Request inspection, step by step", steps_table(figures))
     yield growth_section(figures)
     yield tokens_section(tokens)
+    yield telemetry_section(telemetry)
     yield section("Machine and commands", machine_table(figures))
 
 

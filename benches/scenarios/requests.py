@@ -1,11 +1,13 @@
 """Requests to a protected route under uvicorn and uvloop, sent by wrk."""
 
 import asyncio
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from benches.figures import Competition, Round
 from benches.scenarios.setup import credentials, wrk
@@ -38,6 +40,7 @@ CONTENDERS = (
 PRESENT_JWTS = ("jwks", "bridge_jwt", "empty_dependency_jwt", "jwt_claims", "jwt_always")
 
 Servers = Mapping[str, Server]
+Request = Callable[[Environment], Coroutine[Any, Any, Headers]]
 
 
 @contextmanager
@@ -54,15 +57,20 @@ def serving(env: Environment, contenders: Sequence[str] = CONTENDERS) -> Generat
 def headers_by_contender(env: Environment) -> Callable[[str], Headers]:
     """The credentials that each contender is sent."""
     with_data = credentials.with_session_data
-    special = {
+    special: Mapping[str, Request] = {
         "cookie_cache": with_data,
         "empty_dependency_session_data": with_data,
         **dict.fromkeys(PRESENT_JWTS, credentials.bearer_tokens),
     }
 
+    @cache
+    def requested(by: Request) -> Headers:
+        """From Better Auth, once for all contenders that are sent the same."""
+        return asyncio.run(by(env))
+
     def headers_of(contender: str) -> Headers:
         if contender in special:
-            return asyncio.run(special[contender](env))
+            return requested(special[contender])
         return credentials.session_cookies(env.users)
 
     return headers_of

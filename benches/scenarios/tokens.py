@@ -1,5 +1,6 @@
 """JWTs: requests that present one, and what the first look at a token costs beside the bare signature."""
 
+import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ TITLES: Mapping[str, str] = {
 
 def measure(env: Environment, lengths: Lengths) -> TokenFigures:
     """Runs jwt.rs, then one competition for each number of connections."""
+    _, load_average, _ = os.getloadavg()
     steps = measure_steps()
     # Started last: the tokens are valid for 15 minutes.
     with requests.serving(env, CONTENDERS) as servers:
@@ -31,6 +33,8 @@ def measure(env: Environment, lengths: Lengths) -> TokenFigures:
         date=datetime.now(UTC).date().isoformat(),
         commit=commit(),
         lengths=f"{lengths.rounds} rounds of {lengths.http_seconds} s each, alternating",
+        load_average=load_average,
+        cpus=os.cpu_count() or 1,
         requests=competitions,
         steps=steps,
     )

@@ -4,7 +4,7 @@ import logging
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from starlette.requests import HTTPConnection
 
@@ -12,6 +12,7 @@ from auth_middleware import http_errors
 from auth_middleware.auth import Auth
 from auth_middleware.errors import ConfigurationError
 from auth_middleware.models import AuthSession, AuthUser, Identity
+from auth_middleware.mounts import around
 from auth_middleware.openapi import documented
 from auth_middleware.operator_log import OncePerCause
 from auth_middleware.settings import accepted_credentials, session_cookie_name
@@ -19,10 +20,19 @@ from auth_middleware.settings import accepted_credentials, session_cookie_name
 # Computed at import, for code that reads the cookie itself.
 SESSION_COOKIE_NAME = session_cookie_name()
 
-# Where a scope has the instance of the `AuthMiddleware` that a request passed.
+# Where a scope has the `AuthMiddleware` that a request passed last.
 SCOPE_KEY = "auth_middleware"
 
 _once = OncePerCause(logging.CRITICAL)
+
+
+class Passed(NamedTuple):
+    """The `AuthMiddleware` that a request passed last."""
+
+    auth: Auth[Any, Any]
+    middleware: object
+    app: object
+    """The application that it was added to."""
 
 
 @cache
@@ -46,14 +56,16 @@ def auth_of(app: object) -> Auth[Any, Any]:
 
 
 def _auth_in(scope: Mapping[str, Any]) -> Auth[Any, Any]:
-    """The instance for a request: the application's own, else that of `AuthMiddleware`, else the outermost
-    application's. A mounted application has overrides of its own, and in its scope only the router is its parent's.
+    """The instance for a request: the nearest one of the application and those around it that has its own, by an
+    override of `get_auth` or by an `AuthMiddleware`.
     """
-    if get_auth in getattr(app := scope.get("app"), "dependency_overrides", ()):
-        return auth_of(app)
-    if auth := scope.get(SCOPE_KEY):
-        return auth
-    return auth_of(getattr(scope.get("router"), "dependency_overrides_provider", None))
+    passed: Passed | None = scope.get(SCOPE_KEY)
+    for each in around(scope):
+        if get_auth in getattr(each, "dependency_overrides", ()):
+            return auth_of(each)
+        if passed and each is not None and (each is passed.middleware or each is passed.app):
+            return passed.auth
+    return passed.auth if passed else get_auth()
 
 
 def serving(connection: HTTPConnection | None) -> Auth[Any, Any]:

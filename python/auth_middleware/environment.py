@@ -30,32 +30,29 @@ OF_A_SERVICE = re.compile(r"(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP
 
 
 def _variables() -> dict[str, str]:
-    """The variable of each setting, by the name that it would have with the prefix."""
+    """The variable of each setting, by the setting's name in upper case."""
     variables: dict[str, str] = {}
-    for name, field in AuthSettings.model_fields.items():
-        usual = PREFIX + name.rstrip("_").upper()
+    for field_name, field in AuthSettings.model_fields.items():
+        name = field_name.rstrip("_").upper()
         alias = field.validation_alias
-        choices = [str(choice) for choice in alias.choices] if isinstance(alias, AliasChoices) else [usual]
-        variables[usual] = choices[0]
+        choices = alias.choices if isinstance(alias, AliasChoices) else [PREFIX + name]
+        variables[name] = str(choices[0])
     return variables
 
 
 def unknown_variables(environment: Mapping[str, str] = os.environ) -> list[str]:
     """A message for each `AUTH_MIDDLEWARE_` variable that sets nothing, with the name that was probably meant."""
     variables = _variables()
-    known = set(variables.values())
-    names = sorted({name.upper() for name in environment if name.upper().startswith(PREFIX)} - known)
-    return [_unknown(name, variables) for name in names if not OF_A_SERVICE.fullmatch(name.removeprefix(PREFIX))]
+    given = {name.upper().removeprefix(PREFIX) for name in environment if name.upper().startswith(PREFIX)}
+    unknown = sorted(name for name in given - set(variables) if not OF_A_SERVICE.fullmatch(name))
+    return [_unknown(name, variables) for name in unknown]
 
 
 def _unknown(name: str, variables: Mapping[str, str]) -> str:
-    if not re.fullmatch(r"\w{1,100}", name):
-        name = f"{PREFIX}…"
-    if right := variables.get(name):
-        return f"{name} is not read: this setting's variable is {right}"
     nearest = get_close_matches(name, variables, n=1)
     suggestion = f": did you mean {variables[nearest[0]]}?" if nearest else "; docs/settings.md lists all settings"
-    return f"{name} is no setting{suggestion}"
+    shown = PREFIX + (name if re.fullmatch(r"\w{1,100}", name, re.ASCII) else "…")
+    return f"{shown} is no setting{suggestion}"
 
 
 def with_hints(problem: str, settings: AuthSettings, environment: Mapping[str, str] = os.environ) -> str:

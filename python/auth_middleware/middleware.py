@@ -1,7 +1,8 @@
 """`AuthMiddleware`: identifies each request before the application's own code runs."""
 
 import logging
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable
 from typing import Any, final
 
 from starlette.authentication import AuthCredentials, UnauthenticatedUser
@@ -12,10 +13,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from auth_middleware import http_errors
 from auth_middleware.auth import Auth
-from auth_middleware.dependencies import SCOPE_KEY, serving
+from auth_middleware.dependencies import SCOPE_KEY, Passed, get_auth, serving
 from auth_middleware.errors import ConfigurationError
+from auth_middleware.mounts import layers
 
 logger = logging.getLogger("auth_middleware")
+
+# Segments . and .., which lead out of a prefix if what serves the files below it resolves them: also written with
+# backslashes (Windows), with parameters (Tomcat), or encoded twice (a proxy that decodes once more).
+_DOTS = re.compile(r"(?:[/\\]|%2f|%5c)(?:\.|%2e){1,2}(?=$|[/\\;?#]|%2f|%5c|%3b)", re.IGNORECASE)
+_NEVER_IN_PATHS = frozenset("*?#{}")
 
 
 @final
@@ -45,13 +52,14 @@ class AuthMiddleware:
         self.app = app
         _check_auth(auth)
         self._auth = auth
+        self._application = next((inner for inner in layers(app) if hasattr(inner, "dependency_overrides")), None)
         self._required = required
         exclude = _checked_paths(exclude)
         self._paths = frozenset(path for path in exclude if not path.endswith("/*"))
         self._prefixes = tuple(path.removesuffix("*") for path in exclude if path.endswith("/*"))
         if exclude and not required:
             logger.warning("AuthMiddleware: exclude has no effect without required=True")
-        if any(isinstance(inner, CORSMiddleware) for inner in _layers(app)):
+        if any(isinstance(inner, CORSMiddleware) for inner in layers(app)):
             logger.warning(
                 "AuthMiddleware is outside of CORSMiddleware, so pages of other origins cannot read its responses: add "
                 "AuthMiddleware first, and CORSMiddleware after it"
@@ -70,7 +78,7 @@ class AuthMiddleware:
         except HTTPException as error:
             await _refuse(error, scope, receive, send)
             return
-        scope[SCOPE_KEY] = auth
+        scope[SCOPE_KEY] = Passed(auth, self, scope.get("app"))
         scope["user"] = user or UnauthenticatedUser()
         scope["auth"] = AuthCredentials(["authenticated"] if user else [])
         await self.app(scope, receive, send)
@@ -78,20 +86,27 @@ class AuthMiddleware:
     def _auth_of(self, connection: HTTPConnection) -> Auth[Any, Any]:
         if self._auth is not None:
             return self._auth
-        if "app" in connection.scope:
+        has_own = get_auth in getattr(self._application, "dependency_overrides", ())
+        if "app" in connection.scope and not has_own:
             return serving(connection)
         # It is wrapped around the application, which has not seen the request yet.
-        application = next((inner for inner in _layers(self.app) if hasattr(inner, "dependency_overrides")), None)
-        return serving(HTTPConnection({**connection.scope, "app": application}))
+        return serving(HTTPConnection({**connection.scope, "app": self._application}))
 
     def _requires_user(self, connection: HTTPConnection) -> bool:
         if not self._required or _is_preflight(connection):
             return False
-        path = _path_in_application(connection.scope)
+        path = self._path_in_application(connection.scope)
         if path in self._paths:
             return False
-        # What serves the files below a prefix may resolve dots.
-        return not path.startswith(self._prefixes) or not {".", ".."}.isdisjoint(path.split("/"))
+        return not path.startswith(self._prefixes) or bool(_DOTS.search(path))
+
+    def _path_in_application(self, scope: Scope) -> str:
+        """The path by which Starlette finds the application's routes, also if it is mounted."""
+        path: str = scope["path"]
+        # FastAPI sets its own root path after a middleware that is around it.
+        root: str = getattr(self._application, "root_path", "") or scope.get("root_path", "")
+        below = path.removeprefix(root)
+        return below if not below or below.startswith("/") else path
 
 
 async def _refuse(error: HTTPException, scope: Scope, receive: Receive, send: Send) -> None:
@@ -105,23 +120,8 @@ async def _refuse(error: HTTPException, scope: Scope, receive: Receive, send: Se
 
 def _is_preflight(connection: HTTPConnection) -> bool:
     """Fetch standard, section 3.3.2. Browsers send no credentials with it."""
-    is_options = connection.scope.get("method") == "OPTIONS"
+    is_options = connection.scope["type"] == "http" and connection.scope["method"] == "OPTIONS"
     return is_options and {"origin", "access-control-request-method"}.issubset(connection.headers)
-
-
-def _path_in_application(scope: Scope) -> str:
-    """The path by which the application's routes are found, also if it is mounted."""
-    path: str = scope["path"]
-    root: str = scope.get("root_path", "")
-    below = path.removeprefix(root)
-    return below if below.startswith("/") else path
-
-
-def _layers(app: object) -> Iterator[object]:
-    """The application and the middlewares around it, from the outside."""
-    while app is not None:
-        yield app
-        app = getattr(app, "app", None)
 
 
 def _check_auth(auth: object) -> None:
@@ -136,9 +136,9 @@ def _checked_paths(exclude: Iterable[str]) -> list[str]:
 
 
 def _checked_path(path: object) -> str:
-    if not isinstance(path, str) or not path.startswith("/") or "*" in path.removesuffix("/*"):
+    if not isinstance(path, str) or not path.startswith("/") or not _NEVER_IN_PATHS.isdisjoint(path.removesuffix("/*")):
         raise ConfigurationError(
-            f"AuthMiddleware: exclude contains {path!r}, which matches nothing: paths begin with /, and only /* at the "
-            "end stands for everything below"
+            f"AuthMiddleware: exclude contains {path!r}, which matches nothing: paths begin with /, have no query or "
+            "parameters, and only /* at the end stands for everything below"
         )
     return path

@@ -66,6 +66,8 @@ class WebSocketGuard(Generic[SessionT_co, UserT_co]):
         is_accepted = websocket.application_state is not WebSocketState.CONNECTING
         # Long after the handshake, what was found then says nothing about the session.
         identify = self._core.identify_again if is_accepted else self._core.identify_to_guard
+        if is_accepted:
+            self._identification.begin_recheck(websocket)
         state = identify(websocket.scope)
         identity = await self._identification.required(state, websocket)
         self._identification.validated(websocket, identity)

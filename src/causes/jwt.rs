@@ -12,11 +12,15 @@ use crate::refusal::{Cause, Reason, Refusal};
 
 impl Causes {
     /// The refusal of a JWT. `has_keys`: whether there is any key that could have verified it.
+    #[must_use]
     pub fn jwt(&self, why: Rejection, token: &str, has_keys: bool, now: DateTime<Utc>) -> Refusal {
         let (header, claims) = parts(token);
         let of = |object: &Map<String, Value>, name: &str| match object.get(name) {
             Some(Value::String(text)) => Some(printable(text)),
-            Some(Value::Array(_)) => object.get(name).map(|list| printable(&list.to_string())),
+            Some(Value::Array(list)) => {
+                let texts: Vec<&str> = list.iter().filter_map(Value::as_str).collect();
+                Some(printable(&texts.join(", ")))
+            }
             _ => None,
         };
         let (cause, detail) = match why {

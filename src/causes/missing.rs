@@ -67,8 +67,8 @@ impl Causes {
             else {
                 continue;
             };
-            // `dont_remember` is "true", and the plugin for several sessions has the token in the cookie's name.
-            let is_of_session = token.as_str().len() >= 16;
+            // `dont_remember` is "true", and the cookies of the plugin for several sessions have the token in their name.
+            let is_of_session = token.as_str().len() >= 16 && !name.contains("_multi-");
             if is_of_session && !name.to_ascii_lowercase().contains(&token.as_str().to_ascii_lowercase()) {
                 return Some((Cause::RenamedCookie, Some(name.to_owned())));
             }

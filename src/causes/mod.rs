@@ -44,7 +44,7 @@ impl Causes {
             accepted: settings.accepted,
             base_host: settings.trusted_origins.base().map(|base| host_name(base).to_owned()),
             keys: Keys::new(&settings.secrets.signing),
-            signers: Signers::new(&settings.secrets, &[]),
+            signers: Signers::new(&settings.secrets, Vec::new()),
         }
     }
 
@@ -83,4 +83,84 @@ pub fn of_origin(origin: Header<'_>, sec_fetch_site: Header<'_>) -> Cause {
 /// Whether a request of this kind may carry a token among its protocols.
 const fn is_handshake(kind: Kind) -> bool {
     matches!(kind, Kind::Handshake)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use chrono::Utc;
+
+    use crate::authenticator::{Authenticator, Verdict};
+    use crate::cookie_cache::keys::PublicKeys;
+    use crate::credentials::{Kind, Request};
+    use crate::refusal::{Check, Reason};
+    use crate::settings::{RawSettings, Secret, Settings};
+    use crate::signature::Keys;
+
+    const SECRET: &str = "0123456789abcdefghijklmnopqrstuv";
+
+    fn authenticator() -> Authenticator {
+        let settings = Settings::check(RawSettings {
+            database_url: Some("postgresql://app@localhost/app".into()),
+            secret: Some(SECRET.into()),
+            base_url: Some("http://localhost:3000".into()),
+            credentials: vec!["cookie".into(), "bearer".into()],
+            freshness: Some("live".into()),
+            ..RawSettings::default()
+        });
+        Authenticator::new(&settings.expect("the settings are valid"), &PublicKeys::default())
+    }
+
+    /// The verdict about these headers, and how many of them were read.
+    fn inspect(authenticator: &Authenticator, headers: &[(&str, &str)]) -> (Verdict, usize) {
+        let read = Cell::new(0);
+        let pairs = headers.iter().map(|(name, value)| {
+            read.set(read.get() + 1);
+            (name.as_bytes(), value.as_bytes())
+        });
+        (authenticator.inspect(Request::new(Kind::SafeHttp, pairs), Utc::now()), read.get())
+    }
+
+    #[test]
+    fn the_headers_of_a_good_request_are_read_once() {
+        let authenticator = authenticator();
+        let signed = Keys::new(&[Secret::new(SECRET)]).sign("0123456789abcdef").unwrap_or_default();
+        let cookie = format!("better-auth.session_token={signed}");
+        let bearer = format!("Bearer {signed}");
+        for headers in [
+            [("cookie", cookie.as_str()), ("host", "localhost")],
+            [("authorization", bearer.as_str()), ("host", "localhost")],
+        ] {
+            for _ in 0..3 {
+                let (verdict, read) = inspect(&authenticator, &headers);
+                assert!(matches!(verdict, Verdict::Lookup(_)), "{verdict:?}");
+                assert_eq!(read, headers.len());
+            }
+        }
+        let refused = [("cookie", "better-auth.session_data=x"), ("host", "localhost")];
+        let (verdict, read) = inspect(&authenticator, &refused);
+        assert!(matches!(verdict, Verdict::Refused(refusal) if refusal.reason == Reason::NoCookie));
+        assert_eq!(read, 2 * refused.len());
+    }
+
+    #[test]
+    fn a_stranger_passes_no_check() {
+        let authenticator = authenticator();
+        let other = Keys::new(&[Secret::new("another secret of the right length!")]);
+        let forged = other.sign("0123456789abcdef").unwrap_or_default();
+        for headers in [
+            [("cookie", format!("better-auth.session_token={forged}"))],
+            [("cookie", "better-auth.session_token=0123456789abcdef".to_owned())],
+            [("authorization", format!("Bearer {forged}"))],
+            [("authorization", "Bearer e30.e30.c2ln".to_owned())],
+        ] {
+            let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
+            let (verdict, _) = inspect(&authenticator, &headers);
+            assert!(matches!(verdict, Verdict::Refused(_)), "{verdict:?}");
+        }
+        for check in [Check::Cookie, Check::Signature, Check::Bearer, Check::Credential, Check::Jwt] {
+            assert!(!authenticator.checks().has_passed(check), "{check:?}");
+        }
+    }
 }

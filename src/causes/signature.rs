@@ -11,6 +11,7 @@ const PLACEHOLDERS: [&str; 5] = ["undefined", "null", "[object Object]", "NaN", 
 
 impl Causes {
     /// Why this value, as it came, is refused.
+    #[must_use]
     pub fn bad_signature(&self, raw: &str) -> Refusal {
         let (cause, detail) = match self.verdict(raw) {
             Some(ValueVerdict::SignedBy(whose)) => (Cause::KnownSecret, Some(whose)),

@@ -139,7 +139,7 @@ mod tests {
         let secrets = Secrets { signing: vec![Secret::new(SECRET)], encrypting: vec![] };
         let options = CookieOptions { is_https: Some(true), ..CookieOptions::default() };
         let names = CookieNames::check(options).expect("they are good");
-        read(text, &names, &Signers::new(&secrets, &[]))
+        read(text, &names, &Signers::new(&secrets, Vec::new()))
     }
 
     fn value() -> String {

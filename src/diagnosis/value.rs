@@ -68,7 +68,7 @@ impl Signers {
     /// Those of the settings; `others` have descriptions. Also tries spellings of the current secret that another reader
     /// of a `.env` file may have, and Better Auth's public default.
     #[must_use]
-    pub fn new(secrets: &Secrets, others: &[(String, String)]) -> Self {
+    pub fn new(secrets: &Secrets, others: Vec<(String, String)>) -> Self {
         let of = |secret: &str| Keys::new(&[Secret::new(secret)]);
         let (current, previous) = secrets.signing.split_at(secrets.signing.len().min(1));
         let old: Vec<Secret> =
@@ -85,7 +85,10 @@ impl Signers {
             ];
             tried.extend(variants.map(|(what, secret)| (what.to_owned(), of(&secret))));
         }
-        tried.extend(others.iter().map(|(what, secret)| (what.clone(), of(secret))));
+        tried.extend(others.into_iter().map(|(what, secret)| {
+            let keys = of(&secret);
+            (what, keys)
+        }));
         Self {
             current: Keys::new(current),
             previous: Keys::new(previous),
@@ -166,9 +169,8 @@ fn unsigned(decoded: &str) -> ValueVerdict {
     let is_base64 = signature.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=-_".contains(&byte));
     match signature.len() {
         _ if token.is_empty() || !is_base64 => ValueVerdict::Malformed,
-        SIGNATURE_CHARACTERS => ValueVerdict::OtherSecret,
-        // Without its padding: of another secret too.
-        43 => ValueVerdict::OtherSecret,
+        // Without its padding too.
+        SIGNATURE_CHARACTERS | 43 => ValueVerdict::OtherSecret,
         0..SIGNATURE_CHARACTERS => ValueVerdict::Truncated,
         _ => ValueVerdict::Malformed,
     }
@@ -223,8 +225,8 @@ mod tests {
             signing: vec![secret(SECRET), secret(previous)],
             encrypting: vec![secret(SECRET), secret("old version old version old version"), secret(previous)],
         };
-        let others = [("AUTH_SECRET".to_owned(), "the value of AUTH_SECRET, the other".to_owned())];
-        Signers::new(&secrets, &others).judge(value)
+        let others = vec![("AUTH_SECRET".to_owned(), "the value of AUTH_SECRET, the other".to_owned())];
+        Signers::new(&secrets, others).judge(value)
     }
 
     #[test]

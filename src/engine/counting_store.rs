@@ -23,4 +23,8 @@ impl<S: Store> Store for CountingStore<S> {
         self.counters.batch(keys.len());
         self.store.find(keys)
     }
+
+    fn ping(&self) -> impl Future<Output = Result<(), Error>> + Send {
+        self.store.ping()
+    }
 }

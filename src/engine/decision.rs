@@ -49,7 +49,8 @@ pub(super) fn decide(
 /// Identifies an expired session, if it has expired a short time ago.
 fn hash_of_recent(now: DateTime<Utc>) -> impl Fn(&Session) -> Option<u64> {
     move |session| {
-        let [a, b, c, d, e, f, g, h, ..] = session.token.sha256();
-        is_recent(session.expires_at.timestamp(), now).then(|| u64::from_le_bytes([a, b, c, d, e, f, g, h]))
+        let sha256 = session.token.sha256();
+        let hash = sha256.first_chunk().copied().map(u64::from_le_bytes);
+        hash.filter(|_| is_recent(session.expires_at.timestamp(), now))
     }
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::{Engine, State};
-use crate::clock::Uptime;
 use crate::live_cache::{FeedState, LiveCache};
 use crate::store::{AnyStore, Connections};
 
@@ -18,6 +17,8 @@ pub struct Usage {
     pub pool_size: usize,
     /// The cached sessions, and the bytes that they take.
     pub cached: (usize, usize),
+    /// The connections that end with their session.
+    pub guarded: usize,
     /// How it stands with the feed of changes, if `freshness` is `live`.
     pub feed: Option<FeedState>,
 }
@@ -42,7 +43,8 @@ impl Engine {
             waiting: open.waiting_for_lookups() + waiting_for_keys,
             connections: open.store().and_then(AnyStore::connections).unwrap_or_default(),
             cached: cache.map(LiveCache::size).unwrap_or_default(),
-            feed: cache.and_then(|cache| cache.feed_state(Uptime::now())),
+            guarded: open.guards.count(),
+            feed: cache.and_then(|cache| cache.feed_state(self.now().uptime)),
             ..closed
         }
     }

@@ -64,11 +64,9 @@ impl Diagnosis {
         text: &str,
         other_secrets: Vec<(String, String)>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let read = |settings: &Settings| {
-            let signers = Signers::new(&settings.secrets, &other_secrets);
-            as_python(py, &read_cookies(text, &settings.cookie_names, &signers))
-        };
-        self.settings.as_ref().map(read).transpose()
+        let Some(settings) = &self.settings else { return Ok(None) };
+        let signers = Signers::new(&settings.secrets, other_secrets);
+        as_python(py, &read_cookies(text, &settings.cookie_names, &signers)).map(Some)
     }
 
     #[staticmethod]
@@ -77,18 +75,19 @@ impl Diagnosis {
     }
 
     /// Which credential decides for a GET request with these headers.
-    fn presented(&self, headers: Vec<(Vec<u8>, Vec<u8>)>) -> Option<(&'static str, Option<String>)> {
-        let settings = self.settings.as_ref()?;
+    fn presented(&self, headers: &Bound<'_, PyAny>) -> PyResult<Option<(&'static str, Option<String>)>> {
+        let Some(settings) = &self.settings else { return Ok(None) };
+        let headers: Vec<(Vec<u8>, Vec<u8>)> = headers.extract()?;
         let headers = headers.iter().map(|(name, value)| (name.as_slice(), value.as_slice()));
         let shown = Credentials::read(headers, &settings.cookie_names);
-        Some(match shown.presented(Kind::SafeHttp, settings.accepted) {
+        Ok(Some(match shown.presented(Kind::SafeHttp, settings.accepted) {
             Presented::Nothing => ("nothing", None),
             Presented::Unusable => ("unusable", None),
             Presented::Cookie(cookie) => ("cookie", Some(cookie.as_text().into_owned())),
             Presented::SignedToken(token) => ("signed_token", Some(token.as_str().to_owned())),
             Presented::UnsignedToken(token) => ("unsigned_token", Some(token.as_str().to_owned())),
             Presented::Jwt(token) => ("jwt", Some(token.as_str().to_owned())),
-        })
+        }))
     }
 
     fn server<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {

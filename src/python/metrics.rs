@@ -114,7 +114,7 @@ pub(super) fn metric_points(py: Python<'_>) -> PyResult<Vec<(&'static str, Bound
         let count = usages.iter().filter(|usage| usage.feed == Some(state)).count();
         points.add("auth_middleware.feeds", &[(STATE, state.as_str())], count as u64)?;
     }
-    points.add("auth_middleware.guarded_connections", &[], total.guarded())?;
+    points.add("auth_middleware.guarded_connections", &[], sum(|usage| usage.guarded))?;
     Ok(points.points)
 }
 

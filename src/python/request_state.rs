@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::bridge::Bridge;
-use super::errors::{AuthError, KeyTableError, KeysUnavailable, RowMisfit, SchemaError};
+use super::errors::{AuthError, ConfigurationError, KeyTableError, KeysUnavailable, RowMisfit, SchemaError};
 use super::lock;
 use super::metrics;
 use super::promise::Promise;
@@ -149,6 +149,9 @@ fn kind_of(outcome: &Bound<'_, PyAny>) -> Outcome {
     }
     if outcome.is_instance_of::<KeysUnavailable>() || outcome.is_instance_of::<KeyTableError>() {
         return Outcome::Unavailable(Fault::Keys);
+    }
+    if outcome.is_instance_of::<ConfigurationError>() {
+        return Outcome::Unavailable(Fault::Configuration);
     }
     if outcome.is_instance_of::<SchemaError>() {
         return Outcome::Unavailable(Fault::Schema);

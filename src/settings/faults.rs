@@ -95,11 +95,8 @@ fn without(raw: &RawSettings, name: &str) -> Option<RawSettings> {
 mod tests {
     use super::*;
 
-    fn of(text: &str) -> Option<String> {
-        Some(text.to_owned())
-    }
-
     fn good() -> RawSettings {
+        let of = |text: &str| Some(text.to_owned());
         RawSettings {
             database_url: of("postgresql://app@localhost/app"),
             secret: of("0123456789abcdefghijklmnopqrstuv"),
@@ -121,6 +118,7 @@ mod tests {
 
     #[test]
     fn every_wrong_setting_is_reported_with_its_name() {
+        let of = |text: &str| Some(text.to_owned());
         let raw = RawSettings {
             secret: of("short"),
             database_url: of("mysql://root@localhost/x"),
@@ -138,6 +136,7 @@ mod tests {
 
     #[test]
     fn the_setting_that_a_message_is_about_is_named_and_not_another_one() {
+        let of = |text: &str| Some(text.to_owned());
         let neon = of("https://ep.neon.tech/neondb/auth");
         for (raw, setting) in [
             (RawSettings { secret: None, neon_auth_base_url: neon, ..good() }, "secret"),

@@ -89,9 +89,9 @@ pub(super) fn warnings(
 
 fn warning(set: &[Set], why: &str) -> Option<String> {
     let named = |name: &str| format!("{name} (AUTH_MIDDLEWARE_{})", name.to_uppercase());
-    let names: Vec<String> = set.iter().filter(|(_, is_set)| *is_set).map(|(name, _)| named(name)).collect();
-    let verb = if names.len() == 1 { "has" } else { "have" };
-    (!names.is_empty()).then(|| format!("{} {verb} no effect: {why}", names.join(", ")))
+    let set: Vec<String> = set.iter().filter(|(_, is_set)| *is_set).map(|(name, _)| named(name)).collect();
+    let verb = if set.len() == 1 { "has" } else { "have" };
+    (!set.is_empty()).then(|| format!("{} {verb} no effect: {why}", set.join(", ")))
 }
 
 fn of_freshness(belongs_to: &str, word: &str, freshness: &str) -> String {
@@ -147,7 +147,7 @@ mod tests {
             }),
             ("AUTH_MIDDLEWARE_HEARTBEAT_SECONDS", "FRESHNESS=live", |raw| raw.heartbeat_seconds = Some(1.0)),
             ("AUTH_MIDDLEWARE_MAX_CACHED_SESSIONS", "FRESHNESS=live", |raw| {
-                raw.max_cached_sessions = Some(7)
+                raw.max_cached_sessions = Some(7);
             }),
             ("AUTH_MIDDLEWARE_JWKS_URL", "AUTH_MIDDLEWARE_CREDENTIALS", |raw| {
                 raw.jwks_url = Some("https://auth.example.com/jwks".into());

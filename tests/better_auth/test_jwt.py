@@ -114,36 +114,6 @@ def test_a_bearer_token_without_signature_needs_a_setting(newest: Issuer) -> Non
 CREDENTIALS = ["none", "good", "bad"]
 
 
-def test_one_credential_decides_for_every_pair(newest: Issuer) -> None:
-    ada, bob = newest.sign_up("Ada"), newest.sign_up("Bob")
-    cookies: dict[str, dict[str, str]] = {
-        "none": {},
-        "good": ada.headers["cookie"],
-        "bad": {"Cookie": f"{TOKEN}={ada.cookie[:-9]}"},
-    }
-    tokens: dict[str, dict[str, str]] = {"none": {}, "basic": {"Authorization": "Basic YTpi"}}
-    for kind in ("bearer", "jwt"):
-        value = bob.headers[kind]["Authorization"]
-        tokens[f"good {kind}"] = {"Authorization": value}
-        tokens[f"bad {kind}"] = {"Authorization": f"{value[:-9]}AAAAAAAA"}
-    tokens["empty"] = {"Authorization": "Bearer"}
-    for credentials in ("cookie", "cookie,bearer", "cookie,jwt", "cookie,bearer,jwt", "bearer", "jwt"):
-        listed = credentials.split(",")
-        with TestClient(guarded(newest.auth(credentials=credentials))) as client:
-            for cookie_is, cookie in cookies.items():
-                for token_is, token in tokens.items():
-                    by_cookie = ada.id if cookie_is == "good" and "cookie" in listed else None
-                    decides = token_is not in ("none", "basic") and ("bearer" in listed or "jwt" in listed)
-                    good = token_is.startswith("good ") and token_is.removeprefix("good ") in listed
-                    expected = (bob.id if good else None) if decides else by_cookie
-                    case = (credentials, cookie_is, token_is)
-                    headers = {**cookie, **token}
-                    assert client.get("/optional", headers=headers).json() == expected, case
-                    assert client.get("/required", headers=headers).status_code == (200 if expected else 401), case
-                    with_session = expected and not (decides and token_is == "good jwt")
-                    assert client.get("/session", headers=headers).status_code == (200 if with_session else 401), case
-
-
 async def test_the_hand_written_chain_names_nobody_beside_a_bearer_token(newest: Issuer) -> None:
     ada, bob = newest.sign_up("Ada"), newest.sign_up("Bob")
     both = connection({**ada.headers["cookie"], **bob.headers["jwt"]})

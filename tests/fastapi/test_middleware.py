@@ -1,14 +1,15 @@
 """`AuthMiddleware` and `http_response`, between other middlewares, in FastAPI and Starlette."""
 
 import asyncio
+import copy
 import logging
+import pickle
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI, HTTPException, WebSocket
+from fastapi import FastAPI, HTTPException
 from starlette.applications import Starlette
 from starlette.authentication import UnauthenticatedUser, requires
 from starlette.middleware import Middleware
@@ -16,8 +17,7 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.routing import Route
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.types import ASGIApp, Message, Scope
 
@@ -27,63 +27,27 @@ from auth_middleware import (
     AuthMiddleware,
     AuthUser,
     ConfigurationError,
+    StoreUnavailable,
     get_auth,
-    get_current_session,
     get_fresh_user,
     http_response,
     lifespan,
 )
 from dev.cookies import COOKIE_NAME, SECRET, cookie, new_token
 from dev.postgres import EmbeddedPostgres
-from tests.support.applications import CurrentUser, OptionalUser, connect_websocket
+from tests.support.applications import CurrentUser, connect_websocket
 from tests.support.databases import Database, SignedIn, outage
 from tests.support.instances import BASE_URL, MakeAuth
+from tests.support.middleware import PAGE, add_routes, application, ignore, receive
 from tests.support.servers import serving
 
 Start = Callable[[ASGIApp], TestClient]
-PAGE = "http://page.test"
 EVIL = {"Origin": "https://evil.example"}
 
 
 @pytest.fixture
 def who(database: Database) -> SignedIn:
     return database.sign_in()
-
-
-def add_routes(app: FastAPI) -> FastAPI:
-    """Routes that show the user of the request, and how many look-ups there were."""
-
-    @app.api_route("/who", methods=["GET", "POST", "OPTIONS"])
-    async def show(request: Request) -> list[Any]:
-        return [request.user.is_authenticated, request.user.display_name, request.user.identity, request.auth.scopes]
-
-    @app.get("/health")
-    @app.get("/public/page")
-    @app.get("/public")
-    @app.get("/publicity")
-    async def public(request: Request) -> bool:
-        return request.user.is_authenticated
-
-    @app.get("/shared")
-    async def shared(request: Request, user: CurrentUser, again: OptionalUser) -> bool:
-        session = await get_current_session(request)
-        return request.user is user is again and session.user_id == user.id
-
-    @app.websocket("/socket")
-    async def socket(websocket: WebSocket) -> None:
-        await websocket.accept()
-        await websocket.send_json(websocket.user.identity)
-
-    return app
-
-
-def application(auth: Auth[Any, Any], **options: Any) -> FastAPI:
-    """`AuthMiddleware` inside CORS, as documented."""
-    app = FastAPI(lifespan=auth.lifespan)
-    app.dependency_overrides[get_auth] = lambda: auth
-    app.add_middleware(AuthMiddleware, **options)
-    app.add_middleware(CORSMiddleware, allow_origins=[PAGE], allow_methods=["*"], allow_credentials=True)
-    return add_routes(app)
 
 
 def test_the_user_is_set_as_by_starlettes_middleware(auth: Auth, start: Start, who: SignedIn) -> None:
@@ -157,48 +121,65 @@ def test_required_lets_users_and_preflights_pass(auth: Auth, start: Start, who: 
     assert client.get("/who", headers=who.headers).json()[2] == who.user_id
 
 
-def test_excluded_paths_need_no_session(auth: Auth, start: Start, who: SignedIn) -> None:
-    client = start(application(auth, required=True, exclude=("/health", "/public/*", "/missing", "/no/such/*")))
-    for path in ("/health", "/public/page"):
-        assert client.get(path).json() is False
-        assert client.get(path, headers=cookie(new_token())).json() is False
-        assert client.get(path, headers=who.headers).json() is True
-    for path in ("/missing", "/no/such/path"):
-        assert client.get(path).status_code == 404
-    for path in ("/public", "/publicity", "/health/", "/healthy", "/HEALTH", "//health", "/public/../who"):
-        assert client.get("http://testserver" + path).status_code == 401
-    assert client.get("/public/%2e%2e/who").status_code == 401
+async def test_only_an_http_request_is_a_preflight(auth: Auth) -> None:
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    middleware = AuthMiddleware(FastAPI(), auth, required=True)
+    headers = [(b"origin", BASE_URL.encode()), (b"access-control-request-method", b"GET")]
+    await middleware({"type": "websocket", "method": "OPTIONS", "path": "/", "headers": headers}, receive, send)
+    assert [message["type"] for message in sent] == ["websocket.close"]
 
 
-async def test_dots_below_an_excluded_prefix_need_a_session(auth: Auth) -> None:
-    seen: list[str] = []
-
-    async def app(scope: Scope, *_: Any) -> None:
-        seen.append(scope["path"])
-
-    middleware = AuthMiddleware(app, auth, required=True, exclude=["/static/*"])
-    for path in ("/static/a", "/static/../admin", "/static/./a", "/static/a/..", "/static/..a"):
-        await middleware({"type": "http", "method": "GET", "path": path, "headers": []}, receive, ignore)
-    assert seen == ["/static/a", "/static/..a"]
-
-
-async def receive() -> Message:
-    return {"type": "http.disconnect"}
+def test_the_own_override_of_a_wrapped_application_wins(
+    auth: Auth, make_auth: MakeAuth, start: Start, who: SignedIn
+) -> None:
+    inner, outer = add_routes(FastAPI()), FastAPI()
+    outer.dependency_overrides[get_auth] = lambda: make_auth(secret=who.token * 2)
+    inner.dependency_overrides[get_auth] = lambda: auth
+    outer.mount("/inner", AuthMiddleware(inner, required=True))
+    assert start(outer).get("/inner/shared", headers=who.headers).json() is True
+    assert auth.counters["identified"] == 1
 
 
-async def ignore(_: Message) -> None: ...
+class Endless:
+    """An object that has every attribute, as a mock or a proxy has."""
+
+    def __getattr__(self, name: str) -> "Endless":
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Endless()
+
+    async def __call__(self, *_: Any) -> None: ...
 
 
-@pytest.mark.parametrize("root_path", ["", "/proxy"])
-def test_exclude_is_relative_to_a_mounted_application(auth: Auth, root_path: str) -> None:
-    inner = add_routes(FastAPI())
-    inner.add_middleware(AuthMiddleware, auth=auth, required=True, exclude=["/health"])
-    outer = FastAPI()
-    outer.mount("/inner", inner)
-    client = TestClient(outer, root_path=root_path)
-    assert client.get(root_path + "/inner/health").json() is False
-    assert client.get(root_path + "/inner/who").status_code == 401
-    assert client.get(root_path + "/health").status_code == 404
+async def test_any_application_may_be_wrapped(auth: Auth) -> None:
+    middleware = AuthMiddleware(Endless(), auth)
+    await middleware({"type": "http", "method": "GET", "path": "/", "headers": []}, receive, ignore)
+
+
+@pytest.mark.parametrize("required", [False, True])
+def test_an_error_of_the_application_is_its_own(auth: Auth, start: Start, who: SignedIn, required: bool) -> None:
+    app = add_routes(FastAPI(lifespan=auth.lifespan))
+
+    @app.get("/broken")
+    async def broken() -> None:
+        raise StoreUnavailable("of another store")
+
+    @app.exception_handler(StoreUnavailable)
+    async def handle(_: Request, error: Exception) -> JSONResponse:
+        return JSONResponse(str(error), 418)
+
+    @app.get("/teapot")
+    async def teapot() -> None:
+        raise HTTPException(418)
+
+    app.add_middleware(AuthMiddleware, auth=auth, required=required)
+    client = start(app)
+    assert client.get("/broken", headers=who.headers).json() == "of another store"
+    assert client.get("/teapot", headers=who.headers).status_code == 418
 
 
 def test_a_foreign_page_is_403_with_cors_headers(auth: Auth, start: Start, who: SignedIn) -> None:
@@ -319,18 +300,6 @@ def test_starlettes_requires_works(start: Start, who: SignedIn) -> None:
     asyncio.run(get_auth().close())
 
 
-@pytest.mark.usefixtures("default")
-def test_static_files_and_plain_starlette_need_a_session(start: Start, who: SignedIn, tmp_path: Path) -> None:
-    (tmp_path / "page.html").write_text("hello")
-    routes = [Mount("/files", StaticFiles(directory=tmp_path)), Mount("/open", StaticFiles(directory=tmp_path))]
-    middleware = [Middleware(AuthMiddleware, required=True, exclude=["/open/*"])]
-    client = start(Starlette(routes=routes, middleware=middleware, lifespan=lifespan))
-    assert client.get("/files/page.html").status_code == 401
-    assert client.get("/files/page.html", headers=who.headers).text == "hello"
-    assert client.get("/open/page.html").text == "hello"
-    asyncio.run(get_auth().close())
-
-
 class Member(AuthUser):
     """An application's own idea of what Starlette expects."""
 
@@ -359,18 +328,14 @@ def test_the_attributes_are_in_no_dump_and_others_are_still_errors() -> None:
     typed: Any = user
     assert (typed.is_authenticated, typed.display_name, typed.identity) == (True, "Grace", "1")
     assert user.model_dump().keys() == AuthUser.model_fields.keys()
-    assert user == user.model_copy()
+    pickled = pickle.loads(pickle.dumps(user))  # noqa: S301 - our own bytes
+    assert user == user.model_copy() == copy.copy(user) == copy.deepcopy(user) == pickled
+    blank: Any = AuthUser.__new__(AuthUser)
+    with pytest.raises(AttributeError):
+        _ = blank.display_name
     with pytest.raises(AttributeError, match="nmae"):
         _ = typed.nmae
     assert not hasattr(AuthUser, "display_name")
-
-
-@pytest.mark.parametrize(
-    "exclude", ["/health", ["health"], ["/a*"], ["/*/a"], [""], [b"/health"], ["https://a.test/b"]]
-)
-def test_an_exclude_that_never_matches_is_an_error(auth: Auth, exclude: Any) -> None:
-    with pytest.raises(ConfigurationError, match="exclude"):
-        AuthMiddleware(FastAPI(), auth, required=True, exclude=exclude)
 
 
 @pytest.mark.parametrize("wrong", [Auth, get_auth, "auth", object()])

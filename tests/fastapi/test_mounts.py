@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from fastapi import APIRouter, FastAPI, WebSocket
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Mount
+from starlette.routing import Host, Mount
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
@@ -57,6 +58,13 @@ def unconfigured(**mounts: ASGIApp) -> FastAPI:
     return app
 
 
+class Passing(BaseHTTPMiddleware):
+    """Another middleware."""
+
+    async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
+        return await call_next(request)
+
+
 def overridden(app: FastAPI, auth: Auth[Any, Any]) -> FastAPI:
     app.dependency_overrides[get_auth] = lambda: auth
     return app
@@ -95,6 +103,49 @@ def test_its_own_override_wins(auth: Auth, make_auth: MakeAuth, start: Start, wh
     assert own.counters["bad_signature"] == 1
 
 
+def test_the_nearest_override_wins(auth: Auth, make_auth: MakeAuth, start: Start, who: SignedIn) -> None:
+    own = make_auth(secret=who.token * 2)
+    near = overridden(unconfigured(b=unconfigured(c=unconfigured())), auth)
+    router = APIRouter()
+    router.mount("/included", unconfigured())
+    near.include_router(router, prefix="/prefix")
+    for app in (
+        overridden(unconfigured(a=near), own),
+        overridden(unconfigured(a=Starlette(routes=[Mount("/", near)])), own),
+        overridden(FastAPI(routes=[Mount("/a", routes=[Mount("/", near, middleware=[Middleware(Passing)])])]), own),
+        Starlette(routes=[Mount("/a", near)]),
+        Starlette(routes=[Host("testserver", Starlette(routes=[Mount("/a", near)]))]),
+    ):
+        client = start(app)
+        for path in ("/a", "/a/b", "/a/b/c", "/a/prefix/included"):
+            assert_serves(client, path, who)
+
+
+def test_a_nearer_middleware_wins_over_an_override(
+    auth: Auth, make_auth: MakeAuth, start: Start, who: SignedIn
+) -> None:
+    other = make_auth(secret=who.token * 2)
+    with_middleware = unconfigured(c=unconfigured())
+    with_middleware.add_middleware(AuthMiddleware, auth=auth)
+    wrapped = AuthMiddleware(unconfigured(c=unconfigured()), auth)
+    for inner in (with_middleware, wrapped):
+        app = overridden(unconfigured(a=overridden(unconfigured(b=inner), other)), other)
+        app.add_middleware(AuthMiddleware, auth=other)
+        client = start(app)
+        for path in ("/a/b", "/a/b/c"):
+            assert_serves(client, path, who)
+        assert client.get("/a/me", headers=who.headers).status_code == 401
+
+
+def test_a_nearer_override_wins_over_a_middleware(auth: Auth, make_auth: MakeAuth, start: Start, who: SignedIn) -> None:
+    app = unconfigured(a=overridden(unconfigured(b=unconfigured()), auth))
+    app.add_middleware(AuthMiddleware, auth=make_auth(secret=who.token * 2))
+    client = start(app)
+    for path in ("/a", "/a/b"):
+        assert_serves(client, path, who)
+    assert client.get("/me", headers=who.headers).status_code == 401
+
+
 def test_an_override_may_be_set_and_removed_at_any_time(auth: Auth, make_auth: MakeAuth, who: SignedIn) -> None:
     app = overridden(unconfigured(a=unconfigured()), make_auth(secret=who.token * 2))
     client = TestClient(app)
@@ -110,10 +161,6 @@ def test_a_middleware_shares_its_instance_with_mounted_applications(auth: Auth, 
 
 
 def test_the_override_is_seen_behind_other_middleware(auth: Auth, start: Start, who: SignedIn) -> None:
-    class Passing(BaseHTTPMiddleware):
-        async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
-            return await call_next(request)
-
     inner = unconfigured()
     inner.add_middleware(Passing)
     app = overridden(unconfigured(a=inner), auth)

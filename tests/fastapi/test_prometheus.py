@@ -12,6 +12,7 @@ import httpx
 import promql_parser
 import pytest
 import yaml
+from fastapi import WebSocket
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.requests import HTTPConnection
@@ -184,6 +185,33 @@ async def test_waiting_requests_are_shown(make_auth: MakeAuth, database: Databas
         await asyncio.to_thread(wait_until, lambda: exposed()[key] - before[key] == 5)
     await asyncio.gather(*waiting)
     assert exposed()[key] == before[key]
+
+
+def test_guarded_connections_are_shown(auth: Auth, database: Database) -> None:
+    app, headers = guarded(auth), database.sign_in().headers
+
+    @app.websocket("/guarded")
+    async def guarded_socket(websocket: WebSocket) -> None:
+        async with auth.guard_websocket(websocket):
+            await websocket.send_text("accepted")
+            await websocket.receive_text()
+        await websocket.close()
+
+    def value() -> float:
+        return exposed()[("auth_middleware_guarded_connections", frozenset())]
+
+    before = value()
+    with TestClient(app) as client, client.websocket_connect("/guarded", headers=headers) as one:
+        one.receive_text()
+        with client.websocket_connect("/guarded", headers=headers) as two:
+            two.receive_text()
+            assert value() - before == 2
+            two.send_text("bye")
+            two.receive()
+        assert value() - before == 1
+        one.send_text("bye")
+        one.receive()
+    assert value() == before
 
 
 # --- docs/telemetry.md

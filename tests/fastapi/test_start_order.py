@@ -53,7 +53,8 @@ def empty_database(postgres: EmbeddedPostgres) -> Generator[Database]:
 
 @pytest.fixture
 def waiting(make_auth: MakeAuth, empty_database: Database) -> Auth:
-    return make_auth(database_url=empty_database.dsn)
+    # Without pages of other origins, nothing is said of CORS.
+    return make_auth(database_url=empty_database.dsn, trusted_origins=())
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:

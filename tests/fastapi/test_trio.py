@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from starlette.requests import HTTPConnection
 from starlette.testclient import TestClient
 
-from auth_middleware import Auth, AuthMiddleware, ConfigurationError
+from auth_middleware import AuthMiddleware, ConfigurationError
 from dev.cookies import SECRET
 from dev.environment import without_our_settings
 from dev.processes import ChildProcess, ProcessFailed, free_port
@@ -64,9 +64,9 @@ def test_each_function(make_auth: MakeAuth, who: SignedIn, freshness: str) -> No
 
 
 def test_an_application_answers_500_and_logs_one_line(
-    auth: Auth, who: SignedIn, caplog: pytest.LogCaptureFixture
+    make_auth: MakeAuth, who: SignedIn, caplog: pytest.LogCaptureFixture
 ) -> None:
-    app = guarded(auth)
+    app = guarded(make_auth(trusted_origins=()))
     app.router.lifespan_context = FastAPI().router.lifespan_context
     for application in (app, AuthMiddleware(app)):
         with TestClient(application, backend="trio") as client:

@@ -170,15 +170,15 @@ SETTINGS = [
     Wrong("columns that are no JSON", "AUTH_MIDDLEWARE_USER_COLUMNS", "", given(AUTH_MIDDLEWARE_USER_COLUMNS="a=b")),
     Wrong(
         "misspelt setting",
-        "AUTH_MIDDLEWARE_FRESHNES is not a setting",
+        "AUTH_MIDDLEWARE_FRESHNES is no setting",
         "Did you mean AUTH_MIDDLEWARE_FRESHNESS?",
         given(AUTH_MIDDLEWARE_FRESHNES="live"),
         status="warning",
     ),
     Wrong(
         "prefix where none belongs",
-        "AUTH_MIDDLEWARE_DATABASE_URL is not a setting",
-        "Did you mean DATABASE_URL?",
+        "AUTH_MIDDLEWARE_DATABASE_URL is not read",
+        "This setting's variable is DATABASE_URL",
         given(AUTH_MIDDLEWARE_DATABASE_URL="x"),
         status="warning",
     ),
@@ -191,7 +191,7 @@ SETTINGS = [
     Wrong(
         "secret only in .env",
         "no secret",
-        ".env in this directory sets it, and is not read",
+        "the file .env in the working directory contains BETTER_AUTH_SECRET",
         lambda w: w.write(".env", f"BETTER_AUTH_SECRET={SECRET}") or {"BETTER_AUTH_SECRET": None},
     ),
     Wrong(
@@ -853,3 +853,45 @@ def test_a_good_jwt_is_accepted_as_a_token_and_in_a_header(doctor: Doctor, world
         assert diagnosis.status == 0, diagnosis.faults
         assert diagnosis.find("ok", f"it is the user {world.ada.user_id}")
         assert_hides(diagnosis, world, token)
+
+
+PIECES = ("Kx7Qz9Lm", "Vb3Nn8Pp", "Tt5Rr2Ww")
+PLACES = (
+    "{scheme}://user:{password}@127.0.0.1:1/db",
+    "'{scheme}://user:{password}@127.0.0.1:1/db'",
+    "{scheme}://user:{password}@h1,h2/db",
+    "{scheme}//user:{password}@h/db",
+    "{scheme}:user:{password}@h/db",
+    "{scheme}://user@h/db?password={password}&x=1",
+)
+URL_SETTINGS = {
+    "DATABASE_URL": "postgresql",
+    "AUTH_MIDDLEWARE_LISTEN_DATABASE_URL": "postgresql",
+    "BETTER_AUTH_URL": "https",
+    "BETTER_AUTH_TRUSTED_ORIGINS": "https",
+    "AUTH_MIDDLEWARE_JWKS_URL": "https",
+    "AUTH_MIDDLEWARE_JWT_ISSUER": "https",
+    "AUTH_MIDDLEWARE_JWT_AUDIENCE": "https",
+}
+
+
+@pytest.mark.parametrize("variable", URL_SETTINGS)
+def test_no_piece_of_a_password_is_shown_wherever_a_reader_would_cut_it(
+    doctor: Doctor, world: World, variable: str
+) -> None:
+    assert world, "in a directory without .env"
+    for number, mark in enumerate("@/?#:&=%[]{}|^ ,;!'\"`.-"):
+        password = f"{PIECES[0]}{mark}{PIECES[1]}{mark}{PIECES[2]}"
+        place = PLACES[number % len(PLACES)]
+        variables = {
+            "DATABASE_URL": "postgresql://app:unused@127.0.0.1:1/app",
+            "BETTER_AUTH_SECRET": SECRET,
+            "BETTER_AUTH_URL": BASE_URL,
+            "AUTH_MIDDLEWARE_CREDENTIALS": "cookie,jwt",
+            "AUTH_MIDDLEWARE_FRESHNESS": "live",
+            variable: place.format(scheme=URL_SETTINGS[variable], password=password),
+        }
+        diagnosis = doctor(variables)
+        printed = (diagnosis.printed + diagnosis.text).lower()
+        shown = [piece for piece in PIECES if piece.lower() in printed]
+        assert not shown, (variables[variable], shown)

@@ -14,6 +14,7 @@ from dev import node
 from dev.cookies import SECRET, signed
 from dev.environment import without_our_settings
 from dev.postgres import EmbeddedPostgres
+from dev.standbys import Standby
 from tests.postgres.conftest import Role
 from tests.support.databases import Database, SignedIn
 from tests.support.doctor import BASE_URL
@@ -157,7 +158,7 @@ def test_a_file_is_read_where_it_is_named(variables: Mapping[str, str], tmp_path
     assert unread.returncode == 1
     faults = [finding for finding in json.loads(unread.stdout)["findings"] if finding["status"] == "fault"]
     assert len(faults) == 3
-    assert all(".env in this directory sets it, and is not read" in fault["fix"] for fault in faults)
+    assert all("the file .env in the working directory contains" in fault["fix"] for fault in faults)
     read = run({}, "doctor", "--json", "--env-file", ".env", directory=tmp_path)
     assert read.returncode == 0, read.stdout
     sources = {item["name"]: item["source"] for item in json.loads(read.stdout)["settings"]}
@@ -188,3 +189,21 @@ def test_a_database_that_stopped_is_a_fault(variables: Mapping[str, str], tmp_pa
     assert done.returncode == 1
     assert "Is the server running" in " ".join(done.stdout.split())
     assert postgres.password not in done.stdout
+
+
+def test_a_standby_is_a_warning(postgres: EmbeddedPostgres, database: Database, variables: Mapping[str, str]) -> None:
+    with Standby(postgres) as standby:
+        standby.catch_up()
+        given = {**variables, "DATABASE_URL": standby.dsn(database.name)}
+        report = json.loads(run(given, "doctor", "--json").stdout)
+    found = [finding for finding in report["findings"] if "standby" in finding["message"]]
+    assert {(finding["area"], finding["status"]) for finding in found} >= {("database", "warning")}
+    assert all("primary" in finding["fix"] for finding in found)
+
+
+def test_a_file_that_is_no_text_does_not_stop_the_doctor(variables: Mapping[str, str], tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"\xff\xfe\x00BETTER_AUTH_SECRET")
+    assert run(variables, "doctor", directory=tmp_path).returncode == 0
+    (tmp_path / ".env").unlink()
+    (tmp_path / ".env").mkdir()
+    assert run(variables, "doctor", directory=tmp_path).returncode == 0

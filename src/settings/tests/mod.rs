@@ -6,6 +6,7 @@ mod trusted_origins;
 use super::*;
 
 type Spoil = fn(&mut RawSettings);
+type SpoilWith = fn(&mut RawSettings, String);
 
 fn raw() -> RawSettings {
     RawSettings {
@@ -261,9 +262,9 @@ fn an_old_secret_that_is_short_or_public_decrypts_nothing() {
 #[test]
 fn a_secret_or_url_with_white_space_or_a_quote_at_an_end_is_refused() {
     let url = "postgresql://u:hunter2@h/d";
-    let cases: [(&str, fn(&mut RawSettings, String)); 4] = [
+    let cases: [(&str, SpoilWith); 4] = [
         ("DATABASE_URL", |raw, text| {
-            raw.database_url = Some(text.replace("{}", "postgresql://u:hunter2@h/d"))
+            raw.database_url = Some(text.replace("{}", "postgresql://u:hunter2@h/d"));
         }),
         ("BETTER_AUTH_URL", |raw, text| raw.base_url = Some(text.replace("{}", "https://auth.example.com"))),
         ("BETTER_AUTH_SECRETS", |raw, text| {

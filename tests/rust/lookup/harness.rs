@@ -51,6 +51,7 @@ pub(crate) struct GatedStore {
     log: Mutex<StoreLog>,
     omitted_results: Mutex<usize>,
     is_failing: Mutex<bool>,
+    is_down: Mutex<bool>,
 }
 
 /// What the store recorded.
@@ -72,11 +73,16 @@ impl Store for GatedStore {
         sleep(self.latency).await;
         self.gate.acquire().await.map_err(|_| Error::unavailable("the gate is closed"))?.forget();
         statement.end();
+        self.ping().await?;
         if *lock(&self.is_failing) {
             return Err(Error::unavailable("the store failed"));
         }
         results.truncate(results.len() - *lock(&self.omitted_results));
         Ok(results)
+    }
+
+    async fn ping(&self) -> Result<(), Error> {
+        if *lock(&self.is_down) { Err(Error::down("connection refused")) } else { Ok(()) }
     }
 }
 
@@ -131,6 +137,7 @@ impl Harness {
             log: Mutex::default(),
             omitted_results: Mutex::default(),
             is_failing: Mutex::default(),
+            is_down: Mutex::default(),
         });
         Self {
             lookup: Arc::new(Lookup::start(&store, limits(settings), &Handle::current())),
@@ -176,6 +183,11 @@ impl Harness {
 
     pub(crate) fn set_failing(&self, is_failing: bool) {
         *lock(&self.store.is_failing) = is_failing;
+    }
+
+    /// Ends all connections, or accepts new ones again.
+    pub(crate) fn set_down(&self, is_down: bool) {
+        *lock(&self.store.is_down) = is_down;
     }
 
     /// Makes the store omit this many results of each statement.

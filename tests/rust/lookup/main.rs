@@ -7,3 +7,4 @@ mod batches;
 mod capacity;
 mod deadlines;
 mod harness;
+mod outages;

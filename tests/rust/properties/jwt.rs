@@ -10,17 +10,31 @@ use serde_json::{Value, json};
 use super::jwt_issuer::{HEADER, ISSUER, claims, sign, signature, verifier, verify_by};
 
 static VERIFIER: LazyLock<Verifier> = LazyLock::new(verifier);
+static GOOD: LazyLock<String> = LazyLock::new(|| sign(HEADER, &claims("ada").to_string()));
 
-/// The first byte chooses what the rest is: a token, a header that is signed with good claims, or claims that
-/// are signed under a good header.
+/// The first byte chooses what the rest is: a token, a header that is signed with good claims, claims that are
+/// signed under a good header, or an edit of a good token: where, how many characters go, and what comes instead.
 pub(crate) fn on_bytes(data: &[u8]) {
     let [choice, rest @ ..] = data else { return };
     let text = String::from_utf8_lossy(rest);
-    match choice % 3 {
+    match choice % 4 {
         0 => accepts_only_what_was_signed(&text),
         1 => reads_only_what_it_says(&text, &claims("ada").to_string()),
-        _ => reads_only_what_it_says(HEADER, &text),
+        2 => reads_only_what_it_says(HEADER, &text),
+        _ => {
+            if let [high, low, cut, instead @ ..] = rest {
+                let at = usize::from(u16::from_be_bytes([*high, *low]));
+                accepts_no_edit(at, usize::from(*cut), &String::from_utf8_lossy(instead));
+            }
+        }
     }
+}
+
+pub(crate) fn accepts_no_edit(at: usize, cut: usize, instead: &str) {
+    let mut token = GOOD.clone();
+    let at = at % (token.len() + 1);
+    token.replace_range(at..(at + cut).min(token.len()), instead);
+    assert_eq!(matches!(verify(&token), Outcome::Verified(_)), token == *GOOD, "{token}");
 }
 
 pub(crate) fn accepts_only_what_was_signed(token: &str) {

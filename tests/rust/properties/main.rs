@@ -75,10 +75,7 @@ proptest! {
 
     #[test]
     fn a_jwt_that_is_changed_anywhere_is_refused(at in any::<Index>(), piece in jwt_piece(), cut in 0_usize..4) {
-        let mut token = jwt_issuer::sign(jwt_issuer::HEADER, &jwt_issuer::claims("ada").to_string());
-        let from = at.index(token.len() + 1);
-        token.replace_range(from..(from + cut).min(token.len()), &piece);
-        jwt::accepts_only_what_was_signed(&token);
+        jwt::accepts_no_edit(at.index(1 << 16), cut, &piece);
     }
 }
 

@@ -4,12 +4,11 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
 
 from auth_middleware._core import Diagnosis
-from auth_middleware.cli.doctor import environment
+from auth_middleware.cli.doctor import hidden, variables
 from auth_middleware.cli.doctor.findings import (
     NOT_SET,
     Finding,
@@ -22,6 +21,7 @@ from auth_middleware.cli.doctor.findings import (
     ok,
     warning,
 )
+from auth_middleware.environment import unknown_variables, with_hints
 from auth_middleware.errors import ConfigurationError
 from auth_middleware.settings import AuthSettings
 
@@ -53,69 +53,18 @@ def read(report: Report, files: Sequence[Path], directory: Path) -> tuple[AuthSe
     from_files = _load(files)
     settings, unreadable = _settings()
     diagnosis = Diagnosis(settings.for_core())
-    report.hide(hidden(settings))
+    report.hide(hidden.texts(settings))
     report.settings = list(_values(settings, diagnosis, from_files))
-    file = environment.unread_file(directory)
-    report.add(*unreadable, *_faults(diagnosis, file))
+    file = variables.unread_file(directory)
+    report.add(*unreadable, *_faults(diagnosis, settings))
     if not report.has_fault():
         report.add(ok(AREA, "every setting is valid"))
     report.add(*_names(), *_doubled(diagnosis))
     if file and not report.has_fault():
         names = ", ".join(file[1])
-        report.add(note(AREA, f"{file[0].name} in this directory sets {names}, and is not read", _how_to_read(file[0])))
+        fix = f"Pass AuthSettings(_env_file={file[0].name!r}); doctor --env-file {file[0].name} reads it here"
+        report.add(note(AREA, f"{file[0].name} in this directory sets {names}, and is not read", fix))
     return settings, diagnosis
-
-
-def hidden(settings: AuthSettings) -> Iterator[str]:
-    """The secrets and passwords of the settings, in every spelling in which they could be shown."""
-    texts = [settings.secret, settings.secrets, *settings.previous_secrets]
-    values = [secret.get_secret_value() for secret in texts if secret]
-    versions = settings.secrets.get_secret_value() if settings.secrets else ""
-    values += [part.partition(":")[2] for part in versions.split(",")]
-    variables = [variable for names in environment.variables().values() for variable in names]
-    urls = [environment.value_of(variable) or "" for variable in variables if "URL" in variable or "ORIGIN" in variable]
-    # A role whose password is its name, or the database's, has no secret to hide.
-    shown = {settings.base_url, "localhost", *(part for url in urls for part in _open_parts(url))}
-    for value in (*values, *(password for url in urls for password in _passwords(url))):
-        for text in (value, value.strip(), value.strip(" \"'`\n\r\t"), unquote(value)):
-            if text not in shown:
-                yield text
-
-
-def _passwords(text: str) -> Iterator[str]:
-    """The password of a URL, and what an unescaped character cuts it into."""
-    rest = text.partition("://")[2]
-    user, at, _ = rest.rpartition("@")
-    if at:
-        _, _, password = user.partition(":")
-        yield password
-        yield from (part for mark in "/?#@" for part in password.split(mark) if mark in password)
-    query = text.partition("?")[2]
-    for pair in query.split("&"):
-        name, _, value = pair.partition("=")
-        if name.lower() in ("password", "sslpassword", "token", "key", "secret"):
-            yield value
-
-
-def _open_parts(text: str) -> Iterator[str]:
-    """The user, the host and the database of a URL."""
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        return
-    yield from (parts.username or "", parts.hostname or "", parts.path.strip("/"))
-
-
-def without_password(text: str) -> str:
-    """A URL without its user, its password and its query."""
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        return "…"
-    if not parts.scheme or not parts.netloc:
-        return "…" if "@" in text or "://" in text else text
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}{'?…' if parts.query else ''}"
 
 
 def _load(files: Sequence[Path]) -> Mapping[str, str]:
@@ -126,8 +75,8 @@ def _load(files: Sequence[Path]) -> Mapping[str, str]:
     """
     sources: dict[str, str] = {}
     for file in files:
-        for name, value in environment.read_file(file).items():
-            if not environment.value_of(name):
+        for name, value in variables.read_file(file).items():
+            if not variables.value_of(name):
                 os.environ[name] = value
                 sources[name.upper()] = str(file)
     return sources
@@ -139,58 +88,45 @@ def _settings() -> tuple[AuthSettings, list[Finding]]:
         return AuthSettings(), []
     except ConfigurationError as error:
         whole = str(error)
-    given = [variable for names in environment.variables().values() for variable in names]
-    given = [variable for variable in given if environment.value_of(variable)]
+    given = [variable for names in variables.by_setting().values() for variable in names]
+    given = [variable for variable in given if variables.value_of(variable)]
     found: list[Finding] = []
     wrong: list[str] = []
     for variable in given:
-        with environment.without(other for other in given if other != variable):
+        with variables.without(other for other in given if other != variable):
             try:
                 AuthSettings()
             except ConfigurationError as error:
                 wrong.append(variable)
                 problem = str(error).removeprefix("settings cannot be read: ")
                 found.append(of_text(AREA, Status.FAULT, f"{variable} cannot be read: {problem}", LISTED))
-    with environment.without(wrong):
+    with variables.without(wrong):
         return AuthSettings(), found or [of_text(AREA, Status.FAULT, whole, LISTED)]
 
 
-def _faults(diagnosis: Diagnosis, file: tuple[Path, Mapping[str, str]] | None) -> Iterator[Finding]:
+def _faults(diagnosis: Diagnosis, settings: AuthSettings) -> Iterator[Finding]:
+    # Their names are findings of their own.
+    others = {name: value for name, value in os.environ.items() if not name.upper().startswith(variables.PREFIX)}
     for setting, message in diagnosis.faults:
-        variables = environment.variables().get(setting or "", ())
         finding = of_text(AREA, Status.FAULT, message, FIXES.get(setting or "", LISTED))
-        source = environment.source_of(setting) if setting else None
+        source = variables.source_of(setting) if setting else None
         told = finding.message if source is None or source in finding.message else f"{source}: {finding.message}"
-        fix = finding.fix or LISTED
-        near = [name for name, nearest in environment.misspelt() if nearest in variables]
-        if source is None and near:
-            fix += f". {near[0]} is set: did you mean {variables[0]}?"
-        if source is None and file and (set(variables) & set(file[1])):
-            fix += f". {file[0].name} in this directory sets it, and is not read: {_how_to_read(file[0])}"
-        yield fault(AREA, told, fix)
-
-
-def _how_to_read(file: Path) -> str:
-    return (
-        f"export its variables (set -a; . ./{file.name}), or pass AuthSettings(_env_file={file.name!r}); "
-        f"doctor --env-file {file.name} reads it here"
-    )
+        hints = with_hints(message, settings, others).removeprefix(message)
+        yield fault(AREA, told, f"{finding.fix}{hints}")
 
 
 def _names() -> Iterator[Finding]:
-    for name, nearest in environment.misspelt():
-        if nearest:
-            yield warning(AREA, f"{name} is not a setting, and has no effect", f"Did you mean {nearest}?")
-        else:
-            yield warning(AREA, f"{name} is not a setting, and has no effect", LISTED)
+    for text in unknown_variables():
+        message, _, fix = text.partition(": ")
+        yield warning(AREA, message, f"{fix[0].upper()}{fix[1:]}" if fix else LISTED)
 
 
 def _doubled(diagnosis: Diagnosis) -> Iterator[Finding]:
     """Settings with two variables whose values differ."""
-    for first, *others in environment.variables().values():
-        used = environment.value_of(first)
+    for first, *others in variables.by_setting().values():
+        used = variables.value_of(first)
         for other in others:
-            ignored = environment.value_of(other)
+            ignored = variables.value_of(other)
             if not used or not ignored or used == ignored:
                 continue
             if first == "BETTER_AUTH_TRUSTED_ORIGINS" and diagnosis.trusts(ignored.rstrip("/")):
@@ -200,17 +136,17 @@ def _doubled(diagnosis: Diagnosis) -> Iterator[Finding]:
                 f"{first} and {other} are both set and differ: only {first} is read",
                 f"Remove {other}, or give both the same value",
             )
-    if environment.value_of("BETTER_AUTH_SECRETS") and environment.value_of("BETTER_AUTH_SECRET"):
+    if variables.value_of("BETTER_AUTH_SECRETS") and variables.value_of("BETTER_AUTH_SECRET"):
         yield note(AREA, "BETTER_AUTH_SECRETS precedes BETTER_AUTH_SECRET, which is only used to decrypt")
 
 
 def _values(settings: AuthSettings, diagnosis: Diagnosis, from_files: Mapping[str, str]) -> Iterator[SettingValue]:
     effective = diagnosis.effective or {}
     is_neon = not settings.base_url and bool(effective.get("base_origin")) and bool(settings.neon_auth_base_url)
-    for name in environment.variables():
+    for name in variables.by_setting():
         field = "schema_" if name == "schema" else name
         value: Any = getattr(settings, field)
-        source = environment.source_of(name)
+        source = variables.source_of(name)
         if source and source.upper() in from_files:
             source = f"{source} in {from_files[source.upper()]}"
         if source is None and is_neon and (preset := _of_neon(name, effective)):
@@ -243,5 +179,5 @@ def _shown(name: str, value: Any, effective: Mapping[str, Any]) -> str:
     items = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
     texts = [str(item) for item in items]
     if name in URLS:
-        texts = [without_password(text) for text in texts]
+        texts = [hidden.without_password(text) for text in texts]
     return ", ".join(texts)

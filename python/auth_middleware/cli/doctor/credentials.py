@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from auth_middleware._core import Core, Diagnosis, Found, Refused
-from auth_middleware.cli.doctor import cookie_steps, environment, header_steps, token_steps
+from auth_middleware.cli.doctor import cookie_steps, header_steps, token_steps, variables
 from auth_middleware.cli.doctor.findings import Finding, Report, Status, fault, of_error, ok
 from auth_middleware.errors import AuthError
 from auth_middleware.settings import AuthSettings
@@ -70,7 +70,7 @@ async def examine(
         return
     effective = diagnosis.effective
     core = None if diagnosis.faults else Core(settings.for_core(), [], [])
-    others = list(environment.other_secrets(settings))
+    others = list(variables.other_secrets(settings))
     try:
         if pasted.cookie is not None:
             steps = cookie_steps.steps("cookie", pasted.cookie, diagnosis, effective, others)
@@ -108,7 +108,8 @@ async def _last_word(area: str, core: Core | None, headers: Headers, steps: Sequ
         return [fault(area, f"{message}. The API answers 401 ({outcome.reason})", fix)]
     # The steps before say why.
     is_explained = any(step.status is Status.FAULT for step in steps)
-    fix = "Fix the fault above" if is_explained else outcome.advice or "Sign in again"
+    advice = core.advice(outcome)
+    fix = "Fix the fault above" if is_explained else advice[0] if advice else "Sign in again"
     return [fault(area, f"the API answers 401 ({outcome.reason}){detail}", fix)]
 
 

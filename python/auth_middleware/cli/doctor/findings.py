@@ -72,6 +72,7 @@ def of_error(area: str, error: AuthError, fallback: str) -> Finding:
 
 
 NOT_SET = "not set"
+MIN_HIDDEN = 4
 
 
 @dataclass(frozen=True)
@@ -98,12 +99,14 @@ class Report:
 
     def hide(self, texts: Iterable[str | None]) -> None:
         """Texts that are replaced wherever they would be shown. Short ones would only garble the rest."""
-        self._secrets.update(text for text in texts if text and len(text) >= 6)
+        self._secrets.update(text for text in texts if text and len(text) >= MIN_HIDDEN)
 
     def clean(self, text: str) -> str:
         """The text without any secret and control characters."""
-        for secret in sorted(self._secrets, key=len, reverse=True):
-            text = text.replace(secret, "…")
+        if self._secrets:
+            longest_first = sorted(self._secrets, key=len, reverse=True)
+            # Host names are shown in lower case.
+            text = re.sub("|".join(map(re.escape, longest_first)), "…", text, flags=re.IGNORECASE)
         return "".join(character if character.isprintable() else " " for character in text)
 
     @property

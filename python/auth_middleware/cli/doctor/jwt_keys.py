@@ -5,6 +5,7 @@ from typing import Any
 
 from auth_middleware._core import Diagnosis
 from auth_middleware.cli.doctor.findings import Finding, note, of_error, ok, warning
+from auth_middleware.cli.doctor.hidden import without_password
 from auth_middleware.errors import AuthError
 
 AREA = "jwt"
@@ -21,7 +22,8 @@ async def findings(
     found = [
         ok(
             AREA,
-            f"tokens of the issuer {jwt['issuer']} for the audience {jwt['audience']} are accepted, with "
+            f"tokens of the issuer {without_password(jwt['issuer'])} for the audience "
+            f"{without_password(jwt['audience'])} are accepted, with "
             f"{jwt['leeway_seconds']:g} s of leeway",
         )
     ]

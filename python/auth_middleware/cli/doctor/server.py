@@ -16,8 +16,8 @@ from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, Re
 from typing_extensions import override
 
 from auth_middleware._core import Diagnosis
-from auth_middleware.cli.doctor.configuration import without_password
 from auth_middleware.cli.doctor.findings import Finding, fault, note, ok, warning
+from auth_middleware.cli.doctor.hidden import without_password
 
 AREA = "auth server"
 TIMEOUT_SECONDS = 10

@@ -5,9 +5,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from auth_middleware._core import Diagnosis
-from auth_middleware.cli.doctor import environment
-from auth_middleware.cli.doctor.configuration import without_password
+from auth_middleware.cli.doctor import variables
 from auth_middleware.cli.doctor.findings import Finding, Status, note, of_text, ok, warning
+from auth_middleware.cli.doctor.hidden import without_password
 from auth_middleware.settings import AuthSettings
 
 AREA = "session cookie"
@@ -68,7 +68,7 @@ def _why(settings: AuthSettings, effective: dict[str, Any]) -> str:
 
 
 def _variable(setting: str) -> str:
-    return environment.source_of(setting) or setting
+    return variables.source_of(setting) or setting
 
 
 def origins(settings: AuthSettings, diagnosis: Diagnosis, effective: dict[str, Any]) -> Iterator[Finding]:

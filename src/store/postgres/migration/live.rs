@@ -123,7 +123,7 @@ impl Migrator {
         let mut client = self.connect().await?;
         let transaction = client.build_transaction().read_only(true).start().await?;
         let schema = self.find_tables(&transaction).await?;
-        let check = Check::new(&schema);
+        let check = Check::of_any_application(&schema);
         let finding = find(&transaction, &check).await?;
         Ok(Inspected { schema, check, finding })
     }
@@ -134,7 +134,7 @@ impl Migrator {
         let transaction = client.transaction().await?;
         transaction.batch_execute(ONLY_ONE_AT_A_TIME).await?;
         let schema = self.find_tables(&transaction).await?;
-        let check = Check::new(&schema);
+        let check = Check::of_any_application(&schema);
         let finding = find(&transaction, &check).await?;
         fixable(&finding)?;
         let wanted = Ignoring::resolve(ignoring, &schema, &self.tables, &check, &finding)?;

@@ -73,6 +73,13 @@ impl Check {
         Self { sql, tables }
     }
 
+    /// The same for a migration, which knows no application's models: any field that is not essential may be ignored.
+    pub(in super::super) fn of_any_application(schema: &Schema) -> Self {
+        let mut check = Self::new(schema);
+        check.tables.iter_mut().for_each(|table| table.protected.forget_fields());
+        check
+    }
+
     /// Reads the row that the SELECT returned.
     pub(in super::super) fn read(&self, row: &Row) -> Result<Finding, PgError> {
         let mut finding = Finding {
@@ -92,14 +99,7 @@ impl Check {
                 }
                 continue;
             };
-            match table.read(source) {
-                Some(ignored) => finding.ignore(table, ignored, &columns),
-                None => finding.add(format!(
-                    "the function of the triggers on {} is not the one that this version makes for the table as it \
-                     is{FIXES}",
-                    table.name
-                )),
-            }
+            finding.judge(table, source, &columns);
         }
         Ok(finding)
     }
@@ -110,26 +110,28 @@ impl Check {
     }
 }
 
-impl Checked {
-    /// The columns that this function ignores; None if it is not ours.
-    fn read(&self, source: &str) -> Option<IgnoredColumns> {
-        let columns = IgnoredColumns::read(source.strip_prefix(IGNORING)?)?;
-        (self.function.source(Some(&columns)) == source).then_some(columns)
-    }
-}
-
 impl Finding {
     /// The columns of a table, in their order.
     pub(in super::super) fn columns(&self, model: Model) -> &[String] {
         &self.columns[usize::from(model != Model::User)]
     }
 
-    fn ignore(&mut self, table: &Checked, ignored: IgnoredColumns, columns: &[String]) {
-        if let Some(stale) = table.protected.refusal_at_start(&ignored.ignored) {
-            self.stale = Some(stale.clone());
-            self.add(stale);
+    /// Judges a function that ignores columns: it may be edited.
+    fn judge(&mut self, table: &Checked, source: &str, columns: &[String]) {
+        let header = source.strip_prefix(IGNORING).and_then(IgnoredColumns::read);
+        let stale = header.as_ref().and_then(|ignored| table.protected.refusal_at_start(&ignored.ignored));
+        if let Some(stale) = stale {
+            self.add(stale.clone());
+            self.stale = Some(stale);
             return;
         }
+        let Some(ignored) = header.filter(|ignored| table.function.source(Some(ignored)) == source) else {
+            self.add(format!(
+                "the function of the triggers on {} is not the one that this version makes for the table as it is{FIXES}",
+                table.name
+            ));
+            return;
+        };
         if !ignored.compares_all_but_ignored(columns) {
             self.outdated.push(table.name.clone());
         }

@@ -139,6 +139,10 @@ impl Protected {
         Self { table: table.quoted_name(), essential, read: read.collect() }
     }
 
+    pub(super) fn forget_fields(&mut self) {
+        self.read.clear();
+    }
+
     /// Why no application may ignore this column, if it may not.
     fn refusal(&self, column: &str) -> Option<String> {
         self.essential.iter().any(|essential| essential == column).then(|| {
