@@ -116,6 +116,24 @@ class TelemetryFigures(BaseModel):
     hits: Competition
 
 
+class GuardFigures(BaseModel):
+    """The figures about guarded sockets, which are measured in a run of their own. Times in seconds."""
+
+    date: str
+    machine: str
+    open: int
+    closed: int
+    bytes_each: float  # of ours: beyond those of a socket that was only validated
+    bytes_validated: float
+    recheck_seconds: int
+    cpu: float  # the share of one processor
+    statements_per_recheck: float
+    live_cpu: float
+    live_statements_per_minute: float
+    one_by_one: Sequence[float]
+    purge: Sequence[float]
+
+
 class Figures(BaseModel):
     """All figures of one run. A scenario that was not run is empty."""
 

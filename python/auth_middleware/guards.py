@@ -30,9 +30,8 @@ def guard_websocket(
         headers: Headers to accept with.
 
     Raises:
-        HTTPException: before the socket is accepted: 401 without a valid session, 403 from a page that is not trusted,
-            503 if the store cannot answer.
-        WebSocketException: the same for a socket that was accepted before.
+        HTTPException: 401 without a valid session, 403 from a page that is not trusted, 503 if the store cannot answer.
+            For a socket that was accepted before, it is a `WebSocketException` too, which closes the socket.
     """
     return serving(websocket).guard_websocket(websocket, subprotocol, headers)
 

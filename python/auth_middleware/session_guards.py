@@ -11,7 +11,6 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, final
 
-from starlette.exceptions import HTTPException, WebSocketException
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
@@ -25,13 +24,6 @@ Item = TypeVar("Item")
 
 # How long a client may take to receive the close frame and to answer it. One that does not read is dropped then.
 CLOSE_SECONDS = 5.0
-
-# How a socket that was accepted before is closed instead of a response: the code and the reason, by status.
-_CLOSED_INSTEAD = {
-    401: (4001, "session ended"),
-    403: (1008, "origin not allowed"),
-    503: (4002, "session could not be checked"),
-}
 
 _END: Any = object()
 
@@ -77,19 +69,14 @@ class WebSocketGuard(Generic[SessionT_co, UserT_co]):
         if is_accepted:
             self._identification.begin_recheck(websocket)
         state = identify(websocket.scope)
-        try:
-            identity = await self._identification.required(state, websocket)
-        except HTTPException as error:
-            if not is_accepted:
-                raise
-            code, reason = _CLOSED_INSTEAD.get(error.status_code, (1011, ""))
-            raise WebSocketException(code, reason) from error
+        identity = await self._identification.required(state, websocket)
+        self._identification.validated(websocket, identity)
         if not is_accepted and self._accept:
             await websocket.accept(*self._accept)
         self._accept = None
+        self._watch = self._core.watch(websocket.scope, state, self)
         self._task = task = _current_task()
         self._cancelling = task.cancelling()
-        self._watch = self._core.watch(websocket.scope, state, self)
         return identity
 
     async def __aexit__(

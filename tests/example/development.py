@@ -92,6 +92,10 @@ class Development:
     def delete_user(self, address: str) -> None:
         execute(self._dsn, sql.SQL('DELETE FROM "user" WHERE email = {}').format(address))
 
+    def delete_sessions(self, address: str) -> None:
+        users = sql.SQL('SELECT id FROM "user" WHERE email = {}').format(address)
+        execute(self._dsn, sql.SQL("DELETE FROM session WHERE user_id IN ({})").format(users))
+
     def as_stack(self) -> Stack:
         actions: dict[str, Callable[..., object]] = {
             "stop backend": self.stop_backend,
@@ -102,6 +106,7 @@ class Development:
             "start auth-service": self.start_auth_service,
             "withdraw keys": self.withdraw_keys,
             "delete user": self.delete_user,
+            "delete sessions": self.delete_sessions,
         }
         if self._mail is None:
             return Stack(self.page_url, self.auth_url, self.api_url, actions)

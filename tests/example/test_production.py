@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from psycopg import sql
 from websockets.sync.client import connect
 
 from dev import node, production, stack
@@ -330,6 +331,11 @@ def as_stack(at: Production, postgres: EmbeddedPostgres, mail: MailServer, home:
         "start database of backend": lambda: execute(
             postgres.dsn(), f"ALTER DATABASE {database} ALLOW_CONNECTIONS true"
         ),
+    }
+    of_user = sql.SQL("DELETE FROM session WHERE user_id IN (SELECT id FROM \"user\" WHERE email = {})")
+    actions |= {
+        "delete user": lambda address: execute(at.dsn, sql.SQL('DELETE FROM "user" WHERE email = {}').format(address)),
+        "delete sessions": lambda address: execute(at.dsn, of_user.format(address)),
     }
     traits = frozenset({"confirms-addresses", "limits-rates"})
     return browser.Stack(at.page_url, at.auth_url, at.api_url, actions, traits)

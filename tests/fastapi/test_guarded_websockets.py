@@ -163,7 +163,11 @@ def test_a_socket_that_was_accepted_before_is_not_accepted_again(
         socket.send("now")
     assert json.loads(sockets[0].recv()) == who.user_id
     sign_out(database, who)
-    assert [closed(socket) for socket in sockets] == [SESSION_ENDED, SESSION_ENDED, (1008, "origin not allowed")]
+    assert [closed(socket) for socket in sockets] == [
+        SESSION_ENDED,
+        (1008, "Invalid or expired session"),
+        (1008, "Origin not allowed"),
+    ]
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 

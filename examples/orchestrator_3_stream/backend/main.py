@@ -24,17 +24,18 @@ os.environ["FRONTEND_URL"] = ",".join(
     url.strip().rstrip("/") for url in os.environ.get("FRONTEND_URL", "http://localhost:5175").split(",")
 )
 
+# Without `freshness=live`, which notices a sign-out at once, the sessions of open sockets are checked this often.
+os.environ.setdefault("AUTH_MIDDLEWARE_RECHECK_SECONDS", "0.5")
+
 from auth_middleware import (
     AuthUser,
-    SchemaError,
-    StoreUnavailable,
     get_current_session,
     get_current_user,
     get_optional_user,
     get_session_from_cookie,
     get_token_claims,
+    guard_websocket,
     lifespan,
-    validate_websocket,
 )
 
 FRONTENDS = os.environ["FRONTEND_URL"].split(",")
@@ -45,8 +46,6 @@ PROTOCOL = "orchestrator"
 # Off by default: the stream is for those who are signed in.
 ALLOW_ANONYMOUS_WS = os.environ.get("ALLOW_ANONYMOUS_WS") == "1"
 PUSH_SECONDS = 1.0
-# 4000 to 4999 are for applications (RFC 6455, section 7.4.2); 4001 resembles HTTP 401.
-SESSION_ENDED = 4001
 
 CurrentUser = Annotated[AuthUser, Depends(get_current_user)]
 TokenClaims = Annotated[dict[str, Any] | None, Depends(get_token_claims)]
@@ -105,47 +104,29 @@ async def get_orchestrator(user: OptionalUser) -> dict[str, object]:
 
 @app.websocket("/ws")
 async def stream(websocket: WebSocket) -> None:
-    user = await listener(websocket)
-    await websocket.accept(subprotocol=PROTOCOL if PROTOCOL in websocket.scope["subprotocols"] else None)
+    subprotocol = PROTOCOL if PROTOCOL in websocket.scope["subprotocols"] else None
+    # The guard shares this lookup.
+    if ALLOW_ANONYMOUS_WS and not await get_optional_user(websocket):
+        # Browsers send a handshake from any page, and no CORS rule applies. Without a cookie the wheel checks no origin.
+        if websocket.headers.get("origin", FRONTENDS[0]) not in FRONTENDS:
+            raise HTTPException(status_code=403)
+        await websocket.accept(subprotocol)
+        return await push(websocket, None)
+    # Closes the socket with code 4001 when the session that opened it ends.
+    async with guard_websocket(websocket, subprotocol) as identity:
+        await push(websocket, identity.user.name)
+
+
+async def push(websocket: WebSocket, name: str | None) -> None:
     counters.open_sockets += 1
     try:
         with suppress(WebSocketDisconnect):
             while True:
-                await websocket.send_json({"for": user.name if user else None, **measurements()})
+                await websocket.send_json({"for": name, **measurements()})
                 counters.pushes += 1
                 await asyncio.sleep(PUSH_SECONDS)
-                if user and not await has_session(websocket):
-                    await websocket.close(SESSION_ENDED, "session ended")
-                    break
     finally:
         counters.open_sockets -= 1
-
-
-async def listener(websocket: WebSocket) -> AuthUser | None:
-    """Who opens the socket; None: an anonymous visitor, where they are allowed.
-
-    Asked before accept, so that a refusal is a real HTTP answer. A foreign page's handshake is refused too, since
-    browsers send cookies with it and no CORS rule applies: by the wheel where a cookie came, else here.
-    """
-    if identity := await validate_websocket(websocket):
-        return identity.user
-    if not ALLOW_ANONYMOUS_WS:
-        raise HTTPException(status_code=401)
-    if websocket.headers.get("origin", FRONTENDS[0]) not in FRONTENDS:
-        raise HTTPException(status_code=403)
-    return None
-
-
-async def has_session(websocket: WebSocket) -> bool:
-    """Whether the session that opened the socket is still valid.
-
-    The cookie is checked once, at the handshake; without this, a socket would outlive a sign-out, a ban or an expiry.
-    A database that does not respond closes no socket.
-    """
-    try:
-        return await validate_websocket(websocket) is not None
-    except (StoreUnavailable, SchemaError):
-        return True
 
 
 def measurements() -> dict[str, object]:

@@ -9,6 +9,7 @@ export const stories = {
   "Reloading, and the back button": reloadAndBack,
   "Two tabs: a sign-out in one signs out the other": twoTabs,
   "A session that is revoked from another device": revokedElsewhere,
+  "A session or a user that is deleted in the database": deleted,
 };
 
 async function panel(stage) {
@@ -110,6 +111,7 @@ async function twoTabs(stage) {
   await visitor.sees("You have signed out.");
   await visitor.isAt("/login?redirect=/");
   await visitor.isAt("/login?redirect=/", other);
+  await visitor.sees("You signed out in another tab.", other);
 
   stage.step("and signing in again in one serves both");
   await visitor.signIn(ada);
@@ -142,4 +144,19 @@ async function revokedElsewhere(stage) {
   await elsewhere.seesLive();
   await elsewhere.leave();
   await visitor.leave();
+}
+
+async function deleted(stage) {
+  for (const what of ["sessions", "user"]) {
+    stage.step(`the ${what} of a visitor`);
+    const ada = newPerson();
+    const visitor = await stage.arrive();
+    await visitor.signUp(ada);
+    await visitor.seesLive();
+    visitor.expectErrors(/status of 401/);
+    await stage.ask(`delete ${what} ${ada.email}`);
+    await visitor.isAt("/login?redirect=/");
+    await visitor.sees("Your session has ended.");
+    await visitor.leave();
+  }
 }

@@ -159,6 +159,30 @@ describe("the end of a session", () => {
     expect(services.asked.at(-1)?.query).toBe("?disableCookieCache=true");
   });
 
+  it.each(["before", "after"])("is known as a sign-out in another tab, told of %s it is noticed", async (when) => {
+    const otherTab = new BroadcastChannel("sign-outs");
+    const auth = await freshStore();
+    await auth.whenKnown();
+    services.isSignedIn = false;
+    if (when === "before") otherTab.postMessage("session-1");
+    await auth.recheck();
+    if (when === "after") otherTab.postMessage("session-1");
+    await vi.waitUntil(() => auth.departure === "signed-out-in-another-tab");
+    otherTab.close();
+  });
+
+  it("is not taken for the sign-out of another session", async () => {
+    const otherTab = new BroadcastChannel("sign-outs");
+    const auth = await freshStore();
+    await auth.whenKnown();
+    otherTab.postMessage("session-0");
+    services.isSignedIn = false;
+    await auth.recheck();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(auth.departure).toBe("ended");
+    otherTab.close();
+  });
+
   it("is noticed when the page is looked at again", async () => {
     const auth = await freshStore();
     await auth.whenKnown();

@@ -16,6 +16,12 @@ import { AuthProblem } from "../services/problems";
 const ASK_OURSELVES = { disableSignal: true };
 const PAST_THE_CACHE = { query: { disableCookieCache: true } };
 
+/** How a visitor who was signed in is not any more. */
+export type Departure = "signed-out" | "signed-out-in-another-tab" | "ended";
+
+// Better Auth's client tells the other tabs that they should ask again, but not why there is no session any more.
+const SIGN_OUTS = "sign-outs";
+
 /**
  * Who is signed in. Better Auth's client asks at start, when the window gets the focus back, and when another tab
  * signs out. `signIn`, `signUp` and `signOut` throw an AuthProblem.
@@ -23,9 +29,13 @@ const PAST_THE_CACHE = { query: { disableCookieCache: true } };
 export const useAuthStore = defineStore("auth", () => {
   const state = useSession();
   const isBusy = ref(false);
-  const departure = ref<"signed-out" | "ended" | null>(null);
+  const departure = ref<Departure | null>(null);
   /** Revoked from this page, which stays open to show what happens next. */
   const isRevoked = ref(false);
+
+  const signOuts = new BroadcastChannel(SIGN_OUTS);
+  /** The session that a tab of ours signed out of last. */
+  let signedOutOf: string | undefined;
 
   const session = computed(() => state.value.data?.session ?? null);
   const user = computed(() => state.value.data?.user ?? null);
@@ -45,13 +55,21 @@ export const useAuthStore = defineStore("auth", () => {
   // Whoever signs in next, in this tab or another, is not to be taken for whoever signed out.
   watch(() => session.value?.id, discardAccessToken, { flush: "sync" });
 
+  // The message and the end of the session are noticed in either order.
+  let ended: string | undefined;
+  signOuts.onmessage = ({ data }: MessageEvent<string>) => {
+    signedOutOf = data;
+    if (departure.value === "ended" && ended === data) departure.value = "signed-out-in-another-tab";
+  };
+
   watch(
-    isAuthenticated,
-    (isIn) => {
+    () => session.value?.id,
+    (id, before) => {
       isRevoked.value = false;
-      if (isIn) departure.value = null;
+      ended = before;
+      if (id) departure.value = null;
       // Not by ourselves. (An error alone does not take the session away.)
-      else if (!isBusy.value) departure.value = "ended";
+      else if (!isBusy.value) departure.value = ended && ended === signedOutOf ? "signed-out-in-another-tab" : "ended";
     },
     { flush: "sync" },
   );
@@ -74,8 +92,10 @@ export const useAuthStore = defineStore("auth", () => {
 
   async function signOut(): Promise<void> {
     await busily(async () => {
+      const id = session.value?.id;
       // Here the client's own signal is wanted: it tells the other tabs.
       await accepted(() => signOutAt());
+      if (id) signOuts.postMessage(id);
       await until(() => !isAuthenticated.value || state.value.error !== null);
       if (isAuthenticated.value) throw new AuthProblem("unreachable");
       departure.value = "signed-out";
