@@ -107,7 +107,7 @@ fn of_kind(cause: Cause) -> Option<String> {
              sends a variable without a value. Send the cookie's value, or the header set-auth-token, unchanged"
         }
         Cause::BareToken => {
-            "a request has the bare session token, as it is in the database: send the signed one, which is the cookie's \
+            "a request has the bare token of a session, as it is in the database: send the signed one, which is the cookie's \
              value or the header set-auth-token of a sign-in (bearer tokens without signature need \
              AUTH_MIDDLEWARE_BEARER_UNSIGNED)"
         }

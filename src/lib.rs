@@ -20,6 +20,7 @@
 //! | | [`authenticator`] | steps 1 to 4: what the headers alone decide |
 //! | | [`engine`] | the whole path, and what is open |
 //! | | [`diagnosis`] | facts for the doctor |
+//! | | [`testing`] | what a Better Auth server signs, for tests without one |
 //!
 //! Everything that the headers can decide is decided synchronously; then there is at most one await.
 //!
@@ -65,6 +66,7 @@ pub mod refusal;
 pub mod settings;
 pub mod signature;
 pub mod store;
+pub mod testing;
 
 mod bounded_cache;
 #[cfg(any(feature = "python", test))]

@@ -1,9 +1,11 @@
 """Identifies the users of a Better Auth server in FastAPI applications."""
 
+from typing import TYPE_CHECKING
+
+from auth_middleware import dependencies
 from auth_middleware._core import __version__
 from auth_middleware.auth import Auth
 from auth_middleware.dependencies import (
-    SESSION_COOKIE_NAME,
     get_auth,
     get_current_session,
     get_current_user,
@@ -59,3 +61,13 @@ __all__ = [
     "validate_session",
     "validate_websocket",
 ]
+
+if TYPE_CHECKING:
+    SESSION_COOKIE_NAME: str
+else:
+
+    def __getattr__(name: str) -> str:
+        """`SESSION_COOKIE_NAME`, read from the environment when it is imported rather than when the package is."""
+        if name == "SESSION_COOKIE_NAME":
+            return dependencies.SESSION_COOKIE_NAME
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,9 +11,11 @@ __all__ = [
     "Migrations",
     "Refused",
     "RequestState",
+    "TestStore",
     "Watch",
     "__version__",
     "accepted_credentials",
+    "check_settings",
     "default_settings",
     "error_type",
     "lookup_duration_bounds",
@@ -125,6 +127,11 @@ class Core:
         """
     @property
     def cookie_name(self) -> str: ...
+    @property
+    def cache_cookie_name(self) -> str: ...
+    @property
+    def origin(self) -> str:
+        """The origin of the base URL; empty without one."""
     @property
     def retry_after_seconds(self) -> int: ...
     @property
@@ -341,6 +348,53 @@ class Diagnosis:
         """
     def close(self) -> None:
         """Closes the connections."""
+
+@final
+class TestStore:
+    """Sessions in memory, and what a Better Auth server would sign. Only `auth_middleware.testing` makes one."""
+
+    def __new__(cls, secret: str, seed: bytes) -> TestStore:
+        """A store whose cookies are signed with this secret, and whose JWTs with the key of this seed of 32 bytes."""
+    def core(
+        self,
+        settings: Mapping[str, object],
+        user_fields: Sequence[tuple[str, Sequence[str]]],
+        session_fields: Sequence[tuple[str, Sequence[str]]],
+    ) -> Core:
+        """A core that looks sessions up here. Its clock is this store's.
+
+        Raises:
+            ConfigurationError: the first setting that is missing or wrong.
+        """
+    def put(self, core: Core, session: Mapping[str, object] | None, user: Mapping[str, object]) -> None:
+        """Inserts or replaces the rows. `core` knows which fields of the application's own they have."""
+    def remove_session(self, token: str) -> None: ...
+    def remove_user(self, user_id: str) -> None: ...
+    def set_unavailable(self, is_unavailable: bool) -> None:
+        """Begins or ends an outage, during which every lookup fails."""
+    def advance(self, seconds: float) -> None:
+        """Moves the clock ahead."""
+    def now(self) -> datetime: ...
+    def lookups(self) -> int:
+        """How many sessions and users were looked up."""
+    def sign_token(self, token: str) -> str:
+        """The decoded value of the session cookie, which is also the bearer plugin's token."""
+    def sign_snapshot(self, strategy: str, payload: str, issuer: str, max_age: float) -> str:
+        """The value of the cookie cache's cookie, signed or encrypted now."""
+    def sign_jwt(self, claims: str) -> str: ...
+    def jwks(self) -> str:
+        """The JWKS document."""
+
+def check_settings(
+    settings: Mapping[str, object],
+    user_fields: Sequence[tuple[str, Sequence[str]]],
+    session_fields: Sequence[tuple[str, Sequence[str]]],
+) -> None:
+    """Checks settings and models, and makes nothing of them.
+
+    Raises:
+        ConfigurationError: the first setting that is missing or wrong.
+    """
 
 def default_settings() -> dict[str, Any]:
     """Every setting's default, by name. A setting without one is None or empty."""

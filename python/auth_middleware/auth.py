@@ -8,15 +8,14 @@ from typing import Any, Generic, TypeAlias, TypeVar, final, overload
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket
 
-from auth_middleware import environment, http_errors
-from auth_middleware._core import RequestState
-from auth_middleware.cors import CorsCheck
-from auth_middleware.errors import ConfigurationError, MissingTables, StoreUnavailable
+from auth_middleware import http_errors
+from auth_middleware._core import Core, RequestState
+from auth_middleware.configuration import Configuration
 from auth_middleware.identification import Identification
 from auth_middleware.models import AuthSession, AuthUser, CacheSize, Identity, SessionT_co, UserT_co
 from auth_middleware.openapi import bound
 from auth_middleware.operator_log import OperatorLog
-from auth_middleware.row_models import RowModels
+from auth_middleware.parts import Parts
 from auth_middleware.session_guards import RequestGuard, WebSocketGuard
 from auth_middleware.settings import AuthSettings
 
@@ -35,8 +34,11 @@ class Auth(Generic[SessionT_co, UserT_co]):
     `Depends` on HTTP and WebSocket routes, and for a direct `await`. To require more than a session, write a dependency
     that depends on one of them; `Auth` has no subclasses.
 
+    Without `settings`, the environment is read at first use or by `lifespan`, so that a module with an instance can be
+    imported without it.
+
     Raises:
-        ConfigurationError: a setting is missing or wrong.
+        ConfigurationError: a setting that was passed is wrong, or one is missing beside it.
     """
 
     def __init_subclass__(cls) -> None:
@@ -64,16 +66,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
         user_model: type[Any] = AuthUser,
         session_model: type[Any] = AuthSession,
     ) -> None:
-        models: RowModels[SessionT_co, UserT_co] = RowModels(user_model, session_model)
-        settings = settings or AuthSettings()
-        try:
-            self._core = models.core(settings.for_core())
-        except ConfigurationError as error:
-            raise ConfigurationError(environment.with_hints(str(error), settings)) from None
-        self._log = OperatorLog(self._core)
-        self._log.warn([*self._core.warnings, *environment.unknown_variables()])
-        self._cors = CorsCheck(self._log, settings.trusted_origins if self._core.accepts[0] else ())
-        self._identification = Identification(self._core, models, self._log, self._cors)
+        self._configuration: Configuration[SessionT_co, UserT_co] = Configuration(settings, user_model, session_model)
         for method in (
             Auth.current_user,
             Auth.optional_user,
@@ -81,17 +74,17 @@ class Auth(Generic[SessionT_co, UserT_co]):
             Auth.current_session,
             Auth.token_claims,
         ):
-            vars(self)[method.__name__] = bound(method, self, self.cookie_name, self._core.accepts)
+            vars(self)[method.__name__] = bound(method, self, self._configuration.accepted)
 
     @property
     def cookie_name(self) -> str:
         """The name of the session cookie."""
-        return self._core.cookie_name
+        return self._parts.core.cookie_name
 
     @property
     def secret_fingerprint(self) -> str:
         """12 hexadecimal digits, to compare the secrets of two deployments. The secret cannot be computed from it."""
-        return self._core.secret_fingerprint
+        return self._parts.core.secret_fingerprint
 
     @property
     def counters(self) -> Mapping[str, int]:
@@ -99,12 +92,12 @@ class Auth(Generic[SessionT_co, UserT_co]):
 
         `identified` (of these, by a cache: `cookie_cache`, `live_cache`), `store_unavailable`, or a refusal's reason.
         """
-        return self._core.counters()
+        return self._parts.core.counters()
 
     @property
     def cache_size(self) -> CacheSize:
         """The sessions cached in this process, if `freshness` is `live` or a number of seconds."""
-        return CacheSize(*self._core.cache_size())
+        return CacheSize(*self._parts.core.cache_size())
 
     async def open(self, *, strict: bool = False) -> None:
         """Connect and read the catalog now, so that a wrong configuration is reported at start.
@@ -113,34 +106,27 @@ class Auth(Generic[SessionT_co, UserT_co]):
         warning, and requests get 503 responses until then. With `strict` it is an error.
 
         Raises:
+            ConfigurationError: a setting is missing or wrong.
             SchemaError: the tables are not Better Auth's, or our role may not read them; with `strict`, they do not
                 exist.
             StoreUnavailable: with `strict`, the store does not answer.
         """
-        self._log.opening()
-        try:
-            self._log.warn(await self._core.open(strict))
-            self._log.warn(self._core.operator_messages())
-            while note := self._core.store_note():
-                self._log.note(note)
-        except (StoreUnavailable, MissingTables) as error:
-            if strict:
-                raise
-            self._log.store_failed(error)
+        await self._parts.open(strict=strict)
 
     async def close(self) -> None:
         """Close the connections. The next use opens them again."""
-        self._core.close()
+        self._configuration.close()
 
     @asynccontextmanager
     async def lifespan(self, app: object) -> AsyncGenerator[None]:
         """A lifespan for FastAPI or Starlette. In a lifespan of your own, call `open` and `close`."""
-        self._cors.check([app])
-        await self.open()
+        parts = self._parts
+        parts.cors.check([app])
+        await parts.open()
         try:
             yield
         finally:
-            await self.close()
+            parts.core.close()
 
     async def current_user(self, request: HTTPConnection) -> UserT_co:
         """The user who sent this request.
@@ -272,6 +258,23 @@ class Auth(Generic[SessionT_co, UserT_co]):
     def guarded_connections(self) -> int:
         """How many connections are guarded by this instance in this process."""
         return self._core.guarded_connections
+
+    @property
+    def _parts(self) -> Parts[SessionT_co, UserT_co]:
+        return self._configuration.parts()
+
+    @property
+    def _core(self) -> Core:
+        """For a request: a missing setting is a 500 response."""
+        return self._configuration.parts_for_request().core
+
+    @property
+    def _identification(self) -> Identification[SessionT_co, UserT_co]:
+        return self._parts.identification
+
+    @property
+    def _log(self) -> OperatorLog:
+        return self._parts.log
 
 
 def _require_text(cookie_value: object) -> None:

@@ -44,7 +44,10 @@ def _problem(applications: Iterable[object], trusted_origins: Sequence[str]) -> 
     found = [middleware for application in applications for middleware in _middlewares(application)]
     origins = ", ".join(trusted_origins[:3])
     setting = f"trusted_origins (BETTER_AUTH_TRUSTED_ORIGINS, FRONTEND_URL) contains {origins}"
-    unless = "Ignore this if those pages are served from this application's own origin, or a proxy adds CORS headers"
+    unless = (
+        "Ignore this if those pages are served from this application's own origin, or something in front of it adds "
+        "CORS headers"
+    )
     cors = [middleware for middleware in found if _is_cors(middleware)]
     if not cors:
         return (

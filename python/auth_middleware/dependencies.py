@@ -1,29 +1,34 @@
 """The default instance, made from the environment at first use, and its functions."""
 
-import logging
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from functools import cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from starlette.requests import HTTPConnection
 
-from auth_middleware import http_errors
+from auth_middleware import http_errors, stand_ins
 from auth_middleware.auth import Auth
 from auth_middleware.errors import ConfigurationError
 from auth_middleware.models import AuthSession, AuthUser, Identity
 from auth_middleware.mounts import around
-from auth_middleware.openapi import documented
-from auth_middleware.operator_log import OncePerCause
+from auth_middleware.openapi import Accepted, documented
+from auth_middleware.operator_log import log_misconfigured
 from auth_middleware.settings import accepted_credentials, session_cookie_name
 
-# Computed at import, for code that reads the cookie itself.
-SESSION_COOKIE_NAME = session_cookie_name()
+if TYPE_CHECKING:
+    SESSION_COOKIE_NAME: str
+else:
+
+    def __getattr__(name: str) -> str:
+        """`SESSION_COOKIE_NAME`, for code that reads the cookie itself: by the environment when it is imported."""
+        if name == "SESSION_COOKIE_NAME":
+            return session_cookie_name()
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 # Where a scope has the `AuthMiddleware` that a request passed last.
 SCOPE_KEY = "auth_middleware"
-
-_once = OncePerCause(logging.CRITICAL)
 
 
 class Passed(NamedTuple):
@@ -42,7 +47,9 @@ def get_auth() -> Auth:
     Raises:
         ConfigurationError: a setting is missing or wrong.
     """
-    return Auth()
+    auth = Auth()
+    _read_now = auth.cookie_name
+    return auth
 
 
 def auth_of(app: object) -> Auth[Any, Any]:
@@ -77,7 +84,7 @@ def serving(connection: HTTPConnection | None) -> Auth[Any, Any]:
     try:
         return get_auth() if connection is None else _auth_in(connection.scope)
     except ConfigurationError as error:
-        _once.log("configuration", f"every request gets a 500 response: {error}")
+        log_misconfigured(error)
         raise http_errors.for_connection(http_errors.Misconfigured(error), connection) from error
 
 
@@ -159,12 +166,16 @@ async def validate_session(cookie_value: str | None) -> Identity | None:
         TypeError: the value is not text, but for example a coroutine without `await`.
         StoreUnavailable, SchemaError: the store cannot answer; as an HTTP response, 503.
     """
-    return await serving(None).validate_session(cookie_value)
+    with stand_ins.chosen_for():
+        return await serving(None).validate_session(cookie_value)
 
 
-_ACCEPTS = accepted_credentials()
-get_current_user = documented(get_current_user, SESSION_COOKIE_NAME, _ACCEPTS)
-get_optional_user = documented(get_optional_user, SESSION_COOKIE_NAME, _ACCEPTS)
-get_fresh_user = documented(get_fresh_user, SESSION_COOKIE_NAME, _ACCEPTS)
-get_current_session = documented(get_current_session, SESSION_COOKIE_NAME, _ACCEPTS)
-get_token_claims = documented(get_token_claims, SESSION_COOKIE_NAME, _ACCEPTS)
+def _accepted() -> Accepted:
+    return session_cookie_name(), accepted_credentials()
+
+
+get_current_user = documented(get_current_user, _accepted)
+get_optional_user = documented(get_optional_user, _accepted)
+get_fresh_user = documented(get_fresh_user, _accepted)
+get_current_session = documented(get_current_session, _accepted)
+get_token_claims = documented(get_token_claims, _accepted)

@@ -11,7 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from auth_middleware import http_errors
+from auth_middleware import http_errors, stand_ins
 from auth_middleware.auth import Auth
 from auth_middleware.dependencies import SCOPE_KEY, Passed, get_auth, serving
 from auth_middleware.errors import ConfigurationError
@@ -52,6 +52,7 @@ class AuthMiddleware:
         self.app = app
         _check_auth(auth)
         self._auth = auth
+        *_, self._innermost = layers(app)
         self._application = next((inner for inner in layers(app) if hasattr(inner, "dependency_overrides")), None)
         self._required = required
         exclude = _checked_paths(exclude)
@@ -72,9 +73,10 @@ class AuthMiddleware:
             return
         connection = HTTPConnection(scope)
         try:
-            auth = self._auth_of(connection)
-            identify = Auth.current_user if self._requires_user(connection) else Auth.optional_user
-            user = await identify(auth, connection)
+            with stand_ins.chosen_for(self._innermost):
+                auth = self._auth_of(connection)
+                identify = Auth.current_user if self._requires_user(connection) else Auth.optional_user
+                user = await identify(auth, connection)
         except HTTPException as error:
             await _refuse(error, scope, receive, send)
             return

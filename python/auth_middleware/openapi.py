@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from functools import partial, update_wrapper
 from types import FunctionType
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 from fastapi import Depends
 from fastapi.security import APIKeyCookie, HTTPBearer
@@ -13,15 +13,18 @@ from fastapi.security.base import SecurityBase
 Dependency = TypeVar("Dependency", bound=Callable[..., Awaitable[Any]])
 
 
-def documented(dependency: Dependency, cookie_name: str, accepts: tuple[bool, bool]) -> Dependency:
-    """Show the locks and the cookie's name in `/docs`. `accepts`: cookies, bearer tokens.
+# The session cookie's name, and whether cookies and bearer tokens are accepted. Read when `/docs` is generated: when a
+# module of the application is imported, the environment may not be set yet.
+Accepted: TypeAlias = tuple[str, tuple[bool, bool]]
+
+
+def documented(dependency: Dependency, accepted: Callable[[], Accepted]) -> Dependency:
+    """Show the locks and the cookie's name in `/docs`.
 
     FastAPI reads the security scheme from `__wrapped__`, and the parameters from `__signature__`. So one lock costs
     nothing in a request; the second is a sub-dependency that does nothing.
     """
-    cookie = APIKeyCookie(name=cookie_name, scheme_name="Better Auth session", auto_error=False)
-    bearer = HTTPBearer(scheme_name="Better Auth token", auto_error=False)
-    first, *more = [lock for lock, is_accepted in zip((cookie, bearer), accepts, strict=True) if is_accepted]
+    first, *more = [_Scheme(accepted, at) for at in range(sum(accepted()[1]))]
     signature = inspect.signature(dependency, follow_wrapped=False)
     documented: Any = dependency
     if more:
@@ -30,6 +33,24 @@ def documented(dependency: Dependency, cookie_name: str, accepts: tuple[bool, bo
         documented.__signature__ = signature
     documented.__wrapped__ = first
     return documented
+
+
+class _Scheme(SecurityBase):
+    """The scheme at a position among those that are accepted, or the last one."""
+
+    def __init__(self, accepted: Callable[[], Accepted], at: int) -> None:
+        self._accepted = accepted
+        self._at = at
+
+    def __getattr__(self, name: str) -> Any:
+        # The base class only declares them.
+        if name not in ("model", "scheme_name"):
+            raise AttributeError(name)
+        cookie_name, accepts = self._accepted()
+        cookie = APIKeyCookie(name=cookie_name, scheme_name="Better Auth session", auto_error=False)
+        bearer = HTTPBearer(scheme_name="Better Auth token", auto_error=False)
+        schemes = [scheme for scheme, is_accepted in zip((cookie, bearer), accepts, strict=True) if is_accepted]
+        return getattr(schemes[min(self._at, len(schemes) - 1)], name)
 
 
 def _lock(scheme: SecurityBase) -> Any:
@@ -57,11 +78,11 @@ def _with_locks(dependency: Callable[..., Awaitable[Any]], locks: list[Any], sig
     return shown
 
 
-def bound(method: Any, instance: object, cookie_name: str, accepts: tuple[bool, bool]) -> Any:
+def bound(method: Any, instance: object, accepted: Callable[[], Accepted]) -> Any:
     """A method of this instance with its own cookie name in `/docs`. A wrapper would cost each request a coroutine."""
     function = FunctionType(method.__code__, method.__globals__, method.__name__)
     function.__annotations__ = inspect.get_annotations(method)
-    dependency: Any = partial(documented(function, cookie_name, accepts), instance)
+    dependency: Any = partial(documented(function, accepted), instance)
     dependency.__doc__ = method.__doc__
     dependency.__signature__ = inspect.signature(dependency)
     return dependency

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 
 from auth_middleware._core import Core, Refused
-from auth_middleware.errors import AuthError, SchemaError
+from auth_middleware.errors import AuthError, ConfigurationError, SchemaError
 from auth_middleware.log_fields import LogFields
 
 logger = logging.getLogger("auth_middleware")
@@ -84,6 +84,14 @@ class OncePerCause:
     def _is_allowed(self, level: int) -> bool:
         """Lines that nobody sees do not use up the limit."""
         return self._limit is None or not logger.isEnabledFor(level) or self._limit.allows()
+
+
+_misconfigured = OncePerCause(logging.CRITICAL)
+
+
+def log_misconfigured(error: ConfigurationError) -> None:
+    """The settings are wrong, which only requests have found out. Logged once."""
+    _misconfigured.log("configuration", f"every request gets a 500 response: {error}")
 
 
 class OperatorLog:

@@ -17,26 +17,35 @@ from auth_middleware.models import (
     keys_by_field,
     model_fields,
 )
+from auth_middleware.settings import AuthSettings, check_incomplete
 
 
 class RowModels(Generic[SessionT_co, UserT_co]):
     """The models of one `Auth`."""
 
     def __init__(self, user_model: type[Any], session_model: type[Any]) -> None:
-        self._user_model = user_model
-        self._session_model = session_model
+        self.user_model = user_model
+        self.session_model = session_model
         self._user_keys = keys_by_field(user_model)
         self._session_keys = keys_by_field(session_model)
         self._name_may_be_none = accepts_none(user_model, "name")
         self.may_be_shared = is_shareable_model(user_model) and is_shareable_model(session_model)
 
-    def core(self, settings: dict[str, Any]) -> Core:
+    def core(self, settings: AuthSettings) -> Core:
         """A core that reads the columns of these models.
 
         Raises:
             ConfigurationError: a setting is missing or wrong.
         """
-        return Core(settings, model_fields(self._user_model), model_fields(self._session_model))
+        return settings.make_core(model_fields(self.user_model), model_fields(self.session_model))
+
+    def check_with(self, settings: AuthSettings | None) -> None:
+        """Check what is known before the environment is read: the models, and the settings that were passed.
+
+        Raises:
+            ConfigurationError: one of them is wrong.
+        """
+        check_incomplete(settings, model_fields(self.user_model), model_fields(self.session_model))
 
     def identity(self, found: Found) -> Identity[SessionT_co, UserT_co]:
         """
@@ -54,13 +63,13 @@ class RowModels(Generic[SessionT_co, UserT_co]):
         validated: Any = None
         if session is not None:
             # What `model_validate` calls; without its options it takes half as long.
-            validated = self._session_model.__pydantic_validator__.validate_python(session)
-        return Identity(validated, self._user_model.__pydantic_validator__.validate_python(user))
+            validated = self.session_model.__pydantic_validator__.validate_python(session)
+        return Identity(validated, self.user_model.__pydantic_validator__.validate_python(user))
 
     def misfits(self, core: Core, found: object, error: ValidationError) -> str:
         """What does not fit, by column, and how to fix it; no values."""
-        is_user = error.title == self._user_model.__name__
-        model, keys = (self._user_model, self._user_keys) if is_user else (self._session_model, self._session_keys)
+        is_user = error.title == self.user_model.__name__
+        model, keys = (self.user_model, self._user_keys) if is_user else (self.session_model, self._session_keys)
         fields = {key: name for name, key in keys.items()}
         values: Mapping[str, object] = (found.fields()[is_user] or {}) if isinstance(found, Found) else {}
         misfits: list[str] = []

@@ -14,6 +14,12 @@ from auth_middleware.errors import ConfigurationError
 
 DEFAULT_COOKIE_NAME = "better-auth.session_token"
 _DEFAULTS = _core.default_settings()
+# In place of what the environment has to bring, to check the other settings without it.
+_REQUIRED: dict[str, object] = {
+    "database_url": "postgresql://app@database.invalid/app",
+    "secret": "a secret that signs nothing at all",
+    "base_url": "http://auth.invalid",
+}
 # What `__init__` was not called with: None is a value.
 _UNSET: Any = object()
 
@@ -276,6 +282,26 @@ class AuthSettings(BaseSettings):
             name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in values.items()
         }
 
+    @property
+    def lacks_everything_required(self) -> bool:
+        """Whether neither the caller nor the environment said anything of the database and the auth server."""
+        required = (self.database_url, self.secret, self.secrets, self.base_url, self.neon_auth_base_url)
+        return not any(required)
+
+    def read_again(self) -> "AuthSettings":
+        """The same with what the environment says now."""
+        return AuthSettings(**{name: getattr(self, name) for name in self.model_fields_set})
+
+    def make_core(
+        self, user_fields: list[tuple[str, list[str]]], session_fields: list[tuple[str, list[str]]]
+    ) -> _core.Core:
+        """A core with these settings.
+
+        Raises:
+            ConfigurationError: a setting is missing or wrong.
+        """
+        return _core.Core(self.for_core(), user_fields, session_fields)
+
 
 def _no_such_setting(name: str, names: Sequence[str]) -> str:
     [*nearest] = get_close_matches(name, names, n=1)
@@ -283,13 +309,27 @@ def _no_such_setting(name: str, names: Sequence[str]) -> str:
     return f"AuthSettings has no setting {name}{suggestion}"
 
 
-def session_cookie_name() -> str:
+def check_incomplete(
+    settings: AuthSettings | None,
+    user_fields: list[tuple[str, list[str]]],
+    session_fields: list[tuple[str, list[str]]],
+) -> None:
+    """Check the settings that were passed while those that the environment has to bring are still missing.
+
+    Raises:
+        ConfigurationError: one of them is wrong.
+    """
+    values = settings.for_core() if settings else {}
+    _core.check_settings(values | _REQUIRED, user_fields, session_fields)
+
+
+def session_cookie_name(settings: AuthSettings | None = None) -> str:
     """The session cookie's name according to the environment, for code that reads cookies itself.
 
     Opens nothing and never raises: if the settings are wrong, it is Better Auth's default.
     """
     try:
-        settings = AuthSettings()
+        settings = settings or AuthSettings()
         return _core.session_cookie_name(
             settings.base_url, settings.cookie_prefix, settings.cookie_name, settings.secure_cookies
         )
@@ -297,9 +337,9 @@ def session_cookie_name() -> str:
         return DEFAULT_COOKIE_NAME
 
 
-def accepted_credentials() -> tuple[bool, bool]:
+def accepted_credentials(settings: AuthSettings | None = None) -> tuple[bool, bool]:
     """Whether cookies are accepted by the environment, and whether bearer tokens are. Never raises."""
     try:
-        return _core.accepted_credentials(AuthSettings().for_core())
+        return _core.accepted_credentials((settings or AuthSettings()).for_core())
     except ConfigurationError:
         return True, False

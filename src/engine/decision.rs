@@ -22,6 +22,9 @@ pub(super) fn decide(
     let expired = match &found {
         LookupResult::Found(identity) => {
             checks.pass(row);
+            if let Some(created_at) = identity.session.as_ref().and_then(|session| session.created_at) {
+                checks.session_is_ahead(created_at.timestamp() - now.timestamp());
+            }
             identity.session.as_ref().filter(|session| session.expires_at < now).map(hash_of_recent(now))
         }
         _ => None,

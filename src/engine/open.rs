@@ -19,6 +19,7 @@ use crate::jwt::jwks::{Jwks, TableKeys};
 use crate::live_cache::{CachingStore, LiveCache};
 use crate::lookup::Lookup;
 use crate::settings::{KeyLocation, Settings};
+use crate::store::memory::Following;
 use crate::store::{AnyStore, KeyStore as _, Source};
 
 /// Connections, caches and tasks.
@@ -33,6 +34,8 @@ pub(super) struct Open {
     /// The keys that verify JWTs.
     jwks: Option<Jwks>,
     reads_key_table: bool,
+    /// Keeps the live cache and the guarded connections current where the store is in memory.
+    _following: Option<Arc<Following>>,
     _tasks: Vec<AbortOnDropHandle<()>>,
 }
 
@@ -55,6 +58,10 @@ impl Open {
         let mut tasks = Vec::new();
         let mut spawn = |task: Task| tasks.push(AbortOnDropHandle::new(runtime.spawn(task)));
         if let Some(shared) = shared.as_ref().filter(|_| settings.freshness.uses_public_keys()) {
+            if let AnyStore::Memory(store) = &**shared {
+                // A test cannot wait until the task has read them.
+                keys.replace(&store.public_key_rows(), clock.wall());
+            }
             spawn(Box::pin(keys.clone().keep_current(Arc::clone(shared))));
         }
         if let (Some(jwt), Some(jwks)) = (&settings.jwt, jwks.cloned()) {
@@ -69,11 +76,22 @@ impl Open {
             }
         }
         let guards = Guards::new(settings, clock.clone());
+        let mut following = match &store {
+            // A test cannot wait for the regular re-check either.
+            Some(AnyStore::Memory(store)) => Some(store.follow(guards.follow(()))),
+            _ => None,
+        };
         let live_cache = settings.freshness.live_cache().map(|chosen| {
             let (cache, writer) = LiveCache::new(chosen);
-            if let (Some(AnyStore::Postgres(store)), Some(feed)) = (&store, chosen.feed.clone()) {
-                let (log, demand) = (cache.operator_log(), guards.demand(cache.demand()));
-                spawn(Box::pin(Arc::clone(store).feed(guards.follow(writer), log, demand, feed)));
+            match (&store, chosen.feed.clone()) {
+                (Some(AnyStore::Postgres(store)), Some(feed)) => {
+                    let (log, demand) = (cache.operator_log(), guards.demand(cache.demand()));
+                    spawn(Box::pin(Arc::clone(store).feed(guards.follow(writer), log, demand, feed)));
+                }
+                (Some(AnyStore::Memory(store)), Some(_)) => {
+                    following = Some(store.follow(guards.follow(writer)));
+                }
+                _ => {}
             }
             cache
         });
@@ -98,6 +116,7 @@ impl Open {
             guards,
             jwks: jwks.cloned(),
             reads_key_table,
+            _following: following,
             _tasks: tasks,
         })
     }

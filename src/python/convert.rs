@@ -38,7 +38,7 @@ pub(super) fn default_settings(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 }
 
 /// A setting's value: text, a number, a boolean, None, or a list or dictionary of them.
-fn json_value(setting: &str, value: &Bound<'_, PyAny>) -> PyResult<Json> {
+pub(super) fn json_value(setting: &str, value: &Bound<'_, PyAny>) -> PyResult<Json> {
     if value.is_none() {
         return Ok(Json::Null);
     }

@@ -31,6 +31,9 @@ use crate::store::{LookupKey, Source};
 /// What is called once with the decision.
 type Resolve = Box<dyn FnOnce(Decision) + Send>;
 
+/// The fields of a model, each with its aliases.
+pub(super) type ModelFields = Vec<(String, Vec<String>)>;
+
 /// One configured engine. Its pool opens at first use, and anew in a forked child.
 #[pyclass(frozen, module = "auth_middleware._core")]
 pub(super) struct Core {
@@ -47,31 +50,25 @@ impl Core {
     fn new(
         py: Python<'_>,
         settings: &Bound<'_, PyDict>,
-        user_fields: Vec<(String, Vec<String>)>,
-        session_fields: Vec<(String, Vec<String>)>,
+        user_fields: ModelFields,
+        session_fields: ModelFields,
     ) -> PyResult<Self> {
-        static INSTANCES: AtomicU64 = AtomicU64::new(1);
-        let raw = raw_settings(settings, model_fields(user_fields), model_fields(session_fields))?;
-        let engine = Settings::check(raw)
-            .and_then(|settings| Engine::new(settings, Source::Postgres, runtime::handle));
-        let engine = engine.map_err(|error| exception(&error))?;
-        let tables = &engine.settings().tables;
-        let own_fields =
-            OwnFields { user: tables.user.own_fields.clone(), session: tables.session.own_fields.clone() };
-        let instance = INSTANCES.fetch_add(1, Ordering::Relaxed);
-        let engine = Arc::new(engine);
-        metrics::include(&engine);
-        Ok(Self {
-            object_cache: ObjectCache::new(engine.settings()),
-            engine,
-            own_fields: Arc::new(own_fields),
-            scope_key: PyString::intern(py, &format!("auth_middleware {instance}")).unbind(),
-        })
+        Self::with_source(py, settings, user_fields, session_fields, Source::Postgres)
     }
 
     #[getter]
     fn cookie_name(&self) -> &str {
         &self.engine.settings().cookie_names.session_token
+    }
+
+    #[getter]
+    fn cache_cookie_name(&self) -> &str {
+        &self.engine.settings().cookie_names.session_data
+    }
+
+    #[getter]
+    fn origin(&self) -> &str {
+        self.engine.settings().trusted_origins.base().unwrap_or_default()
     }
 
     #[getter]
@@ -251,6 +248,34 @@ impl Core {
 }
 
 impl Core {
+    pub(super) fn with_source(
+        py: Python<'_>,
+        settings: &Bound<'_, PyDict>,
+        user_fields: ModelFields,
+        session_fields: ModelFields,
+        source: Source,
+    ) -> PyResult<Self> {
+        static INSTANCES: AtomicU64 = AtomicU64::new(1);
+        let settings = checked(settings, user_fields, session_fields)?;
+        let engine = Engine::new(settings, source, runtime::handle).map_err(|error| exception(&error))?;
+        let tables = &engine.settings().tables;
+        let own_fields =
+            OwnFields { user: tables.user.own_fields.clone(), session: tables.session.own_fields.clone() };
+        let instance = INSTANCES.fetch_add(1, Ordering::Relaxed);
+        let engine = Arc::new(engine);
+        metrics::include(&engine);
+        Ok(Self {
+            object_cache: ObjectCache::new(engine.settings()),
+            engine,
+            own_fields: Arc::new(own_fields),
+            scope_key: PyString::intern(py, &format!("auth_middleware {instance}")).unbind(),
+        })
+    }
+
+    pub(super) fn own_fields(&self) -> &OwnFields {
+        &self.own_fields
+    }
+
     fn request<'py>(&self, scope: &Bound<'py, PyAny>) -> PyResult<ScopeRequest<'py>> {
         let request = ScopeRequest::of(scope)?;
         if self.engine.settings().accepted.any_bearer() {
@@ -342,6 +367,25 @@ impl Core {
         }
         Ok(PythonLookup { bridge: bridge.unbind(), id, promise, place, began: Some(Instant::now()) })
     }
+}
+
+fn checked(
+    settings: &Bound<'_, PyDict>,
+    user_fields: ModelFields,
+    session_fields: ModelFields,
+) -> PyResult<Settings> {
+    let raw = raw_settings(settings, model_fields(user_fields), model_fields(session_fields))?;
+    Settings::check(raw).map_err(|error| exception(&error))
+}
+
+/// Checks settings and models, and makes nothing of them.
+#[pyfunction]
+pub(super) fn check_settings(
+    settings: &Bound<'_, PyDict>,
+    user_fields: ModelFields,
+    session_fields: ModelFields,
+) -> PyResult<()> {
+    checked(settings, user_fields, session_fields).map(drop)
 }
 
 /// Every setting's default.

@@ -15,6 +15,7 @@ mod promise;
 mod request_state;
 mod runtime;
 mod scope;
+mod testing;
 mod verdict;
 mod watch;
 
@@ -31,7 +32,7 @@ mod _core {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use super::core::{Core, accepted_credentials, default_settings, session_cookie_name};
+    use super::core::{Core, accepted_credentials, check_settings, default_settings, session_cookie_name};
 
     #[pymodule_export]
     use super::metrics::{lookup_duration_bounds, lookup_durations, metric_points};
@@ -50,6 +51,9 @@ mod _core {
 
     #[pymodule_export]
     use super::diagnosis::Diagnosis;
+
+    #[pymodule_export]
+    use super::testing::TestStore;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

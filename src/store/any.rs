@@ -49,7 +49,7 @@ impl AnyStore {
     pub(crate) async fn open(&self) -> Result<Vec<String>, Error> {
         match self {
             Self::Postgres(store) => store.open().await,
-            Self::Memory(_) => Ok(Vec::new()),
+            Self::Memory(store) => store.check_available().map(|()| Vec::new()),
         }
     }
 
@@ -121,7 +121,7 @@ impl KeyStore for AnyStore {
     async fn public_keys(&self) -> Result<Vec<PublicKeyRow>, Error> {
         match self {
             Self::Postgres(store) => store.public_keys().await,
-            Self::Memory(_) => Ok(Vec::new()),
+            Self::Memory(store) => store.public_keys().await,
         }
     }
 }

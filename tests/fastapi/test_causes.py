@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 from auth_middleware import Auth
 from auth_middleware.operator_log import MOST_CAUSES, OncePerCause, RateLimit
 from dev.cookies import COOKIE_NAME, SECRET, SECURE_COOKIE_NAME, cookie, new_token, signed
-from tests.support.applications import guarded
+from tests.support.applications import guarded, without_cors
 from tests.support.databases import Database, SignedIn
 from tests.support.instances import MakeAuth
 from tests.support.signing import TokenIssuer
@@ -97,9 +97,9 @@ CASES = {
         lambda: cookie(new_token(), secret="former" * 8),
         {"secret": None, "secrets": f"2:{SECRET},1:{'former' * 8}"},
     ),
-    "the bare token": Wrong(("bare session token", "send the signed one"), lambda: with_value(new_token())),
+    "the bare token": Wrong(("bare token", "send the signed one"), lambda: with_value(new_token())),
     "the bare token, bearer": Wrong(
-        ("bare session token", "send the signed one", "AUTH_MIDDLEWARE_BEARER_UNSIGNED"),
+        ("bare token", "send the signed one", "AUTH_MIDDLEWARE_BEARER_UNSIGNED"),
         lambda: bearer(new_token()),
         {"credentials": "bearer"},
     ),
@@ -308,7 +308,7 @@ def test_every_cause_has_the_same_response(make_auth: MakeAuth) -> None:
         if case.settings.get("credentials", "cookie") != "cookie":
             continue
         auth = make_auth(**case.settings)
-        with TestClient(guarded(auth)) as client:
+        with TestClient(without_cors(auth)) as client:
             response = client.get("/required", headers=case.headers())
         raw = (response.status_code, tuple(response.headers.raw), response.content)
         has_cookie = case.headers().get("Cookie", "").startswith(f"{auth.cookie_name}=")
@@ -396,6 +396,20 @@ def test_old_sessions_and_those_beside_a_good_one_are_no_wrong_clock(
         for _ in range(10):
             assert client.get("/required", headers=expired(database, days=days).headers).status_code == 401
     assert warnings(caplog) == []
+
+
+def test_a_session_from_the_future_is_one_warning(
+    make_auth: MakeAuth, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    who = database.sign_in()
+    database.execute("UPDATE session SET created_at = now() + interval '5 minutes'")
+    with TestClient(guarded(make_auth())) as client:
+        for _ in range(3):
+            assert client.get("/required", headers=who.headers).status_code == 200
+    [line] = warnings(caplog)
+    assert "created" in line
+    assert "in the future" in line
+    assert "clocks" in line
 
 
 NOW = int(time.time())

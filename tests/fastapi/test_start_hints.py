@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 from auth_middleware import Auth, AuthMiddleware, AuthSettings, ConfigurationError, get_auth
 from auth_middleware.environment import unknown_variables
 from dev.cookies import SECRET
-from tests.support.applications import guarded
+from tests.support.applications import without_cors
 from tests.support.instances import MakeAuth, unreachable_dsn
 
 REQUIRED = {"DATABASE_URL": "postgresql://app@db/app", "BETTER_AUTH_SECRET": SECRET, "BETTER_AUTH_URL": "http://a.test"}
@@ -203,7 +203,7 @@ def test_trusted_origins_without_cors_are_one_warning(
     has_lifespan: bool,
 ) -> None:
     auth = make_auth()
-    app = guarded(auth)
+    app = without_cors(auth)
     prepare(app)
     if not has_lifespan:
         client = TestClient(app)
@@ -228,7 +228,7 @@ def test_cors_of_the_application_that_it_is_mounted_in_counts(
         auth = make_auth()
         outer = FastAPI()
         outer.add_middleware(CORSMiddleware, allow_origins=["http://page.test"], allow_credentials=credentials)
-        outer.mount("/inner", guarded(auth))
+        outer.mount("/inner", without_cors(auth))
         TestClient(outer).get("/inner/optional")
         assert len(warnings(caplog)) == (not credentials)
         caplog.clear()
@@ -238,7 +238,7 @@ def test_cors_of_the_application_that_it_is_mounted_in_counts(
 def test_without_trusted_origins_or_cookies_no_cors_is_needed(
     make_auth: MakeAuth, caplog: pytest.LogCaptureFixture, settings: dict[str, Any]
 ) -> None:
-    with TestClient(guarded(make_auth(**settings))) as client:
+    with TestClient(without_cors(make_auth(**settings))) as client:
         client.get("/optional")
     assert warnings(caplog) == []
 

@@ -194,3 +194,35 @@ async fn a_moved_clock_expires_sessions_and_what_is_cached() {
     assert_eq!(user_id(look_up(&engine, &ada).await), Err(Reason::Expired));
     assert!(engine.now().wall > Utc::now() + TimeDelta::minutes(59));
 }
+
+#[tokio::test]
+async fn live_with_a_store_in_memory_evicts_what_changes_and_trusts_nothing_in_an_outage() {
+    let (engine, store) = engine("live", ours);
+    assert!(engine.open().await.is_ok());
+    let ada = token(inspect(&engine, &signed("ada")));
+    let is_known = || matches!(inspect(&engine, &signed("ada")), Ok(Verdict::Known(_)));
+    assert!(look_up(&engine, &ada).await.is_ok());
+    assert!(is_known());
+    let LookupKey::Session(session_token) = &ada else { panic!("{ada:?}") };
+    store.remove_session(session_token);
+    assert!(!is_known());
+    assert_eq!(user_id(look_up(&engine, &ada).await), Err(Reason::UnknownSession));
+
+    store.insert(session("ada", TimeDelta::hours(1)));
+    assert!(look_up(&engine, &ada).await.is_ok());
+    assert!(is_known());
+    store.set_unavailable(true);
+    assert!(!is_known());
+    assert!(look_up(&engine, &ada).await.is_err());
+    store.set_unavailable(false);
+    assert!(look_up(&engine, &ada).await.is_ok());
+    assert!(is_known());
+    store.remove_user("user of ada");
+    assert_eq!(user_id(look_up(&engine, &ada).await), Err(Reason::UnknownUser));
+    // A cache that was closed follows no more, and the next one does.
+    engine.close();
+    store.insert(session("ada", TimeDelta::hours(1)));
+    let _opens_again = inspect(&engine, &signed("ada"));
+    assert!(look_up(&engine, &ada).await.is_ok());
+    assert!(is_known());
+}

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Protocol
 import httpx
 import httpx2
 from fastapi import Depends, FastAPI, WebSocket
+from starlette.middleware.cors import CORSMiddleware
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
@@ -34,6 +35,14 @@ METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
 
 def guarded(auth: Auth[Any, Any]) -> FastAPI:
     """`/required`, `/optional` and `/session` for every method and as WebSockets. Each returns the user's id."""
+    app = without_cors(auth)
+    # For the trusted page of `instances.DEFAULTS`.
+    app.add_middleware(CORSMiddleware, allow_origins=["http://page.test"], allow_credentials=True)
+    return app
+
+
+def without_cors(auth: Auth[Any, Any]) -> FastAPI:
+    """The same without a middleware."""
     app = FastAPI(lifespan=auth.lifespan)
     app.dependency_overrides[get_auth] = lambda: auth
 

@@ -1,0 +1,71 @@
+"""When the settings of an `Auth` are read: those of the environment not before they are needed."""
+
+from threading import Lock
+from typing import Any, Generic
+
+from auth_middleware import http_errors, stand_ins
+from auth_middleware.errors import ConfigurationError
+from auth_middleware.models import SessionT_co, UserT_co
+from auth_middleware.openapi import Accepted
+from auth_middleware.operator_log import log_misconfigured
+from auth_middleware.parts import Parts, parts_for
+from auth_middleware.row_models import RowModels
+from auth_middleware.settings import AuthSettings, accepted_credentials, session_cookie_name
+
+
+class Configuration(Generic[SessionT_co, UserT_co]):
+    """The settings and models of one `Auth`.
+
+    Raises:
+        ConfigurationError: a setting that was passed is wrong, or one is missing beside it.
+    """
+
+    def __init__(self, settings: AuthSettings | None, user_model: type[Any], session_model: type[Any]) -> None:
+        self._settings = settings
+        self._models: RowModels[SessionT_co, UserT_co] = RowModels(user_model, session_model)
+        self._parts: Parts[SessionT_co, UserT_co] | None = None
+        self._reading = Lock()
+        if settings is None or settings.lacks_everything_required:
+            self._models.check_with(settings)
+        else:
+            self._parts = parts_for(settings, self._models)
+
+    def parts(self) -> Parts[SessionT_co, UserT_co]:
+        """The parts; in a test, perhaps those of a stand-in.
+
+        Raises:
+            ConfigurationError: a setting is missing or wrong.
+        """
+        stand_in = stand_ins.current.get()
+        if stand_in is not None and (parts := stand_in.parts(self._settings, self._models)):
+            return parts
+        return self._parts or self._read()
+
+    def parts_for_request(self) -> Parts[SessionT_co, UserT_co]:
+        """
+        Raises:
+            Misconfigured: a `ConfigurationError` that is a 500 response.
+        """
+        try:
+            return self.parts()
+        except ConfigurationError as error:
+            log_misconfigured(error)
+            raise http_errors.Misconfigured(error) from error
+
+    def close(self) -> None:
+        """Close what is open, if anything is."""
+        if self._parts is not None or stand_ins.current.get() is not None:
+            self.parts().core.close()
+
+    def accepted(self) -> Accepted:
+        """For `/docs`. Never raises."""
+        if self._parts is not None:
+            return self._parts.core.cookie_name, self._parts.core.accepts
+        return session_cookie_name(self._settings), accepted_credentials(self._settings)
+
+    def _read(self) -> Parts[SessionT_co, UserT_co]:
+        with self._reading:
+            if self._parts is None:
+                settings = AuthSettings() if self._settings is None else self._settings.read_again()
+                self._parts = parts_for(settings, self._models)
+            return self._parts

@@ -1,0 +1,232 @@
+"""`AuthTestKit`: sessions to sign requests in with, and what can happen to them."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Generic, TypeVar, overload
+
+from auth_middleware.auth import Auth
+from auth_middleware.models import AuthSession, AuthUser, SessionT_co, UserT_co
+from auth_middleware.testing.memory import MemoryServer, Strategy, of_the_application
+from auth_middleware.testing.rows import converted, made, values_of
+
+OwnUser = TypeVar("OwnUser", bound=AuthUser)
+OwnSession = TypeVar("OwnSession", bound=AuthSession)
+
+# Better Auth's defaults.
+COOKIE_CACHE_SECONDS = 300
+JWT_SECONDS = 900
+
+
+@dataclass(frozen=True)
+class Login(Generic[SessionT_co, UserT_co]):
+    """A session of a user, and what a client presents to use it. Nothing of it changes when the session ends."""
+
+    session: SessionT_co
+    user: UserT_co
+    cookies: dict[str, str] = field(repr=False)
+    """By name, as a browser sends them."""
+    bearer: str = field(repr=False)
+    """The bearer plugin's token: the session token with its signature."""
+    jwt: str = field(repr=False)
+
+    @property
+    def token(self) -> str:
+        """The bare session token, as it stands in the database."""
+        return self.session.token
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The `cookie` header."""
+        return {"cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())}
+
+    @property
+    def bearer_headers(self) -> dict[str, str]:
+        """The `authorization` header with the signed session token."""
+        return {"authorization": f"Bearer {self.bearer}"}
+
+    @property
+    def jwt_headers(self) -> dict[str, str]:
+        """The `authorization` header with a JWT of the user."""
+        return {"authorization": f"Bearer {self.jwt}"}
+
+
+class AuthTestKit(Generic[SessionT_co, UserT_co]):
+    """An `Auth` whose sessions are in memory, and a Better Auth server's part in a test.
+
+    `app.dependency_overrides[get_auth] = lambda: kit.auth` has an application use it.
+
+    Args:
+        user_model: Your own model, as for `Auth`.
+        session_model: Likewise.
+        settings: Those of `AuthSettings`, such as `credentials` or `freshness`. Of the environment, only what decides
+            about the cookies' names and the trusted origins is used.
+
+    Raises:
+        ConfigurationError: a setting is wrong.
+    """
+
+    @overload
+    def __init__(self, *, user_model: type[UserT_co], session_model: type[SessionT_co], **settings: Any) -> None: ...
+    @overload
+    def __init__(self: "AuthTestKit[AuthSession, OwnUser]", *, user_model: type[OwnUser], **settings: Any) -> None: ...
+    @overload
+    def __init__(
+        self: "AuthTestKit[OwnSession, AuthUser]", *, session_model: type[OwnSession], **settings: Any
+    ) -> None: ...
+    @overload
+    def __init__(self: "AuthTestKit[AuthSession, AuthUser]", **settings: Any) -> None: ...
+    def __init__(
+        self, *, user_model: type[Any] = AuthUser, session_model: type[Any] = AuthSession, **settings: Any
+    ) -> None:
+        self._user_model = user_model
+        self._session_model = session_model
+        self._server = MemoryServer()
+        self._settings = self._server.settings({**of_the_application(), **settings})
+        self._users: dict[str, UserT_co] = {}
+        self._sessions: dict[str, SessionT_co] = {}
+        self._outages = 0
+        self.auth: Auth[SessionT_co, UserT_co] = Auth(
+            self._settings, user_model=user_model, session_model=session_model
+        )
+
+    @property
+    def now(self) -> datetime:
+        """The time by which sessions expire: the real one, and what `advance` added."""
+        return self._server.store.now()
+
+    @property
+    def lookups(self) -> int:
+        """How many sessions and users were looked up in the store, as opposed to a cache."""
+        return self._server.store.lookups()
+
+    @property
+    def jwks(self) -> dict[str, Any]:
+        """The JWKS document with the public key of the JWTs."""
+        return self._server.jwks()
+
+    def login(
+        self,
+        user: AuthUser | None = None,
+        *,
+        session: AuthSession | None = None,
+        cookie_cache: bool | Strategy = False,
+        cookie_cache_seconds: float = COOKIE_CACHE_SECONDS,
+    ) -> Login[SessionT_co, UserT_co]:
+        """A new session of this user, or of a new one.
+
+        Args:
+            user: Usually from `make_user`. Fields that the kit's own model requires beside it are made up.
+            session: Usually from `make_session`; it becomes the user's.
+            cookie_cache: Whether `cookies` and `headers` also have Better Auth's `session_data`: in the form that
+                `cache_strategy` says, or in this one.
+            cookie_cache_seconds: How long that may be trusted.
+
+        Raises:
+            TypeError: the user or the session has a field that the kit's model does not have.
+        """
+        now = self.now
+        row: UserT_co = self._row(self._user_model, user, now) if user else made(self._user_model, {}, now)
+        of_session = {**values_of(session), "user_id": row.id} if session else {"user_id": row.id}
+        known: SessionT_co = made(self._session_model, of_session, now)
+        self._server.put(self._settings.core, known, row)
+        self._users[str(row.id)] = row
+        self._sessions[known.token] = known
+        signed = self._server.signed(known.token)
+        cookies = {self._settings.core.cookie_name: signed}
+        if cookie_cache:
+            strategy: Any = self._settings.cache_strategy if cookie_cache is True else cookie_cache
+            cookies[self._settings.core.cache_cookie_name] = self._server.snapshot(
+                strategy,
+                known,
+                row,
+                origin=self._settings.origin,
+                version=self._settings.cache_version,
+                max_age=cookie_cache_seconds,
+            )
+        bearer = self._server.store.sign_token(known.token)
+        return Login(known, row, cookies, bearer, self.jwt(row))
+
+    def jwt(self, user: AuthUser | None = None, *, expires_in: float = JWT_SECONDS, **claims: object) -> str:
+        """A JWT of this user, or of a new one, as Better Auth's jwt plugin issues it.
+
+        `kit.auth` accepts it if the kit's `credentials` list `jwt`.
+
+        Args:
+            user: Usually from `make_user`.
+            expires_in: Seconds.
+            claims: Further claims, and other values of the usual ones.
+        """
+        row: UserT_co = self._row(self._user_model, user, self.now) if user else made(self._user_model, {}, self.now)
+        if str(row.id) not in self._users:
+            self._server.put(self._settings.core, None, row)
+            self._users[str(row.id)] = row
+        issuer = self._settings.jwt_issuer or self._settings.origin
+        audience = self._settings.jwt_audience or self._settings.origin
+        return self._server.jwt(row, issuer=issuer, audience=audience, lifetime=expires_in, claims=claims)
+
+    def revoke(self, session: AuthSession | Login[Any, Any]) -> None:
+        """Sign out: delete the session's row.
+
+        As in production, a cookie cache identifies the user until it expires.
+        """
+        known = self._known_session(session)
+        self._server.store.remove_session(known.token)
+        del self._sessions[known.token]
+
+    def expire(self, session: AuthSession | Login[Any, Any]) -> None:
+        """Set `expires_at` to a moment ago."""
+        known = self._known_session(session)
+        expired = known.model_copy(update={"expires_at": self.now - timedelta(milliseconds=1)})
+        self._sessions[known.token] = expired
+        self._server.put(self._settings.core, expired, self._known_user(known.user_id))
+
+    def ban(self, user: AuthUser | Login[Any, Any], until: datetime | None = None) -> None:
+        """Ban a user, as Better Auth's admin plugin does; without `until`, forever."""
+        known = self._known_user(user.user.id if isinstance(user, Login) else user.id)
+        if until is not None and until.tzinfo is None:
+            until = until.replace(tzinfo=UTC)
+        self._server.put(self._settings.core, None, known, banned=True, ban_expires=until)
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock of `auth` ahead, so that sessions, cookie caches, JWTs and what is cached expire.
+
+        Raises:
+            ValueError: the number is negative or not finite.
+        """
+        self._server.store.advance(seconds)
+
+    @contextmanager
+    def outage(self) -> Generator[None]:
+        """The store answers nothing: requests with a well-signed session get 503 responses."""
+        self._outages += 1
+        self._server.store.set_unavailable(True)
+        try:
+            yield
+        finally:
+            self._outages -= 1
+            if not self._outages:
+                self._server.store.set_unavailable(False)
+
+    def _row(self, model: type[Any], row: AuthUser, now: datetime) -> Any:
+        unknown = ", ".join(sorted(type(row).model_fields.keys() - model.model_fields.keys()))
+        if unknown:
+            raise TypeError(
+                f"{model.__name__} has no field {unknown}: pass your own model, AuthTestKit(user_model=…), or leave "
+                "it out"
+            )
+        return converted(model, row, now)
+
+    def _known_session(self, session: AuthSession | Login[Any, Any]) -> SessionT_co:
+        token = session.token
+        try:
+            return self._sessions[token]
+        except KeyError:
+            raise LookupError("this kit has no such session: it was revoked, or another kit's login made it") from None
+
+    def _known_user(self, id: object) -> UserT_co:  # noqa: A002 - the name of the column
+        try:
+            return self._users[str(id)]
+        except KeyError:
+            raise LookupError("this kit has no such user: call login or jwt with it first") from None

@@ -1,0 +1,328 @@
+"""`AuthTestKit`: genuinely signed credentials, and what can happen to the sessions behind them."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+import pytest
+from fastapi import Depends, FastAPI, WebSocket
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
+
+from auth_middleware import (
+    Auth,
+    AuthSession,
+    AuthSettings,
+    AuthUser,
+    ConfigurationError,
+    get_auth,
+    get_token_claims,
+    guard_websocket,
+)
+from auth_middleware.testing import AuthTestKit, Login, make_session, make_user
+from tests.support import jwt_reader
+from tests.support.applications import guarded
+
+STRATEGIES: tuple[Literal["compact", "jwt", "jwe", "jwks"], ...] = ("compact", "jwt", "jwe", "jwks")
+
+
+class Member(AuthUser):
+    role: str = "user"
+
+
+class Device(AuthSession):
+    device: str
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(environment: pytest.MonkeyPatch) -> None:
+    for name in ("DATABASE_URL", "BETTER_AUTH_SECRET", "BETTER_AUTH_URL"):
+        environment.delenv(name, raising=False)
+
+
+def client_of(kit: AuthTestKit[Any, Any]) -> TestClient:
+    return TestClient(guarded(kit.auth))
+
+
+def status(client: TestClient, headers: dict[str, str]) -> int:
+    return client.get("/required", headers=headers).status_code
+
+
+def test_a_login_has_a_session_a_user_and_what_a_client_presents(auth_kit: AuthTestKit) -> None:
+    login = auth_kit.login(user=make_user(name="Grace"))
+    client = client_of(auth_kit)
+    [(name, value)] = login.cookies.items()
+    assert login.headers == {"cookie": f"{name}={value}"}
+    assert name == auth_kit.auth.cookie_name == "better-auth.session_token"
+    assert login.user.name == "Grace"
+    assert login.session.user_id == login.user.id
+    assert login.token == login.session.token
+    assert value.startswith(f"{login.token}.")
+    assert client.get("/required", headers=login.headers).json() == login.user.id
+    assert TestClient(client.app, cookies=login.cookies).get("/required").json() == login.user.id
+    assert client.get("/session", headers=login.headers).json() == login.user.id
+    assert login.token not in repr(login)
+
+
+async def test_the_identity_is_what_the_login_says(auth_kit: AuthTestKit) -> None:
+    login = auth_kit.login()
+    [cookie] = login.cookies.values()
+    identity = await auth_kit.auth.validate_session(cookie)
+    assert identity == (login.session, login.user)
+
+
+def test_signatures_are_checked(auth_kit: AuthTestKit) -> None:
+    client, login = client_of(auth_kit), auth_kit.login()
+    other = AuthTestKit()
+    assert status(client, {"cookie": login.headers["cookie"] + "x"}) == 401
+    assert status(client, {"cookie": f"better-auth.session_token={login.token}"}) == 401
+    assert status(client, other.login(login.user).headers) == 401
+    assert status(client, {}) == 401
+
+
+def test_bearer_tokens_are_accepted_if_the_credentials_list_them(auth_kit: AuthTestKit) -> None:
+    kit = AuthTestKit(credentials=["bearer"])
+    login = kit.login()
+    client = client_of(kit)
+    assert status(client, login.bearer_headers) == 200
+    assert status(client, login.headers) == 401
+    assert status(client, {"authorization": f"Bearer {login.token}"}) == 401
+    assert status(client_of(auth_kit), auth_kit.login().bearer_headers) == 401
+    unsigned = AuthTestKit(credentials=["bearer"], bearer_unsigned=True)
+    assert status(client_of(unsigned), {"authorization": f"Bearer {unsigned.login().token}"}) == 200
+
+
+def test_jwts_are_signed_by_the_key_of_the_jwks() -> None:
+    kit = AuthTestKit(credentials="cookie,jwt")
+    app = guarded(kit.auth)
+
+    @app.get("/claims")
+    async def claims(claims: Annotated[dict[str, Any], Depends(get_token_claims)]) -> dict[str, Any]:
+        return claims
+
+    client, login = TestClient(app), kit.login(make_user(name="Grace"))
+    assert client.get("/required", headers=login.jwt_headers).json() == login.user.id
+    assert client.get("/required", headers=login.headers).json() == login.user.id
+    token = kit.jwt(login.user, organization="navy")
+    found = client.get("/claims", headers={"authorization": f"Bearer {token}"}).json()
+    assert (found["organization"], found["name"], found["sub"]) == ("navy", "Grace", login.user.id)
+    assert jwt_reader.verified(token, kit.jwks)["sub"] == login.user.id
+    for wrong in (
+        kit.jwt(login.user, iss="https://evil.example.com"),
+        kit.jwt(login.user, aud="another"),
+        AuthTestKit(credentials="jwt").jwt(login.user),
+        token[:-8] + "AAAAAAAA",
+    ):
+        assert status(client, {"authorization": f"Bearer {wrong}"}) == 401
+
+
+def test_jwts_expire() -> None:
+    kit = AuthTestKit(credentials="jwt")
+    client = client_of(kit)
+    headers = {"authorization": f"Bearer {kit.jwt(make_user(), expires_in=60)}"}
+    assert status(client, headers) == 200
+    kit.advance(50)
+    assert status(client, headers) == 200
+    kit.advance(10 + AuthSettings().jwt_leeway_seconds)
+    assert status(client, headers) == 401
+
+
+def test_the_claims_alone_can_be_the_user() -> None:
+    kit = AuthTestKit(user_model=Member, credentials="jwt", jwt_freshness="claims")
+    app = FastAPI()
+
+    @app.get("/role")
+    async def role(member: Annotated[Member, Depends(kit.auth.current_user)]) -> str:
+        return member.role
+
+    token = kit.jwt(make_user(role="admin"))
+    assert TestClient(app).get("/role", headers={"authorization": f"Bearer {token}"}).json() == "admin"
+    assert kit.lookups == 0
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_each_form_of_the_cookie_cache_identifies_until_it_expires(strategy: str) -> None:
+    kit = AuthTestKit(user_model=Member, freshness="cookie_cache", cache_strategy=strategy)
+    client, login = client_of(kit), kit.login(make_user(role="admin"), cookie_cache=True, cookie_cache_seconds=120)
+    assert list(login.cookies) == ["better-auth.session_token", "better-auth.session_data"]
+    assert status(client, login.headers) == 200
+    assert (kit.lookups, kit.auth.counters["cookie_cache"]) == (0, 1)
+    kit.revoke(login.session)
+    assert status(client, login.headers) == 200, "as in production"
+    kit.advance(140)
+    assert status(client, login.headers) == 401
+
+
+def test_a_cookie_of_another_form_is_not_trusted() -> None:
+    kit = AuthTestKit(freshness="cookie_cache", cache_strategy="jwe")
+    client = client_of(kit)
+    for strategy in STRATEGIES:
+        before = kit.lookups
+        assert status(client, kit.login(cookie_cache=strategy).headers) == 200
+        assert kit.lookups - before == (strategy != "jwe"), strategy
+
+
+def test_revoked_expired_and_banned_sessions_are_refused(auth_kit: AuthTestKit) -> None:
+    client = client_of(auth_kit)
+    revoked, expired, banned, other = (auth_kit.login() for _ in range(4))
+    second = auth_kit.login(banned.user)
+    auth_kit.revoke(revoked.session)
+    auth_kit.expire(expired)
+    auth_kit.ban(banned.user)
+    statuses = [status(client, login.headers) for login in (revoked, expired, banned, second, other)]
+    assert statuses == [401, 401, 401, 401, 200]
+    assert {"unknown_session": 1, "expired": 1, "banned": 2}.items() <= auth_kit.auth.counters.items()
+
+
+def test_a_ban_may_lapse(auth_kit: AuthTestKit) -> None:
+    client, login = client_of(auth_kit), auth_kit.login()
+    auth_kit.ban(login, until=auth_kit.now + timedelta(hours=1))
+    assert status(client, login.headers) == 401
+    auth_kit.advance(3601)
+    assert status(client, login.headers) == 200
+
+
+def test_sessions_end_when_the_clock_has_advanced(auth_kit: AuthTestKit) -> None:
+    client = client_of(auth_kit)
+    login = auth_kit.login(session=make_session(expires_at=auth_kit.now + timedelta(hours=1)))
+    auth_kit.advance(3590)
+    assert status(client, login.headers) == 200
+    auth_kit.advance(20)
+    assert status(client, login.headers) == 401
+    assert status(client, auth_kit.login().headers) == 200
+
+
+@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf")])
+def test_the_clock_cannot_go_back(auth_kit: AuthTestKit, seconds: float) -> None:
+    with pytest.raises(ValueError, match="seconds"):
+        auth_kit.advance(seconds)
+
+
+def test_an_outage_is_503_and_ends(auth_kit: AuthTestKit) -> None:
+    client, login = client_of(auth_kit), auth_kit.login()
+    with auth_kit.outage():
+        with auth_kit.outage():
+            pass
+        for path in ("/required", "/optional"):
+            response = client.get(path, headers=login.headers)
+            assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+        assert status(client, {}) == 401, "nothing is looked up"
+    assert status(client, login.headers) == 200
+
+
+def test_an_outage_ends_with_an_exception_too(auth_kit: AuthTestKit) -> None:
+    client, login = client_of(auth_kit), auth_kit.login()
+    with pytest.raises(ZeroDivisionError), auth_kit.outage():
+        raise ZeroDivisionError
+    assert status(client, login.headers) == 200
+
+
+def test_live_evicts_what_changes_and_a_number_of_seconds_does_not() -> None:
+    for freshness, after_revoking in (("live", 401), ("60", 200)):
+        kit = AuthTestKit(freshness=freshness)
+        login = kit.login()
+        with client_of(kit) as client:
+            assert [status(client, login.headers) for _ in range(3)] == [200] * 3
+            assert kit.lookups == 1
+            kit.revoke(login)
+            assert status(client, login.headers) == after_revoking
+            kit.advance(61)
+            assert status(client, login.headers) == 401
+
+
+def pass_a_week(kit: AuthTestKit, _login: object) -> None:
+    kit.advance(8 * 86_400)
+
+
+@pytest.mark.parametrize("end", [AuthTestKit.revoke, AuthTestKit.expire, AuthTestKit.ban, pass_a_week])
+@pytest.mark.parametrize("freshness", ["always", "live"])
+def test_guarded_sockets_end_with_their_session(end: Callable[[AuthTestKit, Login], None], freshness: str) -> None:
+    kit = AuthTestKit(freshness=freshness)
+    app = FastAPI()
+    app.dependency_overrides[get_auth] = lambda: kit.auth
+
+    @app.websocket("/ws")
+    async def stream(websocket: WebSocket) -> None:
+        async with guard_websocket(websocket) as identity:
+            await websocket.send_json(identity.user.id)
+            await websocket.receive_text()
+
+    login = kit.login()
+    with TestClient(app).websocket_connect("/ws", headers=login.headers) as socket:
+        assert socket.receive_json() == login.user.id
+        end(kit, login)
+        with pytest.raises(WebSocketDisconnect) as closed:
+            socket.receive_json()
+        assert closed.value.code == 4001
+
+
+def test_own_models_have_their_fields() -> None:
+    kit = AuthTestKit(user_model=Member, session_model=Device)
+    app = FastAPI()
+
+    @app.get("/mine")
+    async def mine(
+        member: Annotated[Member, Depends(kit.auth.current_user)],
+        session: Annotated[Device, Depends(kit.auth.current_session)],
+    ) -> list[str]:
+        return [member.role, session.device]
+
+    client = TestClient(app)
+    login = kit.login(make_user(Member, role="admin"), session=make_session(device="phone"))
+    assert client.get("/mine", headers=login.headers).json() == ["admin", "phone"]
+    assert (login.user.role, login.session.device) == ("admin", "phone")
+    login = kit.login(make_user(role="guest"))
+    assert client.get("/mine", headers=login.headers).json() == ["guest", login.session.device]
+    assert kit.login().user.role == "user"
+    with pytest.raises(TypeError, match="no field colour"):
+        kit.login(make_user(colour="blue"))
+    with pytest.raises(TypeError, match="AuthUser has no field role"):
+        AuthTestKit().login(make_user(role="admin"))
+
+
+def test_another_instance_of_the_application_can_be_replaced() -> None:
+    members = Auth(user_model=Member)
+    app = FastAPI()
+
+    @app.get("/role")
+    async def role(member: Annotated[Member, Depends(members.current_user)]) -> str:
+        return member.role
+
+    kit = AuthTestKit(user_model=Member)
+    app.dependency_overrides[members.current_user] = kit.auth.current_user
+    login = kit.login(make_user(role="admin"))
+    assert TestClient(app).get("/role", headers=login.headers).json() == "admin"
+
+
+def test_the_environment_decides_about_names_and_origins_and_nothing_else(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("BETTER_AUTH_URL", "https://auth.example.com")
+    environment.setenv("BETTER_AUTH_TRUSTED_ORIGINS", "https://page.example.com")
+    environment.setenv("BETTER_AUTH_SECRET", "short")
+    environment.setenv("DATABASE_URL", "no URL")
+    environment.setenv("AUTH_MIDDLEWARE_CREDENTIALS", "jwt")
+    environment.setenv("AUTH_MIDDLEWARE_FRESHNESS", "sometimes")
+    kit = AuthTestKit()
+    client, login = client_of(kit), kit.login()
+    assert list(login.cookies) == ["__Secure-better-auth.session_token"]
+    for origin, expected in (("https://page.example.com", 200), ("https://evil.example.com", 403)):
+        assert client.post("/required", headers={**login.headers, "origin": origin}).status_code == expected
+    assert list(AuthTestKit(base_url="http://localhost").login().cookies) == ["better-auth.session_token"]
+
+
+def test_wrong_options_are_errors() -> None:
+    with pytest.raises(ConfigurationError, match="freshness"):
+        AuthTestKit(freshness="sometimes")
+    with pytest.raises(ConfigurationError, match="freshnes: did you mean freshness"):
+        AuthTestKit(freshnes="live")
+
+
+def test_a_session_or_user_that_the_kit_does_not_have_is_an_error(auth_kit: AuthTestKit) -> None:
+    login = auth_kit.login()
+    auth_kit.revoke(login)
+    for unknown in (login.session, AuthTestKit().login().session, make_session()):
+        with pytest.raises(LookupError, match="no such session"):
+            auth_kit.revoke(unknown)
+        with pytest.raises(LookupError, match="no such session"):
+            auth_kit.expire(unknown)
+    with pytest.raises(LookupError, match="no such user"):
+        auth_kit.ban(make_user())

@@ -1,0 +1,118 @@
+"""`make_user` and `make_session`: sensible values, for own models too."""
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from enum import Enum
+from typing import Annotated, Literal
+from uuid import UUID
+
+import pytest
+from fastapi import Depends, FastAPI
+from pydantic import Field, ValidationError
+from starlette.testclient import TestClient
+
+from auth_middleware import Auth, AuthSession, AuthUser
+from auth_middleware.testing import AuthTestKit, make_session, make_user, signed_in
+
+
+class Plan(Enum):
+    FREE = "free"
+    PRO = "pro"
+
+
+class Rich(AuthUser):
+    """A field of each kind that a column may have, all of them required."""
+
+    id: UUID  # type: ignore[assignment]
+    nick: str
+    is_active: bool
+    logins: int
+    score: float
+    balance: Decimal
+    born: date
+    seen_at: datetime
+    plan: Plan
+    level: Literal["bronze", "silver"]
+    tags: list[str]
+    profile: dict[str, int]
+    referrer: str | None
+    reference: UUID
+    colour: str = Field(validation_alias="favouriteColour")
+    limited: Annotated[int, Field(ge=0)]
+
+
+def test_each_user_and_session_is_new() -> None:
+    users = [make_user() for _ in range(3)]
+    assert len({user.id for user in users}) == len({user.email for user in users}) == 3
+    sessions = [make_session() for _ in range(3)]
+    assert len({session.id for session in sessions}) == len({session.token for session in sessions}) == 3
+    [user, session] = users[0], sessions[0]
+    assert (type(user), type(session)) == (AuthUser, AuthSession)
+    assert user.email_verified
+    assert timedelta(days=6) < session.expires_at - datetime.now(UTC) < timedelta(days=8)
+
+
+def test_fields_are_as_they_were_passed() -> None:
+    user = make_user(id="ada", name="Ada", email="ada@example.com", image="https://example.com/a.png")
+    assert (user.id, user.name, user.email, user.image) == (
+        "ada",
+        "Ada",
+        "ada@example.com",
+        "https://example.com/a.png",
+    )
+    at = datetime(2030, 1, 1, tzinfo=UTC)
+    assert make_session(user_id=user.id, expires_at=at).expires_at == at
+    assert make_user(name="Zoë Ünal").email.endswith("@example.com")
+    assert make_user(name="").name == ""
+
+
+def test_an_own_model_has_a_value_for_each_required_field() -> None:
+    rich = make_user(Rich, nick="a", colour="blue", plan=Plan.PRO)
+    assert (rich.nick, rich.colour, rich.plan, rich.level, rich.referrer) == ("a", "blue", Plan.PRO, "bronze", None)
+    assert make_user(Rich).id != make_user(Rich).id
+
+
+def test_fields_that_no_model_declares_are_kept_for_one_that_does() -> None:
+    user = make_user(role="admin")
+    assert isinstance(user, AuthUser)
+    assert user.model_dump()["role"] == "admin"
+    assert make_session(device="phone").model_dump()["device"] == "phone"
+
+
+def test_unknown_and_unfitting_fields_are_errors() -> None:
+    class Member(AuthUser):
+        role: str
+
+    class Impossible(AuthUser):
+        callback: type
+
+    with pytest.raises(TypeError, match="Member has no field rol: did you mean role"):
+        make_user(Member, rol="admin")
+    with pytest.raises(TypeError, match=r"Impossible\.callback is required.*pass callback=…"):
+        make_user(Impossible)
+    with pytest.raises(ValidationError, match="email"):
+        make_user(email=None)
+
+
+@pytest.mark.parametrize("how", ["signed_in", "login", "cookie cache"])
+def test_every_kind_of_field_arrives_as_it_left(how: str, environment: pytest.MonkeyPatch) -> None:
+    environment.delenv("DATABASE_URL", raising=False)
+    given = make_user(Rich, seen_at=datetime(2026, 1, 15, 12, tzinfo=UTC), balance=Decimal("1.50"), tags=["a"])
+    kit = AuthTestKit(user_model=Rich, freshness="cookie_cache" if how == "cookie cache" else "always")
+    auth = Auth(user_model=Rich) if how == "signed_in" else kit.auth
+    app = FastAPI()
+    found: list[Rich] = []
+
+    @app.get("/me")
+    async def me(user: Annotated[Rich, Depends(auth.current_user)]) -> None:
+        found.append(user)
+
+    client = TestClient(app)
+    if how == "signed_in":
+        with signed_in(app, **{name: getattr(given, name) for name in Rich.model_fields}):
+            assert client.get("/me").status_code == 200
+    else:
+        headers = kit.login(given, cookie_cache=how == "cookie cache").headers
+        assert client.get("/me", headers=headers).status_code == 200
+        assert kit.lookups == (how == "login")
+    assert found == [given]
