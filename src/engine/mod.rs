@@ -324,7 +324,11 @@ impl Engine {
         let Some(state) = state.as_ref().filter(|state| state.is_ours()) else { return Vec::new() };
         let of_feed = state.open.iter().flat_map(|open| &open.live_cache).flat_map(LiveCache::take_messages);
         let of_store = state.open.iter().filter_map(|open| open.store()).flat_map(AnyStore::take_warnings);
-        of_feed.chain(self.checks.take_message()).chain(of_store).chain(state.authenticator.take_messages()).collect()
+        of_feed
+            .chain(self.checks.take_message())
+            .chain(of_store)
+            .chain(state.authenticator.take_messages())
+            .collect()
     }
 
     /// How look-ups are sent, and why: once it is known, and again when it changes.
