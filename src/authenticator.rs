@@ -17,7 +17,7 @@ use crate::credentials::{self, Credential, Credentials, Kind, Presented, RawCook
 use crate::error::Error;
 use crate::identity::{Identity, UserId};
 use crate::jwt::jwks::Jwks;
-use crate::jwt::{Expected, Outcome, PendingToken, UserToken, Verifier};
+use crate::jwt::{Expected, Outcome, PendingToken, Rejection, UserToken, Verifier};
 use crate::origin;
 use crate::refusal::{Check, Reason, Refusal};
 use crate::settings::{
@@ -242,6 +242,9 @@ impl Authenticator {
             Outcome::Verified(verified) => {
                 self.checks().pass(Check::Jwt);
                 jwt.judge(need, &verified, now)
+            }
+            Outcome::Rejected(Rejection::Algorithm | Rejection::UnknownKey) if jwt.jwks.are_the_problem() => {
+                Verdict::Refused(Reason::BadToken.into())
             }
             Outcome::Rejected(why) => {
                 Verdict::Refused(self.causes.jwt(why, token, jwt.jwks.has_keys(), now.wall))

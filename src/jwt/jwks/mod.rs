@@ -140,6 +140,14 @@ impl Jwks {
         !self.lock().keys.is_empty()
     }
 
+    /// Whether the keys are known to be the problem: none can be used, which was reported, or they are being read for the
+    /// first time.
+    pub(crate) fn are_the_problem(&self) -> bool {
+        let state = self.lock();
+        let is_first_reading = state.is_wanted && state.read_at.is_none();
+        is_first_reading || state.keys.is_empty() && !state.keys.unusable.is_empty()
+    }
+
     /// Notes that an attempt to read the keys failed, as when the task makes one.
     pub fn note_failure(&self, error: Error) {
         let now = Uptime::now();
