@@ -198,7 +198,7 @@ async fn a_moved_clock_expires_sessions_and_what_is_cached() {
 #[tokio::test]
 async fn live_with_a_store_in_memory_evicts_what_changes_and_trusts_nothing_in_an_outage() {
     let (engine, store) = engine("live", ours);
-    assert!(engine.open().await.is_ok());
+    assert!(engine.open(false).await.is_ok());
     let ada = token(inspect(&engine, &signed("ada")));
     let is_known = || matches!(inspect(&engine, &signed("ada")), Ok(Verdict::Known(_)));
     assert!(look_up(&engine, &ada).await.is_ok());
