@@ -4,7 +4,6 @@ python -m benches             the full run; nothing else should use the machine
 python -m benches --quick     short rounds and few users, to check that everything runs; the report goes to target/bench
 python -m benches --tokens    only the section about JWTs, which replaces the one in the report; takes ten minutes
 python -m benches --telemetry likewise the section about telemetry; takes two minutes
-python -m benches --guards     only guarded sockets, for docs/sockets.md; takes five minutes
 python -m benches --report    writes the report again from the figures of the last run
 """
 
@@ -17,15 +16,13 @@ from pathlib import Path
 
 import psycopg
 
-from benches.figures import Competition, Figures, GuardFigures, TelemetryFigures, TokenFigures
-from benches.report import guards as guards_report
+from benches.figures import Competition, Figures, TelemetryFigures, TokenFigures
 from benches.report import page
 from benches.report import telemetry as telemetry_report
 from benches.report import tokens as tokens_report
 from benches.scenarios import (
     footprints,
     growth,
-    guards,
     lookups,
     memory,
     requests,
@@ -43,7 +40,6 @@ from benches.scenarios.setup.rounds import FULL, QUICK, Lengths
 FIGURES = Path("target", "bench", "figures.json")
 TOKENS = Path("target", "bench", "tokens.json")
 TELEMETRY = Path("target", "bench", "telemetry.json")
-GUARDS = Path("target", "bench", "guards.json")
 DOCS, DRAFT = Path("docs"), Path("target", "bench")
 
 CONTENDERS = [lookups.OURS, lookups.HAND_WRITTEN, lookups.PSQLPY, lookups.BRIDGE]
@@ -58,15 +54,12 @@ def main() -> int:
     parser.add_argument("--report", action="store_true", help="only write the report again, from the last figures")
     parser.add_argument("--tokens", action="store_true", help="only the section about JWTs")
     parser.add_argument("--telemetry", action="store_true", help="only the section about telemetry")
-    parser.add_argument("--guards", action="store_true", help="only the section about guarded sockets")
     options = parser.parse_args()
     lengths, folder = (QUICK, DRAFT) if options.quick else (FULL, DOCS)
     if options.tokens:
         return replace_tokens(lengths, folder, is_measured=not options.report)
     if options.telemetry:
         return replace_telemetry(lengths, folder, is_measured=not options.report)
-    if options.guards:
-        return replace_guards(is_measured=not options.report)
     if not options.report:
         measure(lengths)
     figures = Figures.model_validate_json(FIGURES.read_text())
@@ -97,16 +90,6 @@ def replace_telemetry(lengths: Lengths, folder: Path, *, is_measured: bool) -> i
     print(telemetry_report.telemetry_section(figures))
     if folder == DOCS:
         telemetry_report.replace(folder / "benchmarks.md", figures)
-    return 0
-
-
-def replace_guards(*, is_measured: bool) -> int:
-    if is_measured:
-        GUARDS.parent.mkdir(parents=True, exist_ok=True)
-        GUARDS.write_text(guards.measure().model_dump_json(indent=1))
-    figures = GuardFigures.model_validate_json(GUARDS.read_text())
-    print(guards_report.section(figures))
-    guards_report.write(figures, DOCS)
     return 0
 
 

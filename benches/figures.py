@@ -103,7 +103,7 @@ class TokenFigures(BaseModel):
     load_average: float  # of the last 5 minutes before the run: what else the machine did
     cpus: int
     requests: Sequence[Competition]
-    steps: Sequence[Step]
+    steps: Mapping[str, Sequence[float]]  # nanoseconds, one for each round
 
 
 class TelemetryFigures(BaseModel):

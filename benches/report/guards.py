@@ -33,7 +33,7 @@ def section(figures: GuardFigures) -> str:
     ]
     lines = "\n".join(f"| {name} | {value} |" for name, value in rows)
     return (
-        f"<!-- measured -->\nMeasured by `python -m benches --guards` on {figures.machine}, {figures.date}, with "
+        f"<!-- measured -->\nMeasured by `python -m benches.guards` on {figures.machine}, {figures.date}, with "
         f"{figures.open:,} open sockets in one process:\n\n| | |\n|---|---|\n{lines}\n\n"
         "![From the commit to the close frame](benchmarks/guards.svg)\n<!-- /measured -->\n"
     )

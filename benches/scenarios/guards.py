@@ -45,7 +45,7 @@ def measure() -> GuardFigures:
         with counting_proxy(dsn) as proxy:
             guarded, cpu, statements = hold("guarded", settings(proxy.dsn), IDLE_SECONDS, lambda: proxy.statements)
         with counting_proxy(dsn) as proxy:
-            live = settings(proxy.dsn) | {"AUTH_MIDDLEWARE_FRESHNESS": "live"}
+            live = {**settings(proxy.dsn), "AUTH_MIDDLEWARE_FRESHNESS": "live"}
             _, live_cpu, live_statements = hold("guarded", live, IDLE_SECONDS, lambda: proxy.statements)
         one, purge = asyncio.run(closing(dsn))
     return GuardFigures(

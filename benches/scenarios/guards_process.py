@@ -61,14 +61,14 @@ class Sockets:
 
 
 def websocket_of(number: int) -> WebSocket:
-    cookie = f"{COOKIE_NAME}={signed(numbered_token(number))}".encode()
+    value = signed(numbered_token(number), os.environ["BETTER_AUTH_SECRET"])
 
     async def receive() -> Message:
         return {"type": "websocket.connect"}
 
     async def send(_message: Message) -> None: ...
 
-    return WebSocket({"type": "websocket", "headers": [(b"cookie", cookie)]}, receive, send)
+    return WebSocket({"type": "websocket", "headers": [(b"cookie", f"{COOKIE_NAME}={value}".encode())]}, receive, send)
 
 
 def settled_bytes() -> int:

@@ -9,7 +9,7 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, final
+from typing import Any, Generic, Self, TypeVar, cast, final
 
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
@@ -147,7 +147,7 @@ class RequestGuard(Generic[SessionT_co, UserT_co]):
         if self._watch:
             self._watch.release()
 
-    def end(self, _code: int, reason: str, cause: str) -> None:
+    def end(self, code: int, reason: str, cause: str) -> None:  # noqa: ARG002 - of sockets
         """Resolve `ended`. Called by Rust."""
         if not self.ended.done():
             logger.info("ending a guarded request: %s", cause)
@@ -212,7 +212,8 @@ def _current_task() -> asyncio.Task[Any]:
 def _follows_from_close(error: BaseException) -> bool:
     """Whether this exception of a body only says that we have cancelled it and closed its socket."""
     if isinstance(error, BaseExceptionGroup):
-        return all(_follows_from_close(each) for each in error.exceptions)
+        group = cast("BaseExceptionGroup[BaseException]", error)
+        return all(map(_follows_from_close, group.exceptions))
     if isinstance(error, asyncio.CancelledError | WebSocketDisconnect):
         return True
     # Starlette's and the servers' errors for what is sent or received after a close have no type of their own.

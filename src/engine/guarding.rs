@@ -1,5 +1,7 @@
 //! Connections that stay open after their request was identified.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 
 use super::Engine;
@@ -10,25 +12,24 @@ use crate::identity::Identity;
 use crate::settings::JwtFreshness;
 
 impl Engine {
-    /// Guards a connection of this identity until the result is dropped, and calls `end` once if its session ends
-    /// before, from another thread. `since` is when the identification began; `token_expires_at` is for a JWT.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] if nothing can be opened.
-    pub fn guard(
-        &self,
-        identity: &Identity,
-        token_expires_at: Option<DateTime<Utc>>,
-        since: Uptime,
-        end: End,
-    ) -> Result<Watch, Error> {
-        let subject = Subject::of_session(identity).unwrap_or_else(|| {
+    /// Whose a connection of this identity is; `token_expires_at` is for a JWT.
+    #[must_use]
+    pub fn subject(&self, identity: &Identity, token_expires_at: Option<DateTime<Utc>>) -> Subject {
+        Subject::of_session(identity).unwrap_or_else(|| {
             let trusts_claims =
                 self.settings.jwt.as_ref().is_some_and(|jwt| jwt.freshness == JwtFreshness::Claims);
             // A token that is not known to be valid any more has just expired.
             let expires_at = token_expires_at.unwrap_or(DateTime::<Utc>::MIN_UTC);
             Subject::of_token(&identity.user.id, expires_at, !trusts_claims)
-        });
+        })
+    }
+
+    /// Guards a connection until the result is dropped, and calls `end` once if its session ends before, from another
+    /// thread. `since` is when the identification began.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if nothing can be opened.
+    pub fn guard(&self, subject: Arc<Subject>, since: Uptime, end: End) -> Result<Watch, Error> {
         let open = self.open_now()?;
         let key = subject.key().cloned();
         let watch = open.guards.add(subject, since, end);

@@ -78,7 +78,7 @@ impl Ending {
     }
 }
 
-/// Whose a connection is.
+/// Whose a connection is. Several connections of one request share it.
 #[derive(Debug)]
 pub struct Subject {
     /// What is looked up; None if the claims of a JWT are its user, which no query can change.
@@ -160,7 +160,7 @@ impl Guards {
     /// Guards a connection until its [`Watch`] is dropped. `since` is a time at which the subject was valid: not after
     /// the store was queried, or a cache trusted.
     #[must_use]
-    pub fn add(&self, subject: Subject, since: Uptime, end: End) -> Watch {
+    pub fn add(&self, subject: Arc<Subject>, since: Uptime, end: End) -> Watch {
         let number = self.lock().add(subject, since, self.now(), end);
         self.0.opened.notify_one();
         self.0.to_do.notify_one();

@@ -27,7 +27,8 @@ pub(super) struct Roster {
     settings: GuardSettings,
     batch: usize,
     last_number: u64,
-    guards: HashMap<u64, Guard>,
+    /// Boxed, because half of the table may be empty.
+    guards: HashMap<u64, Box<Guard>>,
     /// By the first bytes of the keys' hashes: two keys that share them are at worst checked once too often.
     by_session: BTreeSet<(u64, u64)>,
     by_user: BTreeSet<(u64, u64)>,
@@ -47,7 +48,8 @@ pub(super) struct Roster {
 }
 
 struct Guard {
-    subject: Subject,
+    subject: Arc<Subject>,
+    expires_at: DateTime<Utc>,
     end: End,
     /// Its place in the round: when it was last queried there.
     in_round: Option<Uptime>,
@@ -109,7 +111,7 @@ impl Roster {
             && self.round.due().is_none()
     }
 
-    pub(super) fn add(&mut self, subject: Subject, since: Uptime, now: Uptime, end: End) -> u64 {
+    pub(super) fn add(&mut self, subject: Arc<Subject>, since: Uptime, now: Uptime, end: End) -> u64 {
         self.last_number += 1;
         let number = self.last_number;
         if let Some(key) = &subject.key {
@@ -118,8 +120,10 @@ impl Roster {
         }
         self.expiries.insert((subject.expires_at, number));
         let is_rechecked = subject.key.is_some() && !self.lease.is_alive();
-        let guard = Guard { subject, end, in_round: None, failing_since: None, is_expiring: false };
-        self.guards.insert(number, guard);
+        let expires_at = subject.expires_at;
+        let guard =
+            Guard { subject, expires_at, end, in_round: None, failing_since: None, is_expiring: false };
+        self.guards.insert(number, Box::new(guard));
         if is_rechecked {
             self.enter_round(number, since, now);
         }
@@ -132,7 +136,7 @@ impl Roster {
             self.by_session.remove(&(SessionKey::of(key).prefix(), number));
             self.by_user.remove(&(guard.subject.user.prefix(), number));
         }
-        self.expiries.remove(&(guard.subject.expires_at, number));
+        self.expiries.remove(&(guard.expires_at, number));
         if let Some(since) = guard.failing_since {
             self.graces.remove(&(since.after(self.settings.outage_grace), number));
         }
@@ -337,8 +341,8 @@ impl Roster {
         let is_covered = self.lease.covers(sent);
         let Some(guard) = self.guards.get_mut(&number) else { return };
         if let Some(session) = &identity.session {
-            self.expiries.remove(&(guard.subject.expires_at, number));
-            guard.subject.expires_at = session.expires_at;
+            self.expiries.remove(&(guard.expires_at, number));
+            guard.expires_at = session.expires_at;
             self.expiries.insert((session.expires_at, number));
             guard.is_expiring = false;
         }

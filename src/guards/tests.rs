@@ -80,7 +80,7 @@ impl Scene {
         let end = move |ending: Ending| {
             ended.lock().unwrap_or_else(PoisonError::into_inner).push((number, ending.code()));
         };
-        self.roster.add(subject, self.now.uptime, self.now.uptime, Box::new(end))
+        self.roster.add(Arc::new(subject), self.now.uptime, self.now.uptime, Box::new(end))
     }
 
     fn add_session(&mut self, name: &str) -> u64 {

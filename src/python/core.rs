@@ -15,7 +15,7 @@ use super::errors::{AuthError, exception};
 use super::guarding;
 use super::metrics;
 use super::object_cache::ObjectCache;
-use super::request_state::{Progress, PythonLookup, RequestState};
+use super::request_state::{Known, Progress, PythonLookup, RequestState};
 use super::runtime;
 use super::scope::{self, Remembered, ScopeRequest};
 use super::verdict::Refused;
@@ -331,7 +331,7 @@ impl Core {
                     Some(object) => {
                         self.engine.counters().identified_by_cache(credential);
                         let identity = Arc::clone(found.get().identity());
-                        Progress::Identified(object.clone_ref(py), Some(identity))
+                        Progress::Identified(object.clone_ref(py), Some(Known::Identity(identity)))
                     }
                     None => Progress::Decided(found.into_any()),
                 }

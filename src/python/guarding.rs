@@ -18,16 +18,20 @@ pub(super) fn watch(
     guard: &Bound<'_, PyAny>,
 ) -> PyResult<Watch> {
     let py = scope.py();
+    let request = ScopeRequest::of(scope)?;
+    let subject = state.get().subject(py, |identity| {
+        // Only a JWT has no session.
+        let token = match identity.session {
+            Some(_) => None,
+            None => engine.token_claims(request.as_request()),
+        };
+        engine.subject(identity, token.map(|token| token.expires_at()))
+    });
     let unidentified = || PyRuntimeError::new_err("the request was not identified");
-    let (identity, since) = state.get().identified(py).ok_or_else(unidentified)?;
-    // Only a JWT has no session.
-    let token = match identity.session {
-        Some(_) => None,
-        None => engine.token_claims(ScopeRequest::of(scope)?.as_request()),
-    };
+    let (subject, since) = subject.ok_or_else(unidentified)?;
     let bridge = Bridge::of_running_loop(py)?;
     let (id, end) = bridge.get().guard(guard)?;
-    let watch = engine.guard(&identity, token.map(|token| token.expires_at()), since, end);
+    let watch = engine.guard(subject, since, end);
     let watch = watch.inspect_err(|_| bridge.get().stop_guarding(id)).map_err(|error| exception(&error))?;
     Ok(Watch::new(bridge.unbind(), id, watch))
 }

@@ -19,6 +19,7 @@ use crate::clock::Uptime;
 use crate::counters::{Fault, Outcome};
 use crate::credentials::Credential;
 use crate::engine::{Engine, Place};
+use crate::guards::Subject;
 use crate::identity::Identity;
 
 /// The state of one request, which its dependencies share. It lies in the ASGI scope, so its repr shows nothing.
@@ -41,11 +42,18 @@ pub(super) enum Progress {
     /// The store is queried.
     LookingUp(PythonLookup),
     /// The end: Python's `Identity`, and ours that it was made of.
-    Identified(Py<PyAny>, Option<Arc<Identity>>),
+    Identified(Py<PyAny>, Option<Known>),
     /// The end: `Refused` or an `AuthError`.
     Failed(Py<PyAny>),
     /// Everybody who waited was cancelled.
     Abandoned,
+}
+
+/// What is kept of the identity, for guards.
+pub(super) enum Known {
+    Identity(Arc<Identity>),
+    /// Once it is guarded: a connection that stays open for long needs no more.
+    Subject(Arc<Subject>),
 }
 
 /// A look-up under way, with as many waiters as there are.
@@ -69,16 +77,33 @@ impl RequestState {
         Self { request, credential, engine: Arc::clone(engine), since, progress: Mutex::new(progress) }
     }
 
-    /// The identity that was found, and when the identification began.
-    pub(super) fn identified(&self, py: Python<'_>) -> Option<(Arc<Identity>, Uptime)> {
+    /// Whose a connection of this request is, and when the identification began. None before it has an identity.
+    pub(super) fn subject(
+        &self,
+        py: Python<'_>,
+        subject_of: impl FnOnce(&Identity) -> Subject,
+    ) -> Option<(Arc<Subject>, Uptime)> {
+        if let Progress::Identified(_, Some(Known::Subject(subject))) = &*lock(&self.progress) {
+            return Some((Arc::clone(subject), self.since));
+        }
+        let subject = Arc::new(subject_of(&*self.found_identity(py)?));
+        let identity = match &mut *lock(&self.progress) {
+            Progress::Identified(_, known) => known.replace(Known::Subject(Arc::clone(&subject))),
+            _ => None,
+        };
+        drop(identity);
+        Some((subject, self.since))
+    }
+
+    fn found_identity(&self, py: Python<'_>) -> Option<Arc<Identity>> {
         let found = match &*lock(&self.progress) {
-            Progress::Identified(_, identity) => return Some((identity.clone()?, self.since)),
+            Progress::Identified(_, Some(Known::Identity(identity))) => return Some(Arc::clone(identity)),
             Progress::Decided(found) => found.clone_ref(py),
             Progress::LookingUp(look_up) => look_up.promise.returned(py)?,
-            Progress::Failed(_) | Progress::Abandoned => return None,
+            Progress::Identified(..) | Progress::Failed(_) | Progress::Abandoned => return None,
         };
         let found = found.bind(py).cast::<Found>().ok()?;
-        Some((Arc::clone(found.get().identity()), self.since))
+        Some(Arc::clone(found.get().identity()))
     }
 
     /// Whether it says who sent this request.
@@ -193,8 +218,8 @@ impl RequestState {
                 } else {
                     counters.identified(self.credential);
                 }
-                let identity = self.identified(outcome.py()).map(|(identity, _)| identity);
-                self.set(Progress::Identified(outcome.unbind(), identity));
+                let known = self.found_identity(outcome.py()).map(Known::Identity);
+                self.set(Progress::Identified(outcome.unbind(), known));
             }
             Outcome::Refused(reason) => {
                 counters.refused(reason, self.credential);

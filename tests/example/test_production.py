@@ -332,11 +332,15 @@ def as_stack(at: Production, postgres: EmbeddedPostgres, mail: MailServer, home:
             postgres.dsn(), f"ALTER DATABASE {database} ALLOW_CONNECTIONS true"
         ),
     }
-    of_user = sql.SQL("DELETE FROM session WHERE user_id IN (SELECT id FROM \"user\" WHERE email = {})")
-    actions |= {
-        "delete user": lambda address: execute(at.dsn, sql.SQL('DELETE FROM "user" WHERE email = {}').format(address)),
-        "delete sessions": lambda address: execute(at.dsn, of_user.format(address)),
-    }
+
+    def delete_user(address: str) -> None:
+        execute(at.dsn, sql.SQL('DELETE FROM "user" WHERE email = {}').format(address))
+
+    def delete_sessions(address: str) -> None:
+        users = sql.SQL('SELECT id FROM "user" WHERE email = {}').format(address)
+        execute(at.dsn, sql.SQL("DELETE FROM session WHERE user_id IN ({})").format(users))
+
+    actions |= {"delete user": delete_user, "delete sessions": delete_sessions}
     traits = frozenset({"confirms-addresses", "limits-rates"})
     return browser.Stack(at.page_url, at.auth_url, at.api_url, actions, traits)
 

@@ -10,10 +10,10 @@ from fastapi import Depends, FastAPI
 from starlette.testclient import TestClient
 
 from auth_middleware import AuthSession, AuthUser
+from auth_middleware.testing import AuthTestKit
 from dev.cookies import SECRET
 from dev.environment import without_our_settings
 from tests.support.databases import Database, SignedIn
-from tests.support.instances import MakeAuth
 
 LISTS = ("cookie", "bearer", "cookie,bearer", "cookie,jwt", "bearer,jwt", "cookie,bearer,jwt")
 ENVIRONMENT = """
@@ -38,9 +38,9 @@ def presented(person: SignedIn, credentials: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("credentials", LISTS)
-def test_the_dependencies_of_an_instance(make_auth: MakeAuth, database: Database, credentials: str) -> None:
-    database.execute('CREATE TABLE jwks (id text, "publicKey" text, "privateKey" text, "createdAt" timestamptz)')
-    auth, person = make_auth(credentials=credentials), database.sign_in()
+def test_the_dependencies_of_an_instance(credentials: str) -> None:
+    kit = AuthTestKit(credentials=credentials)
+    auth, login = kit.auth, kit.login()
     app = FastAPI(lifespan=auth.lifespan)
 
     @app.get("/user")
@@ -54,7 +54,10 @@ def test_the_dependencies_of_an_instance(make_auth: MakeAuth, database: Database
         return current == fresh == optional and session.user_id == current.id and claims is None
 
     with TestClient(app) as client:
-        assert client.get("/user", headers=presented(person, credentials)).json() is True
+        assert (
+            client.get("/user", headers=login.headers if "cookie" in credentials else login.bearer_headers).json()
+            is True
+        )
         assert client.get("/user").status_code == 401
 
 

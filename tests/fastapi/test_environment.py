@@ -59,6 +59,8 @@ VARIABLES = {
     "AUTH_MIDDLEWARE_MAX_WAITING": ("max_waiting", "7"),
     "AUTH_MIDDLEWARE_RETRY_AFTER_SECONDS": ("retry_after_seconds", "7"),
     "AUTH_MIDDLEWARE_PREPARED_STATEMENTS": ("prepared_statements", "off"),
+    "AUTH_MIDDLEWARE_RECHECK_SECONDS": ("recheck_seconds", "1.5"),
+    "AUTH_MIDDLEWARE_OUTAGE_GRACE_SECONDS": ("outage_grace_seconds", "0"),
 }
 VALUES = {
     "previous_secrets": (SECRET,),
@@ -77,6 +79,8 @@ VALUES = {
     "max_age_seconds": 1.5,
     "heartbeat_seconds": 1.5,
     "retry_after_seconds": 7,
+    "recheck_seconds": 1.5,
+    "outage_grace_seconds": 0.0,
 }
 
 

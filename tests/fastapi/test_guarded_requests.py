@@ -246,8 +246,9 @@ async def test_somebody_elses_cancellation_is_passed_on(database: Database, make
 
     async def consume() -> None:
         async with auth.guard_request(request_of(who)) as guard:
-            async for number in guard.until_ended(ticks(ends)):
-                ends.append(str(number))
+            items = guard.until_ended(ticks(ends))
+            while True:
+                ends.append(str(await anext(items)))
 
     task = asyncio.create_task(consume())
     await until(lambda: "0" in ends)

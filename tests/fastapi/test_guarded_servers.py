@@ -163,3 +163,33 @@ async def test_a_server_with_a_thousand_sockets_stops(serve: Serve, database: Da
         assert "Traceback" not in site.process.last_output()
     for socket in sockets:
         await closed(socket)
+
+
+@pytest.mark.parametrize("freshness", ["always", "live"])
+async def test_a_forked_child_guards_its_own_sockets(database: Database, freshness: str) -> None:
+    await migrate_live(database.dsn)
+    parents, childs = database.sign_in(), database.sign_in()
+    settings = {
+        "DATABASE_URL": database.dsn,
+        "BETTER_AUTH_SECRET": SECRET,
+        "BETTER_AUTH_URL": BASE_URL,
+        "AUTH_MIDDLEWARE_FRESHNESS": freshness,
+        "AUTH_MIDDLEWARE_RECHECK_SECONDS": "0.2",
+        "COOKIE_VALUES": f"{parents.cookie_value} {childs.cookie_value}",
+    }
+    program = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.support.programs.guard_forks"),
+        env=without_our_settings() | settings,
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert program.stdout
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        assert await program.stdout.readline() == b"parent open\n"
+        assert await program.stdout.readline() == b"child open\n"
+        sign_out(database, childs)
+        assert await program.stdout.readline() == b"child 4001 session ended\n"
+        assert await program.stdout.readline() == b"parent has 1\n"
+        sign_out(database, parents)
+        assert await program.stdout.readline() == b"parent 4001 session ended\n"
+        assert await program.wait() == 0

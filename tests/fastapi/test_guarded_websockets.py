@@ -239,6 +239,21 @@ def test_an_application_disconnects_a_user_or_a_session(database: Database, make
             auth.disconnect(**arguments)
 
 
+def test_sockets_of_several_event_loops(database: Database, make_auth: MakeAuth, serve: Serve) -> None:
+    auth = make_auth(**SOON)
+    who, other = database.sign_in(), database.sign_in()
+    urls = [serve(application(auth)) for _ in range(3)]
+    ends = [Client(f"{url}/echo", who.headers) for url in urls]
+    stay = [Client(f"{url}/echo", other.headers) for url in urls]
+    assert auth.guarded_connections == 6
+    sign_out(database, who)
+    assert [socket.closed() for socket in ends] == [SESSION_ENDED] * 3
+    for socket in stay:
+        socket.echo("still there")
+    assert auth.disconnect(user_id=other.user_id) == 3
+    assert [socket.closed() for socket in stay] == [SESSION_ENDED] * 3
+
+
 def test_a_guard_behind_the_middleware_shares_its_lookup(database: Database, make_auth: MakeAuth, serve: Serve) -> None:
     auth = make_auth(**NEVER)
     app = application(auth)

@@ -12,7 +12,6 @@ from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
 from auth_middleware import (
-    Auth,
     AuthError,
     ConfigurationError,
     OriginRefused,
@@ -20,22 +19,17 @@ from auth_middleware import (
     StoreUnavailable,
     http_response,
 )
-from dev.postgres import EmbeddedPostgres
-from tests.support.databases import Database, SignedIn, outage
+from auth_middleware.testing import AuthTestKit
 
 Start = Callable[[ASGIApp], TestClient]
 PAGE = "http://page.test"
 EVIL = {"Origin": "https://evil.example"}
 
 
-@pytest.fixture
-def who(database: Database) -> SignedIn:
-    return database.sign_in()
+def test_http_response_is_for_middleware_of_your_own(start: Start) -> None:
+    kit = AuthTestKit(trusted_origins=[PAGE])
+    auth, who = kit.auth, kit.login()
 
-
-def test_http_response_is_for_middleware_of_your_own(
-    auth: Auth, postgres: EmbeddedPostgres, start: Start, who: SignedIn
-) -> None:
     async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
         try:
             request.state.user = await auth.current_user(request)
@@ -52,14 +46,14 @@ def test_http_response_is_for_middleware_of_your_own(
         return request.state.user.id
 
     client = start(app)
-    assert client.get("/me", headers=who.headers).json() == who.user_id
+    assert client.get("/me", headers=who.headers).json() == who.user.id
     with_cors = {"Origin": PAGE}
     refused = client.get("/me", headers=with_cors)
     assert (refused.status_code, refused.json()) == (401, {"detail": "Not authenticated"})
     assert refused.headers["access-control-allow-origin"] == PAGE
     assert refused.headers["www-authenticate"] == 'Cookie realm="better-auth"'
     assert client.post("/me", headers=who.headers | EVIL).status_code == 403
-    with outage(postgres):
+    with kit.outage():
         unavailable = client.get("/me", headers=who.headers | with_cors)
     assert (unavailable.status_code, unavailable.headers["retry-after"]) == (503, "1")
     assert unavailable.headers["access-control-allow-origin"] == PAGE

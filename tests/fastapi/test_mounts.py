@@ -22,17 +22,23 @@ from auth_middleware import (
     get_session_from_cookie,
     validate_websocket,
 )
+from auth_middleware.testing import AuthTestKit, Login
 from dev.cookies import SECRET
 from tests.support.applications import CurrentUser
 from tests.support.databases import Database, SignedIn
-from tests.support.instances import BASE_URL, MakeAuth
+from tests.support.instances import BASE_URL
 
 Start = Callable[[ASGIApp], TestClient]
 
 
 @pytest.fixture
-def who(database: Database) -> SignedIn:
-    return database.sign_in()
+def auth(auth_kit: AuthTestKit) -> Auth:
+    return auth_kit.auth
+
+
+@pytest.fixture
+def who(auth_kit: AuthTestKit) -> Login:
+    return auth_kit.login()
 
 
 def unconfigured(**mounts: ASGIApp) -> FastAPI:
@@ -70,21 +76,22 @@ def overridden(app: FastAPI, auth: Auth[Any, Any]) -> FastAPI:
     return app
 
 
-def assert_serves(client: TestClient, path: str, who: SignedIn) -> None:
-    assert client.get(f"{path}/me", headers=who.headers).json() == who.user_id
+def assert_serves(client: TestClient, path: str, who: Login | SignedIn) -> None:
+    user_id = who.user.id if isinstance(who, Login) else who.user_id
+    assert client.get(f"{path}/me", headers=who.headers).json() == user_id
     assert client.get(f"{path}/cookie", headers=who.headers).json() is True
     assert client.get(f"{path}/me").status_code == 401
     with client.websocket_connect(f"{path}/socket", headers=who.headers) as socket:
-        assert socket.receive_json() == who.user_id
+        assert socket.receive_json() == user_id
 
 
-def test_a_mounted_application_uses_the_override_around_it(auth: Auth, start: Start, who: SignedIn) -> None:
+def test_a_mounted_application_uses_the_override_around_it(auth: Auth, start: Start, who: Login) -> None:
     client = start(overridden(unconfigured(a=unconfigured(b=unconfigured())), auth))
     for path in ("", "/a", "/a/b"):
         assert_serves(client, path, who)
 
 
-def test_a_mounted_application_below_a_router_uses_the_override(auth: Auth, start: Start, who: SignedIn) -> None:
+def test_a_mounted_application_below_a_router_uses_the_override(auth: Auth, start: Start, who: Login) -> None:
     router = APIRouter()
     router.mount("/b", unconfigured())
     app = unconfigured(a=Starlette(routes=[Mount("/c", unconfigured())]))
@@ -95,16 +102,16 @@ def test_a_mounted_application_below_a_router_uses_the_override(auth: Auth, star
         assert_serves(client, path, who)
 
 
-def test_its_own_override_wins(auth: Auth, make_auth: MakeAuth, start: Start, who: SignedIn) -> None:
-    own = make_auth(secret=who.token * 2)
+def test_its_own_override_wins(auth: Auth, start: Start, who: Login) -> None:
+    own = AuthTestKit().auth
     client = start(overridden(unconfigured(a=overridden(unconfigured(), own)), auth))
     assert_serves(client, "", who)
     assert client.get("/a/me", headers=who.headers).status_code == 401
     assert own.counters["bad_signature"] == 1
 
 
-def test_the_nearest_override_wins(auth: Auth, make_auth: MakeAuth, start: Start, who: SignedIn) -> None:
-    own = make_auth(secret=who.token * 2)
+def test_the_nearest_override_wins(auth: Auth, start: Start, who: Login) -> None:
+    own = AuthTestKit().auth
     near = overridden(unconfigured(b=unconfigured(c=unconfigured())), auth)
     router = APIRouter()
     router.mount("/included", unconfigured())
@@ -121,10 +128,8 @@ def test_the_nearest_override_wins(auth: Auth, make_auth: MakeAuth, start: Start
             assert_serves(client, path, who)
 
 
-def test_a_nearer_middleware_wins_over_an_override(
-    auth: Auth, make_auth: MakeAuth, start: Start, who: SignedIn
-) -> None:
-    other = make_auth(secret=who.token * 2)
+def test_a_nearer_middleware_wins_over_an_override(auth: Auth, start: Start, who: Login) -> None:
+    other = AuthTestKit().auth
     with_middleware = unconfigured(c=unconfigured())
     with_middleware.add_middleware(AuthMiddleware, auth=auth)
     wrapped = AuthMiddleware(unconfigured(c=unconfigured()), auth)
@@ -137,30 +142,30 @@ def test_a_nearer_middleware_wins_over_an_override(
         assert client.get("/a/me", headers=who.headers).status_code == 401
 
 
-def test_a_nearer_override_wins_over_a_middleware(auth: Auth, make_auth: MakeAuth, start: Start, who: SignedIn) -> None:
+def test_a_nearer_override_wins_over_a_middleware(auth: Auth, start: Start, who: Login) -> None:
     app = unconfigured(a=overridden(unconfigured(b=unconfigured()), auth))
-    app.add_middleware(AuthMiddleware, auth=make_auth(secret=who.token * 2))
+    app.add_middleware(AuthMiddleware, auth=AuthTestKit().auth)
     client = start(app)
     for path in ("/a", "/a/b"):
         assert_serves(client, path, who)
     assert client.get("/me", headers=who.headers).status_code == 401
 
 
-def test_an_override_may_be_set_and_removed_at_any_time(auth: Auth, make_auth: MakeAuth, who: SignedIn) -> None:
-    app = overridden(unconfigured(a=unconfigured()), make_auth(secret=who.token * 2))
+def test_an_override_may_be_set_and_removed_at_any_time(auth: Auth, who: Login) -> None:
+    app = overridden(unconfigured(a=unconfigured()), AuthTestKit().auth)
     client = TestClient(app)
     assert client.get("/a/me", headers=who.headers).status_code == 401
     overridden(app, auth)
-    assert client.get("/a/me", headers=who.headers).json() == who.user_id
+    assert client.get("/a/me", headers=who.headers).json() == who.user.id
 
 
-def test_a_middleware_shares_its_instance_with_mounted_applications(auth: Auth, start: Start, who: SignedIn) -> None:
+def test_a_middleware_shares_its_instance_with_mounted_applications(auth: Auth, start: Start, who: Login) -> None:
     for app in (unconfigured(a=unconfigured()), Starlette(routes=[Mount("/a", unconfigured())])):
         app.add_middleware(AuthMiddleware, auth=auth)
         assert_serves(start(app), "/a", who)
 
 
-def test_the_override_is_seen_behind_other_middleware(auth: Auth, start: Start, who: SignedIn) -> None:
+def test_the_override_is_seen_behind_other_middleware(auth: Auth, start: Start, who: Login) -> None:
     inner = unconfigured()
     inner.add_middleware(Passing)
     app = overridden(unconfigured(a=inner), auth)
@@ -168,12 +173,11 @@ def test_the_override_is_seen_behind_other_middleware(auth: Auth, start: Start, 
     assert_serves(start(app), "/a", who)
 
 
-def test_without_an_override_it_uses_the_default_instance(
-    environment: pytest.MonkeyPatch, database: Database, who: SignedIn
-) -> None:
+def test_without_an_override_it_uses_the_default_instance(environment: pytest.MonkeyPatch, database: Database) -> None:
     environment.setenv("DATABASE_URL", database.dsn)
     environment.setenv("BETTER_AUTH_SECRET", SECRET)
     environment.setenv("BETTER_AUTH_URL", BASE_URL)
+    who = database.sign_in()
     with TestClient(Starlette(routes=[Mount("/a", unconfigured(b=unconfigured()))])) as client:
         assert_serves(client, "/a", who)
         assert_serves(client, "/a/b", who)

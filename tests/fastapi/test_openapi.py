@@ -10,7 +10,6 @@ from starlette.testclient import TestClient
 
 from auth_middleware import (
     SESSION_COOKIE_NAME,
-    Auth,
     AuthUser,
     get_auth,
     get_current_session,
@@ -19,8 +18,8 @@ from auth_middleware import (
     validate_session,
     validate_websocket,
 )
+from auth_middleware.testing import AuthTestKit
 from tests.support.applications import CurrentSession, CurrentUser, OptionalUser
-from tests.support.instances import MakeAuth
 
 SCHEME = "Better Auth session"
 
@@ -65,8 +64,8 @@ def test_a_public_route_has_no_security_scheme() -> None:
     assert paths["/closed"]["get"]["security"] == [{SCHEME: []}]
 
 
-def test_an_instance_documents_its_own_cookie_name(make_auth: MakeAuth) -> None:
-    auth = make_auth(base_url="https://auth.test", cookie_prefix="shop")
+def test_an_instance_documents_its_own_cookie_name() -> None:
+    auth = AuthTestKit(base_url="https://auth.test", cookie_prefix="shop").auth
     app = FastAPI()
 
     @app.get("/me")
@@ -89,7 +88,8 @@ def test_documentation_needs_no_settings(environment: pytest.MonkeyPatch) -> Non
     assert set(schemas["AuthUser"]["properties"]) == set(AuthUser.model_fields)
 
 
-def test_each_dependency_has_exactly_one_parameter_and_no_default(auth: Auth) -> None:
+def test_each_dependency_has_exactly_one_parameter_and_no_default(auth_kit: AuthTestKit) -> None:
+    auth = auth_kit.auth
     of_the_module = (get_current_user, get_optional_user, get_current_session)
     of_an_instance = (auth.current_user, auth.optional_user, auth.current_session)
     for dependency in (*of_the_module, *of_an_instance):

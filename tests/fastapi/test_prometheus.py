@@ -1,6 +1,7 @@
 """The collector of `prometheus_client`, and the queries and alerts of docs/telemetry.md against what it exposes."""
 
 import asyncio
+import base64
 import re
 import sys
 from collections import defaultdict
@@ -115,6 +116,21 @@ def test_503_responses_are_counted_by_their_cause(make_auth: MakeAuth, database:
         ("cookie", "unavailable", "schema_error"): 1,
         ("cookie", "unavailable", "store_unavailable"): 1,
     }
+
+
+def test_jwts_are_counted_as_such(make_auth: MakeAuth) -> None:
+    auth = make_auth(credentials="cookie,jwt", jwks_url=f"http://localhost:{free_port()}/jwks")
+    parts = ('{"alg":"EdDSA","kid":"one"}', '{"sub":"one","iss":"http://auth.test","aud":"http://auth.test"}')
+    signed = [base64.urlsafe_b64encode(part.encode()).decode().rstrip("=") for part in (*parts, "x" * 64)]
+    before = exposed()
+    client = TestClient(guarded(auth))
+    assert client.get("/required", headers={"Authorization": f"Bearer {'.'.join(signed)}"}).status_code == 503
+    header = base64.urlsafe_b64encode(b'{"alg":"none"}').decode().rstrip("=")
+    unsigned = ".".join([header, *signed[1:]])
+    assert client.get("/required", headers={"Authorization": f"Bearer {unsigned}"}).status_code == 401
+    counted = increase(before, "auth_middleware_requests_total")
+    assert counted[("jwt", "unavailable", "keys_unavailable")] == 1
+    assert counted[("jwt", "refused", "bad_token")] == 1
 
 
 def test_each_dependency_of_a_request_shares_one_recorded_lookup(auth: Auth, database: Database) -> None:

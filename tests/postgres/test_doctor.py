@@ -176,11 +176,12 @@ SETTINGS = [
         status="warning",
     ),
     Wrong(
-        "prefix where none belongs",
-        "AUTH_MIDDLEWARE_DATABASE_URL is not read",
-        "This setting's variable is DATABASE_URL",
-        given(AUTH_MIDDLEWARE_DATABASE_URL="x"),
+        "two databases",
+        "DATABASE_URL and AUTH_MIDDLEWARE_DATABASE_URL are both set and differ",
+        "Remove AUTH_MIDDLEWARE_DATABASE_URL",
+        given(AUTH_MIDDLEWARE_DATABASE_URL="postgresql://app:hidden-password@db/app"),
         status="warning",
+        hidden=("hidden-password",),
     ),
     Wrong(
         "misspelt secret",
@@ -694,7 +695,7 @@ def test_each_wrong_configuration_is_named_by_its_cause_with_its_fix(
     found = diagnosis.find(wrong.status, wrong.cause)
     assert found, f"{wrong.cause!r} is not among {diagnosis.findings}"
     assert wrong.fix in (found[0]["fix"] or ""), found
-    assert found[0]["fix"], "each finding that is not OK has a fix"
+    assert all(finding["fix"] for finding in diagnosis.findings if finding["status"] != "ok")
     assert diagnosis.status == (1 if diagnosis.faults else 0)
     assert (wrong.status == "fault") == bool(diagnosis.faults), diagnosis.faults
     assert_hides(diagnosis, world, *wrong.hidden)
@@ -895,3 +896,26 @@ def test_no_piece_of_a_password_is_shown_wherever_a_reader_would_cut_it(
         printed = (diagnosis.printed + diagnosis.text).lower()
         shown = [piece for piece in PIECES if piece.lower() in printed]
         assert not shown, (variables[variable], shown)
+
+
+def test_no_credential_is_shown_wherever_it_stands(doctor: Doctor, world: World) -> None:
+    value = unquote(world.cookie)
+    for pasted in (
+        f"{world.ada.token}__Secure-better-auth.session_token=x",
+        f"{value}; Path=/",
+        f"; {world.cookie}={world.cookie}",
+        f"{COOKIE}: {world.cookie}",
+        f'curl "{COOKIE}={value}"',
+        f"{world.ada.token}\x1b[31m.session_data=\u2028",
+        f"{world.ada.token}\x00={value[:50]}",
+    ):
+        for option in ("--cookie", "--token", "--header"):
+            diagnosis = doctor({**good(world), **WITH_JWT}, f"{option}={pasted}")
+            assert_hides(diagnosis, world)
+            assert "\x1b" not in diagnosis.text
+
+
+def test_bytes_that_are_no_text_are_a_finding(doctor: Doctor, world: World) -> None:
+    broken = doctor({**good(world), "BETTER_AUTH_SECRET": "\udcff" * 40})
+    assert broken.find("fault", "BETTER_AUTH_SECRET is not UTF-8")
+    assert doctor(good(world), "--cookie", f"{world.ada.token}.\udcff").find("fault", "not a signed token")

@@ -107,7 +107,7 @@ async def stream(websocket: WebSocket) -> None:
     subprotocol = PROTOCOL if PROTOCOL in websocket.scope["subprotocols"] else None
     # The guard shares this lookup.
     if ALLOW_ANONYMOUS_WS and not await get_optional_user(websocket):
-        # Browsers send a handshake from any page, and no CORS rule applies. Without a cookie the wheel checks no origin.
+        # Browsers open a WebSocket from any page. Where no cookie came, the wheel does not check the origin.
         if websocket.headers.get("origin", FRONTENDS[0]) not in FRONTENDS:
             raise HTTPException(status_code=403)
         await websocket.accept(subprotocol)

@@ -93,6 +93,30 @@ fn every_wrong_value_of_freshness_names_its_setting_and_shows_no_password() {
 }
 
 #[test]
+fn guards_have_ranges_that_a_person_would_choose_from() {
+    let with = |recheck, grace| RawSettings {
+        recheck_seconds: Some(recheck),
+        outage_grace_seconds: Some(grace),
+        ..raw()
+    };
+    for (recheck, grace) in [(0.0, 60.0), (-1.0, 60.0), (3601.0, 60.0), (f64::NAN, 60.0)] {
+        assert!(refused(with(recheck, grace)).contains("AUTH_MIDDLEWARE_RECHECK_SECONDS"), "{recheck}");
+    }
+    for grace in [-0.1, 86_401.0, f64::INFINITY, f64::NAN] {
+        let message = refused(with(30.0, grace));
+        assert!(message.contains("AUTH_MIDDLEWARE_OUTAGE_GRACE_SECONDS"), "{message}");
+        assert!(message.contains("use seconds from 0 to 86400"), "{message}");
+    }
+    for (recheck, grace) in [(0.001, 0.0), (3600.0, 86_400.0)] {
+        let guards = Settings::check(with(recheck, grace)).expect("they are in range").guards;
+        let seconds = (guards.recheck.as_secs_f64(), guards.outage_grace.as_secs_f64());
+        assert!((seconds.0 - recheck).abs() < 1e-9 && (seconds.1 - grace).abs() < 1e-9, "{seconds:?}");
+    }
+    let defaults = Settings::check(raw()).expect("the defaults are good").guards;
+    assert_eq!((defaults.recheck.as_secs(), defaults.outage_grace.as_secs()), (30, 60));
+}
+
+#[test]
 fn a_value_in_quotes_is_refused() {
     let cases: [(&str, Spoil); 13] = [
         ("DATABASE_URL", |raw| raw.database_url = Some("\"postgresql://u:hunter2@h/d\"".into())),

@@ -32,11 +32,10 @@ impl IgnoredNotes {
         let names = finding.ignoring.names();
         if notes.names != names {
             let columns = names.join(", ");
-            notes.waiting = Some(match names.is_empty() {
-                true => "freshness \"live\": the triggers ignore no columns any more".to_owned(),
-                false => format!(
-                    "freshness \"live\": the triggers ignore changes of these columns alone: {columns}"
-                ),
+            notes.waiting = Some(if names.is_empty() {
+                "freshness \"live\": the triggers ignore no columns any more".to_owned()
+            } else {
+                format!("freshness \"live\": the triggers ignore changes of these columns alone: {columns}")
             });
             notes.names = names;
         }

@@ -116,10 +116,11 @@ async def _examine(
 def _read_standard_input(chosen: argparse.Namespace) -> tuple[str | None, str | None, list[str]]:
     """The credentials that were given, with `-` replaced by what standard input holds."""
     given = [chosen.cookie, chosen.token, *chosen.header]
-    text = sys.stdin.read() if "-" in given else ""
+    text = sys.stdin.buffer.read().decode("utf-8", "replace") if "-" in given else ""
 
     def read(value: str) -> str:
-        return text.strip("\r\n") if value == "-" else value
+        # Bytes of an argument that are no text are lone surrogates.
+        return text.strip("\r\n") if value == "-" else value.encode("utf-8", "replace").decode()
 
     cookie = None if chosen.cookie is None else read(chosen.cookie)
     token = None if chosen.token is None else read(chosen.token)

@@ -84,14 +84,15 @@ def _load(files: Sequence[Path]) -> Mapping[str, str]:
 
 def _settings() -> tuple[AuthSettings, list[Finding]]:
     """The settings without the variables that cannot even be read, and a fault for each of those."""
-    try:
-        return AuthSettings(), []
-    except ConfigurationError as error:
-        whole = str(error)
     given = [variable for names in variables.by_setting().values() for variable in names]
     given = [variable for variable in given if variables.value_of(variable)]
-    found: list[Finding] = []
-    wrong: list[str] = []
+    wrong = [variable for variable in given if not _is_text(variables.value_of(variable) or "")]
+    found = [fault(AREA, f"{variable} is not UTF-8", "Set it to text") for variable in wrong]
+    try:
+        with variables.without(wrong):
+            return AuthSettings(), found
+    except ConfigurationError as error:
+        whole = str(error)
     for variable in given:
         with variables.without(other for other in given if other != variable):
             try:
@@ -102,6 +103,14 @@ def _settings() -> tuple[AuthSettings, list[Finding]]:
                 found.append(of_text(AREA, Status.FAULT, f"{variable} cannot be read: {problem}", LISTED))
     with variables.without(wrong):
         return AuthSettings(), found or [of_text(AREA, Status.FAULT, whole, LISTED)]
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _faults(diagnosis: Diagnosis, settings: AuthSettings) -> Iterator[Finding]:
@@ -137,7 +146,8 @@ def _doubled(diagnosis: Diagnosis) -> Iterator[Finding]:
                 f"Remove {other}, or give both the same value",
             )
     if variables.value_of("BETTER_AUTH_SECRETS") and variables.value_of("BETTER_AUTH_SECRET"):
-        yield note(AREA, "BETTER_AUTH_SECRETS precedes BETTER_AUTH_SECRET, which is only used to decrypt")
+        message = "BETTER_AUTH_SECRETS precedes BETTER_AUTH_SECRET, which is only used to decrypt"
+        yield note(AREA, message, "Remove BETTER_AUTH_SECRET once the cookies that it encrypted have expired")
 
 
 def _values(settings: AuthSettings, diagnosis: Diagnosis, from_files: Mapping[str, str]) -> Iterator[SettingValue]:

@@ -64,6 +64,7 @@ REFUSED = {
     ),
 }
 SCHEME = "__Secure-"
+ENCODING = "its encoding is good: it is token.signature, in standard base64"
 
 
 def steps(
@@ -124,10 +125,12 @@ def value(area: str, cookie: dict[str, Any], fingerprint: str | None) -> Iterato
     verdict: dict[str, Any] = cookie["verdict"]
     code, detail = verdict["code"], verdict.get("detail")
     if cookie["is_quoted"]:
-        yield note(area, "the value is in quotes, which are taken off as Better Auth does")
+        yield note(area, "the value is in quotes, which are taken off as Better Auth does", "Send it without quotes")
     if code == "signed":
-        yield ok(area, "its encoding and its signature are good: it is signed with the current secret")
+        yield ok(area, ENCODING)
+        yield ok(area, "its signature is good: it is signed with the current secret")
     elif code == "signed_by_previous":
+        yield ok(area, ENCODING)
         yield note(
             area,
             "its signature is good: it is signed with a previous secret (AUTH_MIDDLEWARE_PREVIOUS_SECRETS), which "

@@ -1,5 +1,6 @@
 """Why a pasted cookie, token or header is accepted or refused. The last word has the engine, as for a request."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,9 @@ REASONS = {
     ),
     "unreadable": ("its row cannot be read as a session", "Look for a second row with this token, or a NULL in it"),
 }
+# Better Auth's tokens and signatures have such runs; names of cookies and headers have not.
+_TOKENS = re.compile(r"[A-Za-z0-9+/]{20,}")
+ROW = "a session row has its token"
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,9 @@ class Pasted:
     def secrets(self) -> Iterator[str]:
         """What must not be shown: every value, and the parts of signed ones."""
         for text in filter(None, (self.cookie, self.token, *self.headers)):
+            # Wherever it stands, also where a cookie's name should.
+            yield from _TOKENS.findall(text)
+            yield from _TOKENS.findall(unquote(text))
             pairs = text.partition(":")[2].split(";") if self.token != text and ":" in text else text.split(";")
             for pair in (text, *pairs):
                 for value in (pair, pair.partition("=")[2], pair.rpartition(" ")[2]):
@@ -100,17 +107,20 @@ async def _last_word(area: str, core: Core | None, headers: Headers, steps: Sequ
         return [of_error(area, outcome, "Requests with it get 503 until this is fixed")]
     if isinstance(outcome, Found):
         session, user = outcome.fields()
-        until = f", in a session until {session['expires_at']:%Y-%m-%d %H:%M:%S} UTC" if session else ""
-        return [ok(area, f"the API accepts it: it is the user {user['id']}{until}")]
-    detail = f" ({outcome.detail})" if outcome.detail else ""
+        row = [ok(area, ROW), _expiry(area, session)] if session else []
+        accepted = ok(area, f"the API accepts it: it is the user {user['id']}")
+        return [*row, ok(area, "its user exists and is not banned"), accepted]
+    detail = f": {outcome.detail}" if outcome.detail else ""
     message, fix = REASONS.get(outcome.reason, ("", ""))
     if message:
-        return [fault(area, f"{message}. The API answers 401 ({outcome.reason})", fix)]
+        is_session = area == "cookie" and outcome.reason in ("expired", "banned", "unknown_user")
+        refused = fault(area, f"{message}. The API answers 401 ({outcome.reason})", fix)
+        return [*([ok(area, ROW)] if is_session else []), refused]
     # The steps before say why.
     is_explained = any(step.status is Status.FAULT for step in steps)
     advice = core.advice(outcome)
     fix = "Fix the fault above" if is_explained else advice[0] if advice else "Sign in again"
-    return [fault(area, f"the API answers 401 ({outcome.reason}){detail}", fix)]
+    return [fault(area, f"the API answers 401 ({outcome.reason}{detail})", fix)]
 
 
 async def _identify(core: Core, headers: Headers) -> Found | Refused | AuthError:
@@ -124,3 +134,7 @@ async def _identify(core: Core, headers: Headers) -> Found | Refused | AuthError
 
 def _bytes(text: str) -> bytes:
     return text.encode("latin-1", "replace")
+
+
+def _expiry(area: str, session: dict[str, Any]) -> Finding:
+    return ok(area, f"its session is valid until {session['expires_at']:%Y-%m-%d %H:%M:%S} UTC")

@@ -26,7 +26,8 @@ async def findings(diagnosis: Diagnosis, effective: dict[str, Any]) -> list[Find
 
 
 def _of_server(server: dict[str, Any], place: dict[str, Any]) -> Iterator[Finding]:
-    yield ok(AREA, f"connected to {place['address']} as {server['role']}: PostgreSQL {server['version']}")
+    kind = "a standby" if server["is_standby"] else "a primary"
+    yield ok(AREA, f"connected to {place['address']} as {server['role']}: PostgreSQL {server['version']}, {kind}")
     yield from _tls(server, place)
     names = server["statement_names"]
     if names:

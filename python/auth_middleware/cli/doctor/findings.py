@@ -41,7 +41,7 @@ def ok(area: str, message: str, command: str | None = None) -> Finding:
     return Finding(area, Status.OK, message, command=command)
 
 
-def note(area: str, message: str, fix: str | None = None) -> Finding:
+def note(area: str, message: str, fix: str) -> Finding:
     return Finding(area, Status.NOTE, message, fix)
 
 

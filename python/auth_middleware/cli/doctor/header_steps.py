@@ -26,7 +26,8 @@ def steps(
     decided = diagnosis.presented(headers)
     is_bearer = decided is not None and decided[0] not in ("cookie", "nothing")
     if cookies and is_bearer:
-        found.append(note(AREA, "the bearer token decides: the cookie beside it is not read, as in Better Auth"))
+        message = "the bearer token decides: the cookie beside it is not read, as in Better Auth"
+        found.append(note(AREA, message, "Send one credential"))
     elif cookies:
         found += cookie_steps.steps(AREA, f"Cookie: {'; '.join(cookies)}", diagnosis, effective, others)
     if not authorizations and not cookies:

@@ -12,7 +12,24 @@ _CREDENTIALS = re.compile(r"[a-z0-9+.-]+://[^:@/?#\s]*:[^:@/?#\s\"'\\]*@[^@]*", 
 _HOST_AND_PORT = re.compile(r"[\"']?[a-z0-9+.-]+://[^:@/?#\s]*(?::[0-9*]*)?(?:[/?#][^@]*)?[\"']?", re.IGNORECASE)
 _SECRET_PARAMETERS = ("password", "sslpassword", "token", "key", "secret", "apikey", "api_key")
 # In a part of a password, these reveal nothing, and in a message they are needed.
-_WORDS = {"password", "postgres", "postgresql", "localhost", "database", "https", "http", "require", "sslmode", "user"}
+_WORDS = frozenset(
+    (
+        *(
+            "password",
+            "secret",
+            "user",
+            "token",
+            "session",
+            "cookie",
+            "auth",
+            "better-auth",
+            "admin",
+            "test",
+            "example",
+        ),
+        *("postgres", "postgresql", "database", "localhost", "host", "name", "http", "https", "require", "sslmode"),
+    )
+)
 _MIN_PIECE = 4
 
 

@@ -17,7 +17,7 @@ async def findings(
     """What was found, and the keys."""
     jwt: dict[str, Any] | None = effective["jwt"]
     if jwt is None:
-        return [], []
+        return [ok(AREA, "JWTs are not accepted: AUTH_MIDDLEWARE_CREDENTIALS does not list jwt")], []
     place = jwt["jwks_url"] or "the jwks table"
     found = [
         ok(

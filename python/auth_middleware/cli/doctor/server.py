@@ -178,7 +178,8 @@ def _cookies(server: _Server, effective: Mapping[str, Any]) -> Iterator[Finding]
     wanted = effective["cookie_name"]
     if "cookie" not in effective["credentials"]:
         if tokens:
-            yield note(AREA, f"its session cookie is {tokens[0]}, and no cookie is accepted here")
+            fix = "Add cookie to AUTH_MIDDLEWARE_CREDENTIALS, if browsers send it to the API"
+            yield note(AREA, f"its session cookie is {tokens[0]}, and no cookie is accepted here", fix)
         return
     if wanted in names:
         yield ok(AREA, f"its session cookie is {wanted}, as the settings say")

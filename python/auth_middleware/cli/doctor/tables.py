@@ -43,7 +43,10 @@ def _of_tables(tables: dict[str, Any]) -> Iterator[Finding]:
         columns = ", ".join(column for _, column, _ in table["columns"])
         yield ok(AREA, f"{model}s are read from {table['name']} (owner {table['owner']}): {columns}")
         if table["has_row_security"]:
-            yield note(AREA, f"row-level security applies to our role at {table['name']}, and shows it every row")
+            message = f"row-level security applies to our role at {table['name']}, and shows it every row"
+            yield note(
+                AREA, message, "Keep the policy that is USING (true) for this role: hidden rows look like sign-outs"
+            )
     writable = [tables[model]["name"] for model in ("session", "user") if tables[model]["may_write"]]
     if writable:
         names = ", ".join(writable)
@@ -53,7 +56,8 @@ def _of_tables(tables: dict[str, Any]) -> Iterator[Finding]:
     if tables["reads_bans"]:
         yield ok(AREA, "bans of the admin plugin are enforced")
     else:
-        yield note(AREA, "there is no column banned (Better Auth's admin plugin), so there are no bans to enforce")
+        message = "there is no column banned, so there are no bans to enforce"
+        yield note(AREA, message, "Nothing, unless you use Better Auth's admin plugin: then run its migration")
     if tables["others"]:
         others = ", ".join(tables["others"])
         yield note(

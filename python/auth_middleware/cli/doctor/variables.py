@@ -19,8 +19,10 @@ def by_setting() -> Mapping[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for name, field in AuthSettings.model_fields.items():
         alias = field.validation_alias
-        names = [str(choice) for choice in alias.choices] if isinstance(alias, AliasChoices) else []
-        found[name.removesuffix("_")] = tuple(names) or (f"{PREFIX}{name.upper()}",)
+        aliases = [str(choice) for choice in alias.choices] if isinstance(alias, AliasChoices) else []
+        # pydantic-settings reads a field by its name too, after its aliases.
+        usual = f"{PREFIX}{name.removesuffix('_').upper()}"
+        found[name.removesuffix("_")] = tuple(dict.fromkeys([*aliases, usual]))
     return found
 
 
