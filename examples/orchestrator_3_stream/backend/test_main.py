@@ -67,7 +67,7 @@ def test_the_stream_names_its_listener_and_ends_with_the_session(client: TestCli
         kit.revoke(login.session)
         with pytest.raises(WebSocketDisconnect) as closed:
             receive_forever(socket)
-    assert closed.value.code == main.SESSION_ENDED
+    assert closed.value.code == 4001
 
 
 def receive_forever(socket: WebSocketTestSession) -> None:
