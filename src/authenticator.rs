@@ -17,7 +17,7 @@ use crate::credentials::{self, Credential, Credentials, Kind, Presented, RawCook
 use crate::error::Error;
 use crate::identity::{Identity, UserId};
 use crate::jwt::jwks::Jwks;
-use crate::jwt::{Expected, Outcome, PendingToken, Rejection, UserToken, Verifier};
+use crate::jwt::{Expected, Outcome, PendingToken, UserToken, Verifier};
 use crate::origin;
 use crate::refusal::{Check, Reason, Refusal};
 use crate::settings::{
@@ -243,12 +243,7 @@ impl Authenticator {
                 self.checks().pass(Check::Jwt);
                 jwt.judge(need, &verified, now)
             }
-            Outcome::Rejected(Rejection::Algorithm | Rejection::UnknownKey) if jwt.jwks.are_the_problem() => {
-                Verdict::Refused(Reason::BadToken.into())
-            }
-            Outcome::Rejected(why) => {
-                Verdict::Refused(self.causes.jwt(why, token, jwt.jwks.has_keys(), now.wall))
-            }
+            Outcome::Rejected(why) => Verdict::Refused(self.causes.jwt(why, token, &jwt.jwks, now.wall)),
             Outcome::NeedsKeys => Verdict::NeedsKeys(PendingToken::new(token), need),
             Outcome::KeysUnavailable => {
                 let of_table = jwt.jwks.table_problem().map(Unavailable::KeyTable);

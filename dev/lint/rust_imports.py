@@ -32,7 +32,7 @@ MAY_USE: dict[str, set[str]] = {
     "checks": {"refusal"},
     "causes": {
         *("settings", "credentials", "origin", "signature", "refusal", "checks", "diagnosis::Signers"),
-        *("diagnosis::ValueVerdict", "jwt::Rejection"),
+        *("diagnosis::ValueVerdict", "jwt::Rejection", "jwt::jwks"),
     },
     "advice": {"settings", "refusal", "origin"},
     "clock": set(),

@@ -8,12 +8,13 @@ use serde_json::{Map, Value};
 use super::Causes;
 use super::printable::printable;
 use crate::jwt::Rejection;
+use crate::jwt::jwks::Jwks;
 use crate::refusal::{Cause, Reason, Refusal};
 
 impl Causes {
-    /// The refusal of a JWT. `has_keys`: whether there is any key that could have verified it.
+    /// The refusal of a JWT that these keys did not verify.
     #[must_use]
-    pub fn jwt(&self, why: Rejection, token: &str, has_keys: bool, now: DateTime<Utc>) -> Refusal {
+    pub fn jwt(&self, why: Rejection, token: &str, keys: &Jwks, now: DateTime<Utc>) -> Refusal {
         let (header, claims) = parts(token);
         let of = |object: &Map<String, Value>, name: &str| match object.get(name) {
             Some(Value::String(text)) => Some(printable(text)),
@@ -23,6 +24,12 @@ impl Causes {
             }
             _ => None,
         };
+        // Better Auth signs with ES512 if it is told to: then its keys cannot be used, which was reported.
+        let is_of_its_keys = why == Rejection::UnknownKey
+            || why == Rejection::Algorithm && header.get("alg").is_some_and(|alg| alg == "ES512");
+        if is_of_its_keys && keys.are_the_problem() {
+            return Reason::BadToken.into();
+        }
         let (cause, detail) = match why {
             Rejection::Expired => return self.expired_jwt(token, &claims, now),
             // Their signature was verified: a key of ours signed what they claim.
@@ -32,7 +39,7 @@ impl Causes {
                 let seconds = seconds_ahead(&claims, now);
                 (Cause::JwtFromFuture, Some(format!("{seconds} s")))
             }
-            Rejection::UnknownKey if !has_keys => (Cause::JwtNoKeys, None),
+            Rejection::UnknownKey if !keys.has_keys() => (Cause::JwtNoKeys, None),
             Rejection::UnknownKey => (Cause::JwtUnknownKey, of(&header, "kid")),
             Rejection::Type => (Cause::JwtOfOtherKind, of(&header, "typ").map(|typ| format!("typ {typ:?}"))),
             Rejection::Algorithm => {

@@ -105,9 +105,10 @@ def test_a_key_that_cannot_be_used_is_named_in_one_warning(unusable: Issuer, cap
             for number in range(3):
                 unknown = {"Authorization": f"Bearer {with_key_id(person.jwt, f'unknown {number}')}"}
                 assert client.get("/required", headers=unknown).status_code == 401
-        warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-        assert len(warnings) == 1, warnings
-        assert identifier in warnings[0]
+        # Others say what is wrong with the tokens.
+        messages = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        warnings = [message for message in messages if identifier in message]
+        assert len(warnings) == 1, messages
         assert "ES512" in warnings[0] or "P-521" in warnings[0]
         assert "EdDSA, ES256, RS256, PS256 can be verified" in warnings[0]
 

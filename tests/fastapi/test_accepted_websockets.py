@@ -33,6 +33,7 @@ from dev.postgres import EmbeddedPostgres
 from dev.processes import ChildProcess, free_port
 from tests.support.databases import Database, SignedIn, outage
 from tests.support.instances import BASE_URL, MakeAuth, unreachable_dsn
+from tests.support.polling import wait_until
 
 ROOT = Path(__file__).parents[2]
 APP = "tests.support.programs.late_sockets:app"
@@ -61,6 +62,14 @@ class Server:
 
     def open(self, path: str, headers: dict[str, str]) -> ClientConnection:
         return connect(self._url + path, additional_headers=headers, proxy=None)
+
+    def is_answered(self, path: str, headers: dict[str, str]) -> bool:
+        """Whether the first message is none that closes the socket."""
+        try:
+            with self.open(path, headers) as socket:
+                return bool(socket.recv())
+        except ConnectionClosed:
+            return False
 
     def end(self, path: str, headers: dict[str, str]) -> tuple[int, str]:
         """Code and reason of the close that the first message is."""
@@ -113,6 +122,7 @@ def test_the_socket_closes(server: Server, postgres: EmbeddedPostgres, database:
                 assert json.loads(socket.recv())[0] == "StoreUnavailable"
                 socket.send("1")
                 assert json.loads(socket.recv()) == 1
+        wait_until(lambda: server.is_answered("/late/validated", who.headers))
         database.execute(f"DELETE FROM session WHERE id = '{who.session_id}'")
         for _ in range(3):
             open_socket.send("")

@@ -62,7 +62,7 @@ def jwks(_who: SignedIn) -> str:
 
 
 Make = Callable[[SignedIn], str]
-CASES: dict[str, tuple[dict[str, str], Make, tuple[str, ...]]] = {
+CASES: dict[str, tuple[dict[str, Any], Make, tuple[str, ...]]] = {
     "jwt for compact": ({}, jwt, ("these are jwt", "is compact", "AUTH_MIDDLEWARE_CACHE_STRATEGY")),
     "jwe for compact": ({}, jwe, ("these are jwe", "is compact", "AUTH_MIDDLEWARE_CACHE_STRATEGY")),
     "jwks for jwt": ({"cache_strategy": "jwt"}, jwks, ("these are jwks", "is jwt")),

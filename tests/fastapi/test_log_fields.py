@@ -75,7 +75,7 @@ def test_a_websocket_and_a_mounted_application_log_the_whole_path(auth: Auth, ca
 async def test_a_cookie_value_has_no_path(auth: Auth, caplog: pytest.LogCaptureFixture) -> None:
     assert await auth.validate_session("forged.value") is None
     assert await auth.validate_session(None) is None
-    assert fields(caplog) == [("bad_signature", "cookie", None)] * 2 + [("no_cookie", None, None)]
+    assert fields(caplog) == [("bad_signature", "cookie", None), ("no_cookie", None, None)]
 
 
 def test_503_responses_have_the_fields_too(

@@ -39,6 +39,7 @@ from tests.support.applications import CurrentUser, connect_websocket
 from tests.support.databases import Database, SignedIn, outage
 from tests.support.instances import BASE_URL, MakeAuth
 from tests.support.middleware import PAGE, add_routes, application, ignore, receive
+from tests.support.polling import wait_until
 from tests.support.servers import serving
 
 Start = Callable[[ASGIApp], TestClient]
@@ -209,6 +210,7 @@ def test_an_outage_is_503_and_never_anonymous(
         assert response.json() == {"detail": "Authentication is temporarily unavailable"}
         assert response.headers["access-control-allow-origin"] == PAGE
         assert client.get("/who").json()[0] is False
+    wait_until(lambda: client.get("/who", headers=who.headers).status_code == 200)
     assert client.get("/who", headers=who.headers).json()[0] is True
 
 

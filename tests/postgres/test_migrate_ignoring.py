@@ -45,9 +45,9 @@ def test_it_says_what_is_ignored_and_a_second_run_does_nothing(migrate: Migrate)
     assert migrate(*arguments) == Ran(0, "live: applied already, nothing was done\n", "")
     again = ("live", "--ignoring", 'user."last_seen", session.updated_at,session.last_activity_at')
     assert migrate(*again).out == "live: applied already, nothing was done\n"
-    listed = migrate().out.splitlines()[3:]
-    assert listed[0].split()[:2] == ["live", "applied"]
-    assert listed[1].strip() == f"{LINE}: {columns}"
+    listed = [line.split() for line in migrate().out.splitlines()]
+    [number] = [number for number, words in enumerate(listed) if words[:2] == ["live", "applied"]]
+    assert listed[number + 1] == f"{LINE}: {columns}".split()
 
 
 def test_another_list_and_no_list_replace_the_former(migrate: Migrate) -> None:

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from auth_middleware.cli import main
+from auth_middleware.cli.migrate import LIVE, PURPOSES
 from dev.postgres import EmbeddedPostgres
 from tests.postgres.conftest import Role
 from tests.support import tables
@@ -19,6 +20,8 @@ from tests.support.polling import wait_until
 NAME = channel()
 TRIGGERS = [(table, f"{NAME}_{event}") for table in ("session", '"user"') for event in ("update", "delete", "truncate")]
 FIXES = "(python -m auth_middleware migrate live fixes it)"
+# In the list of migrations.
+LIVE_LINE = list(PURPOSES).index(LIVE)
 SETTINGS = ["SCHEMA", "USER_TABLE", "SESSION_TABLE", "USER_COLUMNS", "SESSION_COLUMNS"]
 
 
@@ -93,12 +96,12 @@ def test_a_second_run_does_nothing_and_says_so(migrate: Migrate, served: Listene
 
 def test_without_a_name_it_tells_whether_it_is_in_force(migrate: Migrate, served: Listener) -> None:
     served.database.execute("DELETE FROM auth_middleware_migration")
-    assert migrate().out.splitlines()[3].split()[:2] == ["live", "open"]
+    assert migrate().out.splitlines()[LIVE_LINE].split()[:2] == ["live", "open"]
     migrate("live")
-    [line] = migrate().out.splitlines()[3:]
+    [line] = migrate().out.splitlines()[LIVE_LINE:]
     assert line.split()[:2] == ["live", "applied"]
     served.database.execute(f"ALTER TABLE session DISABLE TRIGGER {NAME}_delete")
-    [line, problem] = migrate().out.splitlines()[3:]
+    [line, problem] = migrate().out.splitlines()[LIVE_LINE:]
     assert line.split()[:2] == ["live", "applied"]
     assert problem.strip() == (f'but not in force: the trigger {NAME}_delete on "public"."session" is disabled {FIXES}')
     served.database.execute("DROP TABLE session")
