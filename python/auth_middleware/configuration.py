@@ -7,7 +7,7 @@ from auth_middleware import http_errors, stand_ins
 from auth_middleware.errors import ConfigurationError
 from auth_middleware.models import SessionT_co, UserT_co
 from auth_middleware.openapi import Accepted
-from auth_middleware.operator_log import log_misconfigured
+from auth_middleware.operator_log import MisconfigurationLog
 from auth_middleware.parts import Parts, parts_for
 from auth_middleware.row_models import RowModels
 from auth_middleware.settings import AuthSettings, accepted_credentials, session_cookie_name
@@ -25,6 +25,7 @@ class Configuration(Generic[SessionT_co, UserT_co]):
         self._models: RowModels[SessionT_co, UserT_co] = RowModels(user_model, session_model)
         self._parts: Parts[SessionT_co, UserT_co] | None = None
         self._reading = Lock()
+        self._log = MisconfigurationLog()
         if settings is None or settings.lacks_everything_required:
             self._models.check_with(settings)
         else:
@@ -49,7 +50,7 @@ class Configuration(Generic[SessionT_co, UserT_co]):
         try:
             return self.parts()
         except ConfigurationError as error:
-            log_misconfigured(error)
+            self._log.log(error)
             raise http_errors.Misconfigured(error) from error
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from auth_middleware.errors import ConfigurationError
 from auth_middleware.models import AuthSession, AuthUser, Identity
 from auth_middleware.mounts import around
 from auth_middleware.openapi import Accepted, documented
-from auth_middleware.operator_log import log_misconfigured
+from auth_middleware.operator_log import MisconfigurationLog
 from auth_middleware.settings import accepted_credentials, session_cookie_name
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ else:
 
 # Where a scope has the `AuthMiddleware` that a request passed last.
 SCOPE_KEY = "auth_middleware"
+
+_log = MisconfigurationLog()
 
 
 class Passed(NamedTuple):
@@ -84,7 +86,7 @@ def serving(connection: HTTPConnection | None) -> Auth[Any, Any]:
     try:
         return get_auth() if connection is None else _auth_in(connection.scope)
     except ConfigurationError as error:
-        log_misconfigured(error)
+        _log.log(error)
         raise http_errors.for_connection(http_errors.Misconfigured(error), connection) from error
 
 

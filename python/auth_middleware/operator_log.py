@@ -86,12 +86,15 @@ class OncePerCause:
         return self._limit is None or not logger.isEnabledFor(level) or self._limit.allows()
 
 
-_misconfigured = OncePerCause(logging.CRITICAL)
+class MisconfigurationLog:
+    """Logs once that the settings of an instance are wrong, where a request has found that out."""
 
+    def __init__(self) -> None:
+        self._once = OncePerCause(logging.CRITICAL)
 
-def log_misconfigured(error: ConfigurationError) -> None:
-    """The settings are wrong, which only requests have found out. Logged once."""
-    _misconfigured.log("configuration", f"every request gets a 500 response: {error}")
+    def log(self, error: ConfigurationError) -> None:
+        """Log the error, unless one was logged."""
+        self._once.log("configuration", f"every request gets a 500 response: {error}")
 
 
 class OperatorLog:
