@@ -69,12 +69,14 @@ MAY_USE: dict[str, set[str]] = {
         *("error", "settings", "credentials", "signature", "jwt", "uri_component"),
         "store::postgres",
     },
+    # What a Better Auth server signs, for applications' own tests.
+    "testing": {"error", "settings", "signature", "store::PublicKeyRow"},
     # The whole path: it connects the parts.
     "engine": {
         *("error", "settings", "credentials", "identity", "refusal", "authenticator", "lookup", "clock", "process"),
         *("cookie_cache", "live_cache", "counters", "jwt", "checks", "advice", "causes::is_recent", "guards"),
         *("store::AnyStore", "store::KeyStore", "store::LookupKey", "store::LookupResult", "store::Source"),
-        *("store::Connections", "store::Store"),
+        *("store::Connections", "store::Store", "store::memory"),
     },
     "python": {
         "bounded_cache",
@@ -91,7 +93,7 @@ MAY_USE: dict[str, set[str]] = {
         ),
         *("authenticator::Verdict", "lookup::Lookup", "store::LookupKey", "store::Source"),
         *("counters", "live_cache::FeedState"),
-        *("store::postgres", "guards", "clock::Uptime"),
+        *("store::postgres", "store::memory", "guards", "clock::Uptime", "testing", "signature::SessionToken"),
     },
 }
 

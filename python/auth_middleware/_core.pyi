@@ -245,7 +245,7 @@ class Migrations:
             StoreUnavailable: PostgreSQL does not answer.
             SchemaError: it refuses. Either way nothing is changed.
         """
-    def apply_live(self, ignoring: Sequence[str] = ()) -> Awaitable[bool]:
+    def apply_live(self, ignoring: Sequence[str] = ...) -> Awaitable[bool]:
         """Creates the triggers that notify of changes; False if they are already recorded and in force.
 
         Changes of the columns in `ignoring` alone are not notified. Each text is a list of columns such as
@@ -279,7 +279,7 @@ class Migrations:
         Raises:
             StoreUnavailable: PostgreSQL does not answer.
         """
-    def live_sql(self, ignoring: Sequence[str] = ()) -> Awaitable[tuple[str, bool]]:
+    def live_sql(self, ignoring: Sequence[str] = ...) -> Awaitable[tuple[str, bool]]:
         """What `apply_live` would run, and whether the triggers are already in force in this form.
 
         Writes nothing; raises as `apply_live`.
