@@ -119,7 +119,7 @@ impl Counters {
         add(&self.keys, u64::try_from(keys).unwrap_or(u64::MAX));
     }
 
-    /// A request waited this long for its look-up.
+    /// A request waited this long for its lookup.
     pub fn looked_up(&self, outcome: Outcome, credential: Option<Credential>, took: Duration) {
         self.lookups[lookup_slot(outcome)][slot(credential)].record(took);
     }
@@ -172,7 +172,7 @@ impl Counters {
             .filter(|(outcome, credential, count)| *count > 0 || can_occur(*outcome, *credential))
     }
 
-    /// How long requests waited for their look-ups, by the name of the outcome and the kind of credential.
+    /// How long requests waited for their lookups, by the name of the outcome and the kind of credential.
     pub fn lookups(&self) -> impl Iterator<Item = (&'static str, Option<Credential>, &Durations)> {
         ["authenticated", "refused", "unavailable"].into_iter().zip(&self.lookups).flat_map(
             |(outcome, each)| {
@@ -211,7 +211,7 @@ pub struct Durations {
 }
 
 impl Durations {
-    /// The upper bounds of the buckets. A look-up takes about a millisecond, and no longer than
+    /// The upper bounds of the buckets. A lookup takes about a millisecond, and no longer than
     /// `lookup_timeout_seconds`; a Neon database that wakes up takes up to a few seconds.
     pub const BOUNDS: [Duration; 14] = [
         Duration::from_micros(500),

@@ -72,7 +72,7 @@ class Found:
 
 @final
 class RequestState:
-    """What is known about one request; its dependencies share it. Awaiting it waits for its look-up.
+    """What is known about one request; its dependencies share it. Awaiting it waits for its lookup.
 
     Each waiter has a future of its own: cancelling one does not cancel the others.
 
@@ -83,7 +83,7 @@ class RequestState:
 
     @property
     def verdict(self) -> Found | Refused | Any | None:
-        """What is known without a look-up: `Found` by a cache, `Refused`, an `AuthError`, or the outcome."""
+        """What is known without a lookup: `Found` by a cache, `Refused`, an `AuthError`, or the outcome."""
     @property
     def outcome(self) -> Any | None:
         """What `conclude` was called with."""
@@ -98,7 +98,7 @@ class RequestState:
     def conclude(self, outcome: object) -> list[str]:
         """Sets and counts the outcome: an `Identity`, `Refused` or an `AuthError`. Returns messages for operators."""
     def give_up(self) -> None:
-        """To be called by a waiter that was cancelled. Drops the look-up if it was the last one."""
+        """To be called by a waiter that was cancelled. Drops the lookup if it was the last one."""
     def __await__(self) -> Generator[Any, None, Found | Refused]: ...
 
 class _Guard(Protocol):
@@ -198,7 +198,7 @@ class Core:
     def operator_messages(self) -> list[str]:
         """Messages for an operator that came up since the last call."""
     def store_note(self) -> str | None:
-        """How look-ups are sent, and why: once it is known, and again when it changes."""
+        """How lookups are sent, and why: once it is known, and again when it changes."""
     def counters(self) -> dict[str, int]:
         """How many requests ended in which way."""
     def advice(self, refused: Refused) -> tuple[str, bool] | None:

@@ -154,7 +154,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
     async def fresh_user(self, request: HTTPConnection) -> UserT_co:
         """The user according to the store now, whatever `freshness` is set.
 
-        Each call queries the store, also in a long response, a background task or a WebSocket. Only a look-up of the
+        Each call queries the store, also in a long response, a background task or a WebSocket. Only a lookup of the
         same session that was not sent yet is shared. The other dependencies of this request then use its result.
 
         Raises:

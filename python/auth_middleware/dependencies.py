@@ -126,7 +126,7 @@ async def get_optional_user(request: HTTPConnection) -> AuthUser | None:
 async def get_fresh_user(request: HTTPConnection) -> AuthUser:
     """The user according to the store now, whatever `freshness` is set.
 
-    Each call queries the store, also in a long response, a background task or a WebSocket. Only a look-up of the same
+    Each call queries the store, also in a long response, a background task or a WebSocket. Only a lookup of the same
     session that was not sent yet is shared. The other dependencies of this request then use its result.
 
     Raises:

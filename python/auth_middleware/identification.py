@@ -130,7 +130,7 @@ class Identification(Generic[SessionT_co, UserT_co]):
         try:
             found = await state
         except asyncio.CancelledError:
-            # The others still wait; without any, a look-up that was not sent yet is dropped.
+            # The others still wait; without any, a lookup that was not sent yet is dropped.
             state.give_up()
             raise
         except AuthError as error:

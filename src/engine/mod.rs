@@ -54,19 +54,19 @@ pub struct Inspected {
     pub verdict: Result<Verdict, Error>,
 }
 
-/// A look-up that is waiting or under way.
+/// A lookup that is waiting or under way.
 pub struct PendingLookup {
-    /// Give it up to cancel the look-up.
+    /// Give it up to cancel the lookup.
     pub place: Place,
-    /// Set while the look-up waits for others to share its statement: call [`Lookup::send`] when no more come.
+    /// Set while the lookup waits for others to share its statement: call [`Lookup::send`] when no more come.
     pub to_send: Option<Arc<Lookup>>,
 }
 
 /// Where a request waits.
 pub enum Place {
-    /// In the queue of look-ups.
+    /// In the queue of lookups.
     Lookup(Arc<Waiter>),
-    /// For the issuer's keys, and perhaps for a look-up after that.
+    /// For the issuer's keys, and perhaps for a lookup after that.
     Keys(AbortHandle),
 }
 
@@ -236,7 +236,7 @@ impl Engine {
     }
 
     /// Queries the store and calls `resolve` once with what its answer means now: from another thread, or at once if
-    /// too many requests wait already. Only a look-up that was not sent yet is shared with other requests.
+    /// too many requests wait already. Only a lookup that was not sent yet is shared with other requests.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the store cannot be opened.
@@ -254,7 +254,7 @@ impl Engine {
         Ok(PendingLookup { place: Place::Lookup(waiter), to_send: waits_for_others.then_some(lookup) })
     }
 
-    /// Waits for the issuer's keys, decides, and queries the store where it has to; all within the deadline of a look-up.
+    /// Waits for the issuer's keys, decides, and queries the store where it has to; all within the deadline of a lookup.
     /// Calls `resolve` once from another thread, unless the place is given up.
     ///
     /// # Errors
@@ -331,7 +331,7 @@ impl Engine {
             .collect()
     }
 
-    /// How look-ups are sent, and why: once it is known, and again when it changes.
+    /// How lookups are sent, and why: once it is known, and again when it changes.
     #[must_use]
     pub fn store_note(&self) -> Option<String> {
         let state = self.lock();

@@ -121,7 +121,7 @@ impl Open {
         })
     }
 
-    /// The look-ups of the store.
+    /// The lookups of the store.
     ///
     /// # Errors
     /// There is no store.

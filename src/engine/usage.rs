@@ -9,7 +9,7 @@ use crate::store::{AnyStore, Connections};
 /// What an engine uses at the moment, in this process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// The requests that wait for a look-up or for the issuer's keys.
+    /// The requests that wait for a lookup or for the issuer's keys.
     pub waiting: usize,
     /// The connections of the pool.
     pub connections: Connections,

@@ -1,10 +1,10 @@
-//! Which changes were notified lately: the result of a look-up that was sent before must not be cached.
+//! Which changes were notified lately: the result of a lookup that was sent before must not be cached.
 
 use std::collections::{HashMap, VecDeque};
 
 use crate::store::Key;
 
-/// How many notifications are stored one by one. The result of a look-up during which more were received is not cached.
+/// How many notifications are stored one by one. The result of a lookup during which more were received is not cached.
 const MAX_STORED: usize = 4096;
 
 /// Notifications, numbered in the order in which they were received.

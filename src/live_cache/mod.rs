@@ -1,4 +1,4 @@
-//! 5 — Who was it at the last look-up, and has PostgreSQL notified no change since?
+//! 5 — Who was it at the last lookup, and has PostgreSQL notified no change since?
 //!
 //! Off unless the operator chose `freshness="live"`, or a number of seconds. The store's results are cached in this
 //! process, bounded in number and size. With `live`, triggers notify each change of a session or its user, and a result
@@ -38,7 +38,7 @@ use crate::identity::Identity;
 use crate::settings::LiveCacheSettings;
 use crate::store::{self, Key, LookupKey, LookupResult, SessionKey, UserKey};
 
-/// Which changes had been received when a look-up was sent.
+/// Which changes had been received when a lookup was sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Sent {
     position: u64,
@@ -145,7 +145,7 @@ impl LiveCache {
         found
     }
 
-    /// To be taken when a look-up is sent, for [`LiveCache::insert`].
+    /// To be taken when a lookup is sent, for [`LiveCache::insert`].
     #[must_use]
     pub fn sent(&self, at: Uptime) -> Sent {
         Sent { position: self.0.lock().invalidations.position(), at }

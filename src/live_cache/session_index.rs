@@ -35,7 +35,7 @@ pub(super) struct Entry {
     user: UserKey,
     identity: Arc<Identity>,
     bytes: usize,
-    /// When its look-up was sent: the result may be older than its arrival.
+    /// When its lookup was sent: the result may be older than its arrival.
     sent_at: Uptime,
 }
 

@@ -175,7 +175,7 @@ fn the_result_of_a_look_up_that_crosses_a_revocation_is_not_cached() {
         scene.insert(sent, "bob");
         assert!(!scene.knows("bob"), "{change:?}");
         scene.look_up("bob");
-        assert!(scene.knows("bob"), "the result of a look-up that was sent afterwards is cached");
+        assert!(scene.knows("bob"), "the result of a lookup that was sent afterwards is cached");
     }
 }
 

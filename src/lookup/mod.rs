@@ -5,7 +5,7 @@
 //! nothing is under way, else when the requests of one pass of the event loop have come. The busier it gets, the
 //! more requests share a statement.
 //!
-//! A request may join a look-up that still waits, never one already sent: that one could have
+//! A request may join a lookup that still waits, never one already sent: that one could have
 //! been sent before a sign-out that this request comes after.
 
 mod breaker;
@@ -27,7 +27,7 @@ use crate::error::Error;
 use crate::settings::Limits;
 use crate::store::{LookupKey, LookupResult, Store};
 
-/// The result of a look-up, or why there is none; the whole batch shares the error.
+/// The result of a lookup, or why there is none; the whole batch shares the error.
 pub type Outcome = Result<LookupResult, Arc<Error>>;
 
 /// Queries the store for many requests at once.
@@ -67,7 +67,7 @@ impl Lookup {
         waiter
     }
 
-    /// The same for one of several requests: while a look-up is under way they gather until
+    /// The same for one of several requests: while a lookup is under way they gather until
     /// [`Lookup::send`], or its end, so that they share statements. A lone one is sent at once.
     pub fn gather(&self, key: &LookupKey, resolve: impl FnOnce(Outcome) + Send + 'static) -> Gathered {
         match self.breaker.refusal() {
@@ -134,7 +134,7 @@ impl Drop for Lookup {
     }
 }
 
-/// A look-up that a task waits for, until this is dropped.
+/// A lookup that a task waits for, until this is dropped.
 struct Waiting {
     _waiter: GivenUpOnDrop,
     outcome: oneshot::Receiver<Outcome>,
@@ -195,5 +195,5 @@ fn no_answer_within(deadline: Duration) -> Error {
 }
 
 fn closed() -> Error {
-    Error::unavailable("it was closed during the look-up")
+    Error::unavailable("it was closed during the lookup")
 }

@@ -36,7 +36,7 @@ impl Requested {
     }
 }
 
-/// A worker that ends in the middle of a look-up leaves nobody waiting.
+/// A worker that ends in the middle of a lookup leaves nobody waiting.
 impl Drop for Requested {
     fn drop(&mut self) {
         for waiter in self.waiters.iter().filter(|waiter| waiter.is_waiting()) {
@@ -68,7 +68,7 @@ struct State {
 }
 
 impl State {
-    /// Shares the look-up of this key that was not sent yet, or adds one.
+    /// Shares the lookup of this key that was not sent yet, or adds one.
     fn request(&mut self, key: &LookupKey, waiter: &Arc<Waiter>) {
         if let Some(requested) = self.requested.get_mut(key) {
             requested.waiters.push(Arc::clone(waiter));

@@ -8,7 +8,7 @@ use super::Outcome;
 
 pub(super) type Resolve = Box<dyn FnOnce(Outcome) + Send>;
 
-/// A request that waits for its look-up.
+/// A request that waits for its lookup.
 pub struct Waiter {
     resolve: Mutex<Option<Resolve>>,
     waiting: Arc<AtomicUsize>,
@@ -21,7 +21,7 @@ impl Waiter {
         Self { resolve: Mutex::new(Some(resolve)), waiting: Arc::clone(waiting) }
     }
 
-    /// Gives up the wait: a look-up that was not sent yet costs nothing.
+    /// Gives up the wait: a lookup that was not sent yet costs nothing.
     pub fn give_up(&self) {
         drop(self.take());
     }

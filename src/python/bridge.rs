@@ -2,7 +2,7 @@
 //!
 //! A tokio thread never takes the GIL on this path: if it needed the GIL while Python is busy, it would wait up to the
 //! 5 ms switch interval. It queues the result and writes one byte to a socket that the event loop watches; the loop's
-//! thread then resolves everything that is queued. Tasks that are woken together usually make their next look-ups
+//! thread then resolves everything that is queued. Tasks that are woken together usually make their next lookups
 //! together too: those of one turn of the loop are gathered until its end, so that they share statements. There is one
 //! bridge for each event loop, and it ends with the loop.
 
@@ -35,7 +35,7 @@ const ASYNCIO_ONLY: &str = "auth_middleware runs on asyncio only, and no event l
                             server on asyncio or uvloop (hypercorn --worker-class asyncio); in tests with anyio, let \
                             the fixture anyio_backend return \"asyncio\"";
 
-/// The bridge of one event loop. Calling it sends the look-ups that were gathered and resolves those that are done.
+/// The bridge of one event loop. Calling it sends the lookups that were gathered and resolves those that are done.
 #[pyclass(frozen, weakref, module = "auth_middleware._core")]
 pub(super) struct Bridge {
     process: u32,
@@ -46,7 +46,7 @@ pub(super) struct Bridge {
     expected: Mutex<HashMap<u64, Expected>>,
     /// The guards of open connections, held weakly: their tasks hold them.
     guarding: Mutex<HashMap<u64, Py<PyWeakrefReference>>>,
-    /// Look-ups of this turn of the loop, which are sent at its end.
+    /// Lookups of this turn of the loop, which are sent at its end.
     gathering: Mutex<Vec<Arc<Lookup>>>,
 }
 
@@ -58,7 +58,7 @@ struct Expected {
 
 /// What a thread of ours has for the loop's thread.
 enum Completion {
-    /// The result of a look-up.
+    /// The result of a lookup.
     Decided(Decision),
     /// A guarded connection has to be closed.
     Ended(Ending),
@@ -167,11 +167,11 @@ impl Bridge {
     pub(super) fn future<'py>(&self, py: Python<'py>, promise: &Promise) -> PyResult<Bound<'py, PyAny>> {
         match self.event_loop.bind(py).upgrade() {
             Some(event_loop) => promise.future(&event_loop),
-            None => Err(exception(&Error::unavailable("the event loop of this look-up is gone"))),
+            None => Err(exception(&Error::unavailable("the event loop of this lookup is gone"))),
         }
     }
 
-    /// Sends what is gathered for this look-up at the end of the loop's turn.
+    /// Sends what is gathered for this lookup at the end of the loop's turn.
     pub(super) fn send_soon(slf: &Bound<'_, Self>, lookup: &Arc<Lookup>) -> PyResult<()> {
         let mut gathering = lock(&slf.get().gathering);
         if gathering.iter().any(|known| Arc::ptr_eq(known, lookup)) {
@@ -296,7 +296,7 @@ fn latest<'py>(event_loop: &Bound<'py, PyAny>) -> Option<Bound<'py, Bridge>> {
     (its_own.is(event_loop) && bridge.get().process == process::id()).then_some(bridge)
 }
 
-/// A loop that was closed with look-ups under way is held by their futures, and those by its bridge. In a child, the
+/// A loop that was closed with lookups under way is held by their futures, and those by its bridge. In a child, the
 /// loops of its parent are left alone: their sockets are the parent's.
 fn forget_closed_loops(bridges: &Bound<'_, PyAny>) -> PyResult<()> {
     let known: Vec<Bound<'_, PyAny>> = bridges.call_method0("keys")?.try_iter()?.collect::<PyResult<_>>()?;

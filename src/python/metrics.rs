@@ -120,7 +120,7 @@ pub(super) fn metric_points(py: Python<'_>) -> PyResult<Vec<(&'static str, Bound
 
 type Histogram<'py> = (Bound<'py, PyDict>, Vec<u64>, f64);
 
-/// How long look-ups took: the attributes, the count of each bucket (one more than there are bounds), and the sum.
+/// How long lookups took: the attributes, the count of each bucket (one more than there are bounds), and the sum.
 #[pyfunction]
 pub(super) fn lookup_durations(py: Python<'_>) -> PyResult<Vec<Histogram<'_>>> {
     let Reading { total, engines, .. } = read();
@@ -143,7 +143,7 @@ pub(super) fn lookup_durations(py: Python<'_>) -> PyResult<Vec<Histogram<'_>>> {
     Ok(histograms)
 }
 
-/// The upper bounds of the buckets of look-up durations, in seconds.
+/// The upper bounds of the buckets of lookup durations, in seconds.
 #[pyfunction]
 pub(super) fn lookup_duration_bounds() -> Vec<f64> {
     Durations::BOUNDS.iter().map(std::time::Duration::as_secs_f64).collect()

@@ -1,4 +1,4 @@
-//! The result of a look-up, for those who wait for it.
+//! The result of a lookup, for those who wait for it.
 
 use std::sync::Mutex;
 
@@ -10,7 +10,7 @@ use super::lock;
 
 pyo3::import_exception!(asyncio, InvalidStateError);
 
-/// The result of one look-up for any number of waiters. Each has an asyncio future of its own, so that cancelling one
+/// The result of one lookup for any number of waiters. Each has an asyncio future of its own, so that cancelling one
 /// leaves the others.
 #[derive(Default)]
 pub(super) struct Promise(Mutex<State>);

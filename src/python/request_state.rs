@@ -1,4 +1,4 @@
-//! What is known about one request: a verdict that needs no look-up, or a look-up; then the outcome.
+//! What is known about one request: a verdict that needs no lookup, or a lookup; then the outcome.
 
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -56,7 +56,7 @@ pub(super) enum Known {
     Subject(Arc<Subject>),
 }
 
-/// A look-up under way, with as many waiters as there are.
+/// A lookup under way, with as many waiters as there are.
 pub(super) struct PythonLookup {
     pub(super) bridge: Py<Bridge>,
     pub(super) id: u64,
@@ -238,7 +238,7 @@ impl RequestState {
         self.credential.map(Credential::as_str)
     }
 
-    /// Only the first of several waiters records the look-up.
+    /// Only the first of several waiters records the lookup.
     fn record_lookup<'py>(&self, found: &Bound<'py, PyAny>) -> PyResult<Option<(f64, Bound<'py, PyDict>)>> {
         let began = match &mut *lock(&self.progress) {
             Progress::LookingUp(look_up) => look_up.began.take(),

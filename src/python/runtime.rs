@@ -14,7 +14,7 @@ use super::lock;
 use crate::error::Error;
 use crate::process;
 
-/// One is enough: look-ups wait for sockets more than they compute.
+/// One is enough: lookups wait for sockets more than they compute.
 const THREADS: usize = 1;
 
 struct Holder {

@@ -103,7 +103,7 @@ impl Found {
     }
 }
 
-/// The result of a look-up: `Found` or `Refused`, or the exception to raise.
+/// The result of a lookup: `Found` or `Refused`, or the exception to raise.
 pub(super) fn look_up_result(
     py: Python<'_>,
     decision: Decision,

@@ -69,7 +69,7 @@ impl AnyStore {
         }
     }
 
-    /// How look-ups are sent, or what the triggers ignore: once it is known, and again when it changes.
+    /// How lookups are sent, or what the triggers ignore: once it is known, and again when it changes.
     pub(crate) fn take_note(&self) -> Option<String> {
         match self {
             Self::Postgres(store) => store.take_note(),

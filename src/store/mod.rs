@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::identity::{Identity, UserId};
 use crate::signature::SessionToken;
 
-/// What a look-up is for.
+/// What a lookup is for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum LookupKey {
     /// The session with this token, and its user.
@@ -77,7 +77,7 @@ pub trait Store: Send + Sync + 'static {
     /// any key. Dropping the future gives up the attempt and leaves nothing half-done.
     fn find(&self, keys: &[LookupKey]) -> impl Future<Output = Result<Vec<LookupResult>, Error>> + Send;
 
-    /// Whether the store responds, whatever look-ups do: by a new connection, where there are connections.
+    /// Whether the store responds, whatever lookups do: by a new connection, where there are connections.
     ///
     /// # Errors
     /// An error that [`Error::is_down`] when it does not respond. Any other one is a response.

@@ -29,7 +29,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
     """The lines since the last call, without those of the start and the reasons."""
     logged = [(record.levelno, record.getMessage()) for record in caplog.records if record.name == "auth_middleware"]
     caplog.clear()
-    usual = ("opening", "look-ups", "refused: ", "trusted_origins ")
+    usual = ("opening", "lookups", "refused: ", "trusted_origins ")
     return [(level, line) for level, line in logged if not line.startswith(usual)]
 
 

@@ -28,7 +28,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> Lines:
     """The lines that our logger logged for requests since the last call."""
     logged = [(record.levelno, record.getMessage()) for record in caplog.records if record.name == "auth_middleware"]
     caplog.clear()
-    of_start = ("opening", "look-ups", "trusted_origins (BETTER_AUTH_TRUSTED_ORIGINS, FRONTEND_URL) contains")
+    of_start = ("opening", "lookups", "trusted_origins (BETTER_AUTH_TRUSTED_ORIGINS, FRONTEND_URL) contains")
     return [(level, line) for level, line in logged if not line.startswith(of_start)]
 
 

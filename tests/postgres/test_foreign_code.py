@@ -1,6 +1,6 @@
 """Code of another database role does not run as ours, and another role's tables are not taken for the known ones.
 
-Each attack succeeded before: on the look-up, or on a migration that a superuser runs.
+Each attack succeeded before: on the lookup, or on a migration that a superuser runs.
 """
 
 from collections.abc import Callable

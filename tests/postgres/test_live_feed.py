@@ -154,7 +154,7 @@ async def test_the_result_of_a_look_up_that_crosses_a_revocation_is_not_cached(
         live = make_live(proxy.dsn, listen_database_url=database.dsn, lookup_timeout_seconds=30, pool_size=1)
         await live.wait_until_cached(bystander)
         [(before,)] = database.fetch("SELECT clock_timestamp()")
-        # While the proxy is frozen, the server runs the look-up, but its result does not arrive.
+        # While the proxy is frozen, the server runs the lookup, but its result does not arrive.
         with proxy.frozen():
             crossing = asyncio.create_task(live.user_id(who))
             has_run = (
@@ -164,7 +164,7 @@ async def test_the_result_of_a_look_up_that_crosses_a_revocation_is_not_cached(
             await until(lambda: database.fetch(has_run, before) == [(1,)])
             database.execute("DELETE FROM session")
             await until(lambda: live.auth.cache_size.sessions == 0)  # the notification has arrived
-        assert await crossing == who.user_id, "the look-up ran while the session existed"
+        assert await crossing == who.user_id, "the lookup ran while the session existed"
         assert await live.user_id(who) is None
 
 

@@ -27,7 +27,7 @@ async def test_a_feed_that_comes_and_goes_is_one_trouble_with_one_end(
         assert database.fetch(END_LISTENER) == [(1,)]
         await live.wait_until_evicted(who)
     assert "listener's connection ended" in "".join(cache_warnings(caplog))
-    # Its end shows with the first look-up that follows.
+    # Its end shows with the first lookup that follows.
     other = database.sign_in()
     while WORKS_AGAIN not in caplog.messages:
         await live.wait_until_cached(other)

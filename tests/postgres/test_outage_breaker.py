@@ -205,7 +205,7 @@ async def test_a_row_that_fails_its_statement_is_no_outage(database: Database, a
     auth = auth_for(database.dsn, lookup_timeout_seconds=0.3)
     for _ in range(5):
         assert "no answer within 0.3 s" in await why_not(auth, who)
-        # On a machine under load, a look-up can take longer than that.
+        # On a machine under load, a lookup can take longer than that.
         assert await first_result(auth, other.cookie_value)
 
 

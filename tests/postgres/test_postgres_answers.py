@@ -12,7 +12,7 @@ from tests.support.databases import Database
 from tests.support.polling import until
 from tests.support.tables import NAMED_BY_BACKEND
 
-# The columns of a look-up's row that hold its marker and its token. The process id of the server is between them.
+# The columns of a lookup's row that hold its marker and its token. The process id of the server is between them.
 MARKER, TOKEN = 0, 2
 OURS = b"auth_middleware "
 

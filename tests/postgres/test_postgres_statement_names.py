@@ -20,9 +20,9 @@ from tests.support import namespaces
 from tests.support.databases import TABLES, Database
 
 MARKER = b"auth_middleware "
-DIRECT = "look-ups use named statements, since connections are direct"
-RENAMING = "look-ups use named statements: the pooler in between renames them"
-POOLER = "look-ups do not use named statements, so that a single one takes longer, since there seems to be a pooler"
+DIRECT = "lookups use named statements, since connections are direct"
+RENAMING = "lookups use named statements: the pooler in between renames them"
+POOLER = "lookups do not use named statements, so that a single one takes longer, since there seems to be a pooler"
 # Shows, in the very session that looks up, the names of its statements and how it plans them.
 TELLTALE = """
 ALTER TABLE "user" RENAME TO stored_user;
@@ -233,7 +233,7 @@ async def test_one_lookup_in_another_process_ends_named_statements(
         assert tampered
         await name()
         [warning] = [record for record in caplog.records if record.levelno == logging.WARNING]
-        assert "look-ups do not use named statements any more" in warning.getMessage()
+        assert "lookups do not use named statements any more" in warning.getMessage()
         assert "a server process other than" in warning.getMessage()
         # Also on a connection that is opened from now on, and is direct.
         fetch(

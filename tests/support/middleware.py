@@ -19,7 +19,7 @@ PAGE = "http://page.test"
 
 
 def add_routes(app: FastAPI) -> FastAPI:
-    """Routes that show the user of the request, and how many look-ups there were."""
+    """Routes that show the user of the request, and how many lookups there were."""
 
     @app.api_route("/who", methods=["GET", "POST", "OPTIONS"])
     async def show(request: Request) -> list[Any]:

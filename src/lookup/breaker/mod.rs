@@ -1,12 +1,12 @@
 //! Whether the store is known to be down: then requests are refused at once, instead of each waiting for its deadline.
 //!
-//! A look-up that fails because of its connection, or that times out, raises a suspicion, and a probe checks it: a
+//! A lookup that fails because of its connection, or that times out, raises a suspicion, and a probe checks it: a
 //! connection of its own with a trivial statement. Only if the probe fails too is the store known to be down. So a lock on
 //! a table, a slow statement or a row that cannot be read never counts, and neither does a database that takes some time
-//! to wake up: it has the time of a second look-up.
+//! to wake up: it has the time of a second lookup.
 //!
 //! While the store is down, probes go on: a short one about each second, and a patient one, for a server that takes long
-//! to accept a connection. Whatever the store answers, to a probe or to a look-up that was under way, ends it.
+//! to accept a connection. Whatever the store answers, to a probe or to a lookup that was under way, ends it.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ enum State {
     /// It responds, as far as is known.
     #[default]
     Up,
-    /// A look-up failed. A probe finds out why; meanwhile look-ups are sent.
+    /// A lookup failed. A probe finds out why; meanwhile lookups are sent.
     Suspected,
     /// It is down. Requests get this error.
     Down(Arc<Error>),
@@ -45,7 +45,7 @@ impl State {
         is_news
     }
 
-    /// A look-up had no connection, or no answer in time.
+    /// A lookup had no connection, or no answer in time.
     fn failed(&mut self) -> bool {
         let is_news = matches!(self, Self::Up);
         if is_news {
@@ -84,7 +84,7 @@ impl Breaker {
         self.state.send_if_modified(State::responded);
     }
 
-    /// A look-up had no connection, or no answer in time.
+    /// A lookup had no connection, or no answer in time.
     pub(super) fn failed(&self) {
         self.state.send_if_modified(State::failed);
     }
@@ -99,7 +99,7 @@ impl Breaker {
             }
             tokio::select! {
                 () = self.probe(store, patience.max(SHORT), &on_down) => {}
-                // The store answered a look-up that was under way.
+                // The store answered a lookup that was under way.
                 _ = states.wait_for(|state| matches!(state, State::Up)) => {}
             }
         }

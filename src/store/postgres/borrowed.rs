@@ -6,7 +6,7 @@ use tokio::runtime::Handle;
 use super::connection::Connector;
 use crate::error::Error;
 
-/// Unless [`Self::keep`] is called, the connection is closed and its statement cancelled: a look-up that is given
+/// Unless [`Self::keep`] is called, the connection is closed and its statement cancelled: a lookup that is given
 /// up in the middle, or whose response was not ours, leaves rows behind that the next one would read.
 pub(super) struct Borrowed<'a> {
     object: Option<Object>,

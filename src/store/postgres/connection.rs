@@ -97,7 +97,7 @@ impl Connector {
         &self.names
     }
 
-    /// A connection for look-ups or migrations.
+    /// A connection for lookups or migrations.
     pub(super) async fn open(&self) -> Result<(Client, JoinHandle<()>), PgError> {
         let started = Instant::now();
         let (client, task) = self.listen(|_unexpected| {}).await?;
@@ -135,7 +135,7 @@ impl Connector {
                 .filter_map(|option| option.strip_prefix("-c ")?.split('=').next());
             let names: Vec<&str> = names.collect();
             let (setting, names) = (self.setting, names.join(" and "));
-            self.names.warn(format!("a pooler rejects {names} of {setting}: look-ups run without it"));
+            self.names.warn(format!("a pooler rejects {names} of {setting}: lookups run without it"));
         }
         Ok(started)
     }

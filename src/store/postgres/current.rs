@@ -1,7 +1,7 @@
 //! The statement for the tables as they are: written from the catalog, which is read again as time goes by.
 //!
 //! Nothing says that a column was added: the old statement still works, without the ban that the new column
-//! holds. So the catalog is read again about once a minute while look-ups come, and at once when the live feed saw
+//! holds. So the catalog is read again about once a minute while lookups come, and at once when the live feed saw
 //! the tables change. An idle database is left alone.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -30,7 +30,7 @@ const RETRY_MISSING: Duration = Duration::from_secs(1);
 pub(super) struct CurrentStatement {
     tables: Tables,
     recheck: Duration,
-    /// How often the tables changed, or may have: then the catalog has to be read before the next look-up.
+    /// How often the tables changed, or may have: then the catalog has to be read before the next lookup.
     changes: AtomicU64,
     /// The tables were found before: then their names are right.
     was_found: AtomicBool,
@@ -94,7 +94,7 @@ impl CurrentStatement {
                 if tables.changes == current_changes && Instant::now() < tables.next_read {
                     return Ok(Arc::clone(&tables.statement));
                 }
-                // Set before the catalog is read: were that to hang each time, there would be no look-ups.
+                // Set before the catalog is read: were that to hang each time, there would be no lookups.
                 (tables.next_read, tables.changes) = (Instant::now() + RETRY, current_changes);
                 return self.read_again(&mut known, borrowed).await;
             }
@@ -124,7 +124,7 @@ impl CurrentStatement {
         };
         let (old, changes) = (Arc::clone(&tables.statement), tables.changes);
         match result {
-            // It would not serve the look-up either.
+            // It would not serve the lookup either.
             Err(failure @ Failure::Connection(_)) => return Err(failure),
             Err(_) => return Ok(old),
             // A statement that was written anew would have to be prepared anew on each connection.
@@ -215,7 +215,7 @@ impl CurrentStatement {
         &self.tables
     }
 
-    /// Has the catalog read before the next look-up, unless the tables are as they were with this fingerprint.
+    /// Has the catalog read before the next lookup, unless the tables are as they were with this fingerprint.
     pub(super) fn expire_unless(&self, fingerprint: &str) {
         let mut last = self.fingerprint.lock().unwrap_or_else(PoisonError::into_inner);
         if *last != fingerprint {

@@ -1,4 +1,4 @@
-//! Facts for the doctor about the server, the tables and what is in them. It reads by the same code as look-ups do.
+//! Facts for the doctor about the server, the tables and what is in them. It reads by the same code as lookups do.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -28,13 +28,13 @@ pub struct ServerReport {
     /// The protocol of the connection to the server, or a pooler's; None without TLS, or where it is not known.
     pub tls: Option<String>,
     pub max_connections: Option<i64>,
-    /// Whether look-ups use named statements, and why.
+    /// Whether lookups use named statements, and why.
     pub statement_names: Option<String>,
     /// What the connection led to warnings about.
     pub warnings: Vec<String>,
 }
 
-/// Better Auth's tables as look-ups read them.
+/// Better Auth's tables as lookups read them.
 #[derive(Clone, Debug, Serialize)]
 #[expect(missing_docs, reason = "described in the .pyi file")]
 pub struct TablesReport {

@@ -2,7 +2,7 @@
 //!
 //! `LISTEN` has a connection of its own. A notification can be lost silently: the connection dies, or it leads through a
 //! transaction pooler or to another server, or a trigger is gone. So each heartbeat sends a nonce by `pg_notify` *on a
-//! look-up's connection*, together with a check of the triggers. When the listener has received the nonce, its feed is
+//! lookup's connection*, together with a check of the triggers. When the listener has received the nonce, its feed is
 //! renewed for a while, counted from the time when the nonce was sent. PostgreSQL delivers in the order of commits: who
 //! has received the nonce has received every change before it. A change whose notification a trigger had to suppress has
 //! left a trace, which the heartbeat reads.

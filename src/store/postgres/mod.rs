@@ -49,7 +49,7 @@ use super::{Connections, LookupKey, LookupResult, Store};
 use crate::error::Error;
 use crate::settings::Settings;
 
-/// How long the catalog stays valid without a sign of change, while look-ups come.
+/// How long the catalog stays valid without a sign of change, while lookups come.
 const CATALOG_RECHECK: Duration = Duration::from_secs(60);
 
 /// Better Auth's tables in PostgreSQL.
@@ -113,7 +113,7 @@ impl PostgresStore {
         .await
     }
 
-    /// A server that accepts and says nothing, or a lock, must not hold us for ever. Look-ups have
+    /// A server that accepts and says nothing, or a lock, must not hold us for ever. Lookups have
     /// deadlines of their own.
     async fn in_time<T>(&self, result: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         let late = |_elapsed| {
@@ -126,7 +126,7 @@ impl PostgresStore {
         timeout(self.timeout, result).await.unwrap_or_else(late)
     }
 
-    /// A line for the log, once it is known, and again when it changes: whether look-ups name their statements on the
+    /// A line for the log, once it is known, and again when it changes: whether lookups name their statements on the
     /// server, and why; or which columns the triggers ignore.
     pub fn take_note(&self) -> Option<String> {
         self.connector.statement_names().take_note().or_else(|| self.ignored.take())

@@ -1,4 +1,4 @@
-//! Reads the rows of a look-up, each as one session and its user.
+//! Reads the rows of a lookup, each as one session and its user.
 
 use std::collections::HashMap;
 use std::sync::Arc;

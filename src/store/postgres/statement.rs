@@ -1,4 +1,4 @@
-//! The statements of a look-up, and how they are sent.
+//! The statements of a lookup, and how they are sent.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -161,13 +161,13 @@ impl Query {
             if is_named && is_of_name(&error) {
                 names.forbid("the name of a statement is taken, or unknown, where it should be ours");
             }
-            Failure::of("the look-up failed", error)
+            Failure::of("the lookup failed", error)
         })?;
         if !self.reading.fits(&rows) {
             return Err(Failure::Tables(Error::unavailable("the tables have changed")));
         }
         if is_named && !names.is_of_connection(client, row::process(&rows)).await {
-            names.forbid("a look-up ran in a server process other than the connection's own");
+            names.forbid("a lookup ran in a server process other than the connection's own");
         }
         row::results(&self.reading, keys, &rows).map_err(|wrong| {
             if is_named {

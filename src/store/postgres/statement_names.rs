@@ -2,7 +2,7 @@
 //!
 //! tokio-postgres names its statements s0, s1, … in every process. Behind a transaction pooler a name can be another
 //! client's statement. So names are used on a direct connection, and through a pooler that gives each client's
-//! statements names of its own. Where they are not used, the server parses and plans each look-up anew.
+//! statements names of its own. Where they are not used, the server parses and plans each lookup anew.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,7 @@ use super::nonce;
 use super::process_id::process_id;
 use crate::settings::{DatabaseUrl, Host, PreparedStatements};
 
-/// A batch of few tokens looks so cheap to PostgreSQL that it plans each anew, which takes longer than the look-up; the
+/// A batch of few tokens looks so cheap to PostgreSQL that it plans each anew, which takes longer than the lookup; the
 /// plan that serves any number is as good. Older servers do not know the setting.
 const PLAN_ONCE: &str = "SELECT pg_catalog.set_config(name, 'force_generic_plan'::pg_catalog.text, false) \
                          FROM pg_catalog.pg_settings \
@@ -25,9 +25,9 @@ const ANSWERING_PROCESS: &str = "SELECT pid, pg_catalog.date_part('epoch'::pg_ca
                                pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) backend_start) \
                            FROM pg_catalog.pg_stat_activity \
                            WHERE pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()";
-const DIRECT: &str = "look-ups use named statements, since connections are direct: the process id given at connect is \
+const DIRECT: &str = "lookups use named statements, since connections are direct: the process id given at connect is \
                       that of the server's process";
-const RENAMING: &str = "look-ups use named statements: the pooler in between renames them";
+const RENAMING: &str = "lookups use named statements: the pooler in between renames them";
 const SETTING: &str = "AUTH_MIDDLEWARE_PREPARED_STATEMENTS";
 
 /// The rule for one pool of connections, and what is known of their path to the server.
@@ -36,7 +36,7 @@ pub(super) struct StatementNames {
     rule: PreparedStatements,
     /// With `auto`: every connection so far allows names. Once false it stays false.
     is_safe: AtomicBool,
-    /// With `auto`: every connection so far was direct, so that each look-up runs in the connection's own process.
+    /// With `auto`: every connection so far was direct, so that each lookup runs in the connection's own process.
     is_direct: AtomicBool,
     messages: Mutex<Messages>,
 }
@@ -55,7 +55,7 @@ impl StatementNames {
         Self { rule, is_safe, is_direct, messages: Mutex::default() }
     }
 
-    /// Whether a look-up may name its statement, as far as the connections so far show.
+    /// Whether a lookup may name its statement, as far as the connections so far show.
     pub(super) fn are_allowed(&self) -> bool {
         match self.rule {
             PreparedStatements::On => true,
@@ -73,7 +73,7 @@ impl StatementNames {
         started: Instant,
     ) -> Result<bool, PgError> {
         match self.rule {
-            PreparedStatements::On => self.note(format!("look-ups use named statements, by {SETTING}=on")),
+            PreparedStatements::On => self.note(format!("lookups use named statements, by {SETTING}=on")),
             PreparedStatements::Off => self.note(off_by_setting(database)),
             PreparedStatements::Auto if !self.are_allowed() => {}
             PreparedStatements::Auto => return self.examine_path(client, database, started).await,
@@ -119,7 +119,7 @@ impl StatementNames {
         if self.rule == PreparedStatements::Auto && self.is_safe.swap(false, Ordering::Relaxed) {
             self.is_direct.store(false, Ordering::Relaxed);
             self.messages().warnings.push(format!(
-                "look-ups do not use named statements any more, since there is a pooler: {why}"
+                "lookups do not use named statements any more, since there is a pooler: {why}"
             ));
         }
     }
@@ -229,11 +229,11 @@ fn is_of_driver(name: &str) -> bool {
 
 fn off_by_setting(database: &DatabaseUrl) -> String {
     if database.behind_pooler {
-        return "look-ups do not use named statements, since the database's URL indicates a pooler (pgbouncer=true, or \
+        return "lookups do not use named statements, since the database's URL indicates a pooler (pgbouncer=true, or \
                 a statement cache of 0)"
             .to_owned();
     }
-    format!("look-ups do not use named statements, by {SETTING}=off")
+    format!("lookups do not use named statements, by {SETTING}=off")
 }
 
 fn pooler(shows: &str, database: &DatabaseUrl) -> String {
@@ -244,7 +244,7 @@ fn pooler(shows: &str, database: &DatabaseUrl) -> String {
         _ => format!("If each connection keeps its server process, set {SETTING}=on"),
     };
     format!(
-        "look-ups do not use named statements, so that a single one takes longer, since there seems to be a pooler: \
+        "lookups do not use named statements, so that a single one takes longer, since there seems to be a pooler: \
          {shows}. {advice}"
     )
 }

@@ -1,4 +1,4 @@
-//! Look-ups while the store is known to be down.
+//! Lookups while the store is known to be down.
 
 use std::time::Duration;
 

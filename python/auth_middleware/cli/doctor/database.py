@@ -31,7 +31,7 @@ def _of_server(server: dict[str, Any], place: dict[str, Any]) -> Iterator[Findin
     yield from _tls(server, place)
     names = server["statement_names"]
     if names:
-        is_named = names.startswith("look-ups use")
+        is_named = names.startswith("lookups use")
         yield ok(AREA, names) if is_named else of_text(AREA, Status.NOTE, names, "See docs/deployment.md")
     if server["is_standby"]:
         yield warning(AREA, STANDBY, "Set DATABASE_URL to the primary")

@@ -22,7 +22,7 @@ IN_THE_DATABASE = (
 
 
 async def findings(diagnosis: Diagnosis) -> list[Finding]:
-    """The tables as look-ups read them, and signs of sessions that are elsewhere."""
+    """The tables as lookups read them, and signs of sessions that are elsewhere."""
     try:
         tables = await diagnosis.tables()
     except AuthError as error:
