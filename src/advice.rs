@@ -53,8 +53,8 @@ fn of_name_or_host(cause: Cause, detail: &str, settings: &Settings) -> Option<St
              AUTH_MIDDLEWARE_COOKIE_NAME={detail}"
         ),
         Cause::SessionDataAlone => format!(
-            "a request carries the cookie {detail} and not {expected}, without which it proves nothing: send every \
-             cookie of the Better Auth server, and if session_token was renamed there, set AUTH_MIDDLEWARE_COOKIE_NAME"
+            "a request carries the cookie {detail} without {expected}, so it does not identify a session: send every cookie \
+             of the Better Auth server, and if session_token was renamed there, set AUTH_MIDDLEWARE_COOKIE_NAME"
         ),
         Cause::OtherMachineName => format!(
             "a request without our cookie used the name {detail}: cookies belong to a host, not to a port, so browsers \
@@ -67,8 +67,8 @@ fn of_name_or_host(cause: Cause, detail: &str, settings: &Settings) -> Option<St
                 "set advanced.crossSubDomainCookies at the Better Auth server, or use JWTs \
                  (AUTH_MIDDLEWARE_CREDENTIALS=jwt)"
             } else {
-                "no cookie can, so use JWTs (AUTH_MIDDLEWARE_CREDENTIALS=jwt), or one domain for both with \
-                 advanced.crossSubDomainCookies at the Better Auth server"
+                "cookies cannot be shared between these domains, so use JWTs (AUTH_MIDDLEWARE_CREDENTIALS=jwt), or move \
+                 both to one domain and set advanced.crossSubDomainCookies at the Better Auth server"
             };
             format!(
                 "a request to {detail} has no session cookie: cookies of {base} do not reach {detail}: {fix}"
@@ -99,16 +99,16 @@ fn of_kind(cause: Cause) -> Option<String> {
              <token>\""
         }
         Cause::SeveralTokens => {
-            "a request has several Authorization headers, or a token in its protocols besides, and it is unknown which \
-             one counts: send one. A proxy may add one of its own"
+            "a request has several Authorization headers, or one of them and a token in its WebSocket protocols, so the \
+             credential is ambiguous: send one. A proxy may add one of its own"
         }
         Cause::Malformed => {
-            "a credential is not a token and its signature: something has cut or changed it on its way, or the client \
-             sends a variable without a value. Send the cookie's value, or the header set-auth-token, unchanged"
+            "a credential is not a token and its signature: it was cut or changed in transit, or the client sent a \
+             variable without a value. Send the cookie's value, or the header set-auth-token, unchanged"
         }
         Cause::BareToken => {
             "a request has the bare token of a session, as it is in the database: send the signed one, which is the cookie's \
-             value or the header set-auth-token of a sign-in (bearer tokens without signature need \
+             value or the header set-auth-token of a sign-in (bearer tokens without a signature require \
              AUTH_MIDDLEWARE_BEARER_UNSIGNED)"
         }
         Cause::EncodedTwice => {
@@ -117,7 +117,7 @@ fn of_kind(cause: Cause) -> Option<String> {
         }
         Cause::SignatureEncoding => {
             "a session token's signature is not in padded standard base64 (base64url, without \"=\", or with spaces for \
-             \"+\"): something has encoded it again or decoded it as a form. Send the cookie's value unchanged"
+             \"+\"): it was encoded again, or decoded as form data. Send the cookie's value unchanged"
         }
         Cause::SessionDataAsToken => {
             "a request has session_data, the cookie cache, in place of the session token: send the cookie \
@@ -137,12 +137,12 @@ fn of_secret(cause: Cause, detail: &str, settings: &Settings) -> String {
     match cause {
         Cause::KnownSecret => format!(
             "the Better Auth server signs with {detail} (docker run --env-file keeps quotes, and without BETTER_AUTH_SECRET \
-             it uses the public default, with which anybody can sign in as anybody): set BETTER_AUTH_SECRET there to \
-             exactly the value that it has here; people then sign in again"
+             it uses the public default, with which anybody can impersonate any user): set BETTER_AUTH_SECRET there to \
+             exactly the value that it has here; users then have to sign in again"
         ),
-        Cause::FormerSecret => "a session token is signed with an older secret of BETTER_AUTH_SECRETS: Better Auth accepts \
-             it no more, and here it is accepted if AUTH_MIDDLEWARE_PREVIOUS_SECRETS contains it. If the Better Auth \
-             server still signs with it, list it first"
+        Cause::FormerSecret => "a session token is signed with an older secret of BETTER_AUTH_SECRETS: Better Auth no \
+             longer accepts it, and this API accepts it only if AUTH_MIDDLEWARE_PREVIOUS_SECRETS contains it. If the \
+             Better Auth server still signs with it, list it first"
             .to_owned(),
         _ => format!(
             "a session token has a bad signature: BETTER_AUTH_SECRET differs from the Better Auth server's secret, or the \
@@ -156,17 +156,17 @@ fn of_row(cause: Cause, detail: &str) -> String {
         Cause::NoSessionRow => "a well-signed session token has no row in the session table: its user signed out, or Better \
              Auth keeps its sessions in secondary storage only (set session.storeSessionInDatabase: true there; before \
              Better Auth 1.7, preserveSessionInDatabase would keep sessions valid here after sign-out), or DATABASE_URL \
-             leads to another database than Better Auth's"
+             is for a database other than Better Auth's"
             .to_owned(),
-        Cause::NoUserRow => "a verified JWT names a user who has no row in the user table: the user was deleted, or \
-             DATABASE_URL leads to another database than Better Auth's"
+        Cause::NoUserRow => "the user of a verified JWT has no row in the user table: the user was deleted, or \
+             DATABASE_URL is for a database other than Better Auth's"
             .to_owned(),
         _ => {
             let what = if detail == "JWT" {
-                "every JWT until now had just expired: check the clocks of this machine and of the Better Auth server, and \
+                "every JWT so far had expired a short time before: check the clocks of this machine and of the Better Auth server, and \
                  that clients fetch a new token in time"
             } else {
-                "every session until now had just expired: check the clock of this machine, and database_time_zone \
+                "every session so far had expired a short time before: check the clock of this machine, and database_time_zone \
                  (AUTH_MIDDLEWARE_DATABASE_TIME_ZONE) if expires_at is a column without a time zone"
             };
             what.to_owned()
@@ -178,13 +178,13 @@ fn of_origin(cause: Cause, detail: &str) -> String {
     match cause {
         Cause::NullOrigin => "refused a request from origin null, which sandboxed frames, files and redirects between sites \
              send: it cannot be trusted, since any page can send it. Serve the page from an origin of its own, and trust \
-             that one (BETTER_AUTH_TRUSTED_ORIGINS)"
+             that origin (BETTER_AUTH_TRUSTED_ORIGINS)"
             .to_owned(),
         Cause::SeveralOrigins => "refused a request with several Origin or Sec-Fetch-Site headers, which no browser sends: \
-             something in front of this application adds one. Remove it there"
+             a proxy in front of this application adds one. Remove it there"
             .to_owned(),
         Cause::NoOrigin => "refused a request from another site that has no Origin header, although browsers send one: \
-             something in front of this application removes it. Pass Origin on"
+             a proxy in front of this application removes it. Configure it to forward Origin"
             .to_owned(),
         _ => format!(
             "refused a request from origin {detail}: if that is your own page, add it to trusted_origins \
@@ -202,30 +202,32 @@ fn of_jwt(cause: Cause, detail: &str, settings: &Settings) -> String {
     match cause {
         Cause::JwtIssuer => format!(
             "a JWT is from issuer {detail:?}, but jwt_issuer (AUTH_MIDDLEWARE_JWT_ISSUER, by default the origin of \
-             BETTER_AUTH_URL) is {:?}: set it to what the Better Auth server writes",
+             BETTER_AUTH_URL) is {:?}: set it to the iss of the Better Auth server's tokens",
             jwt.map(|jwt| jwt.issuer.as_str()).unwrap_or_default()
         ),
         Cause::JwtAudience => format!(
             "a JWT is for audience {detail:?}, but jwt_audience (AUTH_MIDDLEWARE_JWT_AUDIENCE, by default the origin of \
-             BETTER_AUTH_URL) is {:?}: set it to what the Better Auth server writes",
+             BETTER_AUTH_URL) is {:?}: set it to the aud of the Better Auth server's tokens",
             jwt.map(|jwt| jwt.audience.as_str()).unwrap_or_default()
         ),
         Cause::JwtUnknownKey => format!(
-            "a JWT is signed with the key {detail:?}, which is not in {keys}: it is from another server, or its key has \
-             expired"
+            "a JWT is signed with the key {detail:?}, which is not in {keys}: the token is from another server, or its \
+             key has expired"
         ),
         Cause::JwtNoKeys => {
-            format!("a JWT came, and there is no key in {keys} that could verify it: is it the right one?")
+            format!(
+                "a JWT cannot be verified, because {keys} has no key that can be used: check that setting"
+            )
         }
         Cause::JwtFromFuture => format!(
-            "a JWT is from the future, by {detail}: set the clocks of this machine and of the Better Auth server right, \
-             for small differences raise jwt_leeway_seconds (AUTH_MIDDLEWARE_JWT_LEEWAY_SECONDS)"
+            "a JWT was issued {detail} in the future: synchronise the clocks of this machine and of the Better Auth \
+             server; for small differences, raise jwt_leeway_seconds (AUTH_MIDDLEWARE_JWT_LEEWAY_SECONDS)"
         ),
         Cause::JwtOfOtherKind => format!(
-            "a JWT is not one of Better Auth's jwt plugin ({detail}): OAuth access tokens (at+jwt) and the cookie cache are \
-             other tokens, and keys are EdDSA (Ed25519), ES256, RS256 or PS256. Send the token of /api/auth/token"
+            "a JWT was not issued by Better Auth's jwt plugin ({detail}): OAuth access tokens (at+jwt) and the cookie cache \
+             are not accepted, and keys must be EdDSA (Ed25519), ES256, RS256 or PS256. Send the token from /api/auth/token"
         ),
-        _ => format!("a JWT is invalid: {detail}. Send the token of /api/auth/token unchanged"),
+        _ => format!("a JWT is invalid: {detail}. Send the token from /api/auth/token unchanged"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! How many requests ended in which way, for metrics and `auth.counters`.
+//! How many requests had which outcome, for metrics and `auth.counters`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -18,14 +18,14 @@ pub enum Outcome {
     Authenticated,
     /// It was refused. Without a credential, it is called anonymous.
     Refused(Reason),
-    /// Nobody could say who sent it.
+    /// It could not be identified.
     Unavailable(Fault),
 }
 
-/// Why nobody could say who sent a request.
+/// Why a request could not be identified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fault {
-    /// The store did not answer in time.
+    /// The store did not respond in time.
     Store,
     /// The keys that verify JWTs could not be read.
     Keys,
@@ -108,7 +108,7 @@ impl Counters {
         add(&self.refused[reason as usize][slot(credential)], 1);
     }
 
-    /// Nobody could say who sent a request, or the store did not answer at start.
+    /// A request could not be identified, or the store did not respond at start.
     pub fn unavailable(&self, fault: Fault, credential: Option<Credential>) {
         add(&self.unavailable[fault as usize][slot(credential)], 1);
     }
@@ -191,7 +191,7 @@ impl Counters {
         }
     }
 
-    /// Begins at 0: a forked child has answered no requests yet.
+    /// Starts at 0: a forked child has not handled any requests yet.
     pub fn reset(&self) {
         self.cells().for_each(|cell| cell.store(0, Ordering::Relaxed));
     }

@@ -79,7 +79,7 @@ impl Error {
         matches!(self, Self::Unavailable { is_down: true, .. })
     }
 
-    /// The chain of [`Self::chain`] without the words that the store is unavailable.
+    /// The same as [`Self::chain`], without "the session store is unavailable".
     #[must_use]
     pub fn what(&self) -> String {
         let chain = self.chain();

@@ -1,4 +1,4 @@
-//! Why is this `Authorization` header, or this protocol of a handshake, no credential that is accepted?
+//! Why this `Authorization` header, or this WebSocket protocol, is not an accepted credential.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,7 +10,7 @@ use crate::diagnosis::ValueVerdict;
 use crate::refusal::{Cause, Reason, Refusal};
 
 impl Causes {
-    /// The refusal of bearer tokens of which none is accepted.
+    /// The refusal of a request none of whose bearer tokens is accepted.
     pub fn unusable_token<'a>(
         &self,
         request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>,

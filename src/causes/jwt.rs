@@ -1,4 +1,4 @@
-//! Why is this JWT refused?
+//! Why this JWT is refused.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

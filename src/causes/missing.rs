@@ -1,4 +1,4 @@
-//! Why does this request have no credential that is accepted?
+//! Why this request has no accepted credential.
 
 use std::net::IpAddr;
 

@@ -1,8 +1,8 @@
-//! What is probably wrong, when the headers of a request have led to a refusal?
+//! What is probably wrong when a request is refused because of its headers.
 //!
-//! Nothing here decides whether a request is refused. A refused request is read a second time, so that good ones pay
-//! nothing for it. What can be verified is verified: a cookie that Better Auth signed under another name proves that the
-//! name is wrong. The rest is read from the form of what came.
+//! Nothing here decides whether a request is refused. The headers of a refused request are parsed a second time, so that
+//! accepted requests pay nothing for it. What can be verified is verified: a cookie that Better Auth signed under another
+//! name proves that the name is wrong. Other causes are guessed from the form of the headers.
 
 mod bearer;
 mod jwt;
@@ -65,7 +65,7 @@ impl fmt::Debug for Causes {
 /// A request's headers: names and values.
 type Headers<'a> = [(&'a [u8], &'a [u8])];
 
-/// A cause, and what the message about it contains of the request.
+/// A cause, and the part of the request that its message quotes.
 type Finding = (Cause, Option<String>);
 
 /// Why an origin was refused.

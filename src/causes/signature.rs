@@ -1,10 +1,10 @@
-//! Why is this no token that Better Auth signed with our secret?
+//! Why this value is not a token that Better Auth signed with our secret.
 
 use super::Causes;
 use crate::diagnosis::ValueVerdict;
 use crate::refusal::{Cause, Reason, Refusal};
 
-/// A longer value is not looked into.
+/// Longer values are not examined.
 pub(super) const MAX_BYTES: usize = 8 * 1024;
 /// Values that JavaScript writes for a variable without a value.
 const PLACEHOLDERS: [&str; 5] = ["undefined", "null", "[object Object]", "NaN", "false"];
@@ -21,7 +21,7 @@ impl Causes {
         Refusal::caused_by(Reason::BadSignature, cause, detail)
     }
 
-    /// What a value is; None if it is too long to be looked into, or a placeholder.
+    /// What a value is; None if it is too long to be examined, or a placeholder.
     pub(super) fn verdict(&self, raw: &str) -> Option<ValueVerdict> {
         let is_worth_it = raw.len() <= MAX_BYTES && !PLACEHOLDERS.contains(&raw);
         is_worth_it.then(|| self.signers.judge(raw))

@@ -1,4 +1,4 @@
-//! Reports, once, that no `session_data` is ever of use, and the likeliest reason.
+//! Reports once that no `session_data` can be used, and the likeliest reason.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::claims;
 use crate::settings::Strategy;
 
-/// So many without a good one are no accident.
+/// After this many without a usable one, a setting is probably wrong.
 const FIRST: usize = 20;
 /// How much of a version is shown.
 const MAX_VERSION_CHARACTERS: usize = 40;
@@ -42,7 +42,7 @@ pub(super) struct Expected {
     pub(super) cookie_name: String,
 }
 
-/// Counts what cannot be read, until something was or the operator was told.
+/// Counts snapshots that cannot be read, until one was read or a message was returned.
 #[derive(Debug)]
 pub(super) struct Unread {
     expected: Expected,
@@ -160,22 +160,22 @@ fn of_unread(unread: &[Why], expected: &Expected) -> String {
              session.cookieCache.version of the Better Auth server",
             expected.version
         ),
-        Why::Expired => "these had expired when they came: get-session renews them, so let the page call it, or raise \
+        Why::Expired => "these had expired on arrival: get-session renews them, so make the page call it, or raise \
              session.cookieCache.maxAge; check the clock of this machine too"
             .to_owned(),
         Why::Key if expected.strategy == Strategy::Jwks => {
-            "these are signed by no key of the jwks table, or for another issuer than the origin of BETTER_AUTH_URL: check \
+            "these are not signed by any key in the jwks table, or their issuer is not the origin of BETTER_AUTH_URL: check \
              DATABASE_URL, jwks_table (AUTH_MIDDLEWARE_JWKS_TABLE) and BETTER_AUTH_URL"
                 .to_owned()
         }
         Why::Key => "these are not protected by BETTER_AUTH_SECRET, although the session token beside them is signed with \
-             it: something changes or cuts them on their way, or a server with another secret sets them"
+             it: they are changed or cut in transit, or a server with another secret sets them"
             .to_owned(),
         Why::OtherSession => "these belong to another session than the session token beside them: set \
              cache_cookie_name (AUTH_MIDDLEWARE_CACHE_COOKIE_NAME) to the cookie of the same Better Auth server"
             .to_owned(),
         Why::Shape | Why::AbsentField => {
-            format!("these do not have the form of {strategy}: something changes or cuts them on their way")
+            format!("these do not have the form of {strategy}: they are changed or cut in transit")
         }
     };
     format!(

@@ -1,4 +1,4 @@
-//! What the settings come to: names, addresses and choices, without any secret.
+//! The effective configuration: names, addresses and choices, without any secret.
 
 use serde::Serialize;
 
@@ -49,7 +49,7 @@ pub struct Jwt {
 }
 
 impl Effective {
-    /// What these settings come to.
+    /// The effective configuration of these settings.
     #[must_use]
     pub fn of(settings: &Settings) -> Self {
         let accepted = settings.accepted;

@@ -1,4 +1,4 @@
-//! What a JWT says of itself, before anything is verified: for the developer who pasted it.
+//! The unverified content of a JWT, for the developer who pasted it.
 
 use serde::Serialize;
 use serde_json::{Map, Value as Json};

@@ -1,4 +1,4 @@
-//! What the store's answer means for a request, and for the settings.
+//! What the store's result means for a request, and for the settings.
 
 use std::sync::Arc;
 

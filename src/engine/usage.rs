@@ -19,7 +19,7 @@ pub struct Usage {
     pub cached: (usize, usize),
     /// The connections that end with their session.
     pub guarded: usize,
-    /// How it stands with the feed of changes, if `freshness` is `live`.
+    /// The state of the feed of changes, if `freshness` is `live`.
     pub feed: Option<FeedState>,
 }
 

@@ -94,7 +94,7 @@ impl<D: Demand> Demand for GuardDemand<D> {
     }
 
     fn was_wanted(&self) -> bool {
-        // The other one forgets what it returns, so it is called in any case.
+        // The other one clears its state when it returns it, so it is called in any case.
         self.inner.was_wanted() || self.guards.count() > 0
     }
 }

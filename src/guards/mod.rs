@@ -42,7 +42,7 @@ pub type End = Box<dyn FnOnce(Ending) + Send>;
 pub enum Ending {
     /// The session or its user is no longer valid.
     Ended(Reason),
-    /// The application said so.
+    /// The application called `disconnect`.
     Disconnected,
     /// The store could not be queried for longer than the grace.
     Unchecked(Arc<Error>),
@@ -58,7 +58,7 @@ impl Ending {
         }
     }
 
-    /// The WebSocket close reason. It says nothing that the client may not know.
+    /// The WebSocket close reason. It reveals nothing that the client must not know.
     #[must_use]
     pub const fn reason(&self) -> &'static str {
         match self {
@@ -78,7 +78,7 @@ impl Ending {
     }
 }
 
-/// Whose a connection is. Several connections of one request share it.
+/// The session or user that a connection belongs to. Several connections of one request share it.
 #[derive(Debug)]
 pub struct Subject {
     /// What is looked up; None if the claims of a JWT are its user, which no query can change.
@@ -167,7 +167,7 @@ impl Guards {
         Watch { guards: Some(self.clone()), number }
     }
 
-    /// Closes connections on the application's account, and returns how many.
+    /// Closes connections on behalf of the application, and returns how many.
     #[must_use]
     pub fn disconnect(&self, whose: Whose<'_>) -> usize {
         let ends = self.lock().disconnect(whose);

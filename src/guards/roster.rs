@@ -308,7 +308,7 @@ impl Roster {
         step.batches.push(Batch { numbers, keys, sent: now, is_sweep });
     }
 
-    // --- what the store says
+    // --- results of the store
 
     /// One outcome for each key of the batch.
     pub(super) fn settle(&mut self, batch: Batch, outcomes: Vec<Outcome>, now: Uptime) -> Vec<(End, Ending)> {

@@ -1,4 +1,4 @@
-//! Whether the cache has an effect: how many requests it answers, and how many entries notifications evict.
+//! Whether the cache has an effect: how many requests hit it, and how many entries notifications evict.
 
 use crate::store::Key;
 
@@ -17,7 +17,7 @@ pub(super) struct Effect {
 }
 
 impl Effect {
-    /// Counts a request while the feed works. Returns a warning, once, when the cache hardly ever answers because
+    /// Counts a request while the feed works. Returns a warning, once, when the cache hardly ever hits because
     /// notifications evict its entries.
     ///
     /// Entries that were never cached do not count: after a start, and where users come seldom, hits are rare too.
@@ -62,7 +62,7 @@ impl Effect {
         }
         let table = if by_session >= by_user { "session" } else { "user" };
         Some(format!(
-            "freshness \"live\": the cache answered {hits} of the last {requests} requests, because notifications \
+            "freshness \"live\": the cache had a hit for {hits} of the last {requests} requests, because notifications \
              evicted {evicted} entries. The likeliest cause: the application updates a row of the {table} table with \
              each request, in a column such as lastActivityAt. Let the triggers ignore changes of that column alone: \
              python -m auth_middleware migrate live --ignoring {table}.lastActivityAt,{table}.updatedAt"

@@ -45,7 +45,7 @@ pub struct Sent {
     at: Uptime,
 }
 
-/// How it stands with the feed of changes.
+/// The state of the feed of changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FeedState {
     /// It is proven to be alive: the cache is in use.
@@ -198,7 +198,7 @@ impl LiveCache {
         self.0.has_reported.notified().await;
     }
 
-    /// How it stands with the feed; None if the cache needs none.
+    /// The state of the feed; None if the cache needs none.
     #[must_use]
     pub fn feed_state(&self, now: Uptime) -> Option<FeedState> {
         let is_live = self.0.lock().lease_end.is_some_and(|end| end > now);

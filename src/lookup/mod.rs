@@ -90,7 +90,7 @@ impl Lookup {
     /// What the store says of this token or id, queried after this call.
     ///
     /// # Errors
-    /// The store's own, shared with the batch; [`Error::Unavailable`] when the store is known to be down, too many wait
+    /// The store's own, shared with the batch; [`Error::Unavailable`] when the store is down, too many wait
     /// or it takes longer than `lookup_timeout`. Dropping the future gives up the wait.
     pub async fn find(&self, key: &LookupKey) -> Outcome {
         let waiting = self.wait_for(key);

@@ -378,7 +378,7 @@ fn checked(
     Settings::check(raw).map_err(|error| exception(&error))
 }
 
-/// Checks settings and models, and makes nothing of them.
+/// Checks settings and models without creating a core.
 #[pyfunction]
 pub(super) fn check_settings(
     settings: &Bound<'_, PyDict>,

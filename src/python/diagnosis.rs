@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::settings::{Fault, Settings, faults};
 use crate::store::postgres::PostgresStore;
 
-/// What can be said of some settings, wrong ones too.
+/// Examines settings, including wrong ones.
 #[pyclass(frozen, module = "auth_middleware._core")]
 pub(super) struct Diagnosis {
     faults: Vec<Fault>,

@@ -9,7 +9,7 @@ pub enum Cause {
     OtherPrefix,
     /// A cookie of another name was signed by Better Auth: the session cookie was renamed.
     RenamedCookie,
-    /// `session_data` came without `session_token`.
+    /// The request has `session_data` without `session_token`.
     SessionDataAlone,
     /// The request or its page uses another name of this machine than the base URL.
     OtherMachineName,
@@ -45,7 +45,7 @@ pub enum Cause {
     OtherSecret,
     /// No session row has this well-signed token.
     NoSessionRow,
-    /// No user row has the id that a verified JWT names.
+    /// No user row has the id in a verified JWT.
     NoUserRow,
     /// Every session or JWT until now had expired a short time ago.
     AllExpired,
@@ -61,7 +61,7 @@ pub enum Cause {
     JwtIssuer,
     /// A JWT for another audience.
     JwtAudience,
-    /// A JWT whose `kid` names no key of the issuer.
+    /// A JWT whose `kid` is not the id of any key of the issuer.
     JwtUnknownKey,
     /// There are no keys that could verify a JWT.
     JwtNoKeys,

@@ -66,8 +66,8 @@ pub(super) fn refuse(raw: &RawSettings) -> Result<(), Error> {
     let mut exact = exact.filter_map(|(setting, value)| Some((setting, value.as_deref()?)));
     match exact.find(|(_, value)| !value.trim().is_empty() && trimmed(value) != *value) {
         Some((setting, _)) => Err(Error::configuration(format!(
-            "{setting} begins or ends with white space, a line end or a quote, as it arrives here: set it without. A file \
-             that was saved with line ends of Windows, or a secret that was stored with its last line end, does that"
+            "{setting} begins or ends with white space, a line end or a quote: set it without them. A file saved with \
+             Windows line ends causes this, and so does a secret that is stored with a trailing line end"
         ))),
         None => Ok(()),
     }

@@ -1,4 +1,4 @@
-//! Settings that cannot have an effect beside the others: whoever sets one expects something of it.
+//! Settings that have no effect in combination with the others. Whoever set one expected an effect.
 
 use super::jwt::{JwtSettings, KeyLocation};
 use super::{AcceptedCredentials, RawSettings, given};
@@ -96,14 +96,14 @@ fn warning(set: &[Set], why: &str) -> Option<String> {
 
 fn of_freshness(belongs_to: &str, word: &str, freshness: &str) -> String {
     format!(
-        "that belongs to freshness {belongs_to}, and freshness is {freshness:?}: set AUTH_MIDDLEWARE_FRESHNESS={word}, or \
+        "it applies to freshness {belongs_to}, and freshness is {freshness:?}: set AUTH_MIDDLEWARE_FRESHNESS={word}, or \
          leave it out"
     )
 }
 
 fn not_listed(kind: &str) -> String {
     format!(
-        "credentials does not list {kind:?}: add it to AUTH_MIDDLEWARE_CREDENTIALS, or leave out what belongs to it"
+        "credentials does not list {kind:?}: add it to AUTH_MIDDLEWARE_CREDENTIALS, or remove the settings for it"
     )
 }
 

@@ -100,7 +100,7 @@ impl MemoryStore {
     /// [`Error::Unavailable`]
     pub fn check_available(&self) -> Result<(), Error> {
         if self.is_unavailable.load(Ordering::SeqCst) {
-            return Err(Error::unavailable("the store in memory has an outage"));
+            return Err(Error::unavailable("the in-memory store has an outage"));
         }
         Ok(())
     }

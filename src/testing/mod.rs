@@ -1,7 +1,6 @@
 //! What a Better Auth server signs, for tests without one: session cookies, the cookie cache in every form, and JWTs.
 //!
-//! Only the Python package's `auth_middleware.testing` and tests use it. The engine that verifies the result is the one
-//! of production.
+//! Only the Python package's `auth_middleware.testing` and tests use it. The production engine verifies the result.
 
 mod encryption;
 

@@ -246,10 +246,10 @@ REFUSED = {
     "session.updatedAt,session.token": "must be notified",
     "session.unknown": '"public"."session" has no column unknown; it has id, ',
     "user.lastActivity": '"public"."user" has no column lastActivity; it has id, ',
-    "account.updatedAt": "of neither the session table nor the user table",
-    "lastActivityAt": "is no list of columns: write --ignoring session.lastActivityAt",
-    "": "is no list of columns",
-    "session.updatedAt,": "is no list of columns",
+    "account.updatedAt": "in neither the session table nor the user table",
+    "lastActivityAt": "is not a list of columns: write --ignoring session.lastActivityAt",
+    "": "is not a list of columns",
+    "session.updatedAt,": "is not a list of columns",
 }
 
 

@@ -83,7 +83,7 @@ def test_dry_run_prints_the_very_sql(migrate: Migrate, empty_database: Database)
         (["tables", "--ignoring", "session.lastActivityAt"], "applies to the migration live only"),
         (["--ignoring", "session.lastActivityAt"], "applies to the migration live only"),
         (["--down", "live", "--ignoring", "session.lastActivityAt"], "applies to the migration live only"),
-        (["live", "--ignoring", ""], "is no list of columns"),
+        (["live", "--ignoring", ""], "is not a list of columns"),
         (["live", "--ignoring", "session.unknown"], '"public"."session" has no column unknown; it has id, '),
         (["live", "--ignoring", "user.lastSeen,session.token"], '"session"."token" must be notified'),
         (["--dry-run", "live", "--ignoring", "session.expiresAt"], '"session"."expires_at" must be notified'),

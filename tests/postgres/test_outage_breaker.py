@@ -1,4 +1,4 @@
-"""While the store is known to be down, requests are refused at once, and it is used again soon after it is back."""
+"""While the store is down, requests are refused at once, and it is used again soon after it is back."""
 
 import asyncio
 import os
@@ -63,7 +63,7 @@ async def why_not(auth: Auth, who: SignedIn) -> str:
 
 
 async def wait_until_down(auth: Auth, who: SignedIn) -> None:
-    """Sends requests until one is refused because the store is known to be down."""
+    """Sends requests until one is refused because the store is down."""
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while DOWN not in await why_not(auth, who):
         assert time.monotonic() < deadline, "the store was not found to be down"

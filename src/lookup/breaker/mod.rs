@@ -1,12 +1,13 @@
-//! Whether the store is known to be down: then requests are refused at once, instead of each waiting for its deadline.
+//! A circuit breaker: while the store is down, requests are refused immediately, instead of each waiting for its timeout.
 //!
-//! A lookup that fails because of its connection, or that times out, raises a suspicion, and a probe checks it: a
-//! connection of its own with a trivial statement. Only if the probe fails too is the store known to be down. So a lock on
-//! a table, a slow statement or a row that cannot be read never counts, and neither does a database that takes some time
-//! to wake up: it has the time of a second lookup.
+//! When a lookup fails because of its connection, or times out, the store is suspected to be down, and a probe checks it:
+//! a new connection with a trivial statement. Only if the probe fails too is the store considered down. So a lock on a
+//! table, a slow statement or a row that cannot be read never counts. Neither does a database that takes some time to
+//! start: the probe has the timeout of a second lookup.
 //!
-//! While the store is down, probes go on: a short one about each second, and a patient one, for a server that takes long
-//! to accept a connection. Whatever the store answers, to a probe or to a lookup that was under way, ends it.
+//! While the store is down, probes continue: one with a short timeout about every second, and one with a long timeout, for
+//! a server that takes long to accept a connection. Any response, to a probe or to a lookup that is under way, closes the
+//! breaker.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -21,11 +22,11 @@ use crate::store::Store;
 /// A short probe: how long it may take, and the pause after it.
 const SHORT: Duration = Duration::from_secs(1);
 const SHORT_PAUSE: Duration = Duration::from_millis(250);
-/// A patient probe: long enough for a database on Neon that has to start first.
+/// The timeout of a patient probe: long enough for a database on Neon that has to start first.
 const PATIENT: Duration = Duration::from_secs(15);
 const PATIENT_PAUSE: Duration = Duration::from_secs(1);
 
-/// What is known of the store.
+/// The state of the store.
 #[derive(Clone, Debug, Default)]
 enum State {
     /// It responds, as far as is known.
@@ -99,7 +100,7 @@ impl Breaker {
             }
             tokio::select! {
                 () = self.probe(store, patience.max(SHORT), &on_down) => {}
-                // The store answered a lookup that was under way.
+                // The store responded to a lookup that was under way.
                 _ = states.wait_for(|state| matches!(state, State::Up)) => {}
             }
         }

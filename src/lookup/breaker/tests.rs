@@ -198,7 +198,11 @@ async fn probes_go_on_while_it_is_down_and_end_with_it() {
     watched.wait_until(false).await;
     let probes = watched.store.started.load(Ordering::Relaxed);
     sleep(Duration::from_secs(10)).await;
-    assert_eq!(watched.store.started.load(Ordering::Relaxed), probes, "an answered lookup ends the probes");
+    assert_eq!(
+        watched.store.started.load(Ordering::Relaxed),
+        probes,
+        "a response to a lookup ends the probes"
+    );
     assert_eq!(watched.downs(), 1);
 }
 

@@ -37,7 +37,7 @@ pub(super) struct CurrentStatement {
     /// What the live feed says of the tables; empty before its first heartbeat.
     fingerprint: std::sync::Mutex<String>,
     known: Mutex<Known>,
-    /// What an operator was told of the tables last.
+    /// The last message to operators about the tables.
     warnings: std::sync::Mutex<Vec<String>>,
     /// Names and owners of the two tables that were found last.
     accepted: std::sync::Mutex<Option<[(String, String); 2]>>,
@@ -151,7 +151,7 @@ impl CurrentStatement {
         statement
     }
 
-    /// Tells an operator what is new about the tables: they may have been created, or changed, after the start.
+    /// Reports to operators what is new about the tables: they may have been created, or changed, after the start.
     fn warn(&self, schema: &Schema, borrowed: &Borrowed<'_>) {
         let mut last = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
         for warning in schema.warnings.iter().filter(|warning| !last.contains(warning)) {

@@ -12,7 +12,7 @@ use super::schema::Schema;
 use super::table::{FoundTable, literal, quote};
 use crate::error::Error;
 
-/// The server that `DATABASE_URL` leads to.
+/// The server of `DATABASE_URL`.
 #[derive(Clone, Debug, Serialize)]
 #[expect(missing_docs, reason = "described in the .pyi file")]
 pub struct ServerReport {
@@ -87,7 +87,7 @@ const TLS: &str = "SELECT s.version::pg_catalog.text FROM pg_catalog.pg_stat_ssl
 const MAX_CONNECTIONS: &str = "SELECT pg_catalog.current_setting('max_connections')::pg_catalog.int8";
 
 impl PostgresStore {
-    /// Connects and asks the server what it is.
+    /// Connects and queries what the server is.
     ///
     /// # Errors
     /// As [`Self::open`], the tables aside.
@@ -236,7 +236,7 @@ async fn one_row(client: &Client, sql: &str) -> Result<Row, Error> {
     rows.into_iter().next().ok_or_else(|| Error::unavailable("the server sent no row"))
 }
 
-/// What some servers do not tell.
+/// A query that some servers do not support.
 async fn optional<T: for<'a> tokio_postgres::types::FromSql<'a>>(client: &Client, sql: &str) -> Option<T> {
     let rows = client.query_typed(sql, &NO_PARAMETERS).await.ok()?;
     rows.first()?.try_get(0).ok()

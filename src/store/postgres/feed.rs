@@ -127,7 +127,7 @@ impl PostgresStore {
         match self.beat(&mut listener, &heartbeats, self.timeout).await? {
             Pulse::Alive { .. } => Ok(None),
             Pulse::Suspended { why } => Ok(Some(why)),
-            Pulse::OtherTables => Ok(Some("the tables changed at this moment: try again".to_owned())),
+            Pulse::OtherTables => Ok(Some("the tables were changed during the check: try again".to_owned())),
         }
     }
 

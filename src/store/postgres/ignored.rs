@@ -33,7 +33,7 @@ impl IgnoredNotes {
         if notes.names != names {
             let columns = names.join(", ");
             notes.waiting = Some(if names.is_empty() {
-                "freshness \"live\": the triggers ignore no columns any more".to_owned()
+                "freshness \"live\": the triggers no longer ignore any columns".to_owned()
             } else {
                 format!("freshness \"live\": the triggers ignore changes of these columns alone: {columns}")
             });
@@ -69,7 +69,9 @@ impl PostgresStore {
             let failed = |error| Failure::of("the triggers could not be checked", error).into_error();
             let rows = borrowed.client()?.query_typed(&statement.check.sql, &[]).await.map_err(failed)?;
             let [row] = &rows[..] else {
-                return Err(Error::unavailable("the check of the triggers had another statement's result"));
+                return Err(Error::unavailable(
+                    "the check of the triggers received the result of another statement",
+                ));
             };
             let finding = statement.check.read(row).map_err(failed)?;
             borrowed.keep();

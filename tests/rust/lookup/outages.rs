@@ -1,4 +1,4 @@
-//! Lookups while the store is known to be down.
+//! Lookups while the store is down.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Is every change notified, but for those that are ignored?
+//! Whether every change is notified, except those that are ignored.
 
 use sha2::{Digest as _, Sha256};
 use tokio_postgres::{Error as PgError, Row};

@@ -42,7 +42,7 @@ pub(in super::super) struct Protected {
 }
 
 impl Ignoring {
-    /// Finds the columns that an operator named, in the spelling of the database or of Better Auth's fields.
+    /// Finds the columns that an operator listed, in the spelling of the database or of Better Auth's fields.
     ///
     /// # Errors
     /// [`Error::Configuration`] if a column does not exist, or must not be ignored.
@@ -66,7 +66,7 @@ impl Ignoring {
                     (Model::User, &schema.user, &settings.user.columns, &mut user)
                 } else {
                     return Err(refused(&format!(
-                        "{table}.{column} is of neither the session table nor the user table: {SYNTAX}"
+                        "{table}.{column} is in neither the session table nor the user table: {SYNTAX}"
                     )));
                 };
                 let existing = finding.columns(model);
@@ -204,7 +204,7 @@ fn written(name: &str) -> String {
 
 /// Tables and columns from `session.lastActivityAt,user."odd, name"`.
 fn parse(list: &str) -> Result<Vec<(String, String)>, Error> {
-    let wrong = || refused(&format!("{list:?} is no list of columns: {SYNTAX}"));
+    let wrong = || refused(&format!("{list:?} is not a list of columns: {SYNTAX}"));
     let mut rest = list;
     let mut columns = Vec::new();
     loop {
