@@ -67,7 +67,7 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> str:
-        """`SESSION_COOKIE_NAME`, read from the environment when it is imported rather than when the package is."""
+        """`SESSION_COOKIE_NAME`, computed from the environment when it is imported, not when the package is."""
         if name == "SESSION_COOKIE_NAME":
             return dependencies.SESSION_COOKIE_NAME
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -77,7 +77,7 @@ class RequestState:
     Each waiter has a future of its own: cancelling one does not cancel the others.
 
     Raises:
-        StoreUnavailable: the store did not answer in time.
+        StoreUnavailable: the store did not respond in time.
         SchemaError: the tables cannot be read.
     """
 
@@ -153,7 +153,7 @@ class Core:
     def identify_to_guard(self, scope: MutableMapping[str, Any]) -> RequestState:
         """The same as `identify`, but always the state."""
     def identify_again(self, scope: MutableMapping[str, Any]) -> RequestState:
-        """The same as `identify_to_guard`, in place of what the scope keeps."""
+        """The same as `identify_to_guard`, ignoring the state that the scope has."""
     def watch(self, scope: Mapping[str, Any], state: RequestState, guard: _Guard) -> Watch:
         """Calls `guard.end` once, on the running loop's thread, when the session of this state ends.
 
@@ -187,7 +187,7 @@ class Core:
         With `strict`, a `jwks` table that does not exist yet is an error too.
 
         Raises:
-            StoreUnavailable: PostgreSQL does not answer.
+            StoreUnavailable: PostgreSQL does not respond.
             MissingTables: the tables do not exist yet.
             SchemaError: the tables cannot be read.
         """
@@ -204,7 +204,7 @@ class Core:
     def advice(self, refused: Refused) -> tuple[str, bool] | None:
         """What an operator can do about a refusal, if a wrong setting may have caused it.
 
-        And whether the check that failed has succeeded before: then the credential is probably stale or forged.
+        Also returns whether the failed check has succeeded before: then the credential is probably stale or forged.
         """
     def cache_size(self) -> tuple[int, int]:
         """The number of sessions in the live cache, and the bytes that they take."""
@@ -233,7 +233,7 @@ class Migrations:
         """Which are recorded, and since when; None where our role may not read the record. Writes nothing.
 
         Raises:
-            StoreUnavailable: PostgreSQL does not answer.
+            StoreUnavailable: PostgreSQL does not respond.
             SchemaError: it refuses.
         """
     def apply(self, name: str, sql: str) -> Awaitable[list[list[str | None]] | None]:
@@ -242,18 +242,18 @@ class Migrations:
         Returns the rows that the SQL selects.
 
         Raises:
-            StoreUnavailable: PostgreSQL does not answer.
+            StoreUnavailable: PostgreSQL does not respond.
             SchemaError: it refuses. Either way nothing is changed.
         """
     def apply_live(self, ignoring: Sequence[str] = ...) -> Awaitable[bool]:
         """Creates the triggers that notify of changes; False if they are already recorded and in force.
 
-        Changes of the columns in `ignoring` alone are not notified. Each text is a list of columns such as
-        `session.lastActivityAt,session.updatedAt`; names with a comma stand in double quotes. Columns that were ignored
-        before and are not listed are notified again.
+        Updates that change only the columns in `ignoring` are not notified. Each text is a list of columns such as
+        `session.lastActivityAt,session.updatedAt`; names with a comma must be in double quotes. Columns that were
+        ignored before and are not listed are notified again.
 
         Raises:
-            StoreUnavailable: PostgreSQL does not answer.
+            StoreUnavailable: PostgreSQL does not respond.
             SchemaError: it refuses, or no trigger can serve the tables.
             ConfigurationError: a column does not exist, or must not be ignored. Either way nothing is changed.
         """
@@ -263,7 +263,7 @@ class Migrations:
         """Whether Better Auth's tables exist in the schema in which `apply` would create them, whoever created them.
 
         Raises:
-            StoreUnavailable: PostgreSQL does not answer.
+            StoreUnavailable: PostgreSQL does not respond.
         """
     def live_state(self) -> Awaitable[tuple[str | None, str]]:
         """The reason why `live` is not in force, or None; and a text that changes whenever the state may have changed.
@@ -271,13 +271,13 @@ class Migrations:
         Writes nothing.
 
         Raises:
-            StoreUnavailable: PostgreSQL does not answer.
+            StoreUnavailable: PostgreSQL does not respond.
         """
     def ignored_columns(self) -> Awaitable[list[str]]:
-        """The columns whose changes alone are not notified, as `session.lastActivityAt`. Writes nothing.
+        """The ignored columns, such as `session.lastActivityAt`. Writes nothing.
 
         Raises:
-            StoreUnavailable: PostgreSQL does not answer.
+            StoreUnavailable: PostgreSQL does not respond.
         """
     def live_sql(self, ignoring: Sequence[str] = ...) -> Awaitable[tuple[str, bool]]:
         """What `apply_live` would run, and whether the triggers are already in force in this form.
@@ -289,7 +289,7 @@ class Migrations:
 
 @final
 class Diagnosis:
-    """What can be said of some settings, wrong ones too. Each setting at fault is replaced by a placeholder."""
+    """Examines settings, including wrong ones. Each setting at fault is replaced by a placeholder."""
 
     def __new__(cls, settings: Mapping[str, object]) -> Diagnosis:
         """Opens nothing."""
@@ -298,7 +298,7 @@ class Diagnosis:
         """The settings that are missing or wrong, with the message of the error that a server raises."""
     @property
     def effective(self) -> dict[str, Any] | None:
-        """What the settings come to, without any secret; None if no placeholder makes them usable.
+        """The effective configuration, without any secret; None if no placeholder makes the settings usable.
 
         `cookie_name`, `cache_cookie_name`, `other_spelling`, `is_secure`, `base_origin`, `credentials`, `fingerprint`,
         `previous_fingerprints`, `freshness`, `listens`, `prepared_statements`, `schema`, `warnings`; `database` and
@@ -314,7 +314,7 @@ class Diagnosis:
         """
     @staticmethod
     def jwt(text: str) -> dict[str, Any]:
-        """What a JWT says of itself, not verified: `parts`, `header`, `claims`."""
+        """The unverified content of a JWT: `parts`, `header`, `claims`."""
     def presented(self, headers: Sequence[tuple[bytes, bytes]]) -> tuple[str, str | None] | None:
         """The kind of credential that decides for a request with these headers, and its text."""
     def server(self) -> Awaitable[dict[str, Any]]:
@@ -323,7 +323,7 @@ class Diagnosis:
 
         Raises:
             ConfigurationError: the server refuses the role, its password or the database.
-            StoreUnavailable: it does not answer.
+            StoreUnavailable: it does not respond.
         """
     def tables(self) -> Awaitable[dict[str, Any]]:
         """`session` and `user`: `name`, `owner`, `columns`, `has_row_security`, `may_write`; `reads_bans`, `others`,
@@ -333,9 +333,9 @@ class Diagnosis:
             SchemaError: the tables cannot be read, and why.
         """
     def activity(self) -> Awaitable[dict[str, Any]]:
-        """`sessions`, `live_sessions`, `users`, `newest_session`, `newest_user`. Reads both tables whole."""
+        """`sessions`, `live_sessions`, `users`, `newest_session`, `newest_user`. Reads both tables completely."""
     def feed(self) -> Awaitable[str | None]:
-        """Sends one heartbeat by NOTIFY and waits for it. The reason why some changes would not be notified, or None.
+        """Sends one heartbeat with NOTIFY and waits for it. Returns why some changes would not be notified, or None.
 
         Raises:
             StoreUnavailable: the heartbeat did not come back.
@@ -373,7 +373,7 @@ class TestStore:
     def set_unavailable(self, is_unavailable: bool) -> None:
         """Begins or ends an outage, during which every lookup fails."""
     def advance(self, seconds: float) -> None:
-        """Moves the clock ahead."""
+        """Moves the clock forward."""
     def now(self) -> datetime: ...
     def lookups(self) -> int:
         """How many sessions and users were looked up."""
@@ -390,7 +390,7 @@ def check_settings(
     user_fields: Sequence[tuple[str, Sequence[str]]],
     session_fields: Sequence[tuple[str, Sequence[str]]],
 ) -> None:
-    """Checks settings and models, and makes nothing of them.
+    """Checks settings and models without creating a core.
 
     Raises:
         ConfigurationError: the first setting that is missing or wrong.
@@ -400,7 +400,7 @@ def default_settings() -> dict[str, Any]:
     """Every setting's default, by name. A setting without one is None or empty."""
 
 def error_type(outcome: object) -> str | None:
-    """Why a request has no user, in metrics and logs: a refusal's reason, or a word for the kind of error."""
+    """Why a request has no user, in metrics and logs: a refusal's reason, or the kind of error."""
 
 def metric_points() -> list[tuple[str, dict[str, str], int]]:
     """The name, attributes and value of each metric of this process, except for histograms."""

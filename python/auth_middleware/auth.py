@@ -38,7 +38,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
     imported without it.
 
     Raises:
-        ConfigurationError: a setting that was passed is wrong, or one is missing beside it.
+        ConfigurationError: `settings` has a wrong value, or lacks a required one.
     """
 
     def __init_subclass__(cls) -> None:
@@ -102,14 +102,14 @@ class Auth(Generic[SessionT_co, UserT_co]):
     async def open(self, *, strict: bool = False) -> None:
         """Connect and read the catalog now, so that a wrong configuration is reported at start.
 
-        A store that does not answer yet, or whose tables do not exist yet, does not prevent the start: it is one
-        warning, and requests get 503 responses until then. With `strict` it is an error.
+        If the store does not respond yet, or its tables do not exist yet, the application starts all the same: one
+        warning is logged, and requests get 503 responses until the store is ready. With `strict` it is an error.
 
         Raises:
             ConfigurationError: a setting is missing or wrong.
             SchemaError: the tables are not Better Auth's, or our role may not read them; with `strict`, they do not
                 exist.
-            StoreUnavailable: with `strict`, the store does not answer.
+            StoreUnavailable: with `strict`, the store does not respond.
         """
         await self._parts.open(strict=strict)
 
@@ -135,8 +135,8 @@ class Auth(Generic[SessionT_co, UserT_co]):
         connection returns the same user, even if the session has ended meanwhile. In a long one, call `fresh_user`.
 
         Raises:
-            HTTPException: 401 without a valid session, 403 from a page that is not trusted, 503 if the store cannot
-                answer.
+            HTTPException: 401 without a valid session, 403 from an untrusted page, 503 if the store is
+                unavailable.
         """
         found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
         return (await self._identification.required(found, request) if type(found) is RequestState else found).user
@@ -145,7 +145,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
         """The same as `current_user`, but None without a valid session.
 
         Raises:
-            HTTPException: 403 from a page that is not trusted, 503 if the store cannot answer.
+            HTTPException: 403 from an untrusted page, 503 if the store is unavailable.
         """
         found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
         identity = await self._identification.optional(found, request) if type(found) is RequestState else found
@@ -204,7 +204,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
 
         Raises:
             TypeError: the value is not text, but for example a coroutine without `await`.
-            StoreUnavailable, SchemaError: the store cannot answer; as an HTTP response, 503.
+            StoreUnavailable, SchemaError: the store is unavailable; as an HTTP response, 503.
         """
         _require_text(cookie_value)
         found: _Found[SessionT_co, UserT_co] = self._core.identify_value(cookie_value or "")
@@ -217,10 +217,10 @@ class Auth(Generic[SessionT_co, UserT_co]):
 
         Raises:
             OriginRefused: the page that opens it is not trusted; as an HTTP response, 403.
-            StoreUnavailable, SchemaError: the store cannot answer; as an HTTP response, 503.
+            StoreUnavailable, SchemaError: the store is unavailable; as an HTTP response, 503.
 
         After `accept` there are no responses: an error that is not caught closes the socket, with code 1008, or 1013 if
-        the store cannot answer.
+        the store is unavailable.
         """
         found: _Found[SessionT_co, UserT_co] = self._core.identify_anew(websocket.scope)
         identity = await self._identification.optional(found, websocket) if type(found) is RequestState else found
@@ -241,13 +241,13 @@ class Auth(Generic[SessionT_co, UserT_co]):
         return RequestGuard(self._core, self._identification, request)
 
     def disconnect(self, *, user_id: str | None = None, session_id: str | None = None) -> int:
-        """Close the guarded connections of a user or of a session, for an application with rules of its own.
+        """Close the guarded connections of a user or of a session, for rules of the application's own.
 
-        Only those of this process and this instance. They end as if the session had ended. May be called from any
-        thread.
+        Closes only connections of this process and this instance. They end as if the session had ended. May be called
+        from any thread.
 
         Returns:
-            How many there were.
+            How many connections were closed.
 
         Raises:
             TypeError: neither is given, or both are.
@@ -256,7 +256,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
 
     @property
     def guarded_connections(self) -> int:
-        """How many connections are guarded by this instance in this process."""
+        """The number of connections that this instance guards in this process."""
         return self._core.guarded_connections
 
     @property

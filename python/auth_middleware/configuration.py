@@ -1,4 +1,4 @@
-"""When the settings of an `Auth` are read: those of the environment not before they are needed."""
+"""The settings of an `Auth`. The environment is not read before its settings are needed."""
 
 from threading import Lock
 from typing import Any, Generic
@@ -17,7 +17,7 @@ class Configuration(Generic[SessionT_co, UserT_co]):
     """The settings and models of one `Auth`.
 
     Raises:
-        ConfigurationError: a setting that was passed is wrong, or one is missing beside it.
+        ConfigurationError: the settings that were passed have a wrong value, or lack a required one.
     """
 
     def __init__(self, settings: AuthSettings | None, user_model: type[Any], session_model: type[Any]) -> None:

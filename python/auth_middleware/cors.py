@@ -19,7 +19,7 @@ class CorsCheck:
         self._is_done = not trusted_origins
 
     def check(self, applications: Sequence[object]) -> None:
-        """Check the applications that serve a request: an application, and those that it is mounted in."""
+        """Check an application and those that it is mounted in."""
         if self._is_done or not all(isinstance(_middlewares(each), list) for each in applications):
             return
         self._is_done = True
@@ -27,7 +27,7 @@ class CorsCheck:
             self._log.warn([message])
 
     def check_first_request(self, scope: Mapping[str, Any] | None) -> None:
-        """The same by a request, for applications that do not use the lifespan."""
+        """The same check at the first request, for applications that do not use the lifespan."""
         if self._is_done or scope is None or scope["type"] != "http":
             return
         # In a mounted application, the router is its parent's.
@@ -40,24 +40,24 @@ def _middlewares(application: object) -> Any:
 
 
 def _problem(applications: Iterable[object], trusted_origins: Sequence[str]) -> str | None:
-    """The message for an operator if none of these applications lets a trusted page send cookies."""
+    """The message for an operator if none of these applications allows trusted pages to send cookies."""
     found = [middleware for application in applications for middleware in _middlewares(application)]
     origins = ", ".join(trusted_origins[:3])
     setting = f"trusted_origins (BETTER_AUTH_TRUSTED_ORIGINS, FRONTEND_URL) contains {origins}"
     unless = (
-        "Ignore this if those pages are served from this application's own origin, or something in front of it adds "
-        "CORS headers"
+        "Ignore this if those pages are served from this application's own origin, or if a proxy adds the CORS headers"
     )
     cors = [middleware for middleware in found if _is_cors(middleware)]
     if not cors:
         return (
             f"{setting}, but the application has no CORSMiddleware, so browsers do not let those pages read its "
-            "responses: app.add_middleware(CORSMiddleware, allow_origins=[…], allow_credentials=True, …). " + unless
+            "responses. Add it: app.add_middleware(CORSMiddleware, allow_origins=[…], allow_credentials=True, …). "
+            + unless
         )
     if not any(_allows_credentials(middleware) for middleware in cors):
         return (
-            f"{setting}, but the application's CORSMiddleware lacks allow_credentials=True, so browsers let those "
-            "pages send no cookies. " + unless
+            f"{setting}, but the application's CORSMiddleware lacks allow_credentials=True, so browsers do not let "
+            "those pages send cookies. " + unless
         )
     return None
 
@@ -70,7 +70,7 @@ def _class_of(middleware: object) -> object:
 
 
 def _is_cors(middleware: object) -> bool:
-    """Starlette's, or another one by its name."""
+    """Whether it is Starlette's CORSMiddleware, or another one, judging by its name."""
     made = _class_of(middleware)
     return "cors" in str(getattr(made, "__name__", type(made).__name__)).lower()
 

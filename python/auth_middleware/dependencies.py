@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> str:
-        """`SESSION_COOKIE_NAME`, for code that reads the cookie itself: by the environment when it is imported."""
+        """`SESSION_COOKIE_NAME`, for code that reads the cookie itself. Computed from the environment on import."""
         if name == "SESSION_COOKIE_NAME":
             return session_cookie_name()
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -65,8 +65,8 @@ def auth_of(app: object) -> Auth[Any, Any]:
 
 
 def _auth_in(scope: Mapping[str, Any]) -> Auth[Any, Any]:
-    """The instance for a request: the nearest one of the application and those around it that has its own, by an
-    override of `get_auth` or by an `AuthMiddleware`.
+    """The instance for a request: that of the application, or of the nearest one it is mounted in, that has a
+    `get_auth` override or an `AuthMiddleware`.
     """
     passed: Passed | None = scope.get(SCOPE_KEY)
     for each in around(scope):
@@ -96,7 +96,7 @@ async def lifespan(app: object) -> AsyncGenerator[None]:
 
     Raises:
         ConfigurationError: a setting is missing or wrong.
-        SchemaError: the store answers, and its tables are not Better Auth's.
+        SchemaError: the store responds, but its tables are not Better Auth's.
     """
     async with auth_of(app).lifespan(app):
         yield
@@ -109,7 +109,7 @@ async def get_current_user(request: HTTPConnection) -> AuthUser:
     connection returns the same user, even if the session has ended meanwhile. In a long one, call `get_fresh_user`.
 
     Raises:
-        HTTPException: 401 without a valid session, 403 from a page that is not trusted, 503 if the store cannot answer.
+        HTTPException: 401 without a valid session, 403 from an untrusted page, 503 if the store is unavailable.
     """
     return await Auth.current_user(serving(request), request)
 
@@ -118,7 +118,7 @@ async def get_optional_user(request: HTTPConnection) -> AuthUser | None:
     """The same as `get_current_user`, but None without a valid session.
 
     Raises:
-        HTTPException: 403 from a page that is not trusted, 503 if the store cannot answer.
+        HTTPException: 403 from an untrusted page, 503 if the store is unavailable.
     """
     return await Auth.optional_user(serving(request), request)
 
@@ -166,7 +166,7 @@ async def validate_session(cookie_value: str | None) -> Identity | None:
 
     Raises:
         TypeError: the value is not text, but for example a coroutine without `await`.
-        StoreUnavailable, SchemaError: the store cannot answer; as an HTTP response, 503.
+        StoreUnavailable, SchemaError: the store is unavailable; as an HTTP response, 503.
     """
     with stand_ins.chosen_for():
         return await serving(None).validate_session(cookie_value)

@@ -1,4 +1,4 @@
-"""Mistakes in the environment that no value shows: misspelt names, and a file that is not read."""
+"""Mistakes in the environment that no setting's value reveals: misspelt names, and a file that is not read."""
 
 import os
 import re
@@ -52,11 +52,11 @@ def _unknown(name: str, variables: Mapping[str, str]) -> str:
     nearest = get_close_matches(name, variables, n=1)
     suggestion = f": did you mean {variables[nearest[0]]}?" if nearest else "; docs/settings.md lists all settings"
     shown = PREFIX + (name if re.fullmatch(r"\w{1,100}", name, re.ASCII) else "…")
-    return f"{shown} is no setting{suggestion}"
+    return f"{shown} is not a setting{suggestion}"
 
 
 def with_hints(problem: str, settings: AuthSettings, environment: Mapping[str, str] = os.environ) -> str:
-    """The problem, and what may have led to it: a misspelt variable, or a file that nothing reads. Never a value."""
+    """The problem, and its possible cause: a misspelt variable, or a file that is not read. Never contains a value."""
     found: list[str] = []
     missing = [field for field in REQUIRED if getattr(settings, field) is None and REQUIRED[field][0] in problem]
     for field in missing:

@@ -26,7 +26,7 @@ class RowMisfit(SchemaError):
 
 
 class StoreUnavailable(AuthError):
-    """The session store did not answer in time. Never treated as a request without a session."""
+    """The session store did not respond in time. Never treated as a request without a session."""
 
 
 class KeyTableError(SchemaError):

@@ -20,9 +20,9 @@ def guard_websocket(
                 await websocket.send_text(f"{identity.user.name}: {message}")
 
     When the session expires or is revoked, or its user is banned or deleted, the socket is closed with code 4001 and
-    reason `session ended`, the body is cancelled where it waits, and the block ends without an exception. If the store
-    cannot be queried for longer than `outage_grace_seconds`, the code is 4002. A socket that was accepted before is not
-    accepted again.
+    reason `session ended`, the body is cancelled at its current `await`, and the block ends without an exception. If
+    the store cannot be queried for longer than `outage_grace_seconds`, the code is 4002. A socket that is already
+    accepted is not accepted again.
 
     Args:
         websocket: The socket.
@@ -30,14 +30,14 @@ def guard_websocket(
         headers: Headers to accept with.
 
     Raises:
-        HTTPException: 401 without a valid session, 403 from a page that is not trusted, 503 if the store cannot answer.
-            For a socket that was accepted before, it is a `WebSocketException` too, which closes the socket.
+        HTTPException: 401 without a valid session, 403 from an untrusted page, 503 if the store is unavailable.
+            If the socket is already accepted, it is a `WebSocketException` too, which closes the socket.
     """
     return serving(websocket).guard_websocket(websocket, subprotocol, headers)
 
 
 def guard_request(request: HTTPConnection) -> RequestGuard[AuthSession, AuthUser]:
-    """Watch the session of a request that takes long: a stream, server-sent events, or long work.
+    """Watch the session of a long-running request, such as a stream or server-sent events.
 
         async with guard_request(request) as guard:
             async for event in guard.until_ended(events_of(guard.identity.user)):
@@ -47,6 +47,6 @@ def guard_request(request: HTTPConnection) -> RequestGuard[AuthSession, AuthUser
     together with the dependencies.
 
     Raises:
-        HTTPException: 401 without a valid session, 403 from a page that is not trusted, 503 if the store cannot answer.
+        HTTPException: 401 without a valid session, 403 from an untrusted page, 503 if the store is unavailable.
     """
     return serving(request).guard_request(request)

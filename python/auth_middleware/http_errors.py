@@ -46,9 +46,9 @@ class Misconfigured(ConfigurationError, HTTPException):
 
 
 class ClosingError(WebSocketException, HTTPException):
-    """An error on an accepted WebSocket: Starlette closes the socket, where it could not send a response any more.
+    """An error on an accepted WebSocket: Starlette closes the socket, because it can no longer send a response.
 
-    Before `HTTPException` in the order of classes, so that Starlette takes its handler of WebSocketException.
+    `WebSocketException` comes first in the MRO, so that Starlette uses its handler for it.
     """
 
     def __init__(self, error: HTTPException) -> None:
@@ -111,7 +111,7 @@ def unauthorized(accepts: tuple[bool, bool], *, is_anonymous: bool) -> HTTPExcep
 def from_error(
     error: AuthError, retry_after_seconds: int
 ) -> OriginForbidden | TemporarilyUnavailable | TemporarilyUnreadable | Misconfigured:
-    """403, 503 or 500; to be raised from the error, so that logs have the cause."""
+    """403, 503 or 500. Raise it from the error, so that logs have the cause."""
     if isinstance(error, NoAsyncioLoop):
         return Misconfigured(error)
     if isinstance(error, OriginRefused):
@@ -127,16 +127,16 @@ def is_accepted(connection: HTTPConnection | None) -> bool:
 
 
 def for_connection(error: HTTPException, connection: HTTPConnection | None) -> HTTPException:
-    """The error as it is to be raised: on an accepted WebSocket, one that closes it."""
+    """The error to raise: on an accepted WebSocket, one that closes the socket."""
     if not is_accepted(connection) or type(error) not in _CLOSING:
         return error
     return _CLOSING[type(error)](error)
 
 
 def http_response(error: Exception) -> JSONResponse:
-    """The response of an error, as FastAPI would send it: for middleware, where FastAPI handles no exceptions.
+    """The response that FastAPI would send for an error. For middleware, whose exceptions FastAPI does not handle.
 
-    Takes what a dependency raises, and every `AuthError`: 401, 403 or 503, and 500 if a setting is wrong.
+    Accepts the exceptions of the dependencies, and every `AuthError`: 401, 403 or 503, and 500 if a setting is wrong.
 
     Raises:
         TypeError: the error is none of these.

@@ -26,14 +26,14 @@ from auth_middleware.operator_log import OperatorLog
 from auth_middleware.row_models import RowModels
 from auth_middleware.telemetry import record_lookup
 
-# In the scope of a WebSocket that was validated: what follows are further checks.
+# Set in the scope of a WebSocket once it was validated: later checks may fail.
 _VALIDATED = "auth_middleware validated"
 
 _Outcome: TypeAlias = Identity[SessionT_co, UserT_co] | Refused | AuthError
 
 
 class Identification(Generic[SessionT_co, UserT_co]):
-    """Ends what Rust could not end at once: waits for the lookup, makes the models, logs, and raises."""
+    """Completes what Rust could not: waits for the lookup, creates the models, logs, and raises."""
 
     def __init__(self, core: Core, models: RowModels[SessionT_co, UserT_co], log: OperatorLog, cors: CorsCheck) -> None:
         self._core = core
@@ -58,7 +58,7 @@ class Identification(Generic[SessionT_co, UserT_co]):
         """The identity; None without a valid session.
 
         Raises:
-            HTTPException: 403 from a page that is not trusted, 503 if the store cannot answer; an `AuthError` too.
+            HTTPException: 403 from an untrusted page, 503 if the store is unavailable; an `AuthError` too.
         """
         outcome = await self._settle(state, connection)
         return None if isinstance(outcome, Refused) else outcome
@@ -69,7 +69,7 @@ class Identification(Generic[SessionT_co, UserT_co]):
         return self._error(error, connection)
 
     def begin_recheck(self, connection: HTTPConnection) -> None:
-        """Further checks of an open WebSocket are as they should be, and may fail."""
+        """Marks a WebSocket as validated, so that a failed re-check is not reported as a late validation."""
         if connection.scope["type"] == "websocket":
             connection.scope[_VALIDATED] = True
 

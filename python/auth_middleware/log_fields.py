@@ -10,16 +10,16 @@ class LogFields(TypedDict):
     """The `extra` of a log record: attributes of the record, which formatters show. Never a credential."""
 
     reason: str | None
-    """Why the request has no user: one of a few words, the same as `error.type` in metrics."""
+    """Why the request has no user: one of a fixed set of values, the same as `error.type` in metrics."""
     credential: Literal["cookie", "bearer", "jwt"] | None
-    """What kind the request presented."""
+    """The kind of credential in the request."""
     path: str | None
     """The path of the request, without its query, which may carry a token. Printable, and no longer than 200
     characters. None if only a cookie's value was validated."""
 
 
 def path_in(scope: Mapping[str, Any] | None) -> str | None:
-    """The path in an ASGI scope, as a log may show it: whoever sends a request chooses it."""
+    """The path in an ASGI scope, made safe for logs: the client chooses it."""
     path = scope.get("path") if scope is not None else None
     if not isinstance(path, str):
         return None

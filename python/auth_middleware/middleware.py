@@ -30,20 +30,21 @@ class AuthMiddleware:
     """Sets `request.user` and `request.auth`, for HTTP requests and WebSockets, as Starlette's own middleware does.
 
     `request.user` is the `AuthUser`, or an `UnauthenticatedUser`; `requires("authenticated")` works. Dependencies share
-    the lookup. A page that is not trusted gets a 403 response, and a store that cannot answer is a 503 response.
+    the lookup. A request from an origin that is not trusted gets a 403 response, and every request gets a 503 response
+    while the store is unavailable.
 
-    Add it before `CORSMiddleware`: what is added last is outermost, and browsers show a page only those responses that
-    `CORSMiddleware` has passed.
+    Add it before `CORSMiddleware`: the middleware that is added last is outermost, and pages of other origins can read
+    only responses that pass through `CORSMiddleware`.
 
     Args:
         app: The application.
-        auth: The instance to use; without it, the one that the dependencies use.
+        auth: The instance to use; by default, the one that the dependencies use.
         required: Requests without a valid session get a 401 response, except for CORS preflights.
-        exclude: Paths that need no session although it is required. They match exactly; `/static/*` means everything
-            below `/static/`. Relative to the application, if that is mounted.
+        exclude: Paths that need no session even with `required`. They match exactly; `/static/*` matches everything
+            below `/static/`. If the application is mounted, they are relative to the mount.
 
     Raises:
-        ConfigurationError: `auth` is no `Auth`, or `exclude` contains something that never matches.
+        ConfigurationError: `auth` is not an `Auth`, or `exclude` contains a path that never matches.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class AuthMiddleware:
             logger.warning("AuthMiddleware: exclude has no effect without required=True")
         if any(isinstance(inner, CORSMiddleware) for inner in layers(app)):
             logger.warning(
-                "AuthMiddleware is outside of CORSMiddleware, so pages of other origins cannot read its responses: add "
+                "AuthMiddleware is outside CORSMiddleware, so pages of other origins cannot read its responses: add "
                 "AuthMiddleware first, and CORSMiddleware after it"
             )
 
@@ -116,7 +117,7 @@ async def _refuse(error: HTTPException, scope: Scope, receive: Receive, send: Se
     if is_http or "websocket.http.response" in (scope.get("extensions") or {}):
         await http_errors.http_response(error)(scope, receive, send)
         return
-    # The server answers the handshake with 403, whatever the code says.
+    # The server responds to the handshake with 403, whatever the code is.
     await send({"type": "websocket.close", "code": 1008, "reason": error.detail})
 
 
@@ -128,12 +129,12 @@ def _is_preflight(connection: HTTPConnection) -> bool:
 
 def _check_auth(auth: object) -> None:
     if auth is not None and not isinstance(auth, Auth):
-        raise ConfigurationError(f"AuthMiddleware: auth is an instance of Auth, not of {type(auth).__name__}")
+        raise ConfigurationError(f"AuthMiddleware: auth must be an instance of Auth, not of {type(auth).__name__}")
 
 
 def _checked_paths(exclude: Iterable[str]) -> list[str]:
     if isinstance(exclude, str):
-        raise ConfigurationError(f"AuthMiddleware: exclude is a list of paths: exclude=[{exclude!r}]")
+        raise ConfigurationError(f"AuthMiddleware: exclude must be a list of paths: exclude=[{exclude!r}]")
     return [_checked_path(path) for path in exclude]
 
 

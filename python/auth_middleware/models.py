@@ -25,7 +25,7 @@ class AuthUser(_Row):
 
     Subclass it to read more columns: `class Member(AuthUser): role: str | None = None`.
 
-    As Starlette's users, it has `is_authenticated`, `display_name` (the name) and `identity` (the id), unless a
+    Like Starlette's users, it has `is_authenticated`, `display_name` (the name) and `identity` (the id), unless a
     subclass declares something else by that name.
     """
 

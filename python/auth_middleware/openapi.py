@@ -21,8 +21,8 @@ Accepted: TypeAlias = tuple[str, tuple[bool, bool]]
 def documented(dependency: Dependency, accepted: Callable[[], Accepted]) -> Dependency:
     """Show the locks and the cookie's name in `/docs`.
 
-    FastAPI reads the security scheme from `__wrapped__`, and the parameters from `__signature__`. So one lock costs
-    nothing in a request; the second is a sub-dependency that does nothing.
+    FastAPI reads the security scheme from `__wrapped__`, and the parameters from `__signature__`. So the first lock
+    costs nothing per request; the second is a sub-dependency that does nothing.
     """
     first, *more = [_Scheme(accepted, at) for at in range(sum(accepted()[1]))]
     signature = inspect.signature(dependency, follow_wrapped=False)

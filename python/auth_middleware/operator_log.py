@@ -50,7 +50,7 @@ class OncePerCause:
     """Writes a message once, and no more than a few different messages on one topic; the rest are counted.
 
     That count is written when it reaches 100, 1,000, 10,000 and so on, so a flood of requests writes a few lines.
-    What exceeds the limit is counted too, and written when it comes again.
+    A message over the rate limit is counted too, and written when it recurs within the limit.
     """
 
     def __init__(self, level: int = logging.WARNING, limit: RateLimit | None = None) -> None:
@@ -82,12 +82,12 @@ class OncePerCause:
             logger.log(level, "%s: %d more messages of this kind were not written", topic, count)
 
     def _is_allowed(self, level: int) -> bool:
-        """Lines that nobody sees do not use up the limit."""
+        """Lines below the logger's level do not use up the limit."""
         return self._limit is None or not logger.isEnabledFor(level) or self._limit.allows()
 
 
 class MisconfigurationLog:
-    """Logs once that the settings of an instance are wrong, where a request has found that out."""
+    """Logs once that the settings of an instance are wrong, if a request is the first to find out."""
 
     def __init__(self) -> None:
         self._once = OncePerCause(logging.CRITICAL)
@@ -113,7 +113,7 @@ class OperatorLog:
             logger.warning("%s", message)
 
     def note(self, message: str | None) -> None:
-        """Write how something works, for an operator who wants to know; None if there is nothing new."""
+        """Log how something works at INFO; None if there is nothing new."""
         if message:
             logger.info("%s", message)
 
@@ -124,8 +124,8 @@ class OperatorLog:
     def refused(self, refused: Refused, fields: LogFields) -> None:
         """A request has no valid session.
 
-        A wrong setting is a warning, once for each cause. After the check has succeeded once, the settings are right,
-        and the request is probably stale or forged: then it is no warning.
+        A probably wrong setting is logged as a warning, once for each cause. Once the check has succeeded, the settings
+        are right, and the credential is probably stale or forged: then it is logged at INFO.
         """
         logger.info("refused: %s", refused.reason, extra=fields)
         if refused.cause is None or (advice := self._core.advice(refused)) is None:
@@ -139,15 +139,15 @@ class OperatorLog:
         self._once.log("a row does not fit", f"a request got a 503 response: {error}", MOST_MISFITS, fields)
 
     def misconfigured(self, message: str) -> None:
-        """A route needs what the settings do not give."""
-        self._once.log("configuration", f"a request was answered 500: {message}")
+        """A route needs something that the settings do not provide."""
+        self._once.log("configuration", f"a request got a 500 response: {message}")
 
     def validated_after_accept(self) -> None:
         """A WebSocket that should not have been accepted."""
         self._once.log(
             "accepted WebSockets",
-            "a WebSocket was accepted first and refused then, so its client saw it open and close: validate before "
-            "accept, so that the handshake gets a 401, 403 or 503 response",
+            "a WebSocket was accepted and then refused, so the client saw it open and close: validate before accept, "
+            "so that the handshake gets a 401, 403 or 503 response",
         )
 
     def store_failed(self, error: AuthError, fields: LogFields | None = None) -> None:

@@ -16,7 +16,7 @@ from auth_middleware.settings import AuthSettings
 
 @dataclass(frozen=True)
 class Parts(Generic[SessionT_co, UserT_co]):
-    """The core, and what logs and settles its results."""
+    """The core, and the parts that log and complete its results."""
 
     core: Core
     log: OperatorLog
@@ -59,7 +59,7 @@ def parts_for(settings: AuthSettings, models: RowModels[SessionT_co, UserT_co]) 
 def parts_with(
     core: Core, models: RowModels[SessionT_co, UserT_co], cors_origins: tuple[str, ...]
 ) -> Parts[SessionT_co, UserT_co]:
-    """The parts around a core. `cors_origins` are those whose pages must be able to read the responses."""
+    """The parts around a core. `cors_origins` are the origins whose pages must be able to read the responses."""
     log = OperatorLog(core)
     cors = CorsCheck(log, cors_origins if core.accepts[0] else ())
     return Parts(core, log, cors, Identification(core, models, log, cors))

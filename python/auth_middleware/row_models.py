@@ -1,4 +1,4 @@
-"""Rows as the application's models, and what to write where a row does not fit."""
+"""Rows as the application's models, and the fix to suggest when a row does not fit."""
 
 from collections.abc import Mapping
 from typing import Any, Generic

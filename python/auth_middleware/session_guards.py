@@ -22,7 +22,7 @@ logger = logging.getLogger("auth_middleware")
 
 Item = TypeVar("Item")
 
-# How long a client may take to receive the close frame and to answer it. One that does not read is dropped then.
+# How long a client may take to receive the close frame and respond to it. After that, the connection is dropped.
 CLOSE_SECONDS = 5.0
 
 _END: Any = object()
@@ -30,7 +30,7 @@ _END: Any = object()
 
 @final
 class WebSocketGuard(Generic[SessionT_co, UserT_co]):
-    """Accepts a WebSocket, and closes it when its session ends. Made by `guard_websocket`."""
+    """Accepts a WebSocket, and closes it when its session ends. Created by `guard_websocket`."""
 
     __slots__ = (
         "__weakref__",
@@ -64,7 +64,7 @@ class WebSocketGuard(Generic[SessionT_co, UserT_co]):
     async def __aenter__(self) -> Identity[SessionT_co, UserT_co]:
         websocket = self._websocket
         is_accepted = websocket.application_state is not WebSocketState.CONNECTING
-        # Long after the handshake, what was found then says nothing about the session.
+        # Long after the handshake, its result no longer says anything about the session.
         identify = self._core.identify_again if is_accepted else self._core.identify_to_guard
         if is_accepted:
             self._identification.begin_recheck(websocket)
@@ -92,12 +92,12 @@ class WebSocketGuard(Generic[SessionT_co, UserT_co]):
             # Cancelling this wait leaves the closing task, which has a deadline.
             await asyncio.wait([self._closing])
         finally:
-            # As in asyncio.timeout: if somebody else has cancelled the task too, that counts.
+            # As in asyncio.timeout: if other code has cancelled the task too, the cancellation propagates.
             is_ours = task.uncancel() <= self._cancelling
         return is_ours and error is not None and _follows_from_close(error)
 
     def end(self, code: int, reason: str, cause: str) -> None:
-        """Close the socket and cancel the body. Called by Rust, outside of every task."""
+        """Close the socket and cancel the body. Called by Rust, outside any task."""
         if self._task is None:
             return
         logger.info("closing a WebSocket: %s", cause)
@@ -113,7 +113,7 @@ class WebSocketGuard(Generic[SessionT_co, UserT_co]):
 
 @final
 class RequestGuard(Generic[SessionT_co, UserT_co]):
-    """Who sent a request that takes long, and whether their session has ended. Made by `guard_request`.
+    """The user of a long-running request, and whether their session has ended. Created by `guard_request`.
 
     Attributes:
         identity: The session and its user, as they were when the request was identified.
@@ -154,9 +154,9 @@ class RequestGuard(Generic[SessionT_co, UserT_co]):
             self.ended.set_result(reason)
 
     async def until_ended(self, items: AsyncIterable[Item]) -> AsyncGenerator[Item]:
-        """Yield the items, and stop when the session ends: then the source is cancelled where it waits, and closed.
+        """Yield the items until the session ends; then cancel the source at its current `await`, and close it.
 
-        The source runs in the task that iterates over this, so it may hold time-outs and task groups.
+        The source runs in the task that iterates over this, so it may use timeouts and task groups.
         """
         iterator = aiter(items)
         try:
@@ -185,7 +185,7 @@ class RequestGuard(Generic[SessionT_co, UserT_co]):
             item = await anext(iterator, _END)
         except asyncio.CancelledError:
             is_waiting = False
-            # If somebody else has cancelled the task too, that counts.
+            # If other code has cancelled the task too, the cancellation propagates.
             if not is_interrupted or task.uncancel() > before:
                 raise
             return _END
@@ -205,12 +205,12 @@ class RequestGuard(Generic[SessionT_co, UserT_co]):
 def _current_task() -> asyncio.Task[Any]:
     task = asyncio.current_task()
     if task is None:
-        raise RuntimeError("guards are for asyncio tasks")
+        raise RuntimeError("guards can only be used in asyncio tasks")
     return task
 
 
 def _follows_from_close(error: BaseException) -> bool:
-    """Whether this exception of a body only says that we have cancelled it and closed its socket."""
+    """Whether this exception was only caused by cancelling the body and closing its socket."""
     if isinstance(error, BaseExceptionGroup):
         group = cast("BaseExceptionGroup[BaseException]", error)
         return all(map(_follows_from_close, group.exceptions))

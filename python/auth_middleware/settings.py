@@ -14,7 +14,7 @@ from auth_middleware.errors import ConfigurationError
 
 DEFAULT_COOKIE_NAME = "better-auth.session_token"
 _DEFAULTS = _core.default_settings()
-# In place of what the environment has to bring, to check the other settings without it.
+# Placeholders for required settings from the environment, to check the other settings without them.
 _REQUIRED: dict[str, object] = {
     "database_url": "postgresql://app@database.invalid/app",
     "secret": "a secret that signs nothing at all",
@@ -284,12 +284,12 @@ class AuthSettings(BaseSettings):
 
     @property
     def lacks_everything_required(self) -> bool:
-        """Whether neither the caller nor the environment said anything of the database and the auth server."""
+        """Whether neither the caller nor the environment has set the database or the auth server."""
         required = (self.database_url, self.secret, self.secrets, self.base_url, self.neon_auth_base_url)
         return not any(required)
 
     def read_again(self) -> "AuthSettings":
-        """The same with what the environment says now."""
+        """The same settings with the current environment."""
         return AuthSettings(**{name: getattr(self, name) for name in self.model_fields_set})
 
     def make_core(
@@ -314,7 +314,7 @@ def check_incomplete(
     user_fields: list[tuple[str, list[str]]],
     session_fields: list[tuple[str, list[str]]],
 ) -> None:
-    """Check the settings that were passed while those that the environment has to bring are still missing.
+    """Check the settings that were passed, while required ones from the environment may still be missing.
 
     Raises:
         ConfigurationError: one of them is wrong.

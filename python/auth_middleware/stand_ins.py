@@ -1,6 +1,6 @@
 """Where `auth_middleware.testing` takes effect: in a test, other parts can stand in for those of an `Auth`.
 
-Only code can set a stand-in. No setting and no environment variable leads here.
+Only code can set a stand-in: no setting or environment variable does.
 """
 
 from collections.abc import Callable, Generator
@@ -24,20 +24,20 @@ class StandIn(Protocol):
         ...
 
 
-# Set while a request runs of an application that has a stand-in; tasks and threads that it starts inherit it.
+# Set while an application that has a stand-in handles a request; tasks and threads started by it inherit the value.
 current: ContextVar[StandIn | None] = ContextVar("auth_middleware stand-in", default=None)
 
-# Finds the stand-in for an application, or for calls that know none. Empty until a test sets one.
+# Finds the stand-in for an application, or for calls without one. Empty until a test sets one.
 _finders: list[Callable[[object], StandIn | None]] = []
 
 
 def find_with(finder: Callable[[object], StandIn | None]) -> None:
-    """Use this function where the application has not seen the request yet, or is not known."""
+    """Use this function if the application has not received the request yet, or is unknown."""
     _finders[:] = [finder]
 
 
 def chosen_for(application: object = None) -> AbstractContextManager[None]:
-    """The stand-in for an application that has not seen the request yet, or for a call that knows none."""
+    """The stand-in for an application that has not received the request yet, or for a call without an application."""
     stand_in = _finders[0](application) if _finders and current.get() is None else None
     return _NONE if stand_in is None else _set(stand_in)
 

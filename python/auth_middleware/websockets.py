@@ -14,6 +14,6 @@ async def validate_websocket(websocket: WebSocket) -> Identity | None:
 
     Raises:
         OriginRefused: the page that opens it is not trusted; before `accept`, a 403 response.
-        StoreUnavailable, SchemaError: the store cannot answer; before `accept`, a 503 response.
+        StoreUnavailable, SchemaError: the store is unavailable; before `accept`, a 503 response.
     """
     return await serving(websocket).validate_websocket(websocket)

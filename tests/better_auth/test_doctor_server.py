@@ -75,8 +75,8 @@ def test_a_server_that_fits_has_no_fault(doctor: Doctor, pair: Pair) -> None:
     for message in (
         "is a Better Auth server, and it is healthy",
         "its origin is that of BETTER_AUTH_URL",
-        "its session cookie is better-auth.session_token, as the settings say",
-        "which the settings read too",
+        "its session cookie is better-auth.session_token, as the settings expect",
+        "which the API reads too",
     ):
         assert diagnosis.find("ok", message), message
 
@@ -119,14 +119,14 @@ def test_what_differs_from_the_settings_is_named(doctor: Doctor, postgres: Embed
         database = {"DATABASE_URL": other.variables["DATABASE_URL"]}
         for variables, cause, fix in [
             ({"AUTH_MIDDLEWARE_COOKIE_PREFIX": "shop"}, "its session cookie is better-auth.", "PREFIX=better-auth"),
-            ({"AUTH_MIDDLEWARE_COOKIE_NAME": "sid"}, "and the settings say sid", "PREFIX=better-auth"),
-            ({"BETTER_AUTH_URL": "https://auth.example.com"}, "the settings say __Secure-better-auth", "which is http"),
-            ({"AUTH_MIDDLEWARE_SECURE_COOKIES": "1"}, "the settings say __Secure-", "SECURE_COOKIES=false"),
-            (database, "none of them was read by the settings", "DATABASE_URL"),
+            ({"AUTH_MIDDLEWARE_COOKIE_NAME": "sid"}, "but the settings expect sid", "PREFIX=better-auth"),
+            ({"BETTER_AUTH_URL": "https://auth.example.com"}, "settings expect __Secure-better-auth", "which is http"),
+            ({"AUTH_MIDDLEWARE_SECURE_COOKIES": "1"}, "the settings expect __Secure-", "SECURE_COOKIES=false"),
+            (database, "the API has read none of them", "DATABASE_URL"),
         ]:
             [finding] = wrong(doctor, pair, variables).find("fault", cause)
             assert fix in finding["fix"], finding
-        [finding] = wrong(doctor, pair, {"BETTER_AUTH_URL": "http://127.0.0.1:1"}).find("note", "it was asked at")
+        [finding] = wrong(doctor, pair, {"BETTER_AUTH_URL": "http://127.0.0.1:1"}).find("note", "--url has the origin")
         assert "same value" in finding["fix"]
 
 
@@ -166,9 +166,9 @@ def test_a_server_without_the_jwt_plugin_is_named(doctor: Doctor, postgres: Embe
 def test_a_url_that_leads_elsewhere_is_a_fault(doctor: Doctor, pair: Pair) -> None:
     password = "hidden-password"
     for url, cause, fix in [
-        (f"http://localhost:{free_port()}", "does not answer", "Is the auth server running"),
-        (f"{pair.server.url}/other/path", "so Better Auth is not there", "basePath"),
-        (f"http://user:{password}@localhost:{free_port()}", "does not answer", "is the URL right"),
+        (f"http://localhost:{free_port()}", "does not respond", "Is the auth server running"),
+        (f"{pair.server.url}/other/path", "so it is not a Better Auth server", "basePath"),
+        (f"http://user:{password}@localhost:{free_port()}", "does not respond", "is the URL correct"),
         ("localhost:3000", "not an http or https URL", "https://"),
     ]:
         diagnosis = doctor(pair.variables, "--url", url)

@@ -170,7 +170,7 @@ SETTINGS = [
     Wrong("columns that are no JSON", "AUTH_MIDDLEWARE_USER_COLUMNS", "", given(AUTH_MIDDLEWARE_USER_COLUMNS="a=b")),
     Wrong(
         "misspelt setting",
-        "AUTH_MIDDLEWARE_FRESHNES is no setting",
+        "AUTH_MIDDLEWARE_FRESHNES is not a setting",
         "Did you mean AUTH_MIDDLEWARE_FRESHNESS?",
         given(AUTH_MIDDLEWARE_FRESHNES="live"),
         status="warning",
@@ -339,7 +339,7 @@ DATABASE = [
     Wrong(
         "another user table",
         "other tables",
-        "If one of them is meant",
+        "If you use one of them",
         sql="CREATE TABLE users (id text)",
         status="note",
     ),
@@ -488,12 +488,12 @@ COOKIES = [
     Wrong(
         "no padding",
         "lacks the padding",
-        "Copy the value whole",
+        "Copy the whole value",
         arguments=cookie(lambda w: unquote(w.cookie).rstrip("=")),
     ),
     Wrong("encoded twice", "encoded twice", "encode nothing again", arguments=cookie(lambda w: quote(w.cookie))),
     Wrong("in single quotes", "has quotes", "without quotes", arguments=cookie(lambda w: f"'{w.cookie}'")),
-    Wrong("cut off", "cut off", "Copy the value whole", arguments=cookie(lambda w: unquote(w.cookie)[:-9])),
+    Wrong("cut off", "cut off", "Copy the whole value", arguments=cookie(lambda w: unquote(w.cookie)[:-9])),
     Wrong("no cookie at all", "not a signed token", "developer tools", arguments=cookie(lambda _: "what is this?")),
     Wrong("empty", "it is empty", "", arguments=cookie(lambda _: f"{COOKIE}=; a=b")),
     Wrong("dont_remember", "not the session cookie", "session_token", arguments=cookie(lambda _: signed("true"))),
@@ -615,8 +615,8 @@ HEADERS = [
     ),
     Wrong(
         "quoted bearer token",
-        "no part of a token",
-        "no more",
+        "a token has no quotes",
+        "nothing else",
         BOTH,
         header(lambda w: f'Authorization: Bearer "{w.cookie}"'),
     ),

@@ -68,7 +68,9 @@ def test_json_alone_is_on_standard_output(variables: Mapping[str, str]) -> None:
 
 def test_the_role_that_needs_no_more_than_it_has_is_praised(variables: Mapping[str, str]) -> None:
     done = run(variables, "doctor")
-    assert "our role may read what is needed, and write to neither table" in " ".join(done.stdout.split())
+    assert "our role may read everything that is needed, and cannot write to either table" in " ".join(
+        done.stdout.split()
+    )
     assert "superuser" not in done.stdout
 
 

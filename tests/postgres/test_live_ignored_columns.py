@@ -114,7 +114,7 @@ async def test_the_start_says_what_is_ignored(
     await migrate_live(touched.dsn, *IGNORED)
     await make_live().auth.open()
     [line] = [record.getMessage() for record in caplog.records if "ignore" in record.getMessage()]
-    assert line.endswith("columns alone: session.updated_at, session.lastActivityAt, user.last_activity_at")
+    assert line.endswith("only these columns: session.updated_at, session.lastActivityAt, user.last_activity_at")
 
 
 async def test_without_ignored_columns_the_start_says_nothing_of_them(

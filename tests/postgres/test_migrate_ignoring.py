@@ -8,7 +8,7 @@ import pytest
 from auth_middleware.cli import main
 from tests.support.databases import TABLES, Database
 
-LINE = "changes of these columns alone are not notified"
+LINE = "updates that change only these columns are not notified"
 
 
 class Ran(NamedTuple):

@@ -32,7 +32,7 @@ MIGRATIONS: Mapping[str, Migration] = {
     "jwks": Migration("15_jwks.sql", "the table for the keys of Better Auth's jwt plugin, in snake_case"),
     STACK_AUTH: Migration("migrate_stack_auth.sql", 'users of neon_auth.users_sync become "user" rows'),
 }
-IGNORED = "changes of these columns alone are not notified"
+IGNORED = "updates that change only these columns are not notified"
 # Runs last. It has no file, because its SQL depends on the tables that are found. Being recorded does not prove that
 # its triggers are still in force.
 LIVE = "live"
@@ -57,9 +57,9 @@ def add_to(commands: "Commands") -> None:
         "--ignoring",
         action="append",
         metavar="COLUMNS",
-        help=f"{LIVE}: do not notify changes of these columns alone, for example "
+        help=f"{LIVE}: do not notify updates that change only these columns, for example "
         "session.lastActivityAt,session.updatedAt; for columns that the application updates with each request. "
-        "Replaces the columns of the previous run",
+        "Replaces the list of the previous run",
     )
     parser.add_argument("--down", action="store_true", help=f"undo a migration; only {LIVE} can be undone")
     parser.add_argument(

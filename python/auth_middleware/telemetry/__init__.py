@@ -4,7 +4,7 @@
 application configures, they do nothing. `auth_middleware.telemetry.prometheus` has the collector; it needs the extra
 `prometheus`.
 
-All numbers are of the process: those of several `Auth` instances are added, and a forked child begins at 0.
+All numbers are per process: those of several `Auth` instances are added up, and a forked child starts at 0.
 """
 
 from auth_middleware.telemetry.lookups import record_lookup

@@ -1,7 +1,7 @@
 """The instruments of OpenTelemetry: counts and gauges are read from Rust when they are collected.
 
-They belong to the global providers. The API hands out proxies as long as the application has set none, so it may do
-that before or after the import, or never.
+They belong to the global providers. The API returns proxies until the application sets a provider, so it may do that
+before or after the import, or never.
 """
 
 import time

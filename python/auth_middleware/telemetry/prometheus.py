@@ -5,7 +5,7 @@
 
     REGISTRY.register(AuthCollector())
 
-Names and labels are those that OpenTelemetry's exporters make of the same metrics, so that queries fit both.
+Names and labels are the same as those of OpenTelemetry's exporters, so that queries work with both.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +29,7 @@ _LABELS: Mapping[str, Sequence[str]] = {
 
 @final
 class AuthCollector(Collector):
-    """The metrics of this process, of all its `Auth` instances together. Nothing is kept between scrapes."""
+    """The metrics of this process, summed over its `Auth` instances. No state is kept between scrapes."""
 
     def describe(self) -> Iterable[MetricFamily]:
         """The metrics without their values, so that a registry refuses a second collector."""

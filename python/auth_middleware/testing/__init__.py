@@ -1,7 +1,7 @@
 """For tests of applications: signed-in users without PostgreSQL, Node or environment variables.
 
 `signed_in` is for tests of what a signed-in user gets, `AuthTestKit` for tests of sessions, tokens and outages.
-Sessions are in memory; the engine of production verifies them.
+Sessions are in memory; the production engine verifies them.
 """
 
 from auth_middleware.testing.impersonation import signed_in

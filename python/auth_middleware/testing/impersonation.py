@@ -1,4 +1,4 @@
-"""`signed_in`: everything that an application asks says that one person sent the request."""
+"""`signed_in`: every request to an application is identified as one user."""
 
 import itertools
 from collections.abc import Callable, Generator, MutableMapping
@@ -28,18 +28,19 @@ _OF_CREDENTIALS = ("credentials", "bearer_unsigned", "jwt_issuer", "jwt_audience
 
 @contextmanager
 def signed_in(app: object, name: str = "Ada", **fields: Any) -> Generator[Identity[AuthSession, AuthUser]]:
-    """While the block runs, this person sends every request to the application, whatever credential the request has.
+    """While the block runs, every request to the application is identified as this user, whatever credential it has.
 
-    Every dependency of every `Auth`, `validate_websocket`, `validate_session` and `AuthMiddleware` identify them, in
-    mounted applications too. Nothing connects to a database and no setting is required. The innermost block counts.
+    That applies to every dependency of every `Auth`, `validate_websocket`, `validate_session` and `AuthMiddleware`, in
+    mounted applications too. Nothing connects to a database and no setting is required. Blocks can be nested: the
+    innermost one applies.
 
     Args:
         app: A FastAPI or Starlette application, or one with middleware wrapped around it.
         name: The user's name.
-        fields: Further fields of the user, also of your own model.
+        fields: Further fields of the user, including those of your own model.
 
     Raises:
-        TypeError: this is no such application.
+        TypeError: `app` is not such an application.
         ValidationError: a value does not fit `AuthUser`.
     """
     application = _application_in(app)
@@ -65,7 +66,7 @@ class Person:
         self.is_over = False
         self._session = session
         self._user = user
-        # Every stand-in accepts the same cookie: an application's code may read it before it knows which one asks.
+        # Every stand-in accepts the same cookie: an application may read it before it is known which `Auth` checks it.
         self._server = MemoryServer()
         self._made: dict[RowModels[Any, Any], Parts[Any, Any]] = {}
         self._making = Lock()
@@ -157,7 +158,7 @@ class PresentingCore:
 
 
 class Gate:
-    """Stands before an application's middleware: decides who sends the request."""
+    """Wraps an application's middleware, and decides which user sends the request."""
 
     def __init__(self, application: Starlette, stack: ASGIApp) -> None:
         self.application = application
@@ -166,7 +167,7 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         person = _covered.find(self.application)
         outer = stand_ins.current.get()
-        # A person for a mounted application gives way to one for the whole, whose block is further inside.
+        # A block for the outer application takes precedence over one for a mounted application if it is nested deeper.
         if person is None or (isinstance(outer, Person) and not outer.is_over and outer.number > person.number):
             await self.stack(scope, receive, send)
             return

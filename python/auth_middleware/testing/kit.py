@@ -1,4 +1,4 @@
-"""`AuthTestKit`: sessions to sign requests in with, and what can happen to them."""
+"""`AuthTestKit`: sessions for test requests, and ways to end them."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ JWT_SECONDS = 900
 
 @dataclass(frozen=True)
 class Login(Generic[SessionT_co, UserT_co]):
-    """A session of a user, and what a client presents to use it. Nothing of it changes when the session ends."""
+    """A session of a user, and the credentials for it. It does not change when the session ends."""
 
     session: SessionT_co
     user: UserT_co
@@ -33,7 +33,7 @@ class Login(Generic[SessionT_co, UserT_co]):
 
     @property
     def token(self) -> str:
-        """The bare session token, as it stands in the database."""
+        """The bare session token, as it is in the database."""
         return self.session.token
 
     @property
@@ -53,15 +53,15 @@ class Login(Generic[SessionT_co, UserT_co]):
 
 
 class AuthTestKit(Generic[SessionT_co, UserT_co]):
-    """An `Auth` whose sessions are in memory, and a Better Auth server's part in a test.
+    """An `Auth` whose sessions are in memory, and a replacement for the Better Auth server.
 
-    `app.dependency_overrides[get_auth] = lambda: kit.auth` has an application use it.
+    `app.dependency_overrides[get_auth] = lambda: kit.auth` makes an application use it.
 
     Args:
         user_model: Your own model, as for `Auth`.
         session_model: Likewise.
-        settings: Those of `AuthSettings`, such as `credentials` or `freshness`. Of the environment, only what decides
-            about the cookies' names and the trusted origins is used.
+        settings: Those of `AuthSettings`, such as `credentials` or `freshness`. From the environment, only the settings
+            for the names of the cookies and the trusted origins are read.
 
     Raises:
         ConfigurationError: a setting is wrong.
@@ -93,7 +93,7 @@ class AuthTestKit(Generic[SessionT_co, UserT_co]):
 
     @property
     def now(self) -> datetime:
-        """The time by which sessions expire: the real one, and what `advance` added."""
+        """The time by which sessions expire: the real time, plus what `advance` added."""
         return self._server.store.now()
 
     @property
@@ -117,10 +117,10 @@ class AuthTestKit(Generic[SessionT_co, UserT_co]):
         """A new session of this user, or of a new one.
 
         Args:
-            user: Usually from `make_user`. Fields that the kit's own model requires beside it are made up.
+            user: Usually from `make_user`. Other fields that the kit's own model requires get generated values.
             session: Usually from `make_session`; it becomes the user's.
-            cookie_cache: Whether `cookies` and `headers` also have Better Auth's `session_data`: in the form that
-                `cache_strategy` says, or in this one.
+            cookie_cache: Whether `cookies` and `headers` also have Better Auth's `session_data`. True uses the setting
+                `cache_strategy`; a strategy uses that one.
             cookie_cache_seconds: How long that may be trusted.
 
         Raises:
@@ -190,7 +190,7 @@ class AuthTestKit(Generic[SessionT_co, UserT_co]):
         self._server.put(self._settings.core, None, known, banned=True, ban_expires=until)
 
     def advance(self, seconds: float) -> None:
-        """Move the clock of `auth` ahead, so that sessions, cookie caches, JWTs and what is cached expire.
+        """Move the clock of `auth` forward, so that sessions, cookie caches, JWTs and cache entries expire.
 
         Raises:
             ValueError: the number is negative or not finite.
@@ -199,7 +199,7 @@ class AuthTestKit(Generic[SessionT_co, UserT_co]):
 
     @contextmanager
     def outage(self) -> Generator[None]:
-        """The store answers nothing: requests with a well-signed session get 503 responses."""
+        """Make the store unavailable: requests with a well-signed session get 503 responses."""
         self._outages += 1
         self._server.store.set_unavailable(True)
         try:

@@ -1,4 +1,4 @@
-"""Sessions in memory in place of a database, behind the engine of production."""
+"""Sessions in memory instead of a database, used by the production engine."""
 
 import json
 import secrets
@@ -80,7 +80,7 @@ class MemorySettings(AuthSettings):
 
 
 def of_the_application(settings: AuthSettings | None = None) -> dict[str, Any]:
-    """What is known of the application's cookies and pages: from its settings, or from the environment."""
+    """The application's settings for cookies and pages, from its own settings or from the environment."""
     try:
         settings = settings or AuthSettings()
     except ConfigurationError:

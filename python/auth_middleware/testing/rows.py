@@ -35,12 +35,12 @@ def make_user(**fields: Any) -> AuthUser: ...
 @overload
 def make_user(model: type[UserT], /, **fields: Any) -> UserT: ...
 def make_user(model: type[Any] | None = None, /, **fields: Any) -> Any:
-    """A user with a new id. Fields that are not passed get sensible values, also those that your own model requires.
+    """A user with a new id. Fields that are not passed get sensible values, including those that your model requires.
 
-    Without `model`, fields that `AuthUser` does not have are kept for an `Auth` whose own model has them.
+    Without `model`, fields that `AuthUser` does not declare are kept, for an `Auth` whose own model declares them.
 
     Raises:
-        TypeError: the model has no such field, or requires one for which no value can be made up.
+        TypeError: the model has no such field, or requires one for which no value can be generated.
         ValidationError: a value does not fit the model.
     """
     return _made(model, AuthUser, fields, datetime.now(UTC))
@@ -172,7 +172,7 @@ def _fitting_id(annotation: Any, value: object) -> object:
 
 
 def _made_up(model: type[BaseModel], name: str, annotation: Any, now: datetime) -> object:
-    """A value for a field that a model requires and a test does not care about."""
+    """A value for a field that a model requires and a test does not pass."""
     kind: Any = annotation
     while get_origin(kind) is Annotated:
         kind = get_args(kind)[0]
@@ -187,7 +187,9 @@ def _made_up(model: type[BaseModel], name: str, annotation: Any, now: datetime) 
         for known, value in _BY_TYPE.items():
             if kind is known:
                 return value(name, now)
-    raise TypeError(f"{model.__name__}.{name} is required, and no value can be made up for {annotation}: pass {name}=…")
+    raise TypeError(
+        f"{model.__name__}.{name} is required, and no value can be generated for {annotation}: pass {name}=…"
+    )
 
 
 _BY_TYPE: dict[type, Callable[[str, datetime], object]] = {

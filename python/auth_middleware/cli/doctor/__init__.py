@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # pyright: ignore[reportPrivateUsage]
 
 DESCRIPTION = """\
-Reads the settings as a server does, connects to the database, and reports what is wrong and how to fix it. Nothing is
-written. No secret is shown. The exit status is 1 if there is a fault, or if a credential is refused.
+Reads the settings as a server does, connects to the database, and reports what is wrong and how to fix it. Writes
+nothing and shows no secrets. The exit status is 1 if there is a fault, or if a credential is refused.
 
-  doctor                                  settings, database, tables, rights, live, keys
+  doctor                                  settings, database, tables, privileges, live, keys
   doctor --cookie 'VALUE'                 why this session cookie is accepted or refused; a whole Cookie header too
   doctor --token JWT
   doctor --header 'Authorization: …'
-  doctor --cookie - < file                the same from standard input, so that nothing is in the shell's history
+  doctor --cookie - < file                read it from standard input, to keep it out of the shell's history
   doctor --url https://auth.example.com   what a running Better Auth server shows, compared with the settings
 """
 
@@ -45,19 +45,19 @@ def add_to(commands: "Commands") -> None:
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--cookie", metavar="VALUE", help="a session cookie, or a whole Cookie header; - reads it")
-    parser.add_argument("--token", metavar="JWT", help="a JWT; - reads it from standard input")
+    parser.add_argument("--cookie", metavar="VALUE", help="a session cookie, or a whole Cookie header; - for stdin")
+    parser.add_argument("--token", metavar="JWT", help="a JWT; - for stdin")
     parser.add_argument(
         "--header",
         metavar="HEADER",
         action="append",
         default=[],
-        help="a request's header; may be repeated; - reads it",
+        help="a request header; may be repeated; - for stdin",
     )
-    parser.add_argument("--url", metavar="URL", help="a running Better Auth server, which is asked what it shows")
+    parser.add_argument("--url", metavar="URL", help="a running Better Auth server to compare the settings with")
     parser.add_argument("--origin", metavar="ORIGIN", action="append", default=[], help="with --url: a page's origin")
     parser.add_argument(
-        "--env-file", metavar="FILE", type=Path, action="append", default=[], help="read variables that are not set"
+        "--env-file", metavar="FILE", type=Path, action="append", default=[], help="read unset variables from this file"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object, and nothing else")
     parser.add_argument("--version", action="version", version=f"auth_middleware {__version__}")
@@ -65,7 +65,7 @@ def add_to(commands: "Commands") -> None:
 
 
 async def run(chosen: argparse.Namespace) -> int:
-    """Examines what the arguments name. Returns the exit status."""
+    """Examines what the arguments ask for. Returns the exit status."""
     pasted = credentials.Pasted(*_read_standard_input(chosen))
     report = Report(is_about_credential=pasted.is_any())
     report.hide(pasted.secrets())

@@ -1,4 +1,4 @@
-"""The settings: which are wrong, what they are, and where each came from."""
+"""The settings: which are wrong, their values, and where each comes from."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ from auth_middleware.settings import AuthSettings
 AREA = "settings"
 LISTED = "docs/settings.md lists every setting"
 DATABASE = "Set it as in postgresql://user:password@host:5432/database"
-# Where the message itself does not say how.
+# Where the message itself does not say how to fix it.
 FIXES = {
     "database_url": DATABASE,
     "listen_database_url": DATABASE,
@@ -62,7 +62,7 @@ def read(report: Report, files: Sequence[Path], directory: Path) -> tuple[AuthSe
     report.add(*_names(), *_doubled(diagnosis))
     if file and not report.has_fault():
         names = ", ".join(file[1])
-        fix = f"Pass AuthSettings(_env_file={file[0].name!r}); doctor --env-file {file[0].name} reads it here"
+        fix = f"Pass AuthSettings(_env_file={file[0].name!r}). For the doctor, use --env-file {file[0].name}"
         report.add(note(AREA, f"{file[0].name} in this directory sets {names}, and is not read", fix))
     return settings, diagnosis
 
@@ -119,9 +119,9 @@ def _faults(diagnosis: Diagnosis, settings: AuthSettings) -> Iterator[Finding]:
     for setting, message in diagnosis.faults:
         finding = of_text(AREA, Status.FAULT, message, FIXES.get(setting or "", LISTED))
         source = variables.source_of(setting) if setting else None
-        told = finding.message if source is None or source in finding.message else f"{source}: {finding.message}"
+        text = finding.message if source is None or source in finding.message else f"{source}: {finding.message}"
         hints = with_hints(message, settings, others).removeprefix(message)
-        yield fault(AREA, told, f"{finding.fix}{hints}")
+        yield fault(AREA, text, f"{finding.fix}{hints}")
 
 
 def _names() -> Iterator[Finding]:
@@ -146,7 +146,7 @@ def _doubled(diagnosis: Diagnosis) -> Iterator[Finding]:
                 f"Remove {other}, or give both the same value",
             )
     if variables.value_of("BETTER_AUTH_SECRETS") and variables.value_of("BETTER_AUTH_SECRET"):
-        message = "BETTER_AUTH_SECRETS precedes BETTER_AUTH_SECRET, which is only used to decrypt"
+        message = "BETTER_AUTH_SECRETS takes precedence over BETTER_AUTH_SECRET, which is only used to decrypt"
         yield note(AREA, message, "Remove BETTER_AUTH_SECRET once the cookies that it encrypted have expired")
 
 

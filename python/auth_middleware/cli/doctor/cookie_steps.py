@@ -10,7 +10,7 @@ from auth_middleware.cli.doctor.server_secret import NODE_COMMAND
 # What people paste, and why it is not accepted: by the code of the core's verdict.
 REFUSED = {
     "signed_other": (
-        "it is well signed, and it is not the session cookie: it looks like dont_remember's value",
+        "its signature is good, but it is not the session cookie: it looks like the value of dont_remember",
         "Paste the value of the cookie whose name ends in session_token",
     ),
     "signed_by_old_version": (
@@ -18,34 +18,34 @@ REFUSED = {
         "entry verifies signatures",
         "Sign in again. To accept such cookies for a while, set AUTH_MIDDLEWARE_PREVIOUS_SECRETS to that secret",
     ),
-    "empty": ("it is empty", "Paste the value of the cookie; an empty one is what a sign-out leaves"),
+    "empty": ("it is empty", "Paste the value of the cookie; a sign-out leaves an empty cookie"),
     "encoded_twice": (
         "it is percent-encoded twice: decoded once more, it would be good",
-        "Send the cookie as the browser has it, and encode nothing again (a proxy, a test or encodeURIComponent did)",
+        "Send the cookie as the browser has it, and encode nothing again: a proxy, a test or encodeURIComponent did",
     ),
     "base64_url": (
-        "its signature is in base64url (- and _), and Better Auth writes and accepts standard base64 (+, / and =)",
-        "Send the cookie as Better Auth set it; whoever signs it himself must use standard base64 with padding",
+        "its signature is in base64url (- and _), but Better Auth writes and accepts standard base64 (+, / and =)",
+        "Send the cookie as Better Auth set it. If you sign it yourself, use standard base64 with padding",
     ),
     "unpadded": (
-        "its signature lacks the padding: without the = at its end it is not what Better Auth signed",
-        "Copy the value whole, with = or %3D at its end",
+        "its signature lacks the padding: Better Auth does not accept it without the = at its end",
+        "Copy the whole value, with = or %3D at its end",
     ),
     "plus_is_space": (
-        "a + of its signature has become a space: something decoded it as a form",
-        "Send + as %2B, as Better Auth does, and decode it with decodeURIComponent, not as a form",
+        "a + in its signature has become a space: it was decoded as form data",
+        "Send + as %2B, as Better Auth does, and decode it with decodeURIComponent, not as form data",
     ),
     "quoted": (
         "it has quotes, white space or a line end around it; without them it would be good",
         "Paste it without quotes, and send it without",
     ),
     "bare_token": (
-        "it is the bare token: you pasted what stands in the database, and it is not signed",
+        "it is the bare token: you pasted the value from the database, and it is not signed",
         "Paste the cookie's value, which is token.signature. To accept bare tokens in Authorization, set "
         "AUTH_MIDDLEWARE_CREDENTIALS=cookie,bearer and AUTH_MIDDLEWARE_BEARER_UNSIGNED=true",
     ),
     "session_data": (
-        "this is session_data (the cookie cache), not session_token: alone it signs nobody in",
+        "this is session_data (the cookie cache), not session_token: alone it does not identify a session",
         "Paste the cookie whose name ends in session_token, or the whole Cookie header",
     ),
     "jwt": (
@@ -54,10 +54,10 @@ REFUSED = {
         "AUTH_MIDDLEWARE_CREDENTIALS",
     ),
     "other_secret": (
-        "it is signed with another secret, or changed",
+        "it is signed with another secret, or was changed",
         "Set BETTER_AUTH_SECRET to the auth server's value. This command, run there, prints its fingerprint; ours is ",
     ),
-    "truncated": ("it is cut off: its signature is too short", "Copy the value whole; it ends in = or %3D"),
+    "truncated": ("it is cut off: its signature is too short", "Copy the whole value; it ends in = or %3D"),
     "malformed": (
         "it is not a signed token (token.signature)",
         "Paste the cookie's value as the browser's developer tools show it",
@@ -70,7 +70,7 @@ ENCODING = "its encoding is good: it is token.signature, in standard base64"
 def steps(
     area: str, text: str, diagnosis: Diagnosis, effective: dict[str, Any], others: Sequence[tuple[str, str]]
 ) -> list[Finding]:
-    """What each step says, until the reason is plain."""
+    """The result of each step, until the reason is clear."""
     return list(_steps(area, text, diagnosis, effective, others))
 
 
@@ -125,7 +125,7 @@ def value(area: str, cookie: dict[str, Any], fingerprint: str | None) -> Iterato
     verdict: dict[str, Any] = cookie["verdict"]
     code, detail = verdict["code"], verdict.get("detail")
     if cookie["is_quoted"]:
-        yield note(area, "the value is in quotes, which are taken off as Better Auth does", "Send it without quotes")
+        yield note(area, "the value is in quotes, which are removed as in Better Auth", "Send it without quotes")
     if code == "signed":
         yield ok(area, ENCODING)
         yield ok(area, "its signature is good: it is signed with the current secret")
@@ -147,7 +147,7 @@ def value(area: str, cookie: dict[str, Any], fingerprint: str | None) -> Iterato
 
 def _of_secret(which: str) -> str:
     if "public default" in which:
-        return "Set BETTER_AUTH_SECRET at the auth server: none is set there, and everybody knows the one it uses"
+        return "Set BETTER_AUTH_SECRET at the auth server: none is set there, and the one that it uses is public"
     if which.startswith("our secret"):
         return "Set the secret at the auth server without quotes, white space and line ends: its .env reader keeps them"
     return f"Set BETTER_AUTH_SECRET to {which}, if that is the auth server's"
@@ -171,7 +171,7 @@ def _without_name(area: str, cookies: list[dict[str, Any]], effective: dict[str,
         begins = "begins" if scheme == "https" else "does not begin"
         yield fault(
             area,
-            f"the header has {cookie['name']}, which {begins} with {SCHEME}, and the settings say {wanted}",
+            f"the header has {cookie['name']}, which {begins} with {SCHEME}, but the settings expect {wanted}",
             f"Set BETTER_AUTH_URL to the auth server's own base URL, which is {scheme}, or set "
             f"AUTH_MIDDLEWARE_SECURE_COOKIES={'true' if scheme == 'https' else 'false'}",
         )
@@ -179,20 +179,20 @@ def _without_name(area: str, cookies: list[dict[str, Any]], effective: dict[str,
     elif cookie := by_role.get("other_prefix"):
         yield fault(
             area,
-            f"the cookie has another prefix: it is {cookie['name']}, and the settings say {wanted}",
+            f"the cookie has another prefix: it is {cookie['name']}, but the settings expect {wanted}",
             _prefix(cookie),
         )
         yield from value(area, cookie, effective["fingerprint"])
     elif by_role.get("multi_session"):
         yield fault(
             area,
-            f"the header has a cookie of the multi-session plugin, and not {wanted}",
+            f"the header has a cookie of the multi-session plugin, but not {wanted}",
             "Send the whole Cookie header: the active session is in the session cookie",
         )
     elif cookie := by_role.get("session_data") or by_role.get("other_data"):
         yield fault(
             area,
-            f"this is session_data ({cookie['name']}), not session_token: alone it signs nobody in",
+            f"this is session_data ({cookie['name']}), not session_token: alone it does not identify a session",
             f"Send the whole Cookie header, with {wanted}",
         )
     else:

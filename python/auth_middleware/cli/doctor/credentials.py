@@ -1,4 +1,4 @@
-"""Why a pasted cookie, token or header is accepted or refused. The last word has the engine, as for a request."""
+"""Why a pasted cookie, token or header is accepted or refused. The engine decides, as for a request."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -17,30 +17,30 @@ Headers = Sequence[tuple[bytes, bytes]]
 # Reasons of the engine, by what they mean for somebody who pasted a credential.
 REASONS = {
     "unknown_session": (
-        "its signature is good, and no session row has its token: signed out, deleted, of another database, or Better "
-        "Auth keeps its sessions in secondary storage",
-        "Sign in again. If that cookie is refused too: is DATABASE_URL the auth server's database? With a "
-        "secondaryStorage, set session.storeSessionInDatabase: true there",
+        "its signature is good, but no session row has its token: the user signed out, the session was deleted or is "
+        "in another database, or Better Auth keeps its sessions in secondary storage",
+        "Sign in again. If the new cookie is refused too, check that DATABASE_URL is the auth server's database. If it "
+        "has a secondaryStorage, set session.storeSessionInDatabase: true there",
     ),
-    "expired": ("it has expired", "Sign in again, or ask for a new token"),
+    "expired": ("it has expired", "Sign in again, or request a new token"),
     "banned": (
         "its user is banned",
-        "Lift the ban at the auth server (unbanUser of the admin plugin), if it is a mistake",
+        "Lift the ban at the auth server (unbanUser of the admin plugin) if it is a mistake",
     ),
     "unknown_user": (
         "the row of its user is gone",
-        "Sign up again. If the user should exist, is DATABASE_URL the auth server's database?",
+        "Sign up again. If the user should exist, check that DATABASE_URL is the auth server's database",
     ),
     "unreadable": ("its row cannot be read as a session", "Look for a second row with this token, or a NULL in it"),
 }
-# Better Auth's tokens and signatures have such runs; names of cookies and headers have not.
+# Better Auth's tokens and signatures have such runs; names of cookies and headers do not.
 _TOKENS = re.compile(r"[A-Za-z0-9+/]{20,}")
 ROW = "a session row has its token"
 
 
 @dataclass(frozen=True)
 class Pasted:
-    """What was given to examine."""
+    """The credentials to examine."""
 
     cookie: str | None = None
     token: str | None = None
@@ -52,7 +52,7 @@ class Pasted:
     def secrets(self) -> Iterator[str]:
         """What must not be shown: every value, and the parts of signed ones."""
         for text in filter(None, (self.cookie, self.token, *self.headers)):
-            # Wherever it stands, also where a cookie's name should.
+            # Anywhere in the text, even in place of a cookie's name.
             yield from _TOKENS.findall(text)
             yield from _TOKENS.findall(unquote(text))
             pairs = text.partition(":")[2].split(";") if self.token != text and ":" in text else text.split(";")
@@ -72,7 +72,7 @@ async def examine(
     pasted: Pasted,
     keys: list[dict[str, Any]],
 ) -> None:
-    """Reports each step of what was given."""
+    """Reports each step for the credentials."""
     if not pasted.is_any() or diagnosis.effective is None:
         return
     effective = diagnosis.effective
@@ -99,7 +99,7 @@ async def examine(
 
 
 async def _last_word(area: str, core: Core | None, headers: Headers, steps: Sequence[Finding]) -> list[Finding]:
-    """What a request with these headers experiences."""
+    """The outcome of a request with these headers."""
     if core is None:
         return [fault(area, "whether it is accepted is unknown: a setting is wrong", "Fix the settings first")]
     outcome = await _identify(core, headers)
@@ -114,13 +114,13 @@ async def _last_word(area: str, core: Core | None, headers: Headers, steps: Sequ
     message, fix = REASONS.get(outcome.reason, ("", ""))
     if message:
         is_session = area == "cookie" and outcome.reason in ("expired", "banned", "unknown_user")
-        refused = fault(area, f"{message}. The API answers 401 ({outcome.reason})", fix)
+        refused = fault(area, f"{message}. The API responds with 401 ({outcome.reason})", fix)
         return [*([ok(area, ROW)] if is_session else []), refused]
-    # The steps before say why.
+    # The previous steps give the reason.
     is_explained = any(step.status is Status.FAULT for step in steps)
     advice = core.advice(outcome)
     fix = "Fix the fault above" if is_explained else advice[0] if advice else "Sign in again"
-    return [fault(area, f"the API answers 401 ({outcome.reason}{detail})", fix)]
+    return [fault(area, f"the API responds with 401 ({outcome.reason}{detail})", fix)]
 
 
 async def _identify(core: Core, headers: Headers) -> Found | Refused | AuthError:

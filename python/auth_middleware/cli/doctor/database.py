@@ -1,4 +1,4 @@
-"""The database: whether it is reached, as whom, through what, and how its clock differs from ours."""
+"""The database: whether it can be reached, with which role, directly or pooled, and how far its clock is off."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +9,7 @@ from auth_middleware.errors import AuthError
 
 AREA = "database"
 MANY_SECONDS = 2.0
-STANDBY = "the server is a standby, which may not know of a sign-out yet"
+STANDBY = "the server is a standby, which may not have replicated a sign-out yet"
 ONLY_SELECT = (
     "Give the API a role of its own: CREATE ROLE api LOGIN PASSWORD '…'; GRANT USAGE ON SCHEMA … TO api; "
     'GRANT SELECT ON "user", session TO api'
@@ -17,11 +17,11 @@ ONLY_SELECT = (
 
 
 async def findings(diagnosis: Diagnosis, effective: dict[str, Any]) -> list[Finding]:
-    """Connects. A fault if that fails: then nothing else of the database is looked at."""
+    """Connects. If that fails, it is a fault, and nothing else in the database is checked."""
     try:
         server = await diagnosis.server()
     except AuthError as error:
-        return [of_error(AREA, error, "Is the server running, and is DATABASE_URL right?")]
+        return [of_error(AREA, error, "Is the server running, and is DATABASE_URL correct?")]
     return list(_of_server(server, effective["database"]))
 
 
@@ -37,7 +37,7 @@ def _of_server(server: dict[str, Any], place: dict[str, Any]) -> Iterator[Findin
         yield warning(AREA, STANDBY, "Set DATABASE_URL to the primary")
     yield _clock(server)
     if server["is_superuser"]:
-        yield note(AREA, f"the role {server['role']} is a superuser, and SELECT on two tables is enough", ONLY_SELECT)
+        yield note(AREA, f"the role {server['role']} is a superuser, but SELECT on two tables is enough", ONLY_SELECT)
     elif server["bypasses_row_security"]:
         yield note(AREA, f"the role {server['role']} bypasses row-level security", ONLY_SELECT)
     for text in server["warnings"]:
@@ -47,18 +47,18 @@ def _of_server(server: dict[str, Any], place: dict[str, Any]) -> Iterator[Findin
 def _tls(server: dict[str, Any], place: dict[str, Any]) -> Iterator[Finding]:
     mode = place["sslmode"]
     if place["is_local"]:
-        yield ok(AREA, f"this machine's own server, {server['tls'] or 'without TLS'}")
+        yield ok(AREA, f"the server is on this machine; the connection uses {server['tls'] or 'no TLS'}")
     elif server["tls"] is None:
         yield warning(
             AREA,
-            f"the connection is not encrypted (sslmode={mode}), so whoever is on its path can read session tokens",
-            "Add sslmode=verify-full to DATABASE_URL, and enable TLS at the server",
+            f"the connection is not encrypted (sslmode={mode}), so anyone on the network path can read session tokens",
+            "Add sslmode=verify-full to DATABASE_URL, and enable TLS on the server",
         )
     elif mode != "verify-full":
         yield note(
             AREA,
             f"the connection uses {server['tls']} and does not check the server's name (sslmode={mode})",
-            "Set sslmode=verify-full in DATABASE_URL, with sslrootcert where the authority is your own",
+            "Set sslmode=verify-full in DATABASE_URL, with sslrootcert if you use your own certificate authority",
         )
     else:
         yield ok(AREA, f"the connection uses {server['tls']}, and the server's certificate is checked")

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from auth_middleware.errors import AuthError
 
-# Where the messages of this package go over from what is wrong to what to do.
+# Where the messages of this package change from what is wrong to how to fix it.
 _FIX = re.compile(
     r"(?:[:;.,]|,? or)\s+(?=(?:set|use|write|give|grant|create|alter|correct|name|add|leave|is the|has better|remove"
     r"|restart|point|pass|read from|a renamed|a pooler refuses|if each|neon's proxy|the server requires)\b)"
@@ -27,7 +27,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     area: str
     status: Status
@@ -54,7 +54,7 @@ def fault(area: str, message: str, fix: str, command: str | None = None) -> Find
 
 
 def of_text(area: str, status: Status, text: str, fallback: str) -> Finding:
-    """A finding of a message that says what is wrong and how to fix it. `fallback` is the fix if it does not."""
+    """Splits a message into what is wrong and how to fix it. `fallback` is the fix if the message has none."""
     text = " ".join(text.split())
     parts = _FIX.split(text, maxsplit=1)
     if len(parts) == 1 or not parts[1]:
@@ -66,7 +66,7 @@ def of_text(area: str, status: Status, text: str, fallback: str) -> Finding:
 
 
 def of_error(area: str, error: AuthError, fallback: str) -> Finding:
-    """The fault that an error is."""
+    """A fault for an error."""
     text = str(error).removeprefix("the session store is unavailable: ")
     return of_text(area, Status.FAULT, text, fallback)
 

@@ -17,7 +17,7 @@ Secrets = Sequence[tuple[str, str]]
 def steps(
     lines: Sequence[str], diagnosis: Diagnosis, effective: dict[str, Any], others: Secrets, keys: list[dict[str, Any]]
 ) -> tuple[Headers, list[Finding]]:
-    """The headers as a server has them, and what each step says."""
+    """The headers as a server has them, and the result of each step."""
     headers, found = _read(lines)
     authorizations = [value.decode("latin-1") for name, value in headers if name == b"authorization"]
     cookies = [value.decode("latin-1") for name, value in headers if name == b"cookie"]
@@ -33,7 +33,7 @@ def steps(
     if not authorizations and not cookies:
         names = ", ".join(name.decode("latin-1") for name, _ in headers) or "none"
         fix = "Paste the request's Cookie or Authorization header"
-        found.append(fault(AREA, f"no header carries a credential that is read here; there is {names}", fix))
+        found.append(fault(AREA, f"no header carries a credential that is read here; the headers are {names}", fix))
     return headers, found
 
 
@@ -54,7 +54,7 @@ def _authorization(
 ) -> Iterator[Finding]:
     if len(values) > 1:
         fix = "Send one Authorization header"
-        yield fault(AREA, f"there are {len(values)} Authorization headers, so none of them counts", fix)
+        yield fault(AREA, f"there are {len(values)} Authorization headers, so none of them is read", fix)
         return
     scheme, _, token = values[0].partition(" ")
     token = token.strip()
@@ -73,7 +73,7 @@ def _authorization(
         return
     if token.startswith(('"', "'")) or any(character in token for character in " ,"):
         yield fault(
-            AREA, "quotes, spaces or commas are no part of a token", "Write Authorization: Bearer TOKEN, and no more"
+            AREA, "a token has no quotes, spaces or commas", "Write Authorization: Bearer TOKEN, and nothing else"
         )
         return
     yield ok(AREA, "its scheme is Bearer")
@@ -83,7 +83,7 @@ def _authorization(
 def _other_scheme(scheme: str, token: str) -> Iterator[Finding]:
     if token:
         fix = "Write Authorization: Bearer TOKEN"
-        yield fault(AREA, f"its scheme is {scheme[:20]}, and only Bearer is read", fix)
+        yield fault(AREA, f"its scheme is {scheme[:20]}, but only Bearer is read", fix)
     else:
         yield fault(AREA, "it has no scheme before the token", "Write Authorization: Bearer TOKEN")
 

@@ -7,11 +7,11 @@ from urllib.parse import unquote, urlsplit
 from auth_middleware.cli.doctor import variables
 from auth_middleware.settings import AuthSettings
 
-# Credentials as they should be, before the host.
+# Well-formed credentials, before the host.
 _CREDENTIALS = re.compile(r"[a-z0-9+.-]+://[^:@/?#\s]*:[^:@/?#\s\"'\\]*@[^@]*", re.IGNORECASE)
 _HOST_AND_PORT = re.compile(r"[\"']?[a-z0-9+.-]+://[^:@/?#\s]*(?::[0-9*]*)?(?:[/?#][^@]*)?[\"']?", re.IGNORECASE)
 _SECRET_PARAMETERS = ("password", "sslpassword", "token", "key", "secret", "apikey", "api_key")
-# In a part of a password, these reveal nothing, and in a message they are needed.
+# As parts of a password, these words reveal nothing, and messages need them.
 _WORDS = frozenset(
     (
         *(

@@ -1,4 +1,4 @@
-"""JWTs: whose are accepted, and whether their keys can be read."""
+"""JWTs: which issuer's are accepted, and whether its keys can be read."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -28,8 +28,8 @@ async def findings(
         )
     ]
     if jwt["freshness"] == "claims":
-        message = "the claims are the user: a user who is deleted or banned stays valid until the token expires"
-        found.append(note(AREA, message, "Set DATABASE_URL, and leave AUTH_MIDDLEWARE_JWT_FRESHNESS out"))
+        message = "users are read from the claims: a deleted or banned user stays signed in until the token expires"
+        found.append(note(AREA, message, "Set DATABASE_URL, and remove AUTH_MIDDLEWARE_JWT_FRESHNESS"))
     if jwt["jwks_url"] is None and not is_connected:
         return found, []
     try:
@@ -48,7 +48,7 @@ def _of_keys(keys: dict[str, Any], place: str) -> Iterator[Finding]:
         yield warning(
             AREA,
             f"{place} has no key that can be used, so every token is refused",
-            "Request /api/auth/token or /api/auth/jwks at the auth server once: Better Auth makes its first key then",
+            "Request /api/auth/token or /api/auth/jwks at the auth server once: Better Auth creates its first key then",
         )
     for text in keys["unusable"]:
         yield warning(AREA, text, "Configure jwks.keyPairConfig at the auth server: EdDSA, ES256, RS256 or PS256")

@@ -11,13 +11,13 @@ SEE = "See docs/freshness.md"
 
 
 async def findings(diagnosis: Diagnosis, effective: dict[str, Any], *, is_connected: bool) -> list[Finding]:
-    """What `freshness` comes to; for `live`, a real notification is sent and received."""
+    """What `freshness` means in effect; for `live`, a real notification is sent and received."""
     found = [of_text(AREA, Status.WARNING, text, SEE) for text in effective["warnings"] if text.startswith("freshness")]
     kind = effective["freshness"]
     if not effective["listens"]:
         return [*found, *([] if found else [_of_kind(kind)])]
     if not is_connected:
-        return [*found, note(AREA, "live: not looked at, since the database is not reached", SEE)]
+        return [*found, note(AREA, "live: not checked, because the database cannot be reached", SEE)]
     try:
         problem = await diagnosis.feed()
     except AuthError as error:
@@ -33,13 +33,13 @@ def _of_kind(kind: str) -> Finding:
     if kind == "cookie_cache":
         return warning(
             AREA,
-            "cookie_cache: a session that was revoked or banned stays valid until Better Auth's snapshot expires",
+            "cookie_cache: a revoked session or a banned user stays valid until Better Auth's snapshot expires",
             "Use live, which sees a sign-out at once: AUTH_MIDDLEWARE_FRESHNESS=live",
         )
     if kind == "seconds":
         return note(
             AREA,
-            "a session that was revoked or banned stays valid for the seconds of AUTH_MIDDLEWARE_FRESHNESS",
+            "a revoked session or a banned user stays valid for the seconds of AUTH_MIDDLEWARE_FRESHNESS",
             "Use live, which sees a sign-out at once: AUTH_MIDDLEWARE_FRESHNESS=live",
         )
     return ok(AREA, "always: each request queries the database")

@@ -1,4 +1,4 @@
-"""What a running Better Auth server shows, compared with the settings. Nobody is signed in or out by it."""
+"""Compares a running Better Auth server with the settings. Nobody is signed in or out."""
 
 import json
 import secrets
@@ -27,7 +27,7 @@ LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """One HTTP response."""
 
     status: int
@@ -44,7 +44,7 @@ class Answer:
 
 
 class Unreachable(Exception):
-    """There was no response."""
+    """There is no response."""
 
 
 class _NoRedirects(HTTPRedirectHandler):
@@ -52,7 +52,7 @@ class _NoRedirects(HTTPRedirectHandler):
     def redirect_request(
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> None:
-        """A redirect is an answer like any other."""
+        """A redirect is a response like any other."""
 
 
 def findings(
@@ -62,7 +62,7 @@ def findings(
     effective: Mapping[str, Any],
     keys: Sequence[Mapping[str, Any]],
 ) -> Iterator[Finding]:
-    """Asks for health, cookie names, keys and CORS."""
+    """Checks health, cookie names, keys and CORS."""
     parts = urlsplit(url.strip())
     if parts.scheme not in ("http", "https") or not parts.hostname:
         yield fault(AREA, "--url is not an http or https URL", "Write --url https://auth.example.com")
@@ -72,7 +72,7 @@ def findings(
         health = server.request("GET", "/ok")
     except Unreachable as error:
         yield fault(
-            AREA, f"{server.shown} does not answer: {error}", "Is the auth server running, and is the URL right?"
+            AREA, f"{server.shown} does not respond: {error}", "Is the auth server running, and is the URL correct?"
         )
         return
     if not _is_healthy(health):
@@ -87,7 +87,7 @@ def findings(
         for origin in origins:
             yield from _origin(server, origin, diagnosis)
     except Unreachable as error:
-        yield fault(AREA, f"{server.shown} stopped answering: {error}", "Look into the auth server's log")
+        yield fault(AREA, f"{server.shown} stopped responding: {error}", "Check the auth server's log")
 
 
 class _Server:
@@ -100,11 +100,13 @@ class _Server:
         self._base = f"{parts.scheme}://{host}{path}"
         self.origin = f"{parts.scheme}://{host}"
         self.shown = without_password(self._base)
-        # A proxy leads to no server of this machine.
+        # A proxy cannot reach a server on this machine.
         handlers = [ProxyHandler({})] if parts.hostname in LOCAL else []
         self._opener: OpenerDirector = build_opener(_NoRedirects, *handlers)
 
-    def request(self, method: str, path: str, headers: Mapping[str, str] | None = None, body: object = None) -> Answer:
+    def request(
+        self, method: str, path: str, headers: Mapping[str, str] | None = None, body: object = None
+    ) -> Response:
         """
         Raises:
             Unreachable: there is no response.
@@ -116,30 +118,30 @@ class _Server:
         request = Request(f"{self._base}{path}", data=data, headers=given, method=method)  # noqa: S310 - checked before
         try:
             with self._opener.open(request, timeout=TIMEOUT_SECONDS) as response:
-                return Answer(response.status, response.headers, response.read(MAX_BYTES))
+                return Response(response.status, response.headers, response.read(MAX_BYTES))
         except HTTPError as error:
             with error:
-                return Answer(error.code, error.headers, error.read(MAX_BYTES))
+                return Response(error.code, error.headers, error.read(MAX_BYTES))
         except URLError as error:
             raise Unreachable(str(error.reason)) from None
         except (OSError, HTTPException) as error:
             raise Unreachable(str(error) or type(error).__name__) from None
 
 
-def _is_healthy(answer: Answer) -> bool:
-    return answer.status == 200 and answer.json().get("ok") is True
+def _is_healthy(response: Response) -> bool:
+    return response.status == 200 and response.json().get("ok") is True
 
 
-def _unhealthy(answer: Answer, server: _Server) -> Finding:
-    if 300 <= answer.status < 400:
-        place = without_password(answer.headers.get("Location", ""))
-        return fault(AREA, f"{server.shown}/ok redirects to {place}", "Give the URL that it leads to")
-    if answer.status >= 500:
-        message = f"{server.shown}/ok answers {answer.status}: the auth server is not healthy"
+def _unhealthy(response: Response, server: _Server) -> Finding:
+    if 300 <= response.status < 400:
+        location = without_password(response.headers.get("Location", ""))
+        return fault(AREA, f"{server.shown}/ok redirects to {location}", "Give the URL that it leads to")
+    if response.status >= 500:
+        message = f"{server.shown}/ok responds with {response.status}: the auth server is not healthy"
         return fault(AREA, message, "Look into the auth server's log: can it reach its database?")
     return fault(
         AREA,
-        f"{server.shown}/ok answers {answer.status}, so Better Auth is not there",
+        f"{server.shown}/ok responds with {response.status}, so it is not a Better Auth server",
         "Give the auth server's base URL, with its basePath if that is not /api/auth",
     )
 
@@ -155,14 +157,14 @@ def _base_url(url: str, effective: Mapping[str, Any]) -> Iterator[Finding]:
     else:
         yield note(
             AREA,
-            f"it was asked at {origin}, and BETTER_AUTH_URL says {base}",
+            f"--url has the origin {origin}, but BETTER_AUTH_URL has {base}",
             "Set BETTER_AUTH_URL to the same value here and at the auth server, the one that browsers use",
         )
 
 
-def _clock(answer: Answer) -> Iterator[Finding]:
+def _clock(response: Response) -> Iterator[Finding]:
     try:
-        theirs = parsedate_to_datetime(answer.headers["Date"])
+        theirs = parsedate_to_datetime(response.headers["Date"])
     except (TypeError, ValueError):
         return
     ahead = (theirs - datetime.now(UTC)).total_seconds()
@@ -179,24 +181,24 @@ def _cookies(server: _Server, effective: Mapping[str, Any]) -> Iterator[Finding]
     if "cookie" not in effective["credentials"]:
         if tokens:
             fix = "Add cookie to AUTH_MIDDLEWARE_CREDENTIALS, if browsers send it to the API"
-            yield note(AREA, f"its session cookie is {tokens[0]}, and no cookie is accepted here", fix)
+            yield note(AREA, f"its session cookie is {tokens[0]}, but no cookie is accepted here", fix)
         return
     if wanted in names:
-        yield ok(AREA, f"its session cookie is {wanted}, as the settings say")
+        yield ok(AREA, f"its session cookie is {wanted}, as the settings expect")
     elif tokens:
         yield fault(
-            AREA, f"its session cookie is {tokens[0]}, and the settings say {wanted}", _name_fix(tokens[0], wanted)
+            AREA, f"its session cookie is {tokens[0]}, but the settings expect {wanted}", _name_fix(tokens[0], wanted)
         )
     elif names:
         yield warning(
             AREA,
-            f"it sets the cookies {', '.join(names)}, and none is {wanted}",
+            f"it sets the cookies {', '.join(names)}, but none is {wanted}",
             "Set AUTH_MIDDLEWARE_COOKIE_NAME to the name of its session cookie",
         )
     else:
         yield note(
             AREA,
-            "it shows no cookie name to somebody who is not signed in",
+            "its cookie names are unknown: it sets no cookies in responses to signed-out clients",
             "Sign in with a browser, and compare the cookie's name in its developer tools",
         )
 
@@ -205,11 +207,11 @@ def _cookie_names(server: _Server, effective: Mapping[str, Any]) -> list[str]:
     """The names of cookies in a refused sign-in, and in a sign-out of nobody, which deletes every cookie by name."""
     account = {"email": f"doctor-{secrets.token_hex(8)}@auth-middleware.invalid", "password": secrets.token_urlsafe(16)}
     origin = {"Origin": effective["base_origin"] or server.origin}
-    answers = [
+    responses = [
         server.request("POST", "/sign-in/email", origin, account),
         server.request("POST", "/sign-out", origin, {}),
     ]
-    headers = [header for answer in answers for header in answer.headers.get_all("Set-Cookie") or ()]
+    headers = [header for response in responses for header in response.headers.get_all("Set-Cookie") or ()]
     return list(dict.fromkeys(header.partition("=")[0].strip()[:100] for header in headers))
 
 
@@ -232,14 +234,14 @@ def _name_fix(theirs: str, ours: str) -> str:
 
 
 def _keys(server: _Server, effective: Mapping[str, Any], keys: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
-    answer = server.request("GET", "/jwks")
-    listed: Any = answer.json().get("keys")
+    response = server.request("GET", "/jwks")
+    listed: Any = response.json().get("keys")
     accepts = "jwt" in effective["credentials"]
-    if answer.status != 200 or not isinstance(listed, list):
+    if response.status != 200 or not isinstance(listed, list):
         if accepts:
             fix = "Enable the jwt plugin at the auth server, or set AUTH_MIDDLEWARE_JWKS_URL to where its keys are"
             yield fault(
-                AREA, f"it serves no keys at {server.shown}/jwks (HTTP {answer.status}), and jwt is accepted", fix
+                AREA, f"it serves no keys at {server.shown}/jwks (HTTP {response.status}), but jwt is accepted", fix
             )
         else:
             yield ok(AREA, "it serves no keys for JWTs, and none are accepted")
@@ -248,43 +250,43 @@ def _keys(server: _Server, effective: Mapping[str, Any], keys: Sequence[Mapping[
     ids = [str(cast("dict[str, Any]", key).get("kid"))[:80] for key in served if isinstance(key, dict)]
     if not accepts:
         fix = "Add jwt to AUTH_MIDDLEWARE_CREDENTIALS, if its tokens should be accepted"
-        yield note(AREA, f"it serves {len(ids)} key(s) for JWTs, and none are accepted here", fix)
+        yield note(AREA, f"it serves {len(ids)} key(s) for JWTs, but none are accepted here", fix)
         return
     known = {key["id"] for key in keys}
     if ids and not known:
-        message = f"it serves the keys {', '.join(ids)}, and the settings read none"
-        yield note(AREA, message, "Run the doctor again: Better Auth makes its first key when it is asked for one")
+        message = f"it serves the keys {', '.join(ids)}, but the API has read none"
+        yield note(AREA, message, "Run the doctor again: Better Auth creates its first key at the first request for it")
     elif ids and not set(ids) & known:
-        fix = "Set AUTH_MIDDLEWARE_JWKS_URL, or DATABASE_URL, to those of this server"
-        yield fault(AREA, f"it serves the keys {', '.join(ids)}, and none of them was read by the settings", fix)
+        fix = "Set AUTH_MIDDLEWARE_JWKS_URL, or DATABASE_URL, to that of this server"
+        yield fault(AREA, f"it serves the keys {', '.join(ids)}, but the API has read none of them", fix)
     else:
-        yield ok(AREA, f"it serves the keys {', '.join(ids)}, which the settings read too")
+        yield ok(AREA, f"it serves the keys {', '.join(ids)}, which the API reads too")
 
 
 def _origin(server: _Server, origin: str, diagnosis: Diagnosis) -> Iterator[Finding]:
     """Whether pages of this origin may call the auth server, and the API."""
     shown = without_password(origin)
-    asked = {
+    preflight = {
         "Origin": origin,
         "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": "content-type",
     }
-    answer = server.request("OPTIONS", "/get-session", asked)
+    response = server.request("OPTIONS", "/get-session", preflight)
     allowed, with_cookies = (
-        answer.headers.get("Access-Control-Allow-Origin"),
-        answer.headers.get("Access-Control-Allow-Credentials", ""),
+        response.headers.get("Access-Control-Allow-Origin"),
+        response.headers.get("Access-Control-Allow-Credentials", ""),
     )
     if origin == server.origin:
         yield ok(AREA, f"pages of {shown} are its own, and need no CORS")
     elif allowed == "*":
-        fix = "Name the origin in its cors(): browsers send no cookies to *"
-        yield warning(AREA, f"CORS allows * and not {shown}, so a browser sends it no cookies", fix)
+        fix = "List the origin in its cors(): browsers do not allow credentials with *"
+        yield warning(AREA, f"CORS allows * instead of {shown}, so browsers refuse requests with cookies", fix)
     elif allowed != origin:
         fix = f"Add cors({{ origin: '{shown}', credentials: true }}) to the auth server, before Better Auth's handler"
-        yield warning(AREA, f"CORS does not allow pages of {shown}: a browser lets them read no response", fix)
+        yield warning(AREA, f"CORS does not allow pages of {shown}: browsers do not let them read responses", fix)
     elif with_cookies.lower() != "true":
         fix = "Set credentials: true in its cors()"
-        yield warning(AREA, f"CORS allows {shown} without credentials, so a browser keeps no cookie", fix)
+        yield warning(AREA, f"CORS allows {shown} without credentials, so browsers neither send nor store cookies", fix)
     else:
         yield ok(AREA, f"CORS allows {shown} with credentials")
     refused = server.request("POST", "/sign-out", {"Origin": origin, "Cookie": "doctor=1"}, {}).status == 403

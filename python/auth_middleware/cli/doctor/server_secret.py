@@ -17,7 +17,7 @@ FEW_CHARACTERS = 8
 
 
 def findings(settings: AuthSettings, effective: dict[str, Any], *, is_at_fault: bool) -> Iterator[Finding]:
-    """What can be said of the secret. It is not looked at where it is at fault."""
+    """Findings about the secret. It is not examined if it is at fault."""
     if not {"cookie", "bearer"} & set(effective["credentials"]):
         yield ok(AREA, "no secret is needed: only JWTs are accepted, which public keys verify")
         return
@@ -26,13 +26,13 @@ def findings(settings: AuthSettings, effective: dict[str, Any], *, is_at_fault: 
     yield ok(
         AREA,
         f"the fingerprint of the secret is {effective['fingerprint']}. The auth server's must be the same: run this "
-        "there, with its environment (node --env-file=.env … where a file holds it)",
+        "there, with its environment (node --env-file=.env … if it is in a file)",
         NODE_COMMAND,
     )
     for fingerprint in effective["previous_fingerprints"]:
         yield note(
             AREA,
-            f"signatures of a previous secret, with the fingerprint {fingerprint}, are accepted here and no longer by "
+            f"signatures of a previous secret, with the fingerprint {fingerprint}, are accepted here but no longer by "
             "Better Auth",
             "Remove it from AUTH_MIDDLEWARE_PREVIOUS_SECRETS once the sessions that it signed have ended",
         )

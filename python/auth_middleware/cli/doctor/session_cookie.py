@@ -1,4 +1,4 @@
-"""The session cookie's name, and why; and which pages may send it."""
+"""The session cookie's name, where it comes from, and which pages may send the cookie."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +13,7 @@ from auth_middleware.settings import AuthSettings
 AREA = "session cookie"
 ORIGINS = "origins"
 LOCAL = ("localhost", "127.0.0.1", "::1", "0.0.0.0")  # noqa: S104 - compared, not bound
-# What nobody should trust.
+# Origins that no setting should trust.
 STRANGERS = ("null", "https://evil.example", "http://evil.example")
 
 
@@ -31,19 +31,19 @@ def name(settings: AuthSettings, effective: dict[str, Any]) -> Iterator[Finding]
     if host in LOCAL or host.endswith(".localhost"):
         yield note(
             AREA,
-            f"browsers send it to {host} on every port, and to no other name of this machine",
-            f"Open the page and call the API at {host}, never at another of {', '.join(LOCAL[:3])}",
+            f"browsers send it to {host} on every port, but not to other names of this machine",
+            f"Use {host} for both the page and the API, and none of the other names ({', '.join(LOCAL[:3])})",
         )
         return
     if base.scheme == "http":
         yield warning(
             AREA,
-            f"BETTER_AUTH_URL is plain http for {host}, so the name does not begin with __Secure-, as with https",
+            f"BETTER_AUTH_URL is plain http for {host}, so the name lacks the prefix __Secure-",
             "Set BETTER_AUTH_URL to the same value as at the auth server, which is https in production",
         )
     yield note(
         AREA,
-        f"a browser that received it from {host} sends it to {host} alone, and not to an API on another host",
+        f"a browser that received it from {host} sends it only to {host}, not to an API on another host",
         f"Serve the API on {host}, or set advanced.crossSubDomainCookies at the auth server, or use JWTs",
     )
 
@@ -89,17 +89,17 @@ def origins(settings: AuthSettings, diagnosis: Diagnosis, effective: dict[str, A
         outside = [origin for origin in _samples(pattern) if not diagnosis.trusts(origin)]
         yield note(
             ORIGINS,
-            f"{shown} lets in, for example, {', '.join(inside) or 'nothing'}; and not {', '.join(outside) or 'others'}",
-            "List the exact origins, if you know them: whoever controls a host that matches can act for your users",
+            f"{shown} matches, for example, {', '.join(inside) or 'nothing'}; but not {', '.join(outside) or 'others'}",
+            "List the exact origins if you know them: whoever controls a matching host can act as your users",
         )
     for stranger in STRANGERS:
         if diagnosis.trusts(stranger):
-            yield warning(ORIGINS, f"a page of {stranger} may act for your users", "List only origins that you control")
+            yield warning(ORIGINS, f"a page of {stranger} may act as your users", "List only origins that you control")
     if not patterns:
         yield note(
             ORIGINS,
             "no other page is trusted: a POST or a WebSocket with the cookie, from a page of another origin, gets 403",
-            "Set BETTER_AUTH_TRUSTED_ORIGINS to the origin of your page, as at the auth server, if it is another one",
+            "Set BETTER_AUTH_TRUSTED_ORIGINS to the origin of your page, as at the auth server, if it differs",
         )
     for text in effective["warnings"]:
         if "trusted_origins" in text:

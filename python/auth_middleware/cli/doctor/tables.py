@@ -1,4 +1,4 @@
-"""Better Auth's tables, the rights to them, and whether sessions are in them at all."""
+"""Better Auth's tables, the privileges on them, and whether sessions are in them at all."""
 
 import re
 from collections.abc import Iterator
@@ -17,12 +17,12 @@ RUN_MIGRATION = "Run Better Auth's migration on this database, or set AUTH_MIDDL
 _PROBLEMS = re.compile(r"; (?=\"|no table |row-level security|our role )")
 IN_THE_DATABASE = (
     "Set session.storeSessionInDatabase: true at the auth server if it has a secondaryStorage (Redis), or accept JWTs; "
-    "if it has none, is this its database?"
+    "if it has none, check that this is its database"
 )
 
 
 async def findings(diagnosis: Diagnosis) -> list[Finding]:
-    """The tables as lookups read them, and signs of sessions that are elsewhere."""
+    """The tables as lookups read them, and signs that sessions are kept elsewhere."""
     try:
         tables = await diagnosis.tables()
     except AuthError as error:
@@ -32,7 +32,7 @@ async def findings(diagnosis: Diagnosis) -> list[Finding]:
     try:
         activity = await diagnosis.activity()
     except AuthError:
-        message = "the rows were not counted in time"
+        message = "counting the rows timed out"
         return [*found, note(AREA, message, "Set AUTH_MIDDLEWARE_LOOKUP_TIMEOUT_SECONDS higher for the doctor alone")]
     return [*found, *_of_activity(activity)]
 
@@ -43,7 +43,7 @@ def _of_tables(tables: dict[str, Any]) -> Iterator[Finding]:
         columns = ", ".join(column for _, column, _ in table["columns"])
         yield ok(AREA, f"{model}s are read from {table['name']} (owner {table['owner']}): {columns}")
         if table["has_row_security"]:
-            message = f"row-level security applies to our role at {table['name']}, and shows it every row"
+            message = f"row-level security on {table['name']} applies to our role, but hides no rows"
             yield note(
                 AREA, message, "Keep the policy that is USING (true) for this role: hidden rows look like sign-outs"
             )
@@ -52,7 +52,7 @@ def _of_tables(tables: dict[str, Any]) -> Iterator[Finding]:
         names = ", ".join(writable)
         yield note(AREA, f"our role may write to {' and '.join(writable)}", f"REVOKE INSERT, UPDATE, DELETE ON {names}")
     else:
-        yield ok(AREA, "our role may read what is needed, and write to neither table")
+        yield ok(AREA, "our role may read everything that is needed, and cannot write to either table")
     if tables["reads_bans"]:
         yield ok(AREA, "bans of the admin plugin are enforced")
     else:
@@ -63,7 +63,7 @@ def _of_tables(tables: dict[str, Any]) -> Iterator[Finding]:
         yield note(
             AREA,
             f"there are other tables with names of Better Auth's, which are not read: {others}",
-            "If one of them is meant, set AUTH_MIDDLEWARE_SCHEMA, …_SESSION_TABLE or …_USER_TABLE",
+            "If you use one of them, set AUTH_MIDDLEWARE_SCHEMA, …_SESSION_TABLE or …_USER_TABLE",
         )
     for text in tables["warnings"]:
         yield of_text(AREA, Status.WARNING, text, "See docs/migrating.md")
@@ -76,30 +76,30 @@ def _of_activity(activity: dict[str, Any]) -> Iterator[Finding]:
         yield note(
             AREA,
             "there are no users and no sessions yet",
-            "Sign up once. If people have done so already, the auth server uses another database or schema",
+            "Sign up once. If users have already signed up, the auth server uses another database or schema",
         )
     elif not sessions:
         yield warning(
             AREA,
-            f"there are {users} users and no session row: nobody is signed in, or Better Auth keeps its sessions in "
+            f"there are {users} users but no session rows: nobody is signed in, or Better Auth keeps its sessions in "
             "secondary storage",
             IN_THE_DATABASE,
         )
     elif newest_session and newest_user and newest_user > newest_session + LATER:
         yield warning(
             AREA,
-            f"no session row is newer than {newest_session:%Y-%m-%d %H:%M} UTC, and the newest user is of "
+            f"no session row is newer than {newest_session:%Y-%m-%d %H:%M} UTC, but the newest user is from "
             f"{newest_user:%Y-%m-%d %H:%M}: Better Auth seems to keep its sessions in secondary storage",
             IN_THE_DATABASE,
         )
     elif not live:
         yield note(
             AREA,
-            f"all {sessions} session rows have expired; the newest is of {newest_session:%Y-%m-%d %H:%M} UTC",
+            f"all {sessions} session rows have expired; the newest is from {newest_session:%Y-%m-%d %H:%M} UTC",
             f"Sign in once. If that adds no row: {IN_THE_DATABASE}",
         )
     else:
-        newest = f", the newest of {newest_session:%Y-%m-%d %H:%M} UTC" if newest_session else ""
+        newest = f", the newest from {newest_session:%Y-%m-%d %H:%M} UTC" if newest_session else ""
         yield ok(AREA, f"{live} of {sessions} sessions are valid{newest}; {users} users")
 
 

@@ -20,7 +20,7 @@ OTHER_TYPES = {
 def steps(
     area: str, text: str, diagnosis: Diagnosis, effective: Mapping[str, Any], keys: list[dict[str, Any]]
 ) -> list[Finding]:
-    """What each step says, until the reason is plain."""
+    """The result of each step, until the reason is clear."""
     found = list(_accepted(area, effective))
     parts = diagnosis.jwt(text)
     malformed = list(_malformed(area, text, parts))
@@ -50,7 +50,7 @@ def _malformed(area: str, text: str, parts: Mapping[str, Any]) -> Iterator[Findi
     if text.strip().lower().startswith("bearer "):
         yield fault(area, "it begins with Bearer, which is not part of the token", "Paste what follows Bearer")
     if any(character.isspace() for character in text.strip()):
-        yield fault(area, "there is white space in it, so it is not one token", "Copy the token whole, as one line")
+        yield fault(area, "there is white space in it, so it is not one token", "Copy the whole token, as one line")
     match parts["parts"]:
         case 3 if parts["header"] is None:
             yield fault(area, "its header is not JSON in base64url", HOW_TO_GET)
@@ -71,7 +71,7 @@ def _header(area: str, header: Mapping[str, Any]) -> Iterator[Finding]:
     if isinstance(kind, str) and kind in OTHER_TYPES:
         yield fault(area, f"its typ is {kind}: it is {OTHER_TYPES[kind]}", HOW_TO_GET)
     elif kind not in (None, "JWT"):
-        yield fault(area, f"its typ is {_shown(kind)}, where only JWT or none is accepted", HOW_TO_GET)
+        yield fault(area, f"its typ is {_shown(kind)}, but only JWT or no typ is accepted", HOW_TO_GET)
     if algorithm == "none":
         yield fault(area, "its alg is none: nobody signed it", HOW_TO_GET)
     elif isinstance(algorithm, str) and algorithm.startswith("HS"):
@@ -83,14 +83,14 @@ def _header(area: str, header: Mapping[str, Any]) -> Iterator[Finding]:
     elif algorithm not in ALGORITHMS:
         yield fault(
             area,
-            f"its alg is {_shown(algorithm)}, and {', '.join(ALGORITHMS)} are accepted",
+            f"its alg is {_shown(algorithm)}, but only {', '.join(ALGORITHMS)} are accepted",
             "Configure jwks.keyPairConfig of the jwt plugin: { alg: 'EdDSA', crv: 'Ed25519' } is its default",
         )
     if not isinstance(header.get("kid"), str) or not header["kid"]:
         yield fault(area, "its header has no kid, so no key can be found for it", HOW_TO_GET)
     brought = [name for name in KEY_MEMBERS if name in header]
     if brought:
-        yield fault(area, f"its header has {', '.join(brought)}, which no token of Better Auth has", HOW_TO_GET)
+        yield fault(area, f"its header has {', '.join(brought)}, which Better Auth's tokens do not have", HOW_TO_GET)
 
 
 def _key(area: str, header: Mapping[str, Any], keys: list[dict[str, Any]]) -> Finding:
@@ -133,7 +133,7 @@ def _times(area: str, claims: Mapping[str, Any], leeway: float) -> Iterator[Find
         yield fault(area, "it has no exp, so it would never expire", fix)
     elif exp <= now - leeway:
         message = f"it has expired: exp is {_time(exp)}, {now - exp:.0f} s ago"
-        yield fault(area, message, "Request a new token: Better Auth's last 15 minutes")
+        yield fault(area, message, "Request a new token: by default, Better Auth's are valid for 15 minutes")
     for name in ("nbf", "iat"):
         at = _number(claims.get(name))
         if at is not None and at > now + leeway:
@@ -143,7 +143,7 @@ def _times(area: str, claims: Mapping[str, Any], leeway: float) -> Iterator[Find
                 "Synchronise the clocks (NTP), or set AUTH_MIDDLEWARE_JWT_LEEWAY_SECONDS higher",
             )
     if exp is not None and exp - now > DAY_SECONDS:
-        message = f"it is valid until {_time(exp)}, and a sign-out does not end a JWT"
+        message = f"it is valid until {_time(exp)}, and a sign-out does not end it"
         yield note(area, message, "Set jwt.expirationTime lower at the auth server")
 
 
@@ -151,7 +151,7 @@ def _issuer(area: str, claims: Mapping[str, Any], wanted: str | None) -> Iterato
     if wanted and claims.get("iss") != wanted:
         yield fault(
             area,
-            f"its iss is {_shown(claims.get('iss'))}, and jwt_issuer is {wanted}",
+            f"its iss is {_shown(claims.get('iss'))}, but jwt_issuer is {wanted}",
             "Set BETTER_AUTH_URL to the auth server's base URL, or AUTH_MIDDLEWARE_JWT_ISSUER to its jwt.issuer",
         )
 
@@ -163,7 +163,7 @@ def _audience(area: str, claims: Mapping[str, Any], wanted: str | None) -> Itera
         shown = ", ".join(_shown(item) for item in listed)
         yield fault(
             area,
-            f"its aud is {shown}, and jwt_audience is {wanted}",
+            f"its aud is {shown}, but jwt_audience is {wanted}",
             "Set AUTH_MIDDLEWARE_JWT_AUDIENCE to the auth server's jwt.audience, if the token is meant for this API",
         )
 
@@ -171,7 +171,9 @@ def _audience(area: str, claims: Mapping[str, Any], wanted: str | None) -> Itera
 def _subject(area: str, claims: Mapping[str, Any]) -> Iterator[Finding]:
     subject = claims.get("sub")
     if not isinstance(subject, str) or not subject:
-        yield fault(area, "it has no sub, so it names no user", "Leave jwt.getSubject at its default: the user's id")
+        yield fault(
+            area, "it has no sub, so it does not identify a user", "Leave jwt.getSubject at its default: the user's id"
+        )
     elif "id" in claims and claims["id"] != subject:
         yield fault(area, "its sub and its id differ", "Let jwt.getSubject return the user's id")
 

@@ -1,4 +1,4 @@
-"""Environment variables: which set a setting, and what a `.env` file holds that nobody reads."""
+"""Environment variables: which of them set a setting, and what an unread `.env` file contains."""
 
 import os
 from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -15,7 +15,7 @@ from auth_middleware.settings import AuthSettings
 
 
 def by_setting() -> Mapping[str, tuple[str, ...]]:
-    """The variables of each setting, the first that is set counts."""
+    """The variables of each setting. The first one that is set is used."""
     found: dict[str, tuple[str, ...]] = {}
     for name, field in AuthSettings.model_fields.items():
         alias = field.validation_alias
@@ -51,7 +51,7 @@ def unread_file(directory: Path) -> tuple[Path, Mapping[str, str]] | None:
 def read_file(file: Path) -> Mapping[str, str]:
     """
     Raises:
-        ConfigurationError: there is no such file, or it is no text.
+        ConfigurationError: there is no such file, or it is not text.
     """
     try:
         text = file.read_text(encoding="utf-8")
@@ -63,7 +63,7 @@ def read_file(file: Path) -> Mapping[str, str]:
 
 @contextmanager
 def without(names: Iterable[str]) -> Generator[None]:
-    """Takes these variables out of the environment for a while."""
+    """Removes these variables from the environment temporarily."""
     wanted = {name.upper() for name in names}
     removed = {name: os.environ.pop(name) for name in list(os.environ) if name.upper() in wanted}
     try:
@@ -73,7 +73,7 @@ def without(names: Iterable[str]) -> Generator[None]:
 
 
 def other_secrets(settings: AuthSettings) -> Iterator[tuple[str, str]]:
-    """Secrets that are at hand and that the settings do not use, with descriptions: one of them may have signed."""
+    """Secrets in the environment that the settings do not use, with descriptions: one of them may be the right one."""
     used = settings.secrets or settings.secret
     plain = used.get_secret_value() if used else None
     for variable in ("BETTER_AUTH_SECRET", "AUTH_SECRET"):
