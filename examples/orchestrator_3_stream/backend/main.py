@@ -24,7 +24,7 @@ os.environ["FRONTEND_URL"] = ",".join(
     url.strip().rstrip("/") for url in os.environ.get("FRONTEND_URL", "http://localhost:5175").split(",")
 )
 
-# Without `freshness=live`, which notices a sign-out at once, the sessions of open sockets are checked this often.
+# Without `freshness=live`, which detects a sign-out immediately, the sessions of open sockets are checked this often.
 os.environ.setdefault("AUTH_MIDDLEWARE_RECHECK_SECONDS", "0.5")
 
 from auth_middleware import (
@@ -39,9 +39,9 @@ from auth_middleware import (
 )
 
 FRONTENDS = os.environ["FRONTEND_URL"].split(",")
-# Where no cookie is accepted, because this API is on another site than the auth service, pages need not send any.
+# If this API is on another site than the auth service and accepts no cookies, pages need not send them.
 ACCEPTS_COOKIES = "cookie" in (os.environ.get("AUTH_MIDDLEWARE_CREDENTIALS") or "cookie")
-# What pages that bring their token as a protocol offer beside it: the browser wants one of its offers selected.
+# The protocol that pages offer beside the one with their token: the server must select one of the offered protocols.
 PROTOCOL = "orchestrator"
 # Off by default: the stream is for those who are signed in.
 ALLOW_ANONYMOUS_WS = os.environ.get("ALLOW_ANONYMOUS_WS") == "1"
@@ -84,13 +84,13 @@ async def health() -> dict[str, str]:
 
 @app.get("/api/me")
 async def me(request: Request, user: CurrentUser, claims: TokenClaims) -> dict[str, object]:
-    """Who the request's credential belongs to, and how long it is valid. All that is asked here shares one lookup."""
+    """The user of the request's credential, and how long it is valid. All dependencies here share one lookup."""
     if claims is None:
         session = await get_current_session(request)
         shown = session.model_dump(include={"id", "created_at", "updated_at", "expires_at"})
         credential = "cookie" if await get_session_from_cookie(request) else "bearer"
         return {"user": user.model_dump(), "session": shown, "credential": credential}
-    # A JWT has no session. `exp` is always there, `iat` where Better Auth issued it.
+    # A JWT has no session. `exp` is always present, `iat` if Better Auth issued it.
     times = {"issued_at": claims["iat"], "expires_at": claims["exp"]}
     jwt = {name: datetime.fromtimestamp(seconds, UTC) for name, seconds in times.items()}
     return {"user": user.model_dump(), "jwt": jwt, "credential": "jwt"}
@@ -107,7 +107,7 @@ async def stream(websocket: WebSocket) -> None:
     subprotocol = PROTOCOL if PROTOCOL in websocket.scope["subprotocols"] else None
     # The guard shares this lookup.
     if ALLOW_ANONYMOUS_WS and not await get_optional_user(websocket):
-        # Browsers open a WebSocket from any page. Where no cookie came, the wheel does not check the origin.
+        # Browsers open a WebSocket from any page. Without a cookie, the package does not check the origin.
         if websocket.headers.get("origin", FRONTENDS[0]) not in FRONTENDS:
             raise HTTPException(status_code=403)
         await websocket.accept(subprotocol)

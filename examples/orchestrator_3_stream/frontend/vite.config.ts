@@ -30,7 +30,7 @@ export default defineConfig(({ mode, isPreview }) => {
   };
 });
 
-// A page that was built without its addresses would ask the visitor's own machine.
+// A page that was built without its addresses would send its requests to the visitor's own machine.
 function checkSettings(env: Record<string, string>): void {
   const mistakes = Object.entries(ADDRESSES)
     .filter(([name, scheme]) => !new RegExp(`^${scheme}s?://.`).test(env[name] ?? ""))

@@ -254,7 +254,7 @@ async function outage(stage) {
   await sendAgain(visitor, traffic);
   assert.equal(traffic.statuses.at(-1), 200, "the token that the page has is enough");
   await visitor.page.clock.fastForward("14:30");
-  await visitor.sees("The page needs a new token, and the sign-in service is not responding.");
+  await visitor.sees("The page needs a new token, but the sign-in service is not responding.");
   await visitor.isAt("/");
   await stage.ask("start auth-service");
   await visitor.page.clock.fastForward("00:30");

@@ -11,8 +11,8 @@ export const pool = new pg.Pool({ connectionString: settings.databaseUrl });
 pool.on("error", (error) => console.error(`database: ${error.message}`));
 
 /**
- * Ends the process if the table of sign-in attempts is missing, without which Better Auth would answer 500 to
- * everything, or that of the keys, without which it would issue no token.
+ * Ends the process if the table for sign-in attempts is missing, without which Better Auth would respond to every
+ * request with 500, or the table for the keys, without which it would issue no token.
  */
 export async function checkTables(): Promise<void> {
   if (settings.rateLimitTable) await checkTable(settings.rateLimitTable, "rate_limit");

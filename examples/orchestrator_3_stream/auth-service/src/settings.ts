@@ -21,7 +21,7 @@ export const settings = {
   cookieDomain: process.env.COOKIE_DOMAIN || undefined,
   // In production always: counters in memory start again with each restart, and each process has its own.
   rateLimitTable: process.env.RATE_LIMIT_TABLE || (inProduction ? "rate_limit" : undefined),
-  // JWTs for an API that is on another site than this service, so that no cookie reaches it.
+  // JWTs for an API on another site than this service, to which browsers send no cookie.
   issueJwt: flag("ISSUE_JWT", false),
   requireEmailVerification: flag("REQUIRE_EMAIL_VERIFICATION", inProduction),
   smtp: smtp("SMTP_URL"),

@@ -1,14 +1,14 @@
-// The JWT that the page presents to the backend where VITE_CREDENTIAL is jwt. It is kept in memory: what is in
-// localStorage outlives the page and a sign-out in another tab.
+// The JWT that the page sends to the backend if VITE_CREDENTIAL is jwt. It is kept in memory: in localStorage it would
+// remain after the page is closed, and after a sign-out in another tab.
 import { authClient } from "./authClient";
 
 interface AccessToken {
   text: string;
-  /** From here on a new one is fetched. */
+  /** After this time a new one is fetched. */
   staleAt: number;
 }
 
-// Refreshed so long before it expires, so that it does not expire on its way.
+// How long before it expires a token is replaced, so that it does not expire in transit.
 const MARGIN_MS = 60_000;
 // Without it, a session that was revoked elsewhere would get tokens until its copy in a cookie expires.
 const PAST_THE_CACHE = { query: { disableCookieCache: true } };
@@ -16,11 +16,11 @@ const PAST_THE_CACHE = { query: { disableCookieCache: true } };
 let current: AccessToken | undefined;
 let pending: Promise<string | undefined> | undefined;
 
-/** The auth service did not respond, so nobody knows whether there is a token to be had. */
+/** The auth service did not respond, so it is unknown whether the user is signed in. */
 export class NoAccessToken extends Error {}
 
 /**
- * A token that is valid for a minute at least; undefined when nobody is signed in. All who ask at once share one request.
+ * A token that is valid for at least a minute; undefined when nobody is signed in. Concurrent callers share one request.
  *
  * Throws NoAccessToken.
  */
@@ -30,16 +30,16 @@ export async function accessToken(): Promise<string | undefined> {
   return pending;
 }
 
-/** Another token than the one that the backend refused. */
+/** A token other than the one that the backend refused. */
 export async function replacedAccessToken(refused: string): Promise<string | undefined> {
   if (current?.text === refused) current = undefined;
   return accessToken();
 }
 
-/** Whose session ended discards its token, which by itself would be valid until it expires. */
+/** Discards the token when the session ends; otherwise it would remain valid until it expires. */
 export function discardAccessToken(): void {
   current = undefined;
-  // The response to a request that is under way belongs to the session before.
+  // The response to a request that is under way belongs to the previous session.
   pending = undefined;
 }
 
@@ -68,7 +68,7 @@ async function requestToken(): Promise<AccessToken | undefined> {
   throw new NoAccessToken(`the auth service responded with ${error.status}`);
 }
 
-/** By its own two times, so that it does not matter whether this machine's clock is right. */
+/** Computed from the token's own times, so that it does not depend on this machine's clock. */
 function lifetimeMs(token: string): number {
   const payload = token.split(".")[1] ?? "";
   const { exp, iat } = JSON.parse(atob(payload.replaceAll("-", "+").replaceAll("_", "/")));

@@ -18,7 +18,7 @@ export interface BackendSession {
   expires_at: string;
 }
 
-/** The JWT that the page presented. */
+/** The JWT that the page sent. */
 export interface BackendJwt {
   issued_at: string;
   expires_at: string;
@@ -71,7 +71,7 @@ export async function whoAmI(): Promise<MeResponse> {
 
 /**
  * The protocols that the page offers when it opens the backend's WebSocket, on which a browser cannot set headers. The
- * backend selects the first; the second brings the token.
+ * backend selects the first; the second carries the token.
  */
 export async function streamProtocols(): Promise<string[]> {
   if (settings.credential === "cookie") return [];
@@ -89,7 +89,7 @@ const SEND = {
     const token = await accessToken();
     const response = await sendWithToken(url, token);
     if (response.status !== 401 || token === undefined) return response;
-    // By the backend's clock it has expired, or its key was withdrawn. If a new one is refused too, it is the user.
+    // It has expired by the backend's clock, or its key was removed. If a new one is refused too, the user is signed out.
     return sendWithToken(url, await replacedAccessToken(token));
   },
 };

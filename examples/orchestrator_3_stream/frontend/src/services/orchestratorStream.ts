@@ -25,7 +25,7 @@ export type StreamState =
 
 export interface StreamOptions {
   url: string;
-  /** What to offer in the handshake: a token is good for one connection, so each has its own. */
+  /** The protocols to offer in the handshake: called for each connection, because tokens expire. */
   protocols?: () => Promise<string[]>;
   /** Rejects with the backend's status unless it accepts our session. */
   ask: () => Promise<unknown>;
@@ -48,7 +48,7 @@ export class OrchestratorStream {
   private losses = 0;
   private refusals = 0;
   private isClosed = false;
-  /** Counts calls of `open`, the last of which decides. */
+  /** Counts calls of `open`; only the last one takes effect. */
   private attempt = 0;
 
   constructor(private readonly options: StreamOptions) {}
@@ -86,7 +86,7 @@ export class OrchestratorStream {
       if (socket !== this.socket) return;
       if (code !== SESSION_ENDED) return void this.lost(hasReceived);
       const ended: StreamState = { is: "signed-out", close: { code, reason } };
-      // With a token, its own end closes the socket too; whether the session has ended, the response says.
+      // The socket is also closed when the token expires; the HTTP response shows whether the session has ended.
       if (this.options.protocols) return void this.lost(hasReceived, ended);
       this.end(ended);
     };

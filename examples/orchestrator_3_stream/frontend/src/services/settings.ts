@@ -3,7 +3,7 @@ export const settings = {
   apiUrl: withoutSlash(import.meta.env.VITE_API_BASE_URL),
   streamUrl: import.meta.env.VITE_WEBSOCKET_URL,
   authUrl: withoutSlash(import.meta.env.VITE_AUTH_URL),
-  /** What is presented to the backend. A cookie reaches it only at the auth service's site. */
+  /** The credential that is sent to the backend. Browsers send a cookie only if it is on the auth service's site. */
   credential: import.meta.env.VITE_CREDENTIAL === "jwt" ? ("jwt" as const) : ("cookie" as const),
 };
 

@@ -16,10 +16,10 @@ import { AuthProblem } from "../services/problems";
 const ASK_OURSELVES = { disableSignal: true };
 const PAST_THE_CACHE = { query: { disableCookieCache: true } };
 
-/** How a visitor who was signed in is not any more. */
+/** Why a visitor is no longer signed in. */
 export type Departure = "signed-out" | "signed-out-in-another-tab" | "ended";
 
-// Better Auth's client tells the other tabs that they should ask again, but not why there is no session any more.
+// Better Auth's client notifies the other tabs that they should fetch the session again, but not why it ended.
 const SIGN_OUTS = "sign-outs";
 
 /**
@@ -34,7 +34,7 @@ export const useAuthStore = defineStore("auth", () => {
   const isRevoked = ref(false);
 
   const signOuts = new BroadcastChannel(SIGN_OUTS);
-  /** The session that a tab of ours signed out of last. */
+  /** The session that one of the tabs signed out of last. */
   let signedOutOf: string | undefined;
 
   const session = computed(() => state.value.data?.session ?? null);
@@ -52,10 +52,10 @@ export const useAuthStore = defineStore("auth", () => {
     { immediate: true, flush: "sync" },
   );
 
-  // Whoever signs in next, in this tab or another, is not to be taken for whoever signed out.
+  // The token must not be sent for the next user who signs in, in this tab or another.
   watch(() => session.value?.id, discardAccessToken, { flush: "sync" });
 
-  // The message and the end of the session are noticed in either order.
+  // The message and the end of the session can arrive in either order.
   let ended: string | undefined;
   signOuts.onmessage = ({ data }: MessageEvent<string>) => {
     signedOutOf = data;
