@@ -338,6 +338,8 @@ fn nothing_is_rechecked_while_the_feed_is_alive_and_all_are_after_it_was_not() {
     assert!(sizes.iter().sum::<usize>() >= 130, "{sizes:?}");
     // It is back. What was queried before may have changed without a notification: all once more, soon, but not at once.
     let is_all_checked_again = |scene: &mut Scene, feed| {
+        // The first heartbeat comes after the last query.
+        scene.pass(Duration::from_millis(1));
         let mut sizes = Vec::new();
         for _ in 0..8 {
             scene.renew(feed, "same");

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Self
@@ -23,6 +23,7 @@ from dev.soak.faults import postgres_processes
 from dev.standbys import Standby
 from tests.postgres.conftest import MakeAuthFor
 from tests.support import namespaces
+from tests.support.clocks import libfaketime
 from tests.support.databases import TABLES, Database, SignedIn
 from tests.support.polling import until
 
@@ -267,12 +268,37 @@ def test_a_host_name_that_moves_to_another_address(own_cluster: EmbeddedPostgres
         assert "nobody" not in program.lines
 
 
+@pytest.mark.needs("libfaketime")
+@pytest.mark.parametrize("freshness", ["always", "30"])
+def test_a_clock_that_jumps_forwards_and_back(own_cluster: EmbeddedPostgres, tmp_path: Path, freshness: str) -> None:
+    who = Database(own_cluster.dsn()).sign_in()  # for an hour
+    offset = tmp_path / "offset"
+    offset.write_text("+0")
+    # The library reads the file whenever the clock is read. Timers use the monotonic clock, which stays as it is.
+    clock = {"FAKETIME_TIMESTAMP_FILE": str(offset), "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    environment = {**os.environ, **clock, "LD_PRELOAD": str(libfaketime())}
+    command = [sys.executable, "-m", "tests.support.programs.outcomes", own_cluster.dsn(), SECRET, who.cookie_value]
+    with LineReader([*command, freshness], environment) as program:
+        program.read_until("identified")
+        for jump in ("+50m", "-50m", "+0"):
+            offset.write_text(jump)
+            read_before = len(program.lines)
+            for _ in range(20):
+                program.read_until("identified")
+            assert set(program.lines[read_before:]) == {"identified"}
+        # The session has ended by this clock, and has not by the next.
+        offset.write_text("+70m")
+        program.read_until("nobody")
+        offset.write_text("+0")
+        program.read_until("identified")
+
+
 class LineReader:
     """A program's output, line by line."""
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         self.lines: list[str] = []
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
 
     def __enter__(self) -> Self:
         return self

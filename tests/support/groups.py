@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from dev import certificates, oldest, pgbouncer, pgbouncer_trixie, postgres
-from tests.support import namespaces
+from tests.support import clocks, namespaces
 
 # `environment` comes first: it removes the shell's settings before anything imports auth_middleware.
 pytest_plugins = ("tests.support.environment", "tests.support.databases", "tests.support.instances")
@@ -39,6 +39,7 @@ GROUPS = {
     "pgbouncer": Group(lambda: pgbouncer.program() is not None, APT, ("pgbouncer",)),
     "pgbouncer-1.24": Group(pgbouncer_trixie.can_install, "let apt reach Debian's packages"),
     "network-namespace": Group(namespaces.can_make, "as root: apt-get install", ("iproute2", "iptables")),
+    "libfaketime": Group(lambda: clocks.libfaketime() is not None, APT, ("libfaketime",)),
     "mount-namespace": Group(namespaces.can_mount, "as root: apt-get install", ("util-linux",)),
     "oldest": Group(lambda: oldest.is_installed() or oldest.can_install(), "let pip reach a package index"),
 }

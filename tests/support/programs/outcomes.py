@@ -1,4 +1,4 @@
-"""python outcomes.py DSN SECRET COOKIE_VALUE: looks up again and again, and prints each outcome."""
+"""python outcomes.py DSN SECRET COOKIE_VALUE [FRESHNESS]: looks up again and again, and prints each outcome."""
 
 import asyncio
 import sys
@@ -6,8 +6,11 @@ import sys
 from auth_middleware import Auth, AuthError, AuthSettings
 
 
-async def main(dsn: str, secret: str, cookie_value: str) -> None:
-    auth = Auth(AuthSettings(database_url=dsn, secret=secret, base_url="http://auth.test", lookup_timeout_seconds=2))
+async def main(dsn: str, secret: str, cookie_value: str, freshness: str = "always") -> None:
+    settings = AuthSettings(
+        database_url=dsn, secret=secret, base_url="http://auth.test", freshness=freshness, lookup_timeout_seconds=2
+    )
+    auth = Auth(settings)
     while True:
         try:
             outcome = "identified" if await auth.validate_session(cookie_value) else "nobody"
