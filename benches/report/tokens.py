@@ -101,7 +101,7 @@ def slower(competitions: Iterable[Competition]) -> str:
         for other in THEIRS
         if (spread := Spread.of_ratios(each.rounds[own], each.rounds[other], PER_SECOND)).median < 1
     ]
-    return "\n".join(["Where we are slower:", "", *lines]) if lines else "Nowhere in this run were we slower."
+    return "\n".join(["Where we are slower:", "", *lines]) if lines else "We were slower in none of these measurements."
 
 
 def requests_table(competitions: Iterable[Competition]) -> str:

@@ -35,7 +35,9 @@ impl IgnoredNotes {
             notes.waiting = Some(if names.is_empty() {
                 "freshness \"live\": the triggers no longer ignore any columns".to_owned()
             } else {
-                format!("freshness \"live\": the triggers ignore updates that change only these columns: {columns}")
+                format!(
+                    "freshness \"live\": the triggers ignore updates that change only these columns: {columns}"
+                )
             });
             notes.names = names;
         }
