@@ -466,5 +466,5 @@ def test_an_empty_key_table_is_named(
     with TestClient(guarded(make_auth(credentials="jwt", base_url=ISSUER))) as client:
         assert client.get("/required", headers=bearer(token)).status_code == 401
     [line] = warnings(caplog)
-    assert "there is no key in" in line
+    assert "has no key that can be used" in line
     assert "AUTH_MIDDLEWARE_JWKS_TABLE" in line
