@@ -326,3 +326,82 @@ def test_a_session_or_user_that_the_kit_does_not_have_is_an_error(auth_kit: Auth
             auth_kit.expire(unknown)
     with pytest.raises(LookupError, match="no such user"):
         auth_kit.ban(make_user())
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        lambda kit, login: kit.login(login.user, allow_banned=True),
+        lambda kit, _: kit.login(),
+        lambda kit, login: kit.expire(kit.login(login.user, allow_banned=True)),
+        lambda kit, login: kit.login(login.user.model_copy(update={"name": "Other"}), allow_banned=True),
+        lambda kit, login: kit.jwt(login.user),
+    ],
+)
+def test_a_ban_stays_until_it_is_lifted(auth_kit: AuthTestKit, between: Callable[[AuthTestKit, Login], object]) -> None:
+    client, login = client_of(auth_kit), auth_kit.login()
+    auth_kit.ban(login.user)
+    between(auth_kit, login)
+    assert status(client, login.headers) == 401
+    auth_kit.unban(login)
+    assert status(client, login.headers) == 200
+
+
+def test_a_banned_user_cannot_sign_in(auth_kit: AuthTestKit) -> None:
+    client, login = client_of(auth_kit), auth_kit.login()
+    auth_kit.ban(login.user, until=auth_kit.now + timedelta(hours=1))
+    with pytest.raises(ValueError, match="is banned.*unban.*allow_banned=True"):
+        auth_kit.login(login.user)
+    assert status(client, auth_kit.login(login.user, allow_banned=True).headers) == 401
+    auth_kit.advance(3601)
+    assert status(client, auth_kit.login(login.user).headers) == 200
+
+
+def test_a_user_whose_own_model_says_banned_cannot_sign_in() -> None:
+    class Bannable(AuthUser):
+        banned: bool | None = None
+
+    kit = AuthTestKit(user_model=Bannable)
+    with pytest.raises(ValueError, match="is banned"):
+        kit.login(make_user(Bannable, banned=True))
+    login = kit.login(make_user(Bannable, banned=True), allow_banned=True)
+    assert status(client_of(kit), login.headers) == 401
+
+
+def test_a_ban_that_has_lapsed_can_be_followed_by_another(auth_kit: AuthTestKit) -> None:
+    client, login = client_of(auth_kit), auth_kit.login()
+    auth_kit.ban(login.user, until=auth_kit.now - timedelta(seconds=1))
+    again = auth_kit.login(login.user)
+    assert status(client, again.headers) == 200
+    auth_kit.ban(login.user)
+    assert status(client, again.headers) == 401
+
+
+def test_the_clock_takes_seconds_and_timedeltas(auth_kit: AuthTestKit) -> None:
+    client, login = client_of(auth_kit), auth_kit.login()
+    auth_kit.advance(timedelta(days=6))
+    assert status(client, login.headers) == 200
+    auth_kit.advance(timedelta(days=2))
+    assert status(client, login.headers) == 401
+    with pytest.raises(ValueError, match="seconds"):
+        auth_kit.advance(timedelta(seconds=-1))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda kit, login: kit.revoke(login.token), "a session or a Login is needed, not str"),
+        (lambda kit, login: kit.expire(login.user), "a session or a Login is needed, not AuthUser"),
+        (lambda kit, login: kit.ban(login.user.id), "ban needs a user or a Login, not str"),
+        (lambda kit, _: kit.login("Ada"), "login needs a user, not str"),
+        (lambda kit, login: kit.login(session=login.user), "login needs a session, not AuthUser"),
+        (lambda kit, login: kit.jwt(login.session), "jwt needs a user, not AuthSession"),
+        (lambda kit, _: kit.advance("60"), "advance needs seconds or a timedelta, not str"),
+    ],
+)
+def test_arguments_of_another_type_are_errors(
+    auth_kit: AuthTestKit, call: Callable[[AuthTestKit, Login], object], message: str
+) -> None:
+    login = auth_kit.login()
+    with pytest.raises(TypeError, match=message):
+        call(auth_kit, login)
