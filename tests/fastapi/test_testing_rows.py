@@ -1,9 +1,10 @@
 """`make_user` and `make_session`: sensible values, for own models too."""
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import pytest
@@ -92,6 +93,54 @@ def test_unknown_and_unfitting_fields_are_errors() -> None:
         make_user(Impossible)
     with pytest.raises(ValidationError, match="email"):
         make_user(email=None)
+
+
+@pytest.mark.parametrize(
+    ("make", "fields", "message"),
+    [
+        (make_user, {"nmae": "Bob"}, "AuthUser has no field nmae: did you mean name"),
+        (make_user, {"emailVerifed": True}, "AuthUser has no field emailVerifed: did you mean email_verified"),
+        (make_session, {"expires_in": 5}, "AuthSession has no field expires_in: did you mean expires_at"),
+        (make_user, {"email_verified": True, "emailVerified": False}, "email_verified is given twice"),
+    ],
+)
+def test_fields_that_no_model_has_are_errors(make: Callable[..., object], fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        make(**fields)
+
+
+def test_aliases_and_camel_case_stand_for_the_field() -> None:
+    assert not make_user(emailVerified=False).email_verified
+    assert make_session(ipAddress="192.0.2.1").ip_address == "192.0.2.1"
+    assert make_user(Rich, favouriteColour="blue", isActive=True).colour == "blue"
+    assert make_user(favouriteColour="blue").model_dump()["colour"] == "blue"
+
+
+@pytest.mark.parametrize("fields", [{"roel": "admin"}, {"user": make_user()}, {"user_id": "ada"}, {"devise": "phone"}])
+def test_fields_that_nothing_has_are_errors_of_signed_in(fields: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match=f"no field {next(iter(fields))}"), signed_in(FastAPI(), **fields):
+        pytest.fail("the block ran")
+
+
+def test_fields_of_an_own_session_reach_the_session(environment: pytest.MonkeyPatch) -> None:
+    environment.delenv("DATABASE_URL", raising=False)
+
+    class Visit(AuthSession):
+        active_team: str = Field(alias="activeTeamName")
+
+    visits = Auth(user_model=Rich, session_model=Visit)
+    app = FastAPI()
+
+    @app.get("/")
+    async def visit(
+        session: Annotated[Visit, Depends(visits.current_session)], user: Annotated[Rich, Depends(visits.current_user)]
+    ) -> list[str | None]:
+        return [session.active_team, session.ip_address, user.nick]
+
+    for name in ("active_team", "activeTeam", "activeTeamName"):
+        with signed_in(app, **{name: "navy"}, ipAddress="192.0.2.1", nick="a") as identity:
+            assert TestClient(app).get("/").json() == ["navy", "192.0.2.1", "a"]
+            assert identity.session.model_dump()["active_team"] == "navy"
 
 
 @pytest.mark.parametrize("how", ["signed_in", "login", "cookie cache"])

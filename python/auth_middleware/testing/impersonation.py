@@ -20,6 +20,7 @@ from auth_middleware.parts import Parts, parts_with
 from auth_middleware.row_models import RowModels
 from auth_middleware.settings import AuthSettings, accepted_credentials, session_cookie_name
 from auth_middleware.testing.memory import MemoryServer, of_the_application
+from auth_middleware.testing.names import for_user_and_session
 from auth_middleware.testing.rows import converted, make_session, make_user
 
 # What decides, beside the cookies' names and the trusted origins, which credential an application accepts.
@@ -37,15 +38,16 @@ def signed_in(app: object, name: str = "Ada", **fields: Any) -> Generator[Identi
     Args:
         app: A FastAPI or Starlette application, or one with middleware wrapped around it.
         name: The user's name.
-        fields: Further fields of the user, including those of your own model.
+        fields: Further fields of the user or of the session, including those of your own models.
 
     Raises:
-        TypeError: `app` is not such an application.
+        TypeError: `app` is not such an application, or no model has such a field.
         ValidationError: a value does not fit `AuthUser`.
     """
     application = _application_in(app)
-    user = make_user(name=name, **fields)
-    session = make_session(user_id=user.id)
+    of_user, of_session = for_user_and_session(fields)
+    user = make_user(name=name, **of_user)
+    session = make_session(user_id=user.id, **of_session)
     person = Person(application, session, user)
     _covered.enter(person)
     try:

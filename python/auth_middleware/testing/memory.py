@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from auth_middleware._core import Core, TestStore
 from auth_middleware.errors import ConfigurationError
 from auth_middleware.settings import AuthSettings
+from auth_middleware.testing.names import camel_case
 from auth_middleware.testing.rows import column_values
 
 Strategy: TypeAlias = Literal["compact", "jwt", "jwe", "jwks"]
@@ -142,15 +143,10 @@ class MemoryServer:
 def _as_json(row: BaseModel) -> dict[str, object]:
     """The row as Better Auth's TypeScript has it: names in camelCase, times in UTC with milliseconds."""
     values = {name: value for name, value in column_values(row).items() if name in type(row).model_fields}
-    return {_camel_case(name): _json_value(value) for name, value in values.items()}
+    return {camel_case(name): _json_value(value) for name, value in values.items()}
 
 
 def _json_value(value: object) -> object:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return value
-
-
-def _camel_case(name: str) -> str:
-    first, *others = name.split("_")
-    return first + "".join(word[:1].upper() + word[1:] for word in others)

@@ -8,7 +8,6 @@ import zlib
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from difflib import get_close_matches
 from enum import Enum
 from functools import cache
 from types import NoneType
@@ -18,6 +17,7 @@ from pydantic import BaseModel, create_model
 from pydantic_core import to_jsonable_python
 
 from auth_middleware.models import AuthSession, AuthUser, keys_by_field
+from auth_middleware.testing.names import by_any_field, by_field
 
 UserT = TypeVar("UserT", bound=AuthUser)
 SessionT = TypeVar("SessionT", bound=AuthSession)
@@ -37,10 +37,11 @@ def make_user(model: type[UserT], /, **fields: Any) -> UserT: ...
 def make_user(model: type[Any] | None = None, /, **fields: Any) -> Any:
     """A user with a new id. Fields that are not passed get sensible values, including those that your model requires.
 
-    Without `model`, fields that `AuthUser` does not declare are kept, for an `Auth` whose own model declares them.
+    A field's alias and its name in camelCase stand for the field. Without `model`, fields that only models based on
+    `AuthUser` declare are kept, for an `Auth` with such a model.
 
     Raises:
-        TypeError: the model has no such field, or requires one for which no value can be generated.
+        TypeError: the model (without one, any model) has no such field, or it requires one for which no value can be generated.
         ValidationError: a value does not fit the model.
     """
     return _made(model, AuthUser, fields, datetime.now(UTC))
@@ -61,11 +62,7 @@ def made(model: type[ModelT], fields: Mapping[str, object], now: datetime) -> Mo
     Raises:
         TypeError, ValidationError: as `make_user`.
     """
-    for name in fields:
-        if name not in model.model_fields:
-            [*nearest] = get_close_matches(name, model.model_fields, n=1)
-            suggestion = f": did you mean {nearest[0]}?" if nearest else ""
-            raise TypeError(f"{model.__name__} has no field {name}{suggestion}")
+    fields = by_field(model, fields)
     values = _values(model, fields, now)
     for name in ("id", "user_id"):
         if name in values:
@@ -103,6 +100,7 @@ def new_token() -> str:
 
 def _made(model: type[Any] | None, base: type[BaseModel], fields: Mapping[str, object], now: datetime) -> Any:
     if model is None:
+        fields = by_any_field(base, fields)
         others = frozenset(fields) - frozenset(base.model_fields)
         model = _with_fields(base, others) if others else base
     return made(model, fields, now)
