@@ -350,7 +350,7 @@ def test_a_ban_stays_until_it_is_lifted(auth_kit: AuthTestKit, between: Callable
 def test_a_banned_user_cannot_sign_in(auth_kit: AuthTestKit) -> None:
     client, login = client_of(auth_kit), auth_kit.login()
     auth_kit.ban(login.user, until=auth_kit.now + timedelta(hours=1))
-    with pytest.raises(ValueError, match="is banned.*unban.*allow_banned=True"):
+    with pytest.raises(ValueError, match=r"is banned.*unban.*allow_banned=True"):
         auth_kit.login(login.user)
     assert status(client, auth_kit.login(login.user, allow_banned=True).headers) == 401
     auth_kit.advance(3601)

@@ -1,16 +1,32 @@
 """`make_user` and `make_session`: sensible values, for own models too."""
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from ipaddress import IPv4Address
+from pathlib import Path
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import pytest
 from fastapi import Depends, FastAPI
-from pydantic import Field, ValidationError
+from pydantic import (
+    BaseModel,
+    Field,
+    FutureDate,
+    HttpUrl,
+    NegativeFloat,
+    PositiveInt,
+    SecretBytes,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    create_model,
+)
 from starlette.testclient import TestClient
+from typing_extensions import TypedDict
 
 from auth_middleware import Auth, AuthSession, AuthUser
 from auth_middleware.testing import AuthTestKit, make_session, make_user, signed_in
@@ -74,10 +90,18 @@ def test_an_own_model_has_a_value_for_each_required_field() -> None:
 
 
 def test_fields_that_no_model_declares_are_kept_for_one_that_does() -> None:
-    user = make_user(role="admin")
+    class Sailor(AuthUser):
+        ship: str
+
+    class Watch(AuthSession):
+        bell: int
+
+    own_models = Sailor, Watch
+    user = make_user(ship="Beagle")
+    assert type(user) not in own_models
     assert isinstance(user, AuthUser)
-    assert user.model_dump()["role"] == "admin"
-    assert make_session(device="phone").model_dump()["device"] == "phone"
+    assert user.model_dump()["ship"] == "Beagle"
+    assert make_session(bell=8).model_dump()["bell"] == 8
 
 
 def test_unknown_and_unfitting_fields_are_errors() -> None:
@@ -165,3 +189,84 @@ def test_every_kind_of_field_arrives_as_it_left(how: str, environment: pytest.Mo
         assert client.get("/me", headers=headers).status_code == 200
         assert kit.lookups == (how == "login")
     assert found == [given]
+
+
+class Address(BaseModel):
+    city: str
+    code: Annotated[str, Field(alias="postCode", min_length=5)]
+
+
+class Size(TypedDict):
+    width: PositiveInt
+
+
+@dataclass
+class Point:
+    x: float
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        bytes,
+        time,
+        timedelta,
+        HttpUrl,
+        IPv4Address,
+        Path,
+        SecretStr,
+        SecretBytes,
+        int | str,
+        UUID | int,
+        PositiveInt,
+        NegativeFloat,
+        FutureDate,
+        Address,
+        Size,
+        Point,
+        list[Address],
+        tuple[int, Address],
+        Literal[3, 4],
+        Annotated[str, StringConstraints(min_length=8, max_length=10)],
+        Annotated[str, StringConstraints(pattern="^[a-z]+$")],
+        Annotated[int, Field(gt=10, lt=12)],
+        Annotated[int, Field(ge=11, multiple_of=5)],
+        Annotated[Decimal, Field(gt=Decimal(5))],
+        Annotated[list[int], Field(min_length=2)],
+        Annotated[set[str], Field(min_length=2)],
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("how", ["login", "signed_in"])
+def test_a_value_is_generated_for_each_kind_of_field(
+    annotation: Any, how: str, environment: pytest.MonkeyPatch
+) -> None:
+    environment.delenv("DATABASE_URL", raising=False)
+    model: Any = create_model("Own", __base__=AuthUser, extra=(annotation, ...))
+    kit = AuthTestKit(user_model=model)
+    auth: Auth[Any, Any] = kit.auth if how == "login" else Auth(user_model=model)
+    app = FastAPI()
+    found: list[Any] = []
+
+    @app.get("/")
+    async def me(user: Annotated[Any, Depends(auth.current_user)]) -> None:
+        found.append(user.extra)
+
+    if how == "login":
+        login = kit.login(make_user(model))
+        assert TestClient(app).get("/", headers=login.headers).status_code == 200
+        assert found == [login.user.extra]
+    else:
+        with signed_in(app):
+            assert TestClient(app).get("/").status_code == 200
+        assert len(found) == 1
+
+
+def test_a_field_without_a_generated_value_is_named() -> None:
+    class Phone(BaseModel):
+        number: Annotated[str, Field(pattern="^q{7}$")]
+
+    for annotation in (Phone, Annotated[str, Field(pattern="^q{7}$")], Callable[[], int]):
+        model: Any = create_model("Own", __base__=AuthUser, phone=(annotation, ...))
+        with pytest.raises(TypeError, match=r"Own\.phone is required.*pass phone=…"):
+            make_user(model)

@@ -226,7 +226,7 @@ class AuthTestKit(Generic[SessionT_co, UserT_co]):
             if not self._outages:
                 self._server.store.set_unavailable(False)
 
-    def _put(self, session: SessionT_co | None, user: UserT_co) -> None:
+    def _put(self, session: AuthSession | None, user: Any) -> None:
         """Insert or replace the rows. A ban stays until it is lifted."""
         id_ = str(user.id)
         ban = {"banned": True, "ban_expires": self._bans[id_]} if id_ in self._bans else {}

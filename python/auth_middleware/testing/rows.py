@@ -6,18 +6,17 @@ import string
 import uuid
 import zlib
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from functools import cache
-from types import NoneType
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, overload
+from typing import Any, TypeVar, overload
 
-from pydantic import BaseModel, create_model
+from pydantic import BaseModel, SecretBytes, SecretStr, create_model
 from pydantic_core import to_jsonable_python
 
 from auth_middleware.models import AuthSession, AuthUser, keys_by_field
 from auth_middleware.testing.names import by_any_field, by_field
+from auth_middleware.testing.values import made_up
 
 UserT = TypeVar("UserT", bound=AuthUser)
 SessionT = TypeVar("SessionT", bound=AuthSession)
@@ -41,7 +40,8 @@ def make_user(model: type[Any] | None = None, /, **fields: Any) -> Any:
     `AuthUser` declare are kept, for an `Auth` with such a model.
 
     Raises:
-        TypeError: the model (without one, any model) has no such field, or it requires one for which no value can be generated.
+        TypeError: the model (without one, any model) has no such field, or it requires one for which no value can be
+            generated.
         ValidationError: a value does not fit the model.
     """
     return _made(model, AuthUser, fields, datetime.now(UTC))
@@ -119,7 +119,7 @@ def _values(model: type[BaseModel], fields: Mapping[str, object], now: datetime)
     values = {name: value() for name, value in usual.items() if name not in fields} | dict(fields)
     for name, field in model.model_fields.items():
         if name not in values and field.is_required():
-            values[name] = _made_up(model, name, field.annotation, now)
+            values[name] = made_up(model, name, field, now)
     return values
 
 
@@ -169,47 +169,11 @@ def _fitting_id(annotation: Any, value: object) -> object:
     return value
 
 
-def _made_up(model: type[BaseModel], name: str, annotation: Any, now: datetime) -> object:
-    """A value for a field that a model requires and a test does not pass."""
-    kind: Any = annotation
-    while get_origin(kind) is Annotated:
-        kind = get_args(kind)[0]
-    if kind is Any or NoneType in get_args(kind):
-        return None
-    if get_origin(kind) is Literal:
-        return get_args(kind)[0]
-    kind = get_origin(kind) or kind
-    if isinstance(kind, type):
-        if issubclass(kind, Enum):
-            return next(iter(kind))
-        for known, value in _BY_TYPE.items():
-            if kind is known:
-                return value(name, now)
-    raise TypeError(
-        f"{model.__name__}.{name} is required, and no value can be generated for {annotation}: pass {name}=…"
-    )
-
-
-_BY_TYPE: dict[type, Callable[[str, datetime], object]] = {
-    str: lambda name, _now: name,
-    bool: lambda _name, _now: False,
-    int: lambda _name, _now: 0,
-    float: lambda _name, _now: 0.0,
-    Decimal: lambda _name, _now: Decimal(0),
-    datetime: lambda _name, now: now,
-    date: lambda _name, now: now.date(),
-    uuid.UUID: lambda _name, _now: uuid.uuid4(),
-    list: lambda _name, _now: [],
-    tuple: lambda _name, _now: [],
-    set: lambda _name, _now: [],
-    frozenset: lambda _name, _now: [],
-    dict: lambda _name, _now: {},
-}
-
-
 def _column_value(value: object) -> object:
     if isinstance(value, Enum):
         value = value.value
+    if isinstance(value, SecretStr | SecretBytes):
+        value = value.get_secret_value()
     if isinstance(value, datetime):
         return value if value.tzinfo else value.replace(tzinfo=UTC)
     if value is None or isinstance(value, bool | int | float | str):
