@@ -1,16 +1,21 @@
 """`AuthTestKit`: genuinely signed credentials, and what can happen to the sessions behind them."""
 
+import hmac
+from base64 import b64encode
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote
 
 import pytest
-from fastapi import Depends, FastAPI, WebSocket
+from fastapi import Depends, FastAPI, Request, WebSocket
+from pydantic import SecretStr
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from auth_middleware import (
     Auth,
+    AuthMiddleware,
     AuthSession,
     AuthSettings,
     AuthUser,
@@ -19,7 +24,7 @@ from auth_middleware import (
     get_token_claims,
     guard_websocket,
 )
-from auth_middleware.testing import AuthTestKit, Login, make_session, make_user
+from auth_middleware.testing import AuthTestKit, Login, make_session, make_user, signed_in
 from tests.support import jwt_reader
 from tests.support.applications import guarded
 
@@ -405,3 +410,108 @@ def test_arguments_of_another_type_are_errors(
     login = auth_kit.login()
     with pytest.raises(TypeError, match=message):
         call(auth_kit, login)
+
+
+NEW, OLD, PLAIN = "a" * 40, "b" * 40, "c" * 40
+
+
+@pytest.mark.parametrize(
+    ("settings", "signing"),
+    [
+        ({"secrets": f"2:{NEW},1:{OLD}"}, NEW),
+        ({"secrets": SecretStr(f"2: {NEW}")}, NEW),
+        ({"secrets": f"2:{NEW}", "secret": PLAIN}, NEW),
+        ({"secret": PLAIN}, PLAIN),
+        ({"secret": SecretStr(PLAIN)}, PLAIN),
+        ({"secret": PLAIN, "previous_secrets": [OLD]}, PLAIN),
+    ],
+)
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_the_secret_that_was_passed_signs(settings: dict[str, Any], signing: str, strategy: str) -> None:
+    kit = AuthTestKit(**settings, freshness="cookie_cache", cache_strategy=strategy)
+    client, login = client_of(kit), kit.login(cookie_cache=True)
+    assert status(client, login.headers) == 200
+    assert kit.lookups == 0
+    [value, *_] = login.cookies.values()
+    signature = b64encode(hmac.digest(signing.encode(), login.token.encode(), "sha256")).decode()
+    assert unquote(value) == f"{login.token}.{signature}"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"secret": ""}, "no secret"),
+        ({"secret": "short"}, "BETTER_AUTH_SECRET"),
+        ({"secrets": "no version"}, "BETTER_AUTH_SECRETS"),
+        ({"database_url": "postgresql://db.example.com/app"}, "database_url has no effect"),
+        ({"freshness": "live", "listen_database_url": "postgresql://db.example.com/app"}, "listen_database_url has no"),
+        ({"credentials": "jwt", "jwks_url": "https://auth.example.com/jwks"}, "jwks_url has no effect"),
+        ({"neon_auth_base_url": "https://neon.example.com"}, "neon_auth_base_url has no effect"),
+    ],
+)
+def test_settings_that_cannot_be_honoured_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        AuthTestKit(**settings)
+
+
+def test_an_instance_of_the_application_is_replaced_everywhere() -> None:
+    members = Auth(user_model=Member)
+    app = FastAPI(lifespan=members.lifespan)
+    app.add_middleware(AuthMiddleware, auth=members, required=True)
+
+    @app.get("/role")
+    async def role(request: Request, member: Annotated[Member, Depends(members.current_user)]) -> list[str]:
+        identity = await members.validate_session(members.session_cookie(request))
+        assert identity is not None
+        async with members.guard_request(request) as guard:
+            return [request.user.role, member.role, identity.user.role, guard.identity.user.role]
+
+    @app.websocket("/guarded")
+    async def guarded_socket(websocket: WebSocket) -> None:
+        async with members.guard_websocket(websocket) as identity:
+            await websocket.send_json(identity.user.role)
+            await websocket.receive_text()
+
+    @app.websocket("/validated")
+    async def validated_socket(websocket: WebSocket) -> None:
+        identity = await members.validate_websocket(websocket)
+        await websocket.accept()
+        await websocket.send_json(identity and identity.user.role)
+
+    kit = AuthTestKit(user_model=Member)
+    login = kit.login(make_user(Member, role="admin"))
+    with kit.replaces(members), TestClient(app) as client:
+        assert client.get("/role").status_code == 401
+        assert client.get("/role", headers=login.headers).json() == ["admin"] * 4
+        with client.websocket_connect("/validated", headers=login.headers) as socket:
+            assert socket.receive_json() == "admin"
+        with client.websocket_connect("/guarded", headers=login.headers) as socket:
+            assert socket.receive_json() == "admin"
+            kit.revoke(login)
+            with pytest.raises(WebSocketDisconnect):
+                socket.receive_json()
+    with pytest.raises(ConfigurationError), TestClient(app):
+        pass
+
+
+def test_replacements_nest_and_need_the_same_models() -> None:
+    members = Auth(user_model=Member)
+    app = FastAPI()
+
+    @app.get("/")
+    async def name(member: Annotated[Member, Depends(members.current_user)]) -> str:
+        return member.name
+
+    client, outer, inner = TestClient(app), AuthTestKit(user_model=Member), AuthTestKit(user_model=Member)
+    for_outer, for_inner = outer.login().headers, inner.login().headers
+    with outer.replaces(members):
+        with inner.replaces(members):
+            assert [client.get("/", headers=each).status_code for each in (for_outer, for_inner)] == [401, 200]
+            with signed_in(app, name="Grace"):
+                assert client.get("/").json() == "Grace"
+        assert [client.get("/", headers=each).status_code for each in (for_outer, for_inner)] == [200, 401]
+    wrong: Any = AuthTestKit()
+    with pytest.raises(TypeError, match="pass user_model=Member"), wrong.replaces(members):
+        pytest.fail("the block ran")
+    with pytest.raises(TypeError, match="needs an Auth, not FastAPI"), wrong.replaces(app):
+        pytest.fail("the block ran")

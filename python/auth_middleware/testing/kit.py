@@ -2,13 +2,14 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar, overload
 
 from auth_middleware.auth import Auth
+from auth_middleware.configuration import configuration_of
 from auth_middleware.models import AuthSession, AuthUser, SessionT_co, UserT_co
-from auth_middleware.testing.memory import MemoryServer, Strategy, of_the_application
+from auth_middleware.testing.login import Login
+from auth_middleware.testing.memory import MemoryServer, Strategy, of_the_application, signing_secret
 from auth_middleware.testing.rows import converted, made, values_of
 
 OwnUser = TypeVar("OwnUser", bound=AuthUser)
@@ -19,39 +20,6 @@ COOKIE_CACHE_SECONDS = 300
 JWT_SECONDS = 900
 
 
-@dataclass(frozen=True)
-class Login(Generic[SessionT_co, UserT_co]):
-    """A session of a user, and the credentials for it. It does not change when the session ends."""
-
-    session: SessionT_co
-    user: UserT_co
-    cookies: dict[str, str] = field(repr=False)
-    """By name, as a browser sends them."""
-    bearer: str = field(repr=False)
-    """The bearer plugin's token: the session token with its signature."""
-    jwt: str = field(repr=False)
-
-    @property
-    def token(self) -> str:
-        """The bare session token, as it is in the database."""
-        return self.session.token
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The `cookie` header."""
-        return {"cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())}
-
-    @property
-    def bearer_headers(self) -> dict[str, str]:
-        """The `authorization` header with the signed session token."""
-        return {"authorization": f"Bearer {self.bearer}"}
-
-    @property
-    def jwt_headers(self) -> dict[str, str]:
-        """The `authorization` header with a JWT of the user."""
-        return {"authorization": f"Bearer {self.jwt}"}
-
-
 class AuthTestKit(Generic[SessionT_co, UserT_co]):
     """An `Auth` whose sessions are in memory, and a replacement for the Better Auth server.
 
@@ -60,7 +28,8 @@ class AuthTestKit(Generic[SessionT_co, UserT_co]):
     Args:
         user_model: Your own model, as for `Auth`.
         session_model: Likewise.
-        settings: Those of `AuthSettings`, such as `credentials` or `freshness`. From the environment, only the settings
+        settings: Those of `AuthSettings`, such as `credentials` or `freshness`. By `secrets` or `secret`, the kit signs
+            as the Better Auth server does. Settings of connections are refused. From the environment, only the settings
             for the names of the cookies and the trusted origins are read.
 
     Raises:
@@ -82,7 +51,7 @@ class AuthTestKit(Generic[SessionT_co, UserT_co]):
     ) -> None:
         self._user_model = user_model
         self._session_model = session_model
-        self._server = MemoryServer()
+        self._server = MemoryServer(signing_secret(settings))
         self._settings = self._server.settings({**of_the_application(), **settings})
         self._users: dict[str, UserT_co] = {}
         self._sessions: dict[str, SessionT_co] = {}
@@ -92,6 +61,21 @@ class AuthTestKit(Generic[SessionT_co, UserT_co]):
         self.auth: Auth[SessionT_co, UserT_co] = Auth(
             self._settings, user_model=user_model, session_model=session_model
         )
+
+    @contextmanager
+    def replaces(self, auth: Auth[SessionT_co, UserT_co]) -> Generator[None]:
+        """While the block runs, an `Auth` of the application's own works as `kit.auth` does.
+
+        That applies to each of its dependencies, guards and methods, its lifespan, and `AuthMiddleware` with it. In an
+        application with `signed_in`, that user is identified all the same.
+
+        Raises:
+            TypeError: the models of `auth` are not the kit's.
+        """
+        if not isinstance(auth, Auth):
+            raise TypeError(f"replaces needs an Auth, not {type(auth).__name__}")
+        with configuration_of(auth).replaced_by(configuration_of(self.auth)):
+            yield
 
     @property
     def now(self) -> datetime:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 from urllib.parse import quote
 
-from pydantic import BaseModel, PrivateAttr
+from pydantic import BaseModel, PrivateAttr, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from auth_middleware._core import Core, TestStore
@@ -29,6 +29,8 @@ _OF_THE_APPLICATION = (
     "cache_cookie_name",
     "secure_cookies",
 )
+# What would be connected to.
+_OF_CONNECTIONS = ("database_url", "listen_database_url", "jwks_url", "neon_auth_base_url", "neon_auth_jwks_url")
 
 
 class MemorySettings(AuthSettings):
@@ -55,9 +57,14 @@ class MemorySettings(AuthSettings):
         Raises:
             ConfigurationError: one of them is wrong.
         """
+        for name in _OF_CONNECTIONS:
+            if values.get(name) is not None:
+                raise ConfigurationError(f"{name} has no effect: sessions and keys are in memory. Leave it out")
         # Nothing connects to the database, but some settings are refused without one.
-        required = {"database_url": "postgresql://testing@testing.invalid/testing", "secret": secret}
+        required = {"database_url": "postgresql://testing@testing.invalid/testing"}
         given: dict[str, Any] = {"base_url": BASE_URL, **values, **required}
+        if values.get("secret") is None and values.get("secrets") is None:
+            given["secret"] = secret
         settings = cls(**given)
         settings._store = store
         return settings
@@ -87,6 +94,18 @@ def of_the_application(settings: AuthSettings | None = None) -> dict[str, Any]:
     except ConfigurationError:
         return {}
     return {name: value for name in _OF_THE_APPLICATION if (value := getattr(settings, name)) not in (None, ())}
+
+
+def signing_secret(settings: Mapping[str, object]) -> str | None:
+    """The secret that signs by these settings, if one is set. Rust checks them."""
+    if versions := _text(settings.get("secrets")):
+        return versions.split(",")[0].partition(":")[2].strip()
+    return _text(settings.get("secret"))
+
+
+def _text(value: object) -> str | None:
+    value = value.get_secret_value() if isinstance(value, SecretStr) else value
+    return value if isinstance(value, str) else None
 
 
 class MemoryServer:
