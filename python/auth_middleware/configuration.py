@@ -35,6 +35,11 @@ class Configuration(Generic[SessionT_co, UserT_co]):
         else:
             self._parts = parts_for(settings, self._models)
 
+    @property
+    def models(self) -> RowModels[SessionT_co, UserT_co]:
+        """The models."""
+        return self._models
+
     def parts(self) -> Parts[SessionT_co, UserT_co]:
         """The parts; in a test, perhaps those of a stand-in.
 
@@ -66,7 +71,7 @@ class Configuration(Generic[SessionT_co, UserT_co]):
         Raises:
             TypeError: the other one has other models.
         """
-        ours, others = self._models, other._models
+        ours, others = self._models, other.models
         for name in ("user_model", "session_model"):
             expected: type[Any] = getattr(ours, name)
             found: type[Any] = getattr(others, name)

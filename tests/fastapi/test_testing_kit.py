@@ -333,16 +333,16 @@ def test_a_session_or_user_that_the_kit_does_not_have_is_an_error(auth_kit: Auth
         auth_kit.ban(make_user())
 
 
-@pytest.mark.parametrize(
-    "between",
-    [
-        lambda kit, login: kit.login(login.user, allow_banned=True),
-        lambda kit, _: kit.login(),
-        lambda kit, login: kit.expire(kit.login(login.user, allow_banned=True)),
-        lambda kit, login: kit.login(login.user.model_copy(update={"name": "Other"}), allow_banned=True),
-        lambda kit, login: kit.jwt(login.user),
-    ],
-)
+BETWEEN: list[Callable[[AuthTestKit, Login], object]] = [
+    lambda kit, login: kit.login(login.user, allow_banned=True),
+    lambda kit, _: kit.login(),
+    lambda kit, login: kit.expire(kit.login(login.user, allow_banned=True)),
+    lambda kit, login: kit.login(login.user.model_copy(update={"name": "Other"}), allow_banned=True),
+    lambda kit, login: kit.jwt(login.user),
+]
+
+
+@pytest.mark.parametrize("between", BETWEEN)
 def test_a_ban_stays_until_it_is_lifted(auth_kit: AuthTestKit, between: Callable[[AuthTestKit, Login], object]) -> None:
     client, login = client_of(auth_kit), auth_kit.login()
     auth_kit.ban(login.user)
@@ -392,18 +392,18 @@ def test_the_clock_takes_seconds_and_timedeltas(auth_kit: AuthTestKit) -> None:
         auth_kit.advance(timedelta(seconds=-1))
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda kit, login: kit.revoke(login.token), "a session or a Login is needed, not str"),
-        (lambda kit, login: kit.expire(login.user), "a session or a Login is needed, not AuthUser"),
-        (lambda kit, login: kit.ban(login.user.id), "ban needs a user or a Login, not str"),
-        (lambda kit, _: kit.login("Ada"), "login needs a user, not str"),
-        (lambda kit, login: kit.login(session=login.user), "login needs a session, not AuthUser"),
-        (lambda kit, login: kit.jwt(login.session), "jwt needs a user, not AuthSession"),
-        (lambda kit, _: kit.advance("60"), "advance needs seconds or a timedelta, not str"),
-    ],
-)
+WRONG: list[tuple[Callable[[Any, Any], object], str]] = [
+    (lambda kit, login: kit.revoke(login.token), "a session or a Login is needed, not str"),
+    (lambda kit, login: kit.expire(login.user), "a session or a Login is needed, not AuthUser"),
+    (lambda kit, login: kit.ban(login.user.id), "ban needs a user or a Login, not str"),
+    (lambda kit, _: kit.login("Ada"), "login needs a user, not str"),
+    (lambda kit, login: kit.login(session=login.user), "login needs a session, not AuthUser"),
+    (lambda kit, login: kit.jwt(login.session), "jwt needs a user, not AuthSession"),
+    (lambda kit, _: kit.advance("60"), "advance needs seconds or a timedelta, not str"),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), WRONG)
 def test_arguments_of_another_type_are_errors(
     auth_kit: AuthTestKit, call: Callable[[AuthTestKit, Login], object], message: str
 ) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import pytest
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from pydantic import (
     BaseModel,
     Field,
@@ -28,7 +28,7 @@ from pydantic import (
 from starlette.testclient import TestClient
 from typing_extensions import TypedDict
 
-from auth_middleware import Auth, AuthSession, AuthUser
+from auth_middleware import Auth, AuthMiddleware, AuthSession, AuthUser
 from auth_middleware.testing import AuthTestKit, make_session, make_user, signed_in
 
 
@@ -266,7 +266,61 @@ def test_a_field_without_a_generated_value_is_named() -> None:
     class Phone(BaseModel):
         number: Annotated[str, Field(pattern="^q{7}$")]
 
-    for annotation in (Phone, Annotated[str, Field(pattern="^q{7}$")], Callable[[], int]):
+    annotations: list[Any] = [Phone, Annotated[str, Field(pattern="^q{7}$")], Callable[[], int]]
+    for annotation in annotations:
         model: Any = create_model("Own", __base__=AuthUser, phone=(annotation, ...))
         with pytest.raises(TypeError, match=r"Own\.phone is required.*pass phone=…"):
             make_user(model)
+
+
+class Caller(AuthUser):
+    phone: Annotated[str, Field(pattern="^q{7}$")]
+
+
+class Call(AuthSession):
+    line: Annotated[str, Field(pattern="^q{7}$")]
+
+
+def routed(app: FastAPI, dependency: Any) -> FastAPI:
+    router = APIRouter()
+
+    @router.get("/")
+    async def route(_: Annotated[Any, Depends(dependency)]) -> None: ...
+
+    app.include_router(router, prefix="/routed")
+    return app
+
+
+def nested_dependency(callers: Auth[Any, Any]) -> FastAPI:
+    async def caller(user: Annotated[Any, Depends(callers.current_user)]) -> object:
+        return user
+
+    return routed(FastAPI(), caller)
+
+
+def mounted(callers: Auth[Any, Any]) -> FastAPI:
+    app = FastAPI()
+    app.mount("/inner", nested_dependency(callers))
+    return app
+
+
+def with_middleware(callers: Auth[Any, Any]) -> FastAPI:
+    app = FastAPI()
+    app.add_middleware(AuthMiddleware, auth=callers)
+    return app
+
+
+@pytest.mark.parametrize("application", [nested_dependency, mounted, with_middleware])
+@pytest.mark.parametrize(
+    ("models", "field"), [({"user_model": Caller}, "Caller.phone"), ({"session_model": Call}, "Call.line")]
+)
+def test_signed_in_names_a_field_without_a_generated_value(
+    application: Callable[[Auth[Any, Any]], FastAPI], models: Any, field: str
+) -> None:
+    app = application(Auth(**models))
+    with pytest.raises(TypeError, match=f"{field} is required"), signed_in(app):
+        pytest.fail("the block ran")
+    with pytest.raises(ValidationError), signed_in(app, phone="wrong", line="wrong"):
+        pytest.fail("the block ran")
+    with signed_in(app, phone="qqqqqqq", line="qqqqqqq"):
+        pass

@@ -72,8 +72,7 @@ class AuthTestKit(Generic[SessionT_co, UserT_co]):
         Raises:
             TypeError: the models of `auth` are not the kit's.
         """
-        if not isinstance(auth, Auth):
-            raise TypeError(f"replaces needs an Auth, not {type(auth).__name__}")
+        _require("replaces needs an Auth", auth, Auth)
         with configuration_of(auth).replaced_by(configuration_of(self.auth)):
             yield
 
