@@ -24,6 +24,7 @@ from pydantic import (
     StringConstraints,
     ValidationError,
     create_model,
+    field_validator,
 )
 from starlette.testclient import TestClient
 from typing_extensions import TypedDict
@@ -324,3 +325,21 @@ def test_signed_in_names_a_field_without_a_generated_value(
         pytest.fail("the block ran")
     with signed_in(app, phone="qqqqqqq", line="qqqqqqq"):
         pass
+
+
+def test_a_generated_value_that_a_validator_refuses_is_an_error_that_names_the_field() -> None:
+    class Employee(AuthUser):
+        badge: str
+
+        @field_validator("badge")
+        @classmethod
+        def _known(cls, value: str) -> str:
+            if not value.startswith("ACME-"):
+                raise ValueError("no badge of ours")
+            return value
+
+    with pytest.raises(TypeError, match=r"Employee\.badge does not fit: .*no badge of ours.*badge=…"):
+        make_user(Employee)
+    assert make_user(Employee, badge="ACME-1").badge == "ACME-1"
+    with pytest.raises(ValidationError, match="no badge of ours"):
+        make_user(Employee, badge="1")

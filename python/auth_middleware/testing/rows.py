@@ -11,7 +11,7 @@ from enum import Enum
 from functools import cache
 from typing import Any, TypeVar, overload
 
-from pydantic import BaseModel, SecretBytes, SecretStr, create_model
+from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError, create_model
 from pydantic_core import to_jsonable_python
 
 from auth_middleware.models import AuthSession, AuthUser, keys_by_field
@@ -68,7 +68,16 @@ def made(model: type[ModelT], fields: Mapping[str, object], now: datetime) -> Mo
         if name in values:
             values[name] = _fitting_id(model.model_fields[name].annotation, values[name])
     keys = keys_by_field(model)
-    return model.model_validate({keys.get(name, name): value for name, value in values.items()})
+    try:
+        return model.model_validate({keys.get(name, name): value for name, value in values.items()})
+    except ValidationError as error:
+        wrong = {str(item["loc"][0]): item["msg"] for item in error.errors() if item["loc"]}
+        for name in values.keys() - fields.keys():
+            if why := wrong.get(keys.get(name, name)):  # a validator of the model refuses it
+                raise TypeError(
+                    f"the value generated for {model.__name__}.{name} does not fit: {why}. Pass {name}=…"
+                ) from error
+        raise
 
 
 def converted(model: type[ModelT], row: BaseModel, now: datetime) -> ModelT:
