@@ -231,6 +231,7 @@ class Point:
         Annotated[str, StringConstraints(min_length=8, max_length=10)],
         Annotated[str, StringConstraints(pattern="^[a-z]+$")],
         Annotated[int, Field(gt=10, lt=12)],
+        Annotated[float, Field(gt=0, lt=0.5)],
         Annotated[int, Field(ge=11, multiple_of=5)],
         Annotated[Decimal, Field(gt=Decimal(5))],
         Annotated[list[int], Field(min_length=2)],

@@ -83,7 +83,7 @@ def _values(kind: Any, name: str, now: datetime, depth: int) -> Iterator[Any]:
     if hasattr(kind, "__value__"):  # `type Name = …`
         kind = kind.__value__
     arguments = get_args(kind)
-    if kind is Any or kind is None or NoneType in arguments:
+    if kind in (Any, None, NoneType) or NoneType in arguments:
         yield None
     origin: Any = get_origin(kind) or kind
     if depth > _DEEPEST:
@@ -158,7 +158,7 @@ def _numbers(limits: list[object]) -> Iterator[Any]:
             above = limit // step * step
             yield from (limit, above, above + step, above - step)
     least, most = (_limit(limits, low) for low in ("gt", "lt"))
-    if isinstance(least, float) and isinstance(most, float):
+    if isinstance(least, int | float) and isinstance(most, int | float):
         yield (least + most) / 2
 
 
