@@ -26,7 +26,7 @@ from auth_middleware.operator_log import OperatorLog
 from auth_middleware.row_models import RowModels
 from auth_middleware.telemetry import record_lookup
 
-# Set in the scope of a WebSocket once it was validated: later checks may fail.
+# Set in the scope of a WebSocket once it was validated: later checks may fail. Rust sets it too.
 _VALIDATED = "auth_middleware validated"
 
 _Outcome: TypeAlias = Identity[SessionT_co, UserT_co] | Refused | AuthError

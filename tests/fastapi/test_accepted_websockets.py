@@ -326,3 +326,24 @@ def test_no_hint_if_a_socket_was_validated_before_accept(first: str, caplog: pyt
     with TestClient(app) as client, client.websocket_connect("/", headers=headers) as socket:
         assert socket.receive_json() is True
     assert not hints(caplog)
+
+
+def test_no_hint_if_a_cache_identified_a_socket_before_accept(caplog: pytest.LogCaptureFixture) -> None:
+    kit = AuthTestKit(freshness="live")
+    login = kit.login()
+    app = FastAPI()
+
+    @app.websocket("/")
+    async def endpoint(websocket: WebSocket) -> None:
+        await kit.auth.current_user(websocket)
+        await websocket.accept()
+        if websocket.query_params:
+            kit.revoke(login.session)
+        await websocket.send_json(await kit.auth.validate_websocket(websocket) is None)
+
+    with TestClient(app) as client:
+        for path, is_refused in (("/", False), ("/", False), ("/?revoke=1", True)):
+            with client.websocket_connect(path, headers=login.headers) as socket:
+                assert socket.receive_json() is is_refused
+    assert kit.auth.counters["live_cache"]
+    assert not hints(caplog)
