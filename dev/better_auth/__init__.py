@@ -112,3 +112,6 @@ class BetterAuthServer:
     ) -> None:
         if self._process:
             self._process.stop()
+
+    def has_exited(self) -> bool:
+        return self._process is None or self._process.has_exited()

@@ -21,13 +21,14 @@ async def run(seconds: float, actors: int, seed: int, page: Path | None) -> bool
             faults = Faults(servers, chance)
             checks = Checks(servers, faults, chance)
             resources = Resources(servers)
-            sampling = asyncio.create_task(resources.run())
+            background = [asyncio.create_task(resources.run()), asyncio.create_task(servers.keep_auth_service())]
             until = asyncio.get_running_loop().time() + seconds
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(faults.run(until))
                 for _ in range(actors):
                     tasks.create_task(Actor(servers, faults, checks, chance).run(until))
-            sampling.cancel()
+            for task in background:
+                task.cancel()
             await checks.close()
         lines = report.counts(checks, faults, resources, report.leaks(Path(directory), checks.secrets))
     print(f"seed {seed}", report.text(lines), *checks.examples, sep="\n", flush=True)

@@ -5,7 +5,7 @@ import os
 import secrets
 import sys
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Self, TypeVar
 from urllib.parse import quote
@@ -13,7 +13,7 @@ from urllib.parse import quote
 from dev.better_auth import BetterAuthServer
 from dev.environment import without_our_settings
 from dev.postgres import SUPERUSER, EmbeddedPostgres
-from dev.processes import ChildProcess, free_port
+from dev.processes import ChildProcess, ProcessFailed, free_port
 from dev.soak.address import Address
 from dev.soak.modes import COOKIE_CACHE_SECONDS, CREDENTIALS, JWT_SECONDS, MODES, Mode
 from dev.stack import migrate
@@ -67,6 +67,15 @@ class Servers:
     def dsn(self) -> str:
         """The database behind the one address."""
         return f"postgresql://{SUPERUSER}:{quote(self.primary.password)}@127.0.0.1:{self.address.port}/{DATABASE}"
+
+    async def keep_auth_service(self) -> None:
+        """Starts Better Auth again whenever it has ended: node-postgres ends it if a connection breaks in a transaction."""
+        while True:
+            await asyncio.sleep(0.2)
+            if self.auth_service.has_exited():
+                # While PostgreSQL is down, it ends at once.
+                with suppress(ProcessFailed):
+                    await asyncio.to_thread(self.auth_service.__enter__)
 
     async def add_standby(self) -> None:
         self.standby = await self._opened(Standby(self.primary, settings={"max_connections": "100"}))

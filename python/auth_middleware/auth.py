@@ -138,7 +138,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
             HTTPException: 401 without a valid session, 403 from an untrusted page, 503 if the store is
                 unavailable.
         """
-        found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
+        found: _Found[SessionT_co, UserT_co] = self._core_for(request).identify(request.scope)
         return (await self._identification.required(found, request) if type(found) is RequestState else found).user
 
     async def optional_user(self, request: HTTPConnection) -> UserT_co | None:
@@ -147,7 +147,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
         Raises:
             HTTPException: 403 from an untrusted page, 503 if the store is unavailable.
         """
-        found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
+        found: _Found[SessionT_co, UserT_co] = self._core_for(request).identify(request.scope)
         identity = await self._identification.optional(found, request) if type(found) is RequestState else found
         return identity and identity.user
 
@@ -161,7 +161,8 @@ class Auth(Generic[SessionT_co, UserT_co]):
             HTTPException: as `current_user`.
             ConfigurationError: there is no database that knows; as an HTTP response, 500.
         """
-        if not self._core.has_database:
+        core = self._core_for(request)
+        if not core.has_database:
             why = (
                 "get_fresh_user reads the user's row, and there is no database: set DATABASE_URL, or use "
                 "get_current_user, which returns what the JWT claims"
@@ -169,17 +170,17 @@ class Auth(Generic[SessionT_co, UserT_co]):
             self._log.misconfigured(why)
             raise http_errors.for_connection(http_errors.Misconfigured(why), request)
         self._identification.begin_recheck(request)
-        found = self._core.identify_by_store(request.scope)
+        found = core.identify_by_store(request.scope)
         return (await self._identification.required(found, request)).user
 
     async def current_session(self, request: HTTPConnection) -> SessionT_co:
         """The session that this request presents. Identified once per request; raises like `current_user`."""
-        found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
+        found: _Found[SessionT_co, UserT_co] = self._core_for(request).identify(request.scope)
         session = (
             await self._identification.required(found, request) if type(found) is RequestState else found
         ).session
         if not session:  # a JWT has none
-            raise self._identification.unauthorized(request, is_anonymous=False)
+            raise self._identification.lacks_session(request)
         return session
 
     async def token_claims(self, request: HTTPConnection) -> dict[str, Any] | None:
@@ -188,13 +189,13 @@ class Auth(Generic[SessionT_co, UserT_co]):
         They are a snapshot from when the token was issued. Identified once in a request, and raises, as
         `optional_user`.
         """
-        found: _Found[SessionT_co, UserT_co] = self._core.identify(request.scope)
+        found: _Found[SessionT_co, UserT_co] = self._core_for(request).identify(request.scope)
         identity = await self._identification.optional(found, request) if type(found) is RequestState else found
-        return identity and self._core.token_claims(request.scope)
+        return identity and self._core_for(request).token_claims(request.scope)
 
     def session_cookie(self, connection: HTTPConnection) -> str | None:
         """The session cookie as it stands in the headers; None if there is none, or a bearer token decides instead."""
-        return self._core.session_cookie(connection.scope)
+        return self._core_for(connection).session_cookie(connection.scope)
 
     async def validate_session(self, cookie_value: str | None) -> Identity[SessionT_co, UserT_co] | None:
         """The session of this signed cookie value, percent-encoded or not; None if there is no valid one.
@@ -207,7 +208,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
             StoreUnavailable, SchemaError: the store is unavailable; as an HTTP response, 503.
         """
         _require_text(cookie_value)
-        found: _Found[SessionT_co, UserT_co] = self._core.identify_value(cookie_value or "")
+        found: _Found[SessionT_co, UserT_co] = self._core_for(None).identify_value(cookie_value or "")
         return await self._identification.optional(found, None) if type(found) is RequestState else found
 
     async def validate_websocket(self, websocket: WebSocket) -> Identity[SessionT_co, UserT_co] | None:
@@ -222,7 +223,7 @@ class Auth(Generic[SessionT_co, UserT_co]):
         After `accept` there are no responses: an error that is not caught closes the socket, with code 1008, or 1013 if
         the store is unavailable.
         """
-        found: _Found[SessionT_co, UserT_co] = self._core.identify_anew(websocket.scope)
+        found: _Found[SessionT_co, UserT_co] = self._core_for(websocket).identify_anew(websocket.scope)
         identity = await self._identification.optional(found, websocket) if type(found) is RequestState else found
         self._identification.validated(websocket, identity)
         return identity
@@ -234,11 +235,11 @@ class Auth(Generic[SessionT_co, UserT_co]):
         headers: Iterable[tuple[bytes, bytes]] | None = None,
     ) -> WebSocketGuard[SessionT_co, UserT_co]:
         """The same as `auth_middleware.guard_websocket`, by this instance."""
-        return WebSocketGuard(self._core, self._identification, websocket, subprotocol, headers)
+        return WebSocketGuard(self._core_for(websocket), self._identification, websocket, subprotocol, headers)
 
     def guard_request(self, request: HTTPConnection) -> RequestGuard[SessionT_co, UserT_co]:
         """The same as `auth_middleware.guard_request`, by this instance."""
-        return RequestGuard(self._core, self._identification, request)
+        return RequestGuard(self._core_for(request), self._identification, request)
 
     def disconnect(self, *, user_id: str | None = None, session_id: str | None = None) -> int:
         """Close the guarded connections of a user or of a session, for rules of the application's own.
@@ -252,21 +253,20 @@ class Auth(Generic[SessionT_co, UserT_co]):
         Raises:
             TypeError: neither is given, or both are.
         """
-        return self._core.disconnect(user_id=user_id, session_id=session_id)
+        return self._core_for(None).disconnect(user_id=user_id, session_id=session_id)
 
     @property
     def guarded_connections(self) -> int:
         """The number of connections that this instance guards in this process."""
-        return self._core.guarded_connections
+        return self._core_for(None).guarded_connections
 
     @property
     def _parts(self) -> Parts[SessionT_co, UserT_co]:
         return self._configuration.parts()
 
-    @property
-    def _core(self) -> Core:
+    def _core_for(self, connection: HTTPConnection | None) -> Core:
         """For a request: a missing setting is a 500 response."""
-        return self._configuration.parts_for_request().core
+        return self._configuration.parts_for_request(connection).core
 
     @property
     def _identification(self) -> Identification[SessionT_co, UserT_co]:

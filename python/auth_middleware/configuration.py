@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import Any, Generic
 
+from starlette.requests import HTTPConnection
+
 from auth_middleware import http_errors, stand_ins
 from auth_middleware.errors import ConfigurationError
 from auth_middleware.models import SessionT_co, UserT_co
@@ -53,16 +55,16 @@ class Configuration(Generic[SessionT_co, UserT_co]):
             return self._replacements[-1]
         return self._parts or self._read()
 
-    def parts_for_request(self) -> Parts[SessionT_co, UserT_co]:
+    def parts_for_request(self, connection: HTTPConnection | None) -> Parts[SessionT_co, UserT_co]:
         """
         Raises:
-            Misconfigured: a `ConfigurationError` that is a 500 response.
+            Misconfigured: a `ConfigurationError` that is a 500 response, or closes an accepted WebSocket.
         """
         try:
             return self.parts()
         except ConfigurationError as error:
             self._log.log(error)
-            raise http_errors.Misconfigured(error) from error
+            raise http_errors.for_connection(http_errors.Misconfigured(error), connection) from error
 
     @contextmanager
     def replaced_by(self, other: "Configuration[Any, Any]") -> Generator[None]:

@@ -1,9 +1,10 @@
 """The default instance, made from the environment at first use, and its functions."""
 
+import inspect
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from starlette.requests import HTTPConnection
 
@@ -11,7 +12,7 @@ from auth_middleware import http_errors, stand_ins
 from auth_middleware.auth import Auth
 from auth_middleware.errors import ConfigurationError
 from auth_middleware.models import AuthSession, AuthUser, Identity
-from auth_middleware.mounts import around
+from auth_middleware.mounts import nearest
 from auth_middleware.openapi import Accepted, documented
 from auth_middleware.operator_log import MisconfigurationLog
 from auth_middleware.settings import accepted_credentials, session_cookie_name
@@ -61,7 +62,19 @@ def auth_of(app: object) -> Auth[Any, Any]:
         ConfigurationError: a setting is missing or wrong.
     """
     overrides = getattr(app, "dependency_overrides", None)
-    return overrides.get(get_auth, get_auth)() if overrides else get_auth()
+    if not overrides or get_auth not in overrides:
+        return get_auth()
+    override: object = overrides[get_auth]
+    found: object = override() if callable(override) else override
+    if callable(override) and isinstance(found, Auth):
+        return cast("Auth[Any, Any]", found)
+    if inspect.iscoroutine(found):
+        found.close()
+    what = f"{'returns' if callable(override) else 'is'} an object of type {type(found).__name__}"
+    raise ConfigurationError(
+        "dependency_overrides[get_auth] must be an ordinary function that returns an Auth, without async or yield, "
+        f"such as `lambda: auth`; it {what}"
+    )
 
 
 def _auth_in(scope: Mapping[str, Any]) -> Auth[Any, Any]:
@@ -69,12 +82,26 @@ def _auth_in(scope: Mapping[str, Any]) -> Auth[Any, Any]:
     `get_auth` override or an `AuthMiddleware`.
     """
     passed: Passed | None = scope.get(SCOPE_KEY)
-    for each in around(scope):
-        if get_auth in getattr(each, "dependency_overrides", ()):
-            return auth_of(each)
-        if passed and each is not None and (each is passed.middleware or each is passed.app):
-            return passed.auth
-    return passed.auth if passed else get_auth()
+
+    def overrides(each: object) -> bool:
+        return get_auth in getattr(each, "dependency_overrides", ())
+
+    def decides(each: object) -> bool:
+        return overrides(each) or bool(
+            passed and each is not None and (each is passed.middleware or each is passed.app)
+        )
+
+    def decided_by(each: object) -> Auth[Any, Any]:
+        return auth_of(each) if overrides(each) or not passed else passed.auth
+
+    auth, *others = map(decided_by, nearest(scope, decides))
+    if any(other is not auth for other in others):
+        raise ConfigurationError(
+            "an application is mounted in several applications that use different instances of Auth, and the path of "
+            "this request, which a middleware may have changed, does not tell which of them received it: override "
+            "get_auth on the mounted application, or mount a separate application in each"
+        )
+    return auth
 
 
 def serving(connection: HTTPConnection | None) -> Auth[Any, Any]:

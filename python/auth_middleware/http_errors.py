@@ -1,9 +1,10 @@
 """The HTTP responses of errors. The only module that knows HTTP statuses; bodies say nothing that helps a forger."""
 
 from fastapi import HTTPException, WebSocketException, status
+from fastapi.utils import is_body_allowed_for_status_code
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.requests import HTTPConnection
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.websockets import WebSocketState
 
 from auth_middleware._core import default_settings
@@ -133,7 +134,7 @@ def for_connection(error: HTTPException, connection: HTTPConnection | None) -> H
     return _CLOSING[type(error)](error)
 
 
-def http_response(error: Exception) -> JSONResponse:
+def http_response(error: Exception) -> Response:
     """The response that FastAPI would send for an error. For middleware, whose exceptions FastAPI does not handle.
 
     Accepts the exceptions of the dependencies, and every `AuthError`: 401, 403 or 503, and 500 if a setting is wrong.
@@ -148,4 +149,6 @@ def http_response(error: Exception) -> JSONResponse:
             error = from_error(error, default_settings()["retry_after_seconds"])
     if not isinstance(error, StarletteHTTPException):
         raise TypeError(f"http_response needs an AuthError or an HTTPException, not {type(error).__name__}") from error
+    if not is_body_allowed_for_status_code(error.status_code):
+        return Response(None, error.status_code, error.headers)
     return JSONResponse({"detail": error.detail}, error.status_code, error.headers)

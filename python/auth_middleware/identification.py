@@ -26,7 +26,7 @@ from auth_middleware.operator_log import OperatorLog
 from auth_middleware.row_models import RowModels
 from auth_middleware.telemetry import record_lookup
 
-# Set in the scope of a WebSocket once it was validated: later checks may fail.
+# Set in the scope of a WebSocket once it was validated: later checks may fail. Rust sets it too.
 _VALIDATED = "auth_middleware validated"
 
 _Outcome: TypeAlias = Identity[SessionT_co, UserT_co] | Refused | AuthError
@@ -50,6 +50,7 @@ class Identification(Generic[SessionT_co, UserT_co]):
         outcome = await self._settle(state, connection)
         if isinstance(outcome, Refused):
             raise self.unauthorized(connection, is_anonymous=outcome.is_anonymous)
+        self._validated_before_accept(connection)
         return outcome
 
     async def optional(
@@ -61,12 +62,18 @@ class Identification(Generic[SessionT_co, UserT_co]):
             HTTPException: 403 from an untrusted page, 503 if the store is unavailable; an `AuthError` too.
         """
         outcome = await self._settle(state, connection)
+        self._validated_before_accept(connection)
         return None if isinstance(outcome, Refused) else outcome
 
     def unauthorized(self, connection: HTTPConnection, *, is_anonymous: bool) -> HTTPException:
         """The error of a request that needs a session and has none."""
         error = http_errors.unauthorized(self._core.accepts, is_anonymous=is_anonymous)
         return self._error(error, connection)
+
+    def lacks_session(self, connection: HTTPConnection) -> HTTPException:
+        """The error of a route that needs a session, for a request with a JWT."""
+        self._log.lacks_session({"reason": "no_session", "credential": "jwt", "path": path_in(connection.scope)})
+        return self.unauthorized(connection, is_anonymous=False)
 
     def begin_recheck(self, connection: HTTPConnection) -> None:
         """Marks a WebSocket as validated, so that a failed re-check is not reported as a late validation."""
@@ -78,6 +85,11 @@ class Identification(Generic[SessionT_co, UserT_co]):
         if identity is None and http_errors.is_accepted(websocket):
             self._warn_if_late(websocket)
         websocket.scope[_VALIDATED] = True
+
+    def _validated_before_accept(self, connection: HTTPConnection | None) -> None:
+        if connection is None or connection.scope["type"] != "websocket" or http_errors.is_accepted(connection):
+            return
+        connection.scope[_VALIDATED] = True
 
     async def _settle(
         self, state: RequestState, connection: HTTPConnection | None

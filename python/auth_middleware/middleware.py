@@ -3,7 +3,8 @@
 import logging
 import re
 from collections.abc import Iterable
-from typing import Any, final
+from typing import Any, cast, final
+from urllib.parse import unquote
 
 from starlette.authentication import AuthCredentials, UnauthenticatedUser
 from starlette.exceptions import HTTPException
@@ -22,6 +23,7 @@ logger = logging.getLogger("auth_middleware")
 # Segments . and .., which lead out of a prefix if what serves the files below it resolves them: also written with
 # backslashes (Windows), with parameters (Tomcat), or encoded twice (a proxy that decodes once more).
 _DOTS = re.compile(r"(?:[/\\]|%2f|%5c)(?:\.|%2e){1,2}(?=$|[/\\;?#]|%2f|%5c|%3b)", re.IGNORECASE)
+_ESCAPE = re.compile(r"%[0-9a-f]{2}", re.IGNORECASE)
 _NEVER_IN_PATHS = frozenset("*?#{}")
 
 
@@ -132,10 +134,12 @@ def _check_auth(auth: object) -> None:
         raise ConfigurationError(f"AuthMiddleware: auth must be an instance of Auth, not of {type(auth).__name__}")
 
 
-def _checked_paths(exclude: Iterable[str]) -> list[str]:
+def _checked_paths(exclude: object) -> list[str]:
     if isinstance(exclude, str):
         raise ConfigurationError(f"AuthMiddleware: exclude must be a list of paths: exclude=[{exclude!r}]")
-    return [_checked_path(path) for path in exclude]
+    if not isinstance(exclude, Iterable):
+        raise ConfigurationError(f"AuthMiddleware: exclude must be a list of paths, not {exclude!r}")
+    return [_checked_path(path) for path in cast("Iterable[object]", exclude)]
 
 
 def _checked_path(path: object) -> str:
@@ -143,5 +147,10 @@ def _checked_path(path: object) -> str:
         raise ConfigurationError(
             f"AuthMiddleware: exclude contains {path!r}, which matches nothing: paths begin with /, have no query or "
             "parameters, and only /* at the end stands for everything below"
+        )
+    if _ESCAPE.search(path):
+        raise ConfigurationError(
+            f"AuthMiddleware: exclude contains {path!r}, which matches nothing, because servers decode paths: write "
+            f"{unquote(path)!r}"
         )
     return path

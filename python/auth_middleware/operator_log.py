@@ -134,6 +134,10 @@ class OperatorLog:
         level = logging.INFO if has_check_succeeded else logging.WARNING
         self._causes.log(refused.cause, message, MOST_ORIGINS if refused.is_foreign_origin else 1, fields, level)
 
+    def lacks_session(self, fields: LogFields) -> None:
+        """A route needs the session, and the request presents a JWT, which belongs to none."""
+        logger.info("refused: get_current_session needs a session, and a JWT has none", extra=fields)
+
     def row_misfit(self, error: SchemaError, fields: LogFields) -> None:
         """A row cannot be read into the application's models. That concerns its own request only."""
         self._once.log("a row does not fit", f"a request got a 503 response: {error}", MOST_MISFITS, fields)

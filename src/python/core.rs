@@ -97,9 +97,15 @@ impl Core {
             return Ok(state.get().identity(py).unwrap_or_else(|| state.into_any().unbind()));
         }
         let inspected = self.engine.inspect(request.as_request());
+        let is_handshake = request.is_handshake();
         let state = Bound::new(py, self.begin(py, inspected, Some(request.remember()))?)?;
         scope.set_item(&self.scope_key, &state)?;
-        Ok(state.get().identity(py).unwrap_or_else(|| state.into_any().unbind()))
+        let Some(identity) = state.get().identity(py) else { return Ok(state.into_any().unbind()) };
+        if is_handshake {
+            // Python marks the other sockets. It does not see the state of one that a cache identifies.
+            scope.set_item(pyo3::intern!(py, "auth_middleware validated"), true)?;
+        }
+        Ok(identity)
     }
 
     fn identify_by_store(&self, py: Python<'_>, scope: &Bound<'_, PyAny>) -> PyResult<Py<RequestState>> {

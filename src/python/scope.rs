@@ -27,11 +27,15 @@ impl<'py> ScopeRequest<'py> {
         Request::new(self.kind, self.headers.iter())
     }
 
+    pub(super) fn is_handshake(&self) -> bool {
+        self.kind == Kind::Handshake
+    }
+
     /// Takes the token out of the protocols that an application may select: one that is echoed ends up in a browser's
     /// and a proxy's log. The headers keep it.
     pub(super) fn hide_token(&self, scope: &Bound<'py, PyAny>) -> PyResult<()> {
         let key = pyo3::intern!(scope.py(), "subprotocols");
-        if self.kind != Kind::Handshake {
+        if !self.is_handshake() {
             return Ok(());
         }
         let Some(offered) = value(scope, key)? else { return Ok(()) };

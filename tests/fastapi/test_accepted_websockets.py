@@ -20,6 +20,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from auth_middleware import (
     Auth,
+    AuthMiddleware,
     OriginRefused,
     StoreUnavailable,
     get_auth,
@@ -27,6 +28,7 @@ from auth_middleware import (
     http_response,
     validate_websocket,
 )
+from auth_middleware.testing import AuthTestKit
 from dev.cookies import SECRET, cookie, new_token
 from dev.environment import without_our_settings
 from dev.postgres import EmbeddedPostgres
@@ -287,3 +289,61 @@ def test_a_missing_setting_closes_with_an_internal_error() -> None:
 
     with TestClient(app) as client:
         assert end(client) == (1011, "Authentication is not configured")
+
+
+def test_an_instance_that_lacks_its_settings_closes_an_accepted_socket(environment: pytest.MonkeyPatch) -> None:
+    environment.delenv("BETTER_AUTH_SECRET", raising=False)
+    auth = Auth()
+    for function in (
+        auth.current_user,
+        auth.optional_user,
+        auth.fresh_user,
+        auth.current_session,
+        auth.token_claims,
+        auth.validate_websocket,
+        get_current_user,
+    ):
+        assert end(TestClient(late(auth, function))) == (1011, "Authentication is not configured")
+
+
+@pytest.mark.parametrize("first", ["current_user", "optional_user", "current_session", "AuthMiddleware", "anonymous"])
+def test_no_hint_if_a_socket_was_validated_before_accept(first: str, caplog: pytest.LogCaptureFixture) -> None:
+    kit = AuthTestKit()
+    login = kit.login()
+    app: FastAPI = FastAPI()
+    if first == "AuthMiddleware":
+        app.add_middleware(AuthMiddleware, auth=kit.auth)
+
+    @app.websocket("/")
+    async def endpoint(websocket: WebSocket) -> None:
+        if first != "AuthMiddleware":
+            await getattr(kit.auth, "optional_user" if first == "anonymous" else first)(websocket)
+        await websocket.accept()
+        kit.revoke(login.session)
+        await websocket.send_json(await kit.auth.validate_websocket(websocket) is None)
+
+    headers = {} if first == "anonymous" else login.headers
+    with TestClient(app) as client, client.websocket_connect("/", headers=headers) as socket:
+        assert socket.receive_json() is True
+    assert not hints(caplog)
+
+
+def test_no_hint_if_a_cache_identified_a_socket_before_accept(caplog: pytest.LogCaptureFixture) -> None:
+    kit = AuthTestKit(freshness="live")
+    login = kit.login()
+    app = FastAPI()
+
+    @app.websocket("/")
+    async def endpoint(websocket: WebSocket) -> None:
+        await kit.auth.current_user(websocket)
+        await websocket.accept()
+        if websocket.query_params:
+            kit.revoke(login.session)
+        await websocket.send_json(await kit.auth.validate_websocket(websocket) is None)
+
+    with TestClient(app) as client:
+        for path, is_refused in (("/", False), ("/", False), ("/?revoke=1", True)):
+            with client.websocket_connect(path, headers=login.headers) as socket:
+                assert socket.receive_json() is is_refused
+    assert kit.auth.counters["live_cache"]
+    assert not hints(caplog)

@@ -213,7 +213,7 @@ def start(make_auth: MakeAuth, database: Database, settings: dict[str, Any]) -> 
 def succeed(client: TestClient, database: Database, auth: Auth[Any, Any]) -> None:
     """Sends the credential that these settings accept."""
     who = database.sign_in()
-    accepts_cookie, _ = auth._core.accepts  # pyright: ignore[reportPrivateUsage]
+    accepts_cookie, _ = auth._parts.core.accepts  # pyright: ignore[reportPrivateUsage]
     headers = cookie(who.token, name=auth.cookie_name) if accepts_cookie else bearer(who.cookie_value)
     assert client.get("/required", headers=headers).status_code == 200
 

@@ -1,5 +1,6 @@
 """FastAPI passes the request to every dependency, whatever kinds of credentials the settings list."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -79,3 +80,19 @@ def test_the_functions_of_the_environment(database: Database, credentials: str) 
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_log_says_that_a_jwt_has_no_session(caplog: pytest.LogCaptureFixture) -> None:
+    kit = AuthTestKit(credentials=["jwt"])
+    app = FastAPI()
+
+    @app.get("/session")
+    async def session(found: Annotated[AuthSession, Depends(kit.auth.current_session)]) -> str:
+        return found.id
+
+    with caplog.at_level(logging.INFO, "auth_middleware"):
+        assert TestClient(app).get("/session", headers=kit.login().jwt_headers).status_code == 401
+    (record,) = [each for each in caplog.records if "a JWT has none" in each.getMessage()]
+    fields = vars(record)
+    assert (record.levelno, fields["reason"], fields["credential"]) == (logging.INFO, "no_session", "jwt")
+    assert fields["path"] == "/session"

@@ -79,3 +79,11 @@ def test_http_response_takes_plain_errors_and_shows_nothing_of_them(error: AuthE
 def test_http_response_refuses_other_errors() -> None:
     with pytest.raises(TypeError, match="not ValueError"):
         http_response(ValueError("no error of ours"))
+
+
+@pytest.mark.parametrize("status", [204, 205, 304])
+def test_http_response_sends_no_body_where_http_allows_none(status: int) -> None:
+    response = http_response(HTTPException(status, headers={"ETag": '"1"'}))
+    assert (response.status_code, response.body) == (status, b"")
+    assert response.headers["etag"] == '"1"'
+    assert "content-type" not in response.headers

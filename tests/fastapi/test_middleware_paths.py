@@ -149,3 +149,13 @@ def test_static_files_and_plain_starlette_need_a_session(start: Start, who: Sign
 def test_an_exclude_that_never_matches_is_an_error(auth: Auth, exclude: Any) -> None:
     with pytest.raises(ConfigurationError, match="exclude"):
         AuthMiddleware(FastAPI(), auth, required=True, exclude=exclude)
+
+
+@pytest.mark.parametrize("exclude", [None, 1, ["/caf%C3%A9"], ["/a%2Fb/*"], ["/%7euser"]])
+def test_excluded_paths_that_never_match_are_errors(exclude: Any) -> None:
+    with pytest.raises(ConfigurationError, match="exclude"):
+        AuthMiddleware(FastAPI(), required=True, exclude=exclude)
+
+
+def test_a_percent_sign_alone_is_no_escape() -> None:
+    AuthMiddleware(FastAPI(), required=True, exclude=["/100%", "/café"])

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 from auth_middleware import (
     Auth,
     AuthMiddleware,
+    ConfigurationError,
     get_auth,
     get_session_from_cookie,
     validate_websocket,
@@ -183,3 +184,29 @@ def test_without_an_override_it_uses_the_default_instance(environment: pytest.Mo
         assert_serves(client, "/a/b", who)
     assert get_auth().counters["identified"] == 4
     asyncio.run(get_auth().close())
+
+
+async def as_coroutine() -> Any:
+    return AuthTestKit().auth
+
+
+def as_generator() -> Any:
+    yield AuthTestKit().auth
+
+
+async def as_async_generator() -> Any:
+    yield AuthTestKit().auth
+
+
+@pytest.mark.parametrize("override", [as_coroutine, as_generator, as_async_generator, AuthTestKit().auth, lambda: None])
+def test_an_override_that_returns_no_auth_is_an_error(override: Any, start: Start) -> None:
+    app = FastAPI()
+    app.dependency_overrides[get_auth] = override
+
+    @app.get("/")
+    async def why(request: Request) -> str:
+        with pytest.raises(ConfigurationError) as error:
+            await get_session_from_cookie(request)
+        return str(error.value)
+
+    assert "without async or yield" in start(app).get("/").json()
