@@ -24,7 +24,7 @@ pub(super) fn warnings(
     };
     let has_database = text(&raw.database_url);
     let needs_live = jwt.is_some_and(|jwt| jwt.freshness == JwtFreshness::Live);
-    let groups: [(bool, &[Set], String); 10] = [
+    let groups: [(bool, &[Set], String); 11] = [
         (
             trusts_cookies,
             &[
@@ -79,11 +79,18 @@ pub(super) fn warnings(
         (
             accepted.any_session(),
             &[
-                ("freshness", caches && !needs_live),
+                ("freshness", caches && !is_live),
                 ("previous_secrets", raw.previous_secrets.iter().any(|secret| !secret.is_empty())),
             ],
             "credentials lists only \"jwt\", and a JWT has no session: add \"cookie\" or \"bearer\" to \
              AUTH_MIDDLEWARE_CREDENTIALS, or remove the settings for them"
+                .to_owned(),
+        ),
+        (
+            accepted.any_session() || needs_live,
+            &[("freshness", is_live)],
+            "with credentials \"jwt\" alone no request uses it, and only guarded connections do: set \
+             AUTH_MIDDLEWARE_JWT_FRESHNESS=live, add \"cookie\" or \"bearer\" to AUTH_MIDDLEWARE_CREDENTIALS, or leave it out"
                 .to_owned(),
         ),
         (
