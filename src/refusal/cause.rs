@@ -153,8 +153,6 @@ impl Cause {
             | Self::OtherHost
             | Self::NoCookieOfPage => Some(Check::Cookie),
             Self::CookieNotListed => Some(Check::Credential),
-            // With these settings no such token is ever accepted, whatever other credentials are.
-            Self::BearerNotListed | Self::JwtNotListed => None,
             Self::NoBearerScheme | Self::SeveralTokens => Some(Check::Bearer),
             Self::Malformed
             | Self::BareToken
@@ -168,7 +166,12 @@ impl Cause {
             Self::NoSessionRow => Some(Check::SessionRow),
             Self::NoUserRow => Some(Check::UserRow),
             Self::AllExpired => Some(Check::NotExpired),
-            Self::UntrustedOrigin | Self::NullOrigin | Self::SeveralOrigins | Self::NoOrigin => None,
+            Self::UntrustedOrigin
+            | Self::NullOrigin
+            | Self::SeveralOrigins
+            | Self::NoOrigin
+            | Self::BearerNotListed
+            | Self::JwtNotListed => None,
             Self::JwtIssuer
             | Self::JwtAudience
             | Self::JwtUnknownKey

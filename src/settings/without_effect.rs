@@ -22,9 +22,7 @@ pub(super) fn warnings(
     let other = |value: &Option<String>, usual: &Option<String>| {
         given(value.as_deref()).is_some_and(|value| Some(value) != usual.as_deref())
     };
-    let has_database = text(&raw.database_url);
-    let needs_live = jwt.is_some_and(|jwt| jwt.freshness == JwtFreshness::Live);
-    let groups: [(bool, &[Set], String); 11] = [
+    let groups: [(bool, &[Set], String); 8] = [
         (
             trusts_cookies,
             &[
@@ -77,9 +75,40 @@ pub(super) fn warnings(
             not_listed("cookie"),
         ),
         (
+            !accepted.cookie || !text(&raw.cookie_name) || trusts_cookies && !text(&raw.cache_cookie_name),
+            &[("cookie_prefix", text(&raw.cookie_prefix))],
+            "cookie_name (AUTH_MIDDLEWARE_COOKIE_NAME) replaces it, as at the Better Auth server: leave one of them out"
+                .to_owned(),
+        ),
+        (
+            reads_table,
+            &[("jwks_table", text(&raw.jwks_table)), ("jwks_columns", !raw.jwks_columns.is_empty())],
+            "nothing reads the jwks table with these settings: list \"jwt\" in credentials and leave jwks_url out, or \
+             leave it out"
+                .to_owned(),
+        ),
+    ];
+    let needs_live = jwt.is_some_and(|jwt| jwt.freshness == JwtFreshness::Live);
+    let mut warnings = warnings_of(&groups);
+    warnings.extend(of_sessions_and_rows(raw, accepted, needs_live));
+    warnings
+}
+
+/// Settings for sessions, where only JWTs are accepted, and for a database, where there is none.
+fn of_sessions_and_rows(raw: &RawSettings, accepted: AcceptedCredentials, needs_live: bool) -> Vec<String> {
+    let freshness = given(raw.freshness.as_deref()).unwrap_or_default();
+    let is_live = freshness == "live";
+    let caches = freshness.parse::<f64>().is_ok();
+    let usual = RawSettings::default();
+    let text = |value: &Option<String>| given(value.as_deref()).is_some();
+    let other = |value: &Option<String>, usual: &Option<String>| {
+        given(value.as_deref()).is_some_and(|value| Some(value) != usual.as_deref())
+    };
+    warnings_of(&[
+        (
             accepted.any_session(),
             &[
-                ("freshness", caches && !is_live),
+                ("freshness", caches),
                 ("previous_secrets", raw.previous_secrets.iter().any(|secret| !secret.is_empty())),
             ],
             "credentials lists only \"jwt\", and a JWT has no session: add \"cookie\" or \"bearer\" to \
@@ -94,7 +123,7 @@ pub(super) fn warnings(
                 .to_owned(),
         ),
         (
-            has_database,
+            text(&raw.database_url),
             &[
                 ("schema", text(&raw.schema)),
                 ("session_table", text(&raw.session_table)),
@@ -107,25 +136,11 @@ pub(super) fn warnings(
             ],
             "no database is used: set DATABASE_URL, or remove the settings for it".to_owned(),
         ),
-        (
-            !accepted.cookie || !text(&raw.cookie_name) || trusts_cookies && !text(&raw.cache_cookie_name),
-            &[("cookie_prefix", text(&raw.cookie_prefix))],
-            "cookie_name (AUTH_MIDDLEWARE_COOKIE_NAME) replaces it, as at the Better Auth server: leave one of them out"
-                .to_owned(),
-        ),
-        (
-            reads_table,
-            &[("jwks_table", text(&raw.jwks_table)), ("jwks_columns", !raw.jwks_columns.is_empty())],
-            "nothing reads the jwks table with these settings: list \"jwt\" in credentials and leave jwks_url out, or \
-             leave it out"
-                .to_owned(),
-        ),
-    ];
-    groups
-        .into_iter()
-        .filter(|(is_used, ..)| !is_used)
-        .filter_map(|(_, set, why)| warning(set, &why))
-        .collect()
+    ])
+}
+
+fn warnings_of(groups: &[(bool, &[Set], String)]) -> Vec<String> {
+    groups.iter().filter(|(is_used, ..)| !is_used).filter_map(|(_, set, why)| warning(set, why)).collect()
 }
 
 /// What is ignored of Neon's variables. `is_used`: whether its preset applies.
@@ -239,7 +254,7 @@ mod tests {
                 raw.trusted_origins = vec!["https://app.example.com".into()];
             }),
             ("AUTH_MIDDLEWARE_SCHEMA", "DATABASE_URL", without_database, |raw| {
-                raw.schema = Some("auth".into())
+                raw.schema = Some("auth".into());
             }),
             ("AUTH_MIDDLEWARE_USER_TABLE", "DATABASE_URL", without_database, |raw| {
                 raw.user_table = Some("users".into());

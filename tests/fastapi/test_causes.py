@@ -223,7 +223,9 @@ CASES = {
         ("Authorization: Bearer",), lambda: {"Authorization": "Bearer: x"}, {"credentials": "cookie,bearer"}
     ),
     "Bearer twice": Wrong(
-        ("Authorization: Bearer", "scheme twice"), lambda: bearer(f"Bearer {signed(new_token())}"), {"credentials": "bearer"}
+        ("Authorization: Bearer", "scheme twice"),
+        lambda: bearer(f"Bearer {signed(new_token())}"),
+        {"credentials": "bearer"},
     ),
     "Bearer twice, not listed": Wrong(("Authorization: Bearer",), lambda: bearer(f"Bearer {JWT}")),
     "a JWT without a scheme, not listed": Wrong(
