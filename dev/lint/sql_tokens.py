@@ -71,9 +71,9 @@ def tokens(sql: str, line: int = 1) -> list[Token]:
 
 # How a statement begins, or a part of one that is put together from several strings.
 BEGINNING = re.compile(
-    r"\s*(?:--[^\n]*\n\s*)*(?:SELECT|WITH|VALUES|INSERT|UPDATE|DELETE|MERGE|CREATE|ALTER|DROP|LOCK|SET|RESET|LISTEN|UNLISTEN"
+    r"\s*(?:(?:\{\w*\})+\n\s*)*(?:--[^\n]*\n\s*)*(?:SELECT|WITH|VALUES|INSERT|UPDATE|DELETE|MERGE|CREATE|ALTER|DROP|LOCK|SET|RESET|LISTEN|UNLISTEN"
     r"|NOTIFY|GRANT|REVOKE|DO|CALL|TRUNCATE|COMMENT|COPY|PERFORM|DECLARE|BEGIN|FROM|WHERE|JOIN|LEFT|RIGHT|INNER|CROSS|ON"
-    r"|AND|OR|NOT|CASE|WHEN|EXISTS|ORDER|GROUP|HAVING|LIMIT|RETURNING|UNION|IN|LIKE|BETWEEN|IS|COALESCE|NULLIF|CAST)\b"
+    r"|AND|OR|NOT|IF|CASE|WHEN|EXISTS|ORDER|GROUP|HAVING|LIMIT|RETURNING|UNION|IN|LIKE|BETWEEN|IS|COALESCE|NULLIF|CAST)\b"
 )
 # What no sentence has: a cast, a call without a space, an operator beside a placeholder or a literal.
 FRAGMENT = re.compile(

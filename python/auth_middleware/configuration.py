@@ -1,5 +1,7 @@
 """The settings of an `Auth`. The environment is not read before its settings are needed."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from threading import Lock
 from typing import Any, Generic
 
@@ -24,12 +26,19 @@ class Configuration(Generic[SessionT_co, UserT_co]):
         self._settings = settings
         self._models: RowModels[SessionT_co, UserT_co] = RowModels(user_model, session_model)
         self._parts: Parts[SessionT_co, UserT_co] | None = None
+        # In a test, those of other configurations; the last one applies.
+        self._replacements: list[Parts[SessionT_co, UserT_co]] = []
         self._reading = Lock()
         self._log = MisconfigurationLog()
         if settings is None or settings.lacks_everything_required:
             self._models.check_with(settings)
         else:
             self._parts = parts_for(settings, self._models)
+
+    @property
+    def models(self) -> RowModels[SessionT_co, UserT_co]:
+        """The models."""
+        return self._models
 
     def parts(self) -> Parts[SessionT_co, UserT_co]:
         """The parts; in a test, perhaps those of a stand-in.
@@ -40,6 +49,8 @@ class Configuration(Generic[SessionT_co, UserT_co]):
         stand_in = stand_ins.current.get()
         if stand_in is not None and (parts := stand_in.parts(self._settings, self._models)):
             return parts
+        if self._replacements:
+            return self._replacements[-1]
         return self._parts or self._read()
 
     def parts_for_request(self) -> Parts[SessionT_co, UserT_co]:
@@ -53,9 +64,32 @@ class Configuration(Generic[SessionT_co, UserT_co]):
             self._log.log(error)
             raise http_errors.Misconfigured(error) from error
 
+    @contextmanager
+    def replaced_by(self, other: "Configuration[Any, Any]") -> Generator[None]:
+        """In a test: use the parts of the other one until the block ends.
+
+        Raises:
+            TypeError: the other one has other models.
+        """
+        ours, others = self._models, other.models
+        for name in ("user_model", "session_model"):
+            expected: type[Any] = getattr(ours, name)
+            found: type[Any] = getattr(others, name)
+            if found is not expected:
+                raise TypeError(
+                    f"the {name} is {found.__name__}, but that of the replaced Auth is {expected.__name__}: pass "
+                    f"{name}={expected.__name__}"
+                )
+        parts = other.parts()
+        self._replacements.append(parts)
+        try:
+            yield
+        finally:
+            self._replacements.remove(parts)
+
     def close(self) -> None:
         """Close what is open, if anything is."""
-        if self._parts is not None or stand_ins.current.get() is not None:
+        if self._parts is not None or self._replacements or stand_ins.current.get() is not None:
             self.parts().core.close()
 
     def accepted(self) -> Accepted:
@@ -70,3 +104,8 @@ class Configuration(Generic[SessionT_co, UserT_co]):
                 settings = AuthSettings() if self._settings is None else self._settings.read_again()
                 self._parts = parts_for(settings, self._models)
             return self._parts
+
+
+def configuration_of(auth: object) -> Configuration[Any, Any]:
+    """The configuration of an `Auth`, whose interface does not show it."""
+    return vars(auth)["_configuration"]

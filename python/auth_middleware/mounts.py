@@ -32,7 +32,7 @@ def _path(outer: object, wanted: object, seen: set[int], levels: int) -> list[ob
     if id(outer) in seen or not levels:
         return None
     seen.add(id(outer))
-    for inner in _inside(outer):
+    for inner in inside(outer):
         if inner is wanted:
             return [outer]
         if (path := _path(inner, wanted, seen, levels - 1)) is not None:
@@ -40,7 +40,8 @@ def _path(outer: object, wanted: object, seen: set[int], levels: int) -> list[ob
     return None
 
 
-def _inside(outer: object) -> Iterator[object]:
+def inside(outer: object) -> Iterator[object]:
+    """The routes, applications and routers directly inside of one."""
     for name in _INNER:
         if (inner := getattr(outer, name, None)) is not None:
             yield inner

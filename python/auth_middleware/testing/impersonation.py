@@ -13,13 +13,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from auth_middleware import stand_ins
 from auth_middleware._core import Core
+from auth_middleware.configuration import configuration_of
 from auth_middleware.errors import ConfigurationError
 from auth_middleware.models import AuthSession, AuthUser, Identity, SessionT_co, UserT_co
 from auth_middleware.mounts import layers
 from auth_middleware.parts import Parts, parts_with
 from auth_middleware.row_models import RowModels
 from auth_middleware.settings import AuthSettings, accepted_credentials, session_cookie_name
+from auth_middleware.testing.instances import instances_in
 from auth_middleware.testing.memory import MemoryServer, of_the_application
+from auth_middleware.testing.names import for_user_and_session
 from auth_middleware.testing.rows import converted, make_session, make_user
 
 # What decides, beside the cookies' names and the trusted origins, which credential an application accepts.
@@ -37,16 +40,20 @@ def signed_in(app: object, name: str = "Ada", **fields: Any) -> Generator[Identi
     Args:
         app: A FastAPI or Starlette application, or one with middleware wrapped around it.
         name: The user's name.
-        fields: Further fields of the user, including those of your own model.
+        fields: Further fields of the user or of the session, including those of your own models.
 
     Raises:
-        TypeError: `app` is not such an application.
-        ValidationError: a value does not fit `AuthUser`.
+        TypeError: `app` is not such an application, no model has such a field, or a model requires one for which no
+            value can be generated.
+        ValidationError: a value does not fit a model.
     """
     application = _application_in(app)
-    user = make_user(name=name, **fields)
-    session = make_session(user_id=user.id)
+    of_user, of_session = for_user_and_session(fields)
+    user = make_user(name=name, **of_user)
+    session = make_session(user_id=user.id, **of_session)
     person = Person(application, session, user)
+    for auth in instances_in(app):
+        person.rows(configuration_of(auth).models)
     _covered.enter(person)
     try:
         yield Identity(session, user)
@@ -83,6 +90,18 @@ class Person:
                 self._made[models] = self._make(settings, models)
             return self._made[models]
 
+    def rows(self, models: RowModels[SessionT_co, UserT_co]) -> Identity[SessionT_co, UserT_co]:
+        """The session and the user as these models.
+
+        Raises:
+            TypeError, ValidationError: as `signed_in`.
+        """
+        now = datetime.now(UTC)
+        user: UserT_co = converted(models.user_model, self._user, now)
+        of_session = self._session.model_copy(update={"user_id": user.id})
+        session: SessionT_co = converted(models.session_model, of_session, now)
+        return Identity(session, user)
+
     def present_cookie(self, scope: Scope) -> None:
         """Show the session cookie to code that reads it itself."""
         if self._cookie_name and scope["type"] in ("http", "websocket"):
@@ -106,9 +125,7 @@ class Person:
         server = MemoryServer(self._server.secret, self._server.seed)
         in_memory = server.settings({**of_the_application(settings), **_credentials(settings)})
         core = models.core(in_memory)
-        now = datetime.now(UTC)
-        user = converted(models.user_model, self._user, now)
-        session = converted(models.session_model, self._session.model_copy(update={"user_id": user.id}), now)
+        session, user = self.rows(models)
         server.put(core, session, user)
         cookie = server.signed(self._session.token)
         is_cookie_accepted, is_bearer_accepted = core.accepts

@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 from urllib.parse import quote
 
-from pydantic import BaseModel, PrivateAttr
+from pydantic import BaseModel, PrivateAttr, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from auth_middleware._core import Core, TestStore
 from auth_middleware.errors import ConfigurationError
 from auth_middleware.settings import AuthSettings
+from auth_middleware.testing.names import camel_case
 from auth_middleware.testing.rows import column_values
 
 Strategy: TypeAlias = Literal["compact", "jwt", "jwe", "jwks"]
@@ -28,6 +29,8 @@ _OF_THE_APPLICATION = (
     "cache_cookie_name",
     "secure_cookies",
 )
+# What would be connected to.
+_OF_CONNECTIONS = ("database_url", "listen_database_url", "jwks_url", "neon_auth_base_url", "neon_auth_jwks_url")
 
 
 class MemorySettings(AuthSettings):
@@ -54,9 +57,14 @@ class MemorySettings(AuthSettings):
         Raises:
             ConfigurationError: one of them is wrong.
         """
+        for name in _OF_CONNECTIONS:
+            if values.get(name) is not None:
+                raise ConfigurationError(f"{name} has no effect: sessions and keys are in memory. Leave it out")
         # Nothing connects to the database, but some settings are refused without one.
-        required = {"database_url": "postgresql://testing@testing.invalid/testing", "secret": secret}
+        required = {"database_url": "postgresql://testing@testing.invalid/testing"}
         given: dict[str, Any] = {"base_url": BASE_URL, **values, **required}
+        if values.get("secret") is None and values.get("secrets") is None:
+            given["secret"] = secret
         settings = cls(**given)
         settings._store = store
         return settings
@@ -86,6 +94,18 @@ def of_the_application(settings: AuthSettings | None = None) -> dict[str, Any]:
     except ConfigurationError:
         return {}
     return {name: value for name in _OF_THE_APPLICATION if (value := getattr(settings, name)) not in (None, ())}
+
+
+def signing_secret(settings: Mapping[str, object]) -> str | None:
+    """The secret that signs by these settings, if one is set. Rust checks them."""
+    if versions := _text(settings.get("secrets")):
+        return versions.split(",")[0].partition(":")[2].strip()
+    return _text(settings.get("secret"))
+
+
+def _text(value: object) -> str | None:
+    value = value.get_secret_value() if isinstance(value, SecretStr) else value
+    return value if isinstance(value, str) else None
 
 
 class MemoryServer:
@@ -142,15 +162,10 @@ class MemoryServer:
 def _as_json(row: BaseModel) -> dict[str, object]:
     """The row as Better Auth's TypeScript has it: names in camelCase, times in UTC with milliseconds."""
     values = {name: value for name, value in column_values(row).items() if name in type(row).model_fields}
-    return {_camel_case(name): _json_value(value) for name, value in values.items()}
+    return {camel_case(name): _json_value(value) for name, value in values.items()}
 
 
 def _json_value(value: object) -> object:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return value
-
-
-def _camel_case(name: str) -> str:
-    first, *others = name.split("_")
-    return first + "".join(word[:1].upper() + word[1:] for word in others)

@@ -6,18 +6,17 @@ import string
 import uuid
 import zlib
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
-from difflib import get_close_matches
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from functools import cache
-from types import NoneType
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, overload
+from typing import Any, TypeVar, overload
 
-from pydantic import BaseModel, create_model
+from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError, create_model
 from pydantic_core import to_jsonable_python
 
 from auth_middleware.models import AuthSession, AuthUser, keys_by_field
+from auth_middleware.testing.names import by_any_field, by_field
+from auth_middleware.testing.values import made_up
 
 UserT = TypeVar("UserT", bound=AuthUser)
 SessionT = TypeVar("SessionT", bound=AuthSession)
@@ -37,10 +36,12 @@ def make_user(model: type[UserT], /, **fields: Any) -> UserT: ...
 def make_user(model: type[Any] | None = None, /, **fields: Any) -> Any:
     """A user with a new id. Fields that are not passed get sensible values, including those that your model requires.
 
-    Without `model`, fields that `AuthUser` does not declare are kept, for an `Auth` whose own model declares them.
+    A field's alias and its name in camelCase stand for the field. Without `model`, fields that only models based on
+    `AuthUser` declare are kept, for an `Auth` with such a model.
 
     Raises:
-        TypeError: the model has no such field, or requires one for which no value can be generated.
+        TypeError: the model (without one, any model) has no such field, or it requires one for which no value can be
+            generated.
         ValidationError: a value does not fit the model.
     """
     return _made(model, AuthUser, fields, datetime.now(UTC))
@@ -61,17 +62,22 @@ def made(model: type[ModelT], fields: Mapping[str, object], now: datetime) -> Mo
     Raises:
         TypeError, ValidationError: as `make_user`.
     """
-    for name in fields:
-        if name not in model.model_fields:
-            [*nearest] = get_close_matches(name, model.model_fields, n=1)
-            suggestion = f": did you mean {nearest[0]}?" if nearest else ""
-            raise TypeError(f"{model.__name__} has no field {name}{suggestion}")
+    fields = by_field(model, fields)
     values = _values(model, fields, now)
     for name in ("id", "user_id"):
         if name in values:
             values[name] = _fitting_id(model.model_fields[name].annotation, values[name])
     keys = keys_by_field(model)
-    return model.model_validate({keys.get(name, name): value for name, value in values.items()})
+    try:
+        return model.model_validate({keys.get(name, name): value for name, value in values.items()})
+    except ValidationError as error:
+        wrong = {str(item["loc"][0]): item["msg"] for item in error.errors() if item["loc"]}
+        for name in values.keys() - fields.keys():
+            if why := wrong.get(keys.get(name, name)):  # a validator of the model refuses it
+                raise TypeError(
+                    f"the value generated for {model.__name__}.{name} does not fit: {why}. Pass {name}=…"
+                ) from error
+        raise
 
 
 def converted(model: type[ModelT], row: BaseModel, now: datetime) -> ModelT:
@@ -103,6 +109,7 @@ def new_token() -> str:
 
 def _made(model: type[Any] | None, base: type[BaseModel], fields: Mapping[str, object], now: datetime) -> Any:
     if model is None:
+        fields = by_any_field(base, fields)
         others = frozenset(fields) - frozenset(base.model_fields)
         model = _with_fields(base, others) if others else base
     return made(model, fields, now)
@@ -121,7 +128,7 @@ def _values(model: type[BaseModel], fields: Mapping[str, object], now: datetime)
     values = {name: value() for name, value in usual.items() if name not in fields} | dict(fields)
     for name, field in model.model_fields.items():
         if name not in values and field.is_required():
-            values[name] = _made_up(model, name, field.annotation, now)
+            values[name] = made_up(model, name, field, now)
     return values
 
 
@@ -171,47 +178,11 @@ def _fitting_id(annotation: Any, value: object) -> object:
     return value
 
 
-def _made_up(model: type[BaseModel], name: str, annotation: Any, now: datetime) -> object:
-    """A value for a field that a model requires and a test does not pass."""
-    kind: Any = annotation
-    while get_origin(kind) is Annotated:
-        kind = get_args(kind)[0]
-    if kind is Any or NoneType in get_args(kind):
-        return None
-    if get_origin(kind) is Literal:
-        return get_args(kind)[0]
-    kind = get_origin(kind) or kind
-    if isinstance(kind, type):
-        if issubclass(kind, Enum):
-            return next(iter(kind))
-        for known, value in _BY_TYPE.items():
-            if kind is known:
-                return value(name, now)
-    raise TypeError(
-        f"{model.__name__}.{name} is required, and no value can be generated for {annotation}: pass {name}=…"
-    )
-
-
-_BY_TYPE: dict[type, Callable[[str, datetime], object]] = {
-    str: lambda name, _now: name,
-    bool: lambda _name, _now: False,
-    int: lambda _name, _now: 0,
-    float: lambda _name, _now: 0.0,
-    Decimal: lambda _name, _now: Decimal(0),
-    datetime: lambda _name, now: now,
-    date: lambda _name, now: now.date(),
-    uuid.UUID: lambda _name, _now: uuid.uuid4(),
-    list: lambda _name, _now: [],
-    tuple: lambda _name, _now: [],
-    set: lambda _name, _now: [],
-    frozenset: lambda _name, _now: [],
-    dict: lambda _name, _now: {},
-}
-
-
 def _column_value(value: object) -> object:
     if isinstance(value, Enum):
         value = value.value
+    if isinstance(value, SecretStr | SecretBytes):
+        value = value.get_secret_value()
     if isinstance(value, datetime):
         return value if value.tzinfo else value.replace(tzinfo=UTC)
     if value is None or isinstance(value, bool | int | float | str):

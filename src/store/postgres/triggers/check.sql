@@ -33,10 +33,11 @@ WITH tables AS (
                FROM pg_catalog.pg_attribute AS a
                WHERE a.attrelid OPERATOR(pg_catalog.=) c.oid AND a.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2
            )) AS state,
-           (SELECT pg_catalog.array_agg(a.attname::pg_catalog.text ORDER BY a.attnum)
-            FROM pg_catalog.pg_attribute AS a
-            WHERE a.attrelid OPERATOR(pg_catalog.=) c.oid AND a.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2
-              AND NOT a.attisdropped) AS columns
+           ARRAY(SELECT a.attname::pg_catalog.text
+                 FROM pg_catalog.pg_attribute AS a
+                 WHERE a.attrelid OPERATOR(pg_catalog.=) c.oid AND a.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2
+                   AND NOT a.attisdropped
+                 ORDER BY a.attnum) AS columns
     FROM (VALUES {tables}) AS e (schema, name, shown, model)
     LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname OPERATOR(pg_catalog.=) e.schema::pg_catalog.name
     LEFT JOIN pg_catalog.pg_class AS c
@@ -133,7 +134,7 @@ SELECT COALESCE(
            (SELECT pg_catalog.string_agg(state, ' ' ORDER BY state) FROM fixable)) AS fingerprint,
        (SELECT columns FROM tables WHERE model OPERATOR(pg_catalog.=) 'USER'::pg_catalog.text) AS user_columns,
        (SELECT columns FROM tables WHERE model OPERATOR(pg_catalog.=) 'SESSION'::pg_catalog.text) AS session_columns,
-       (SELECT pg_catalog.array_agg(DISTINCT source) FROM triggers
-        WHERE model OPERATOR(pg_catalog.=) 'USER'::pg_catalog.text AND source IS NOT NULL) AS user_sources,
-       (SELECT pg_catalog.array_agg(DISTINCT source) FROM triggers
-        WHERE model OPERATOR(pg_catalog.=) 'SESSION'::pg_catalog.text AND source IS NOT NULL) AS session_sources
+       ARRAY(SELECT DISTINCT source FROM triggers
+             WHERE model OPERATOR(pg_catalog.=) 'USER'::pg_catalog.text AND source IS NOT NULL) AS user_sources,
+       ARRAY(SELECT DISTINCT source FROM triggers
+             WHERE model OPERATOR(pg_catalog.=) 'SESSION'::pg_catalog.text AND source IS NOT NULL) AS session_sources

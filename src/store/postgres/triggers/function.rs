@@ -70,17 +70,17 @@ impl Function {
             }
             Some(columns) => (
                 format!("{IGNORING}{}", columns.header()),
-                "\n    columns pg_catalog.text;\n    is_filtered pg_catalog.bool := false;",
+                "\nDECLARE\n    columns pg_catalog.text;\n    is_filtered pg_catalog.bool := false;",
                 self.filter(columns),
                 " AND NOT is_filtered",
             ),
         };
         format!(
-            "{beginning}
+            "{beginning}{declaration}
 DECLARE
     payload pg_catalog.text := 'everything';
     is_silent pg_catalog.bool := true;
-    failure pg_catalog.text;{declaration}
+    failure pg_catalog.text;
 BEGIN
     BEGIN
         IF TG_OP OPERATOR(pg_catalog.<>) 'TRUNCATE'::pg_catalog.text THEN
