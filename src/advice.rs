@@ -49,8 +49,13 @@ fn of_name_or_host(cause: Cause, detail: &str, settings: &Settings) -> Option<St
             text
         }
         Cause::RenamedCookie => format!(
-            "the cookie {detail} is signed by the Better Auth server, but the settings expect {expected}: set \
-             AUTH_MIDDLEWARE_COOKIE_NAME={detail}"
+            "the cookie {detail} is signed by the Better Auth server, but the settings expect {expected}: set {}",
+            of_signed_name(detail, settings.cookie_names.is_secure())
+        ),
+        Cause::NoCookieOfPage => format!(
+            "a page of {detail} sent a request without any cookie. If its user is signed in, fetch with \
+             credentials: \"include\", add CORSMiddleware with allow_origins=[{detail:?}] and allow_credentials=True, \
+             and add the origin to trusted_origins (BETTER_AUTH_TRUSTED_ORIGINS)"
         ),
         Cause::SessionDataAlone => format!(
             "a request carries the cookie {detail} without {expected}, so it does not identify a session: send every cookie \
@@ -79,6 +84,21 @@ fn of_name_or_host(cause: Cause, detail: &str, settings: &Settings) -> Option<St
     Some(text)
 }
 
+/// The settings with which a cookie of this name, which Better Auth signed, is the session cookie.
+fn of_signed_name(name: &str, is_secure: bool) -> String {
+    const SECURE: &str = "__Secure-";
+    let bare = name.strip_prefix(SECURE).unwrap_or(name);
+    let Some(prefix) = bare.strip_suffix(".session_token").filter(|prefix| !prefix.is_empty()) else {
+        return format!("AUTH_MIDDLEWARE_COOKIE_NAME={name}");
+    };
+    let secure = match (name.starts_with(SECURE), is_secure) {
+        (true, false) => " and AUTH_MIDDLEWARE_SECURE_COOKIES=true",
+        (false, true) => " and AUTH_MIDDLEWARE_SECURE_COOKIES=false",
+        _ => "",
+    };
+    format!("AUTH_MIDDLEWARE_COOKIE_PREFIX={prefix}{secure}, and leave AUTH_MIDDLEWARE_COOKIE_NAME unset")
+}
+
 /// Causes that the kind or the form of the credential shows.
 fn of_kind(cause: Cause) -> Option<String> {
     let text = match cause {
@@ -95,8 +115,9 @@ fn of_kind(cause: Cause) -> Option<String> {
              list \"jwt\": add it"
         }
         Cause::NoBearerScheme => {
-            "a request has an Authorization header without a scheme, which is ignored: send \"Authorization: Bearer \
-             <token>\""
+            "a request has a token in its Authorization header without the scheme Bearer, with another scheme, or with \
+             a scheme twice: send \"Authorization: Bearer <token>\". credentials (AUTH_MIDDLEWARE_CREDENTIALS) must \
+             list its kind, \"jwt\" or \"bearer\""
         }
         Cause::SeveralTokens => {
             "a request has several Authorization headers, or one of them and a token in its WebSocket protocols, so the \

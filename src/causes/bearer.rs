@@ -28,20 +28,56 @@ impl Causes {
 
     /// A bearer token where none is accepted, or a token without its scheme.
     pub(super) fn in_authorization(&self, kind: Kind, headers: &Headers<'_>) -> Option<Finding> {
-        if !self.accepted.any_bearer() {
-            let tokens = tokens(kind, headers);
-            return tokens.first().map(|token| (self.not_listed(token), None));
-        }
         let mut authorizations = headers.iter().filter(|(name, _)| *name == b"authorization");
-        let is_alone = |value: &[u8]| {
-            let text = std::str::from_utf8(value.trim_ascii()).unwrap_or_default();
-            !text.contains(char::is_whitespace)
-                && (text.contains('.') || self.verdict(text) == Some(ValueVerdict::BareToken))
+        if self.accepted.any_bearer() {
+            let lacks_scheme = authorizations.any(|(_, value)| self.lacks_scheme(value));
+            return lacks_scheme.then_some((Cause::NoBearerScheme, None));
+        }
+        if let Some(token) = tokens(kind, headers).first() {
+            return Some((self.not_listed(token), None));
+        }
+        // Where no bearer token is accepted, the header may be for another reader.
+        let is_ours = |value: &[u8]| {
+            let text = text(value);
+            let is_bearer = is_misspelt_bearer(text).then(|| text.get(7..)).flatten();
+            let after_scheme = || text.split_once(char::is_whitespace).map(|(_, rest)| rest);
+            self.is_ours(is_bearer.or_else(after_scheme).unwrap_or(text).trim())
         };
-        authorizations.any(|(_, value)| is_alone(value)).then_some((Cause::NoBearerScheme, None))
+        authorizations.any(|(_, value)| is_ours(value)).then_some((Cause::NoBearerScheme, None))
+    }
+
+    /// Whether an `Authorization` header contains a token of ours, and not in the form `Bearer <token>`.
+    fn lacks_scheme(&self, value: &[u8]) -> bool {
+        let text = text(value);
+        if is_misspelt_bearer(text) {
+            return true;
+        }
+        match text.split_once(char::is_whitespace) {
+            Some((_, token)) => self.is_ours(token.trim()),
+            None => text.contains('.') || self.verdict(text) == Some(ValueVerdict::BareToken),
+        }
+    }
+
+    /// Whether this is a JWT or a token that is signed with our secret, perhaps changed in transit. A bare token is not
+    /// told from another system's.
+    fn is_ours(&self, token: &str) -> bool {
+        let verdict = self.verdict(token);
+        verdict.is_some_and(|verdict| match verdict {
+            ValueVerdict::Empty
+            | ValueVerdict::Malformed
+            | ValueVerdict::Truncated
+            | ValueVerdict::BareToken
+            | ValueVerdict::SessionData(_) => false,
+            // Its form alone is ours: two parts, of which the second is a signature.
+            ValueVerdict::OtherSecret => token.matches('.').count() == 1,
+            _ => true,
+        })
     }
 
     fn cause_of_token(&self, token: &str) -> Cause {
+        if has_scheme(token) {
+            return Cause::NoBearerScheme;
+        }
         match self.verdict(token) {
             None => Cause::Malformed,
             Some(ValueVerdict::Jwt) if self.accepted.jwt => Cause::Malformed,
@@ -54,6 +90,9 @@ impl Causes {
 
     /// The setting that does not list this token's kind.
     fn not_listed(&self, token: &str) -> Cause {
+        if has_scheme(token) {
+            return Cause::NoBearerScheme;
+        }
         match self.verdict(token) {
             Some(ValueVerdict::Jwt) => Cause::JwtNotListed,
             Some(ValueVerdict::SessionData(_)) => Cause::SessionDataAsToken,
@@ -61,6 +100,27 @@ impl Causes {
             None => Cause::Malformed,
         }
     }
+}
+
+fn text(value: &[u8]) -> &str {
+    std::str::from_utf8(value.trim_ascii()).unwrap_or_default()
+}
+
+/// `Bearer:x`, `Bearer: x` or `Bearer=x`.
+fn is_misspelt_bearer(text: &str) -> bool {
+    let is_bearer = |start: &str| start.eq_ignore_ascii_case("bearer");
+    let (start, rest) = (text.get(..6), text.get(6..).unwrap_or_default());
+    start.is_some_and(is_bearer) && rest.starts_with([':', '=', ',', '"', '\''])
+}
+
+/// Whether a token begins with a scheme, as in `Bearer Bearer x`.
+fn has_scheme(token: &str) -> bool {
+    let Some((first, rest)) = token.split_once(char::is_whitespace) else { return is_misspelt_bearer(token) };
+    let name = first.trim_end_matches(':');
+    !rest.trim().is_empty()
+        && !name.is_empty()
+        && name.len() <= 12
+        && name.bytes().all(|b| b.is_ascii_alphabetic())
 }
 
 /// Every bearer token of the request, in its header or among its protocols.

@@ -36,7 +36,8 @@ impl Causes {
         let finding = self
             .in_cookies(shown, &headers)
             .or_else(|| self.in_authorization(kind, &headers))
-            .or_else(|| self.in_host(shown, origins));
+            .or_else(|| self.in_host(shown, origins))
+            .or_else(|| self.of_page(shown, &headers, origins));
         match finding {
             Some((cause, detail)) => Refusal::caused_by(reason, cause, detail),
             None => reason.into(),
@@ -88,6 +89,26 @@ impl Causes {
             !is_ours(name) && SUFFIXES.iter().any(|suffix| chunk.ends_with(suffix))
         });
         others.next().map(|name| (Cause::OtherPrefix, Some(name.to_owned())))
+    }
+
+    /// A page's request with CORS, without any cookie, where no settings are made for pages of other origins.
+    fn of_page(
+        &self,
+        shown: &Credentials<'_>,
+        headers: &Headers<'_>,
+        origins: &TrustedOrigins,
+    ) -> Option<Finding> {
+        let Header::Once(origin) = shown.origin else { return None };
+        let origin = std::str::from_utf8(origin).ok()?;
+        let is_foreign = matches!(shown.sec_fetch_site, Header::Once(b"cross-site" | b"same-site"));
+        let has = |name: &[u8], value: Option<&[u8]>| {
+            headers.iter().any(|header| header.0 == name && value.is_none_or(|value| header.1 == value))
+        };
+        let is_cors = is_foreign && has(b"sec-fetch-mode", Some(b"cors"));
+        let is_set_up = origins.has_patterns() || origins.contains(origin) || origin == "null";
+        let has_credential = has(b"cookie", None) || has(b"authorization", None);
+        (self.accepted.cookie && is_cors && !is_set_up && !has_credential)
+            .then(|| (Cause::NoCookieOfPage, Some(printable(origin))))
     }
 
     fn in_host(&self, shown: &Credentials<'_>, origins: &TrustedOrigins) -> Option<Finding> {

@@ -80,7 +80,7 @@ impl Unread {
         }
         self.count(|seen, expected| {
             seen.unread.push(why);
-            (seen.unread.len() == FIRST).then(|| of_unread(&seen.unread, expected))
+            seen.message(expected)
         });
     }
 
@@ -91,7 +91,7 @@ impl Unread {
         }
         self.count(|seen, expected| {
             seen.absent += 1;
-            (seen.absent >= FIRST && seen.unread.is_empty()).then(|| of_absent(expected))
+            seen.message(expected)
         });
     }
 
@@ -144,11 +144,36 @@ fn strategy_of(data: &str) -> Option<Strategy> {
     }
 }
 
-fn of_unread(unread: &[Why], expected: &Expected) -> String {
+impl Seen {
+    /// The message after the first requests, absent and unread ones together: about what most of them had.
+    fn message(&self, expected: &Expected) -> Option<String> {
+        let unread = self.unread.len();
+        match () {
+            () if unread + self.absent < FIRST => None,
+            () if unread >= self.absent => Some(of_unread(&self.unread, self.absent, expected)),
+            () => Some(of_absent(&self.unread, expected)),
+        }
+    }
+}
+
+fn of_unread(unread: &[Why], absent: usize, expected: &Expected) -> String {
+    let reason = likeliest(unread, expected);
+    let name = &expected.cookie_name;
+    let what = match absent {
+        0 => format!("none of the first {FIRST} cookies {name} could be used. {reason}"),
+        _ => format!(
+            "of the first {FIRST} requests with a session, {absent} had no cookie {name}, and none of the others could be \
+             used. {reason}"
+        ),
+    };
+    format!("freshness \"cookie_cache\" has no effect, and every request queries the store: {what}")
+}
+
+fn likeliest(unread: &[Why], expected: &Expected) -> String {
     let count = |why: &Why| unread.iter().filter(|other| *other == why).count();
     let likeliest = unread.iter().max_by_key(|why| count(why)).unwrap_or(&Why::Shape);
     let strategy = expected.strategy.as_str();
-    let reason = match likeliest {
+    match likeliest {
         Why::Strategy(found) => {
             let found = found.as_str();
             format!(
@@ -177,20 +202,24 @@ fn of_unread(unread: &[Why], expected: &Expected) -> String {
         Why::Shape | Why::AbsentField => {
             format!("these do not have the form of {strategy}: they are changed or cut in transit")
         }
-    };
-    format!(
-        "freshness \"cookie_cache\" has no effect, and every request queries the store: none of the first {FIRST} cookies \
-         {} could be used. {reason}",
-        expected.cookie_name
-    )
+    }
 }
 
-fn of_absent(expected: &Expected) -> String {
+fn of_absent(unread: &[Why], expected: &Expected) -> String {
+    let had = match unread.len() {
+        0 => format!(
+            "none of the first {FIRST} requests with a session had the cookie {}",
+            expected.cookie_name
+        ),
+        few => format!(
+            "of the first {FIRST} requests with a session, only {few} had a cookie {}, which could not be used ({})",
+            expected.cookie_name,
+            likeliest(unread, expected)
+        ),
+    };
     format!(
-        "freshness \"cookie_cache\" has no effect, and every request queries the store: none of the first {FIRST} requests \
-         with a session had the cookie {}. Enable session.cookieCache at the Better Auth server; if it is enabled, set \
-         cache_cookie_name (AUTH_MIDDLEWARE_CACHE_COOKIE_NAME) to the name that it sets",
-        expected.cookie_name
+        "freshness \"cookie_cache\" has no effect, and every request queries the store: {had}. Enable session.cookieCache at the Better Auth server; if it is enabled, set \
+         cache_cookie_name (AUTH_MIDDLEWARE_CACHE_COOKIE_NAME) to the name that it sets"
     )
 }
 
@@ -227,13 +256,23 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_that_never_comes_is_reported_unless_others_came() {
+    fn a_cookie_that_never_comes_is_reported_also_beside_a_few_that_cannot_be_read() {
         let absent = unread(Strategy::Jwt);
         (0..100).for_each(|_| absent.was_absent());
         assert!(absent.take_message().is_some_and(|message| message.contains("session.cookieCache")));
         let mixed = unread(Strategy::Jwt);
         mixed.could_not_be_read(|| Why::Key);
+        (2..FIRST).for_each(|_| mixed.was_absent());
+        assert_eq!(mixed.take_message(), None);
+        mixed.was_absent();
+        let message = mixed.take_message().unwrap_or_default();
+        assert!(message.contains("only 1 had") && message.contains("session.cookieCache"), "{message}");
         (0..100).for_each(|_| mixed.was_absent());
         assert_eq!(mixed.take_message(), None);
+        let unread = self::unread(Strategy::Jwt);
+        (0..5).for_each(|_| unread.was_absent());
+        (5..FIRST).for_each(|_| unread.could_not_be_read(|| Why::Key));
+        let message = unread.take_message().unwrap_or_default();
+        assert!(message.contains("5 had no cookie") && message.contains("BETTER_AUTH_SECRET"), "{message}");
     }
 }

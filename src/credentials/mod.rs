@@ -154,7 +154,7 @@ pub struct Credentials<'a> {
 }
 
 impl<'a> Credentials<'a> {
-    /// Whether a header of this name has a part in who sent a request. Two requests of one [`Kind`] whose headers of these
+    /// Whether a header of this name has a part in who sent a request, or in what is logged of it. Two requests of one [`Kind`] whose headers of these
     /// names are equal have one sender.
     #[must_use]
     pub fn depend_on(name: &[u8]) -> bool {
@@ -163,6 +163,7 @@ impl<'a> Credentials<'a> {
             b"cookie"
                 | b"origin"
                 | b"sec-fetch-site"
+                | b"sec-fetch-mode"
                 | b"host"
                 | b"authorization"
                 | b"sec-websocket-protocol"

@@ -284,9 +284,8 @@ impl Core {
 
     fn request<'py>(&self, scope: &Bound<'py, PyAny>) -> PyResult<ScopeRequest<'py>> {
         let request = ScopeRequest::of(scope)?;
-        if self.engine.settings().accepted.any_bearer() {
-            request.hide_token(scope)?;
-        }
+        // Also where no bearer token is accepted: a page may send one nevertheless.
+        request.hide_token(scope)?;
         Ok(request)
     }
 

@@ -15,13 +15,15 @@ pub enum Cause {
     OtherMachineName,
     /// The request's host is neither the base URL's nor a subdomain of it.
     OtherHost,
+    /// A page of another origin sent the request with CORS and without any cookie.
+    NoCookieOfPage,
     /// The session cookie came, and `credentials` does not list `cookie`.
     CookieNotListed,
     /// A session token came in `Authorization`, and `credentials` does not list `bearer`.
     BearerNotListed,
     /// A JWT came in `Authorization`, and `credentials` does not list `jwt`.
     JwtNotListed,
-    /// `Authorization` contains a token without the scheme `Bearer`.
+    /// `Authorization` contains a token without the scheme `Bearer`, with another one, or with two.
     NoBearerScheme,
     /// There are several `Authorization` headers, or one beside a token among the protocols.
     SeveralTokens,
@@ -106,6 +108,7 @@ impl Cause {
             Self::SessionDataAlone => "session_data_alone",
             Self::OtherMachineName => "other_machine_name",
             Self::OtherHost => "other_host",
+            Self::NoCookieOfPage => "no_cookie_of_page",
             Self::CookieNotListed => "cookie_not_listed",
             Self::BearerNotListed => "bearer_not_listed",
             Self::JwtNotListed => "jwt_not_listed",
@@ -137,7 +140,8 @@ impl Cause {
         }
     }
 
-    /// The check that failed. None for origins: that one page is trusted says nothing about another.
+    /// The check that failed. None for origins, since that one page is trusted says nothing about another, and for
+    /// tokens of a kind that is not listed.
     #[must_use]
     pub const fn check(self) -> Option<Check> {
         match self {
@@ -146,8 +150,9 @@ impl Cause {
             | Self::RenamedCookie
             | Self::SessionDataAlone
             | Self::OtherMachineName
-            | Self::OtherHost => Some(Check::Cookie),
-            Self::CookieNotListed | Self::BearerNotListed | Self::JwtNotListed => Some(Check::Credential),
+            | Self::OtherHost
+            | Self::NoCookieOfPage => Some(Check::Cookie),
+            Self::CookieNotListed => Some(Check::Credential),
             Self::NoBearerScheme | Self::SeveralTokens => Some(Check::Bearer),
             Self::Malformed
             | Self::BareToken
@@ -161,7 +166,12 @@ impl Cause {
             Self::NoSessionRow => Some(Check::SessionRow),
             Self::NoUserRow => Some(Check::UserRow),
             Self::AllExpired => Some(Check::NotExpired),
-            Self::UntrustedOrigin | Self::NullOrigin | Self::SeveralOrigins | Self::NoOrigin => None,
+            Self::UntrustedOrigin
+            | Self::NullOrigin
+            | Self::SeveralOrigins
+            | Self::NoOrigin
+            | Self::BearerNotListed
+            | Self::JwtNotListed => None,
             Self::JwtIssuer
             | Self::JwtAudience
             | Self::JwtUnknownKey

@@ -390,6 +390,51 @@ mod tests {
         let settings = Settings::check(raw).expect("they are good");
         assert_eq!((settings.accepted, settings.jwt), (AcceptedCredentials::COOKIE, None));
         assert_eq!(settings.tables.schema, None);
+        assert_eq!(settings.warnings.len(), 1, "{:?}", settings.warnings);
+        let message = &settings.warnings[0];
+        assert!(message.starts_with("NEON_AUTH_BASE_URL is ignored, because"), "{message}");
+        assert!(
+            message.contains("BETTER_AUTH_URL") && message.contains("BETTER_AUTH_SECRET or"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn each_setting_that_switches_neons_preset_off_is_reported() {
+        let of = |text: &str| Some(text.to_owned());
+        let base_url = of("https://auth.example.com");
+        for (raw, variable) in [
+            (
+                RawSettings { base_url: base_url.clone(), credentials: vec!["jwt".into()], ..neon() },
+                "AUTH_BASE_URL",
+            ),
+            (
+                RawSettings { secret: of(SECRET), secure_cookies: Some(true), ..with_database(neon()) },
+                "AUTH_SECRET",
+            ),
+            (
+                RawSettings {
+                    secrets: of(&format!("1:{SECRET}")),
+                    secure_cookies: Some(true),
+                    ..with_database(neon())
+                },
+                "BETTER_AUTH_SECRETS",
+            ),
+        ] {
+            let warnings = Settings::check(raw).expect("they are good").warnings;
+            let [warning] = &warnings[..] else { panic!("{variable}: {warnings:?}") };
+            assert!(
+                warning.contains("NEON_AUTH_BASE_URL is ignored") && warning.contains(variable),
+                "{warning}"
+            );
+        }
+        let keys = RawSettings { neon_auth_jwks_url: of("https://x.example/k"), base_url, ..raw() };
+        let warnings = Settings::check(keys).expect("they are good").warnings;
+        let [warning] = &warnings[..] else { panic!("{warnings:?}") };
+        assert!(warning.starts_with("NEON_AUTH_JWKS_URL has no effect"), "{warning}");
+        for good in [neon(), RawSettings { neon_auth_jwks_url: of("https://x.example/k"), ..neon() }] {
+            assert_eq!(Settings::check(good).expect("they are good").warnings, Vec::<String>::new());
+        }
     }
 
     #[test]
@@ -417,14 +462,18 @@ mod tests {
             secret: Some(SECRET.into()),
             ..live()
         };
-        for freshness in [None, Some("always"), Some("cookie_cache")] {
+        for freshness in [None, Some("always"), Some("cookie_cache"), Some("5"), Some("0.5")] {
             let raw = RawSettings { freshness: freshness.map(Into::into), ..mixed() };
-            let message = Settings::check(raw).expect_err("there is no live cache").to_string();
+            let message = Settings::check(raw).expect_err("there is no feed").to_string();
+            assert!(message.contains("AUTH_MIDDLEWARE_FRESHNESS"), "{message}");
+            assert!(message.contains("notifications"), "{message}");
+        }
+        for freshness in ["5", "cookie_cache"] {
+            let raw = RawSettings { freshness: Some(freshness.into()), ..live() };
+            let message = Settings::check(raw).expect_err("it is not replaced").to_string();
             assert!(message.contains("AUTH_MIDDLEWARE_FRESHNESS"), "{message}");
         }
-        for freshness in ["live", "5"] {
-            assert!(Settings::check(RawSettings { freshness: Some(freshness.into()), ..mixed() }).is_ok());
-        }
+        assert!(Settings::check(RawSettings { freshness: Some("live".into()), ..mixed() }).is_ok());
         let pooled = RawSettings {
             database_url: Some("postgresql://app@ep-x-pooler.eu.neon.tech/app".into()),
             ..live()

@@ -137,19 +137,24 @@ impl Settings {
         let database = is_needed.then(|| DatabaseUrl::check(raw.database_url.as_deref())).transpose()?;
         warnings.extend(database.iter().flat_map(|database| database.warnings.clone()));
         let needs_live = jwt.as_ref().is_some_and(|jwt| jwt.freshness == JwtFreshness::Live);
-        if needs_live && !accepted.any_session() {
-            // `freshness` is about sessions, of which there are none.
+        if needs_live && !accepted.any_session() && given(raw.freshness.as_deref()) == Some("always") {
+            // The default, which is about sessions, of which there are none.
             raw.freshness = Some("live".to_owned());
         }
         let (freshness, of_freshness) = Freshness::check(&raw, database.as_ref(), base_url.is_some())?;
-        if needs_live && freshness.live_cache().is_none() && of_freshness.is_empty() {
-            return Err(Error::configuration(
-                "jwt_freshness (AUTH_MIDDLEWARE_JWT_FRESHNESS) is \"live\", and there is no live cache: set freshness \
-                 (AUTH_MIDDLEWARE_FRESHNESS) to \"live\" too",
-            ));
+        // A number of seconds has no feed either: a deleted user would keep access for that long.
+        let has_feed = freshness.live_cache().is_some_and(|cache| cache.feed.is_some());
+        if needs_live && !has_feed && of_freshness.is_empty() {
+            return Err(Error::configuration(format!(
+                "jwt_freshness (AUTH_MIDDLEWARE_JWT_FRESHNESS) is \"live\", which requires the database's notifications, and \
+                 freshness is {:?}, which does not listen to them: set freshness (AUTH_MIDDLEWARE_FRESHNESS) to \"live\" \
+                 too, or jwt_freshness to \"always\"",
+                given(raw.freshness.as_deref()).unwrap_or_default()
+            )));
         }
         warnings.extend(of_freshness);
         warnings.extend(without_effect::warnings(&raw, accepted, jwt.as_ref()));
+        warnings.extend(without_effect::of_neon(&raw, neon.is_some()));
         let prepared_statements = check_prepared(raw.prepared_statements.as_deref(), database.as_ref())?;
         let limits = Limits {
             pool_size: count("pool_size", raw.pool_size, 1..=1000)?,

@@ -110,6 +110,13 @@ impl OriginPattern {
             return (is_http && rest.contains('/'))
                 .then(|| "an origin has no path, so leave out what follows the host".to_owned());
         }
+        if self.text.eq_ignore_ascii_case("null") {
+            return Some(
+                "origin `null` is never trusted, because any page can send it from a sandboxed frame. Serve the page from \
+                 an origin of its own, and list that one"
+                    .to_owned(),
+            );
+        }
         if !self.text.contains("://") {
             return Some(format!("an origin has a scheme, as in https://{}", self.text));
         }

@@ -13,6 +13,10 @@ use crate::error::Error;
 /// Better Auth's built-in default outside production: public, so it protects nothing.
 const PUBLIC_DEFAULT: &str = "better-auth-secret-12345678901234567890";
 const MIN_CHARACTERS: usize = 32;
+/// Straight and typographic quotes.
+const QUOTE_CHARACTERS: &str = "\"'`\u{b4}\u{ab}\u{bb}\u{2018}\u{2019}\u{201a}\u{201b}\u{201c}\u{201d}\u{201e}\u{201f}\u{2039}\u{203a}\u{2032}\u{2033}\u{ff02}\u{ff07}";
+/// How a line of a `.env` file begins.
+const ASSIGNMENTS: [&str; 3] = ["BETTER_AUTH_SECRET=", "BETTER_AUTH_SECRETS=", "AUTH_SECRET="];
 
 /// A signing secret. It is never decoded: its UTF-8 bytes are the key. Its `Debug` says nothing.
 #[derive(Clone, PartialEq, Eq)]
@@ -135,7 +139,36 @@ fn accept_current(variable: &str, secret: &str) -> Result<Secret, Error> {
              keeps quotes): set it without them, at the Better Auth server and here"
         )));
     }
+    if let Some(prefix) = assignment(secret) {
+        return Err(Error::configuration(format!(
+            "{variable} begins with {prefix:?}, as it arrives here: set it to what follows, at the Better Auth server and \
+             here"
+        )));
+    }
+    if has_quote_at_an_end(secret) {
+        return Err(Error::configuration(format!(
+            "{variable} begins or ends with a quote character, as it arrives here: set it without it, at the Better Auth \
+             server and here. If the quote is part of the secret, generate another one (openssl rand -base64 32)"
+        )));
+    }
     accept(variable, secret)
+}
+
+/// The variable's name, where a whole line of a `.env` file was copied as the value.
+fn assignment(secret: &str) -> Option<&'static str> {
+    let line = secret.trim_start_matches(is_quote);
+    let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
+    ASSIGNMENTS.into_iter().find(|prefix| line.starts_with(prefix))
+}
+
+/// Whether a quote is left at one end, also one with a backslash before it or a semicolon behind it.
+fn has_quote_at_an_end(secret: &str) -> bool {
+    let end = secret.trim_end_matches([';', ',']);
+    secret.trim_start_matches('\\').starts_with(is_quote) || end.ends_with(is_quote)
+}
+
+fn is_quote(character: char) -> bool {
+    QUOTE_CHARACTERS.contains(character)
 }
 
 fn accept(variable: &str, secret: &str) -> Result<Secret, Error> {

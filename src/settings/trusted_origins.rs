@@ -55,6 +55,12 @@ impl TrustedOrigins {
         self.base.as_deref()
     }
 
+    /// Whether any origin but the base URL's is listed.
+    #[must_use]
+    pub fn has_patterns(&self) -> bool {
+        !self.patterns.is_empty()
+    }
+
     /// Whether the value of an `Origin` header is trusted.
     #[must_use]
     pub fn contains(&self, origin: &str) -> bool {

@@ -134,6 +134,29 @@ CASES = {
     "our cookie_name is wrong": Wrong(
         (COOKIE_NAME, "AUTH_MIDDLEWARE_COOKIE_NAME"), lambda: with_value("a.b"), {"cookie_name": "sid"}
     ),
+    "another prefix, well signed": Wrong(
+        ("set AUTH_MIDDLEWARE_COOKIE_PREFIX=my-app, and leave AUTH_MIDDLEWARE_COOKIE_NAME unset",),
+        lambda: cookie(new_token(), name="my-app.session_token"),
+    ),
+    "another prefix, well signed and secure": Wrong(
+        ("set AUTH_MIDDLEWARE_COOKIE_PREFIX=shop and AUTH_MIDDLEWARE_SECURE_COOKIES=true, and leave",),
+        lambda: cookie(new_token(), name="__Secure-shop.session_token"),
+    ),
+    "another prefix, well signed, secure here too": Wrong(
+        ("set AUTH_MIDDLEWARE_COOKIE_PREFIX=a.b, and leave",),
+        lambda: cookie(new_token(), name="__Secure-a.b.session_token"),
+        {"base_url": ISSUER},
+    ),
+    "a page without credentials": Wrong(
+        ('credentials: "include"', "CORSMiddleware", "trusted_origins", "http://localhost:5173"),
+        lambda: {"Origin": "http://localhost:5173", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "cross-site"},
+        {"trusted_origins": ()},
+    ),
+    "a page of the same site without credentials": Wrong(
+        ('credentials: "include"', "CORSMiddleware", "trusted_origins"),
+        lambda: {"Origin": "https://app.test", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "same-site"},
+        {"trusted_origins": ()},
+    ),
     "a renamed cookie": Wrong(
         ("the cookie sid is signed", "AUTH_MIDDLEWARE_COOKIE_NAME=sid"), lambda: cookie(new_token(), name="sid")
     ),
@@ -188,10 +211,43 @@ CASES = {
     "no scheme": Wrong(
         ("Authorization: Bearer",), lambda: {"Authorization": signed(new_token())}, {"credentials": "bearer"}
     ),
+    "the scheme JWT": Wrong(
+        ("Authorization: Bearer",),
+        lambda: {"Authorization": f"JWT {JWT}"},
+        {"credentials": "cookie,jwt", "base_url": ISSUER},
+    ),
+    "the scheme Token": Wrong(
+        ("Authorization: Bearer",), lambda: {"Authorization": f"Token {signed(new_token())}"}, {"credentials": "bearer"}
+    ),
+    "a colon after Bearer": Wrong(
+        ("Authorization: Bearer",), lambda: {"Authorization": "Bearer: x"}, {"credentials": "cookie,bearer"}
+    ),
+    "Bearer twice": Wrong(
+        ("Authorization: Bearer", "scheme twice"),
+        lambda: bearer(f"Bearer {signed(new_token())}"),
+        {"credentials": "bearer"},
+    ),
+    "Bearer twice, not listed": Wrong(("Authorization: Bearer",), lambda: bearer(f"Bearer {JWT}")),
+    "a JWT without a scheme, not listed": Wrong(
+        ("Authorization: Bearer", "AUTH_MIDDLEWARE_CREDENTIALS"), lambda: {"Authorization": JWT}
+    ),
+    "a JWT after Bearer and a colon, not listed": Wrong(
+        ("Authorization: Bearer",), lambda: {"Authorization": f"Bearer:{JWT}"}
+    ),
     "undefined as the token": Wrong(("without a value",), lambda: bearer("undefined"), {"credentials": "bearer"}),
     "session_data as the bearer token": Wrong(
         ("session_data",), lambda: bearer(compact(new_token())), {"credentials": "bearer"}
     ),
+}
+# With these settings no such token is accepted, so a good cookie does not prove that they are right.
+NEVER_ACCEPTED = {
+    "a JWT that is not listed",
+    "a session token that is not listed",
+    "a bare token that is not listed",
+    "a JWT beside bearer",
+    "Bearer twice, not listed",
+    "a JWT without a scheme, not listed",
+    "a JWT after Bearer and a colon, not listed",
 }
 # Of an unsafe method, with a good cookie.
 ORIGINS = {
@@ -254,7 +310,9 @@ def test_after_its_check_has_succeeded_a_cause_is_no_warning(
         for _ in range(5):
             assert client.get("/required", headers=case.headers()).status_code == 401
     [(level, line)] = lines(caplog)
-    assert level == logging.INFO
+    # "Bearer: x" is another check than the cookie's, too.
+    is_warning = name in NEVER_ACCEPTED or name == "a colon after Bearer"
+    assert level == (logging.WARNING if is_warning else logging.INFO)
     for part in case.parts:
         assert part in line, line
 
@@ -287,6 +345,9 @@ def test_a_refused_origin_says_what_to_do(
         {"Host": "api.default.svc"},
         {"Host": "api.example.com\N{LATIN SMALL LETTER E WITH ACUTE}"},
         {"Authorization": "Basic YTpi"},
+        {"Authorization": "Token 9944b09199c62bcf9418ad846dd0e4bbdfc6ee4b"},
+        {"Origin": "http://page.test", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "cross-site"},
+        {"Origin": "http://page.test", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "cross-site"},
         {"Cookie": "better-auth.dont_remember=" + signed("true")},
         {"Cookie": "__Secure-better-auth.session_token_multi-abc=" + signed(new_token())},
     ],

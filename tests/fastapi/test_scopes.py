@@ -1,5 +1,6 @@
 """ASGI scopes of servers and of middleware that changes them."""
 
+import base64
 import gc
 import shutil
 import socket
@@ -211,3 +212,19 @@ async def test_a_failed_lookup_leaves_nothing_in_memory(make_auth: MakeAuth) -> 
         del scope
     gc.collect()
     assert [each() for each in scopes] == [None] * 5
+
+
+@pytest.mark.parametrize("credentials", ["cookie", "cookie,bearer"])
+async def test_a_token_among_the_protocols_is_never_left_to_echo(
+    make_auth: MakeAuth, database: Database, credentials: str
+) -> None:
+    """An application that accepts with the first offered protocol would write the token into logs."""
+    auth = make_auth(database_url=database.dsn, credentials=credentials)
+    token = "base64url.bearer.authorization.better-auth." + base64.urlsafe_b64encode(b"a.b.c").decode().rstrip("=")
+    scope = {
+        "type": "websocket",
+        "headers": [(b"sec-websocket-protocol", f"{token}, chat".encode())],
+        "subprotocols": [token, "chat"],
+    }
+    assert await auth.optional_user(HTTPConnection(scope)) is None
+    assert scope["subprotocols"] == ["chat"]

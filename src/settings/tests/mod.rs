@@ -240,11 +240,48 @@ fn a_secret_in_quotes_or_with_white_space_at_an_end_is_refused() {
         assert!(Settings::check(RawSettings { secrets: Some(listed), ..raw() }).is_err());
     }
     // Inside a secret they are accepted. A previous secret may be in quotes, so that its signatures remain valid.
-    for secret in [format!("{valid} {valid}"), format!("{valid}'"), format!("\"{valid}")] {
+    for secret in
+        [format!("{valid} {valid}"), format!("{valid}'{valid}"), format!("{valid};"), format!("\\{valid}=")]
+    {
         assert!(Settings::check(RawSettings { secret: Some(secret), ..raw() }).is_ok());
     }
     let previous = vec![format!("\"{valid}\"")];
     assert!(Settings::check(RawSettings { previous_secrets: previous, ..raw() }).is_ok());
+}
+
+#[test]
+fn a_secret_with_a_quote_at_one_end_or_with_its_variables_name_is_refused() {
+    let valid = "0123456789abcdefghijklmnopqrstuv";
+    for form in [
+        "{}'",
+        "\"{}",
+        "`{}",
+        "\\\"{}\\\"",
+        "\"{}\";",
+        "'{}',",
+        "\u{201c}{}",
+        "{}\u{201d}",
+        "\u{201e}{}\u{201c}",
+        "\u{ab}{}\u{bb}",
+        "\u{2019}{}\u{2019}",
+    ] {
+        let secret = form.replace("{}", valid);
+        let message = refused(RawSettings { secret: Some(secret.clone()), ..raw() });
+        assert!(message.contains("BETTER_AUTH_SECRET begins or ends with a quote"), "{form}: {message}");
+        assert!(!message.contains(valid), "{message}");
+        let listed = refused(RawSettings { secrets: Some(format!("2:{valid}'")), ..raw() });
+        assert!(listed.contains("BETTER_AUTH_SECRETS"), "{listed}");
+    }
+    for form in [
+        "BETTER_AUTH_SECRET={}",
+        "export BETTER_AUTH_SECRET={}",
+        "BETTER_AUTH_SECRET=\"{}\"",
+        "AUTH_SECRET={}",
+    ] {
+        let message = refused(RawSettings { secret: Some(form.replace("{}", valid)), ..raw() });
+        assert!(message.contains("begins with") && message.contains("AUTH_SECRET="), "{form}: {message}");
+        assert!(!message.contains(valid), "{message}");
+    }
 }
 
 #[test]

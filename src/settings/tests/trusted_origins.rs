@@ -228,6 +228,16 @@ fn a_pattern_that_can_never_match_is_a_warning() {
 }
 
 #[test]
+fn null_is_never_trusted_and_the_warning_says_why() {
+    for listed in ["null", "NULL", " null ", "[\"null\"]"] {
+        let raw = RawSettings { trusted_origins: vec![listed.into()], ..raw() };
+        let Ok(settings) = Settings::check(raw) else { panic!("refused") };
+        let [warning] = &settings.warnings[..] else { panic!("{listed}: {:?}", settings.warnings) };
+        assert!(warning.contains("`null` is never trusted, because any page can send it"), "{warning}");
+    }
+}
+
+#[test]
 fn a_json_list_is_read() {
     let (app, admin) = ("https://app.example.com", "https://admin.example.com");
     let lists = [
