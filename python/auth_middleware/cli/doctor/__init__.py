@@ -10,6 +10,7 @@ from auth_middleware.cli.doctor import (
     configuration,
     credentials,
     database,
+    faulty,
     jwt_keys,
     live,
     server,
@@ -103,14 +104,15 @@ async def _examine(
         report.add(*await tables.findings(diagnosis))
     if effective["database"] and not {"freshness", "database_url", "listen_database_url"} & at_fault:
         report.add(*await live.findings(diagnosis, effective, is_connected=is_connected))
-    of_keys, keys = await jwt_keys.findings(diagnosis, effective, is_connected=is_connected)
+    known = faulty.without_placeholders(settings, diagnosis)
+    of_keys, keys = await jwt_keys.findings(diagnosis, known, is_connected=is_connected)
     report.add(*of_keys)
     for text in effective["warnings"]:
         if "trusted_origins" not in text and not text.startswith("freshness"):
             report.add(of_text(configuration.AREA, Status.WARNING, text, configuration.LISTED))
     await credentials.examine(report, settings, diagnosis, pasted, keys)
     if chosen.url:
-        report.add(*server.findings(chosen.url, chosen.origin, diagnosis, effective, keys))
+        report.add(*server.findings(chosen.url, chosen.origin, diagnosis, known, keys))
 
 
 def _read_standard_input(chosen: argparse.Namespace) -> tuple[str | None, str | None, list[str]]:

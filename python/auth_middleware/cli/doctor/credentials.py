@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from auth_middleware._core import Core, Diagnosis, Found, Refused
-from auth_middleware.cli.doctor import cookie_steps, header_steps, token_steps, variables
+from auth_middleware.cli.doctor import cookie_steps, faulty, header_steps, token_steps, variables
 from auth_middleware.cli.doctor.findings import Finding, Report, Status, fault, of_error, ok
 from auth_middleware.errors import AuthError
 from auth_middleware.settings import AuthSettings
@@ -75,9 +75,9 @@ async def examine(
     """Reports each step for the credentials."""
     if not pasted.is_any() or diagnosis.effective is None:
         return
-    effective = diagnosis.effective
+    effective = faulty.without_placeholders(settings, diagnosis)
     core = None if diagnosis.faults else Core(settings.for_core(), [], [])
-    others = list(variables.other_secrets(settings))
+    others = [*faulty.secrets_without_faults(settings, diagnosis), *variables.other_secrets(settings)]
     try:
         if pasted.cookie is not None:
             steps = cookie_steps.steps("cookie", pasted.cookie, diagnosis, effective, others)

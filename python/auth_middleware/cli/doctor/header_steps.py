@@ -107,7 +107,7 @@ def _bearer(
     if report is None:
         return
     if report["cookies"][0]["verdict"]["code"] != "bare_token":
-        yield from cookie_steps.value(AREA, report["cookies"][0], effective["fingerprint"])
+        yield from cookie_steps.value(AREA, report["cookies"][0], effective)
         return
     decided = diagnosis.presented([(b"authorization", f"Bearer {token}".encode("latin-1", "replace"))])
     if decided and decided[0] == "unsigned_token":

@@ -183,7 +183,12 @@ def _cookies(server: _Server, effective: Mapping[str, Any]) -> Iterator[Finding]
             fix = "Add cookie to AUTH_MIDDLEWARE_CREDENTIALS, if browsers send it to the API"
             yield note(AREA, f"its session cookie is {tokens[0]}, but no cookie is accepted here", fix)
         return
-    if wanted in names:
+    if wanted is None:
+        to_fix = effective["to_fix"]["cookie_name"]
+        shown = ", ".join(tokens) or "unknown"
+        message = f"its session cookie is {shown}; the settings' is unknown: {to_fix} is missing or wrong"
+        yield note(AREA, message, f"Fix {to_fix} first")
+    elif wanted in names:
         yield ok(AREA, f"its session cookie is {wanted}, as the settings expect")
     elif tokens:
         yield fault(

@@ -113,6 +113,7 @@ def _claims(area: str, claims: Mapping[str, Any], effective: Mapping[str, Any]) 
     jwt: Mapping[str, Any] = effective["jwt"] or {}
     origin = effective["base_origin"]
     issuer, audience = jwt.get("issuer", origin), jwt.get("audience", origin)
+    to_fix: Mapping[str, str] = effective["to_fix"]
     leeway = jwt.get("leeway_seconds", 15)
     found = [
         *_times(area, claims, leeway),
@@ -120,6 +121,14 @@ def _claims(area: str, claims: Mapping[str, Any], effective: Mapping[str, Any]) 
         *_audience(area, claims, audience),
         *_subject(area, claims),
     ]
+    unknown = {to_fix[claim] for claim in ("issuer", "audience") if claim in to_fix}
+    for variable in unknown:
+        yield fault(
+            area, f"its iss and aud cannot be compared: {variable} is missing or wrong", f"Fix {variable} first"
+        )
+    if unknown:
+        yield from found
+        return
     yield from found or [
         ok(area, f"its claims are good: iss and aud are right, and it is valid until {_time(claims['exp'])}")
     ]
