@@ -18,16 +18,21 @@ from auth_middleware.cli.doctor import (
     session_cookie,
     tables,
 )
-from auth_middleware.cli.doctor.findings import Report, Status, of_text
+from auth_middleware.cli.doctor.findings import Report, Status, fault, of_text
 from auth_middleware.cli.doctor.report import print_json, print_text
+from auth_middleware.errors import ConfigurationError
 from auth_middleware.settings import AuthSettings
 
 if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # pyright: ignore[reportPrivateUsage]
+    from auth_middleware.cli.arguments import Parser
 
+    Commands = argparse._SubParsersAction[Parser]  # pyright: ignore[reportPrivateUsage]
+
+WRONG_USAGE = 2
 DESCRIPTION = """\
 Reads the settings as a server does, connects to the database, and reports what is wrong and how to fix it. Writes
-nothing and shows no secrets. The exit status is 1 if there is a fault, or if a credential is refused.
+nothing and shows no secrets. The exit status is 1 if there is a fault, or if a credential is refused, and 2 for
+invalid arguments.
 
   doctor                                  settings, database, tables, privileges, live, keys
   doctor --cookie 'VALUE'                 why this session cookie is accepted or refused; a whole Cookie header too
@@ -70,12 +75,19 @@ async def run(chosen: argparse.Namespace) -> int:
     pasted = credentials.Pasted(*_read_standard_input(chosen))
     report = Report(is_about_credential=pasted.is_any())
     report.hide(pasted.secrets())
-    settings, diagnosis = configuration.read(report, chosen.env_file, Path.cwd())
+    show = print_json if chosen.json else print_text
+    try:
+        from_files = configuration.load(chosen.env_file)
+    except ConfigurationError as error:
+        report.add(fault("arguments", f"--env-file: {error}", "Name a file that exists and may be read"))
+        show(report)
+        return WRONG_USAGE
+    settings, diagnosis = configuration.read(report, from_files, Path.cwd())
     try:
         await _examine(report, settings, diagnosis, pasted, chosen)
     finally:
         diagnosis.close()
-    (print_json if chosen.json else print_text)(report)
+    show(report)
     return 1 if report.has_fault() else 0
 
 

@@ -48,9 +48,8 @@ URLS = (
 )
 
 
-def read(report: Report, files: Sequence[Path], directory: Path) -> tuple[AuthSettings, Diagnosis]:
+def read(report: Report, from_files: Mapping[str, str], directory: Path) -> tuple[AuthSettings, Diagnosis]:
     """Reads the settings as a server does, and reports what is wrong with them. The wrong ones are left out."""
-    from_files = _load(files)
     settings, unreadable = _settings()
     diagnosis = Diagnosis(settings.for_core())
     report.hide(hidden.texts(settings))
@@ -67,7 +66,7 @@ def read(report: Report, files: Sequence[Path], directory: Path) -> tuple[AuthSe
     return settings, diagnosis
 
 
-def _load(files: Sequence[Path]) -> Mapping[str, str]:
+def load(files: Sequence[Path]) -> Mapping[str, str]:
     """Sets what the files say and the environment does not; returns which variable came from which file.
 
     Raises:
