@@ -9,6 +9,7 @@ from auth_middleware._core import Diagnosis, __version__
 from auth_middleware.cli.doctor import (
     configuration,
     credentials,
+    curl,
     database,
     faulty,
     jwt_keys,
@@ -136,7 +137,9 @@ def _read_standard_input(chosen: argparse.Namespace) -> tuple[str | None, str | 
         # Bytes of an argument that are no text are lone surrogates.
         return text.strip("\r\n") if value == "-" else value.encode("utf-8", "replace").decode()
 
-    cookie = None if chosen.cookie is None else read(chosen.cookie)
+    pasted = None if chosen.cookie is None else read(chosen.cookie)
+    cookie = pasted and (curl.cookie(pasted) or pasted)
     token = None if chosen.token is None else read(chosen.token)
-    lines = [line for value in chosen.header for line in read(value).splitlines() if line.strip()]
+    texts = [read(value) for value in chosen.header]
+    lines = [line for text in texts for line in curl.headers(text) or text.splitlines() if line.strip()]
     return cookie, token, lines

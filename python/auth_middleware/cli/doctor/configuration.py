@@ -188,5 +188,5 @@ def _shown(name: str, value: Any, effective: Mapping[str, Any]) -> str:
     items = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
     texts = [str(item) for item in items]
     if name in URLS:
-        texts = [hidden.without_password(text) for text in texts]
+        texts = [hidden.without_password(hidden.without_json(text)) for text in texts]
     return ", ".join(texts)

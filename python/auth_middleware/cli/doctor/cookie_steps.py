@@ -67,6 +67,7 @@ REFUSED = {
 # Verdicts that say nothing while the secret is a placeholder.
 UNPROVEN = ("signed", "signed_other", "signed_by_old_version", "other_secret")
 SCHEME = "__Secure-"
+HOST = "__Host-"
 ENCODING = "its encoding is good: it is token.signature, in standard base64"
 
 
@@ -225,7 +226,14 @@ def _without_name(area: str, cookies: list[dict[str, Any]], effective: dict[str,
         )
 
 
+def host_cookie(name: str) -> str:
+    """The settings for a cookie whose name begins with __Host-: no other prefix is put before a name that is set."""
+    return f"AUTH_MIDDLEWARE_COOKIE_NAME={name} and AUTH_MIDDLEWARE_SECURE_COOKIES=false"
+
+
 def _prefix(cookie: dict[str, Any]) -> str:
+    if cookie["name"].startswith(HOST):
+        return f"Set {host_cookie(cookie['name'])}: {HOST} takes the place of {SCHEME}"
     bare = cookie["name"].removeprefix(SCHEME)
     prefix, dot, _ = bare.rpartition(".")
     if dot and prefix and bare == f"{prefix}.session_token":

@@ -22,7 +22,12 @@ REASONS = {
         "Sign in again. If the new cookie is refused too, check that DATABASE_URL is the auth server's database. If it "
         "has a secondaryStorage, set session.storeSessionInDatabase: true there",
     ),
-    "expired": ("it has expired", "Sign in again, or request a new token"),
+    "expired": (
+        "it has expired",
+        "Sign in again, or request a new token. If it should still be valid, compare the clocks of the API and the "
+        "auth server; where expires_at is a timestamp without time zone, set AUTH_MIDDLEWARE_DATABASE_TIME_ZONE to the "
+        "zone that it was written in",
+    ),
     "banned": (
         "its user is banned",
         "Lift the ban at the auth server (unbanUser of the admin plugin) if it is a mistake",
@@ -85,7 +90,11 @@ async def examine(
             headers = cookie_steps.as_headers(pasted.cookie, diagnosis, effective)
             report.add(*await _last_word("cookie", core, headers, steps))
         if pasted.token is not None:
-            steps = token_steps.steps("token", pasted.token, diagnosis, effective, keys)
+            token = pasted.token.strip()
+            if header_steps.is_session_token(token, effective):
+                steps = list(header_steps.bearer("token", token, diagnosis, effective, others))
+            else:
+                steps = token_steps.steps("token", pasted.token, diagnosis, effective, keys)
             report.add(*steps)
             headers = [(b"authorization", b"Bearer " + _bytes(pasted.token.strip()))]
             report.add(*await _last_word("token", core, headers, steps))

@@ -16,6 +16,7 @@ from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, Re
 from typing_extensions import override
 
 from auth_middleware._core import Diagnosis
+from auth_middleware.cli.doctor import cookie_steps
 from auth_middleware.cli.doctor.findings import Finding, fault, note, ok, warning
 from auth_middleware.cli.doctor.hidden import without_password
 
@@ -221,6 +222,8 @@ def _cookie_names(server: _Server, effective: Mapping[str, Any]) -> list[str]:
 
 
 def _name_fix(theirs: str, ours: str) -> str:
+    if theirs.startswith(cookie_steps.HOST):
+        return f"Set {cookie_steps.host_cookie(theirs)}"
     bare, wanted = theirs.removeprefix("__Secure-"), ours.removeprefix("__Secure-")
     fixes: list[str] = []
     if theirs.startswith("__Secure-") != ours.startswith("__Secure-"):

@@ -1,5 +1,7 @@
 """The steps of a JWT: form, header, key, claims."""
 
+import binascii
+from base64 import urlsafe_b64decode
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -59,6 +61,8 @@ def _malformed(area: str, text: str, parts: Mapping[str, Any]) -> Iterator[Findi
         case 5:
             message = "it is encrypted (JWE, five parts): perhaps the cookie cache's session_data"
             yield fault(area, message, HOW_TO_GET)
+        case 2 if is_json(text.strip().partition(".")[0]):
+            yield fault(area, "it is not a JWT, but two of a JWT's three parts", HOW_TO_GET)
         case 2:
             fix = "Examine it with doctor --cookie, or --header 'Authorization: Bearer …'"
             yield fault(area, "it is a signed session token (token.signature), not a JWT", fix)
@@ -201,3 +205,11 @@ def _time(seconds: float) -> str:
 def _shown(value: Any) -> str:
     text = repr(value) if not isinstance(value, str) else value
     return f"{text[:80]}…" if len(text) > 80 else text
+
+
+def is_json(part: str) -> bool:
+    """Whether this is the first part of a JWT: an object in base64url."""
+    try:
+        return urlsafe_b64decode(part + "=" * (-len(part) % 4)).startswith(b"{")
+    except (ValueError, binascii.Error):
+        return False
