@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
 from pathlib import Path
+from typing import cast
 
 from auth_middleware._core import __version__
 from auth_middleware.cli import doctor, migrate
@@ -18,9 +19,10 @@ BROKEN_PIPE = 141
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the default arguments are the process's own."""
-    if isinstance(sys.stdout, TextIOWrapper):
+    output = sys.stdout
+    if isinstance(output, TextIOWrapper):
         # The encoding of the output may lack our characters, such as …
-        sys.stdout.reconfigure(errors="replace")
+        cast("TextIOWrapper", output).reconfigure(errors="replace")
     try:
         try:
             return _run(arguments)
