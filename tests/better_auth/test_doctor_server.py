@@ -150,6 +150,26 @@ def test_origins_are_compared(doctor: Doctor, pair: Pair) -> None:
     assert not trusting.find("warning", "is not trusted by the settings")
     own = wrong(doctor, pair, {}, "--origin", pair.server.url)
     assert own.find("ok", "need no CORS")
+    assert own.find("ok", f"it does not refuse a POST with a cookie from {pair.server.url}")
+    assert own.find("ok", f"{pair.server.url} is trusted by the settings")
+
+
+def test_what_is_no_origin_is_never_advised_to_be_trusted(doctor: Doctor, pair: Pair) -> None:
+    for origin, status, cause, fix in [
+        ("null", "warning", "any site can send it", "Serve the page from"),
+        ("*", "fault", "a pattern", "--origin https://"),
+        ("https://*.example.com", "fault", "a pattern", "--origin https://"),
+        ("app.localhost:5173", "fault", "has no scheme", "--origin https://"),
+        ("app.example.com", "fault", "has no scheme", "--origin https://"),
+        ("http://app.localhost:5173/page", "fault", "has a path", "--origin http://app.localhost:5173"),
+        ("https://app.example.com/", "fault", "has a path", "--origin https://app.example.com"),
+        ("https://[::1", "fault", "not a URL", "--origin https://"),
+    ]:
+        diagnosis = wrong(doctor, pair, {}, f"--origin={origin}")
+        [finding] = diagnosis.find(status, cause)
+        assert fix in finding["fix"]
+        assert not [each for each in diagnosis.findings if "trustedOrigins" in (each["fix"] or "")]
+        assert not diagnosis.find("warning", "is not trusted by the settings")
 
 
 def test_a_server_without_the_jwt_plugin_is_named(doctor: Doctor, postgres: EmbeddedPostgres) -> None:

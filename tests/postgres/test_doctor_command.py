@@ -165,9 +165,84 @@ def test_a_file_is_read_where_it_is_named(variables: Mapping[str, str], tmp_path
     assert read.returncode == 0, read.stdout
     sources = {item["name"]: item["source"] for item in json.loads(read.stdout)["settings"]}
     assert sources["secret"] == "BETTER_AUTH_SECRET in .env"
-    nowhere = run({}, "doctor", "--env-file", "nowhere", directory=tmp_path)
-    assert (nowhere.returncode, nowhere.stdout) == (1, "")
-    assert "the file nowhere cannot be read" in nowhere.stderr
+
+
+def test_a_file_that_cannot_be_read_is_an_invalid_argument(variables: Mapping[str, str], tmp_path: Path) -> None:
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    (tmp_path / "directory").mkdir()
+    for file in ("nowhere", "binary", "directory"):
+        text = run(variables, "doctor", "--env-file", file, directory=tmp_path)
+        assert (text.returncode, text.stderr) == (2, "")
+        assert f"the file {file} cannot be read" in text.stdout
+        done = run(variables, "doctor", "--json", "--env-file", file, directory=tmp_path)
+        report = json.loads(done.stdout)
+        assert (done.returncode, done.stderr, report["status"]) == (2, "", "fault")
+        assert report.keys() == {"version", "status", "settings", "findings"}
+        assert f"the file {file} cannot be read" in report["findings"][0]["message"]
+
+
+# argparse itself ignores that its text cannot be written.
+@pytest.mark.parametrize(
+    ("arguments", "status"), [(["doctor", "--json"], 141), (["doctor"], 141), (["doctor", "--help"], 0)]
+)
+def test_a_reader_that_is_gone_causes_no_traceback(
+    variables: Mapping[str, str], arguments: list[str], status: int
+) -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    environment = {**without_our_settings(), **variables}
+    done = subprocess.run(
+        [*AS_MODULE, *arguments], env=environment, stdout=theirs, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(theirs)
+    assert (done.returncode, done.stderr) == (status, "")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
+def test_every_encoding_of_the_output_can_be_written(variables: Mapping[str, str], encoding: str) -> None:
+    given = {**variables, "BETTER_AUTH_TRUSTED_ORIGINS": "https://b\u00fccher.example", "PYTHONIOENCODING": encoding}
+    for arguments in (["doctor"], ["doctor", "--json"], ["doctor", "--help"], ["doctor", "--cookie", "\u4e2d\u6587"]):
+        done = subprocess.run(
+            [*AS_MODULE, *arguments], env={**without_our_settings(), **given}, capture_output=True, check=False
+        )
+        assert done.returncode == int("--cookie" in arguments), done.stderr
+        assert done.stderr == b""
+        assert done.stdout.decode(encoding)
+        if "--json" in arguments:
+            assert json.loads(done.stdout)["findings"]
+
+
+TOKEN = "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0eF"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["doctor", "--cookies", f"x={TOKEN}"],
+        ["doctor", f"--cookies=x={TOKEN}"],
+        ["doctor", f"x={TOKEN}"],
+        ["doctor", "--tokn", TOKEN],
+        ["doctor", f"--{TOKEN}"],
+        ["doctor", f"--json={TOKEN}"],
+        ["doctor", f"--co={TOKEN}", f"--h={TOKEN}"],
+        ["doctor", "--cookie", "a", f"-{TOKEN}"],
+        ["doctor", "--cookie", TOKEN, "--token"],
+        [TOKEN],
+        ["migrate", "live", f"--ignore={TOKEN}", TOKEN],
+    ],
+)
+def test_wrong_usage_repeats_no_argument(arguments: list[str]) -> None:
+    done = run({}, *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "usage: " in done.stderr
+    assert TOKEN not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_misspelt_option_is_named_with_the_right_one() -> None:
+    assert "unknown option --cookies: did you mean --cookie?" in run({}, "doctor", "--cookies", "x").stderr
+    assert "argument --cookie: expected one argument" in run({}, "doctor", "--cookie").stderr
+    assert "choose from " in run({}, "docter").stderr
 
 
 def test_the_secret_of_a_file_that_is_not_read_is_recognised(

@@ -10,7 +10,9 @@ from auth_middleware.errors import AuthError, ConfigurationError, SchemaError, S
 from auth_middleware.settings import AuthSettings
 
 if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # pyright: ignore[reportPrivateUsage]
+    from auth_middleware.cli.arguments import Parser
+
+    Commands = argparse._SubParsersAction[Parser]  # pyright: ignore[reportPrivateUsage]
 
 
 class Migration(NamedTuple):

@@ -9,7 +9,9 @@ from auth_middleware._core import Diagnosis, __version__
 from auth_middleware.cli.doctor import (
     configuration,
     credentials,
+    curl,
     database,
+    faulty,
     jwt_keys,
     live,
     server,
@@ -17,16 +19,21 @@ from auth_middleware.cli.doctor import (
     session_cookie,
     tables,
 )
-from auth_middleware.cli.doctor.findings import Report, Status, of_text
+from auth_middleware.cli.doctor.findings import Report, Status, fault, of_text
 from auth_middleware.cli.doctor.report import print_json, print_text
+from auth_middleware.errors import ConfigurationError
 from auth_middleware.settings import AuthSettings
 
 if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # pyright: ignore[reportPrivateUsage]
+    from auth_middleware.cli.arguments import Parser
 
+    Commands = argparse._SubParsersAction[Parser]  # pyright: ignore[reportPrivateUsage]
+
+WRONG_USAGE = 2
 DESCRIPTION = """\
 Reads the settings as a server does, connects to the database, and reports what is wrong and how to fix it. Writes
-nothing and shows no secrets. The exit status is 1 if there is a fault, or if a credential is refused.
+nothing and shows no secrets. The exit status is 1 if there is a fault, or if a credential is refused, and 2 for
+invalid arguments.
 
   doctor                                  settings, database, tables, privileges, live, keys
   doctor --cookie 'VALUE'                 why this session cookie is accepted or refused; a whole Cookie header too
@@ -69,12 +76,19 @@ async def run(chosen: argparse.Namespace) -> int:
     pasted = credentials.Pasted(*_read_standard_input(chosen))
     report = Report(is_about_credential=pasted.is_any())
     report.hide(pasted.secrets())
-    settings, diagnosis = configuration.read(report, chosen.env_file, Path.cwd())
+    show = print_json if chosen.json else print_text
+    try:
+        from_files = configuration.load(chosen.env_file)
+    except ConfigurationError as error:
+        report.add(fault("arguments", f"--env-file: {error}", "Name a file that exists and may be read"))
+        show(report)
+        return WRONG_USAGE
+    settings, diagnosis = configuration.read(report, from_files, Path.cwd())
     try:
         await _examine(report, settings, diagnosis, pasted, chosen)
     finally:
         diagnosis.close()
-    (print_json if chosen.json else print_text)(report)
+    show(report)
     return 1 if report.has_fault() else 0
 
 
@@ -103,14 +117,15 @@ async def _examine(
         report.add(*await tables.findings(diagnosis))
     if effective["database"] and not {"freshness", "database_url", "listen_database_url"} & at_fault:
         report.add(*await live.findings(diagnosis, effective, is_connected=is_connected))
-    of_keys, keys = await jwt_keys.findings(diagnosis, effective, is_connected=is_connected)
+    known = faulty.without_placeholders(settings, diagnosis)
+    of_keys, keys = await jwt_keys.findings(diagnosis, known, is_connected=is_connected)
     report.add(*of_keys)
     for text in effective["warnings"]:
         if "trusted_origins" not in text and not text.startswith("freshness"):
             report.add(of_text(configuration.AREA, Status.WARNING, text, configuration.LISTED))
     await credentials.examine(report, settings, diagnosis, pasted, keys)
     if chosen.url:
-        report.add(*server.findings(chosen.url, chosen.origin, diagnosis, effective, keys))
+        report.add(*server.findings(chosen.url, chosen.origin, diagnosis, known, keys))
 
 
 def _read_standard_input(chosen: argparse.Namespace) -> tuple[str | None, str | None, list[str]]:
@@ -122,7 +137,9 @@ def _read_standard_input(chosen: argparse.Namespace) -> tuple[str | None, str | 
         # Bytes of an argument that are no text are lone surrogates.
         return text.strip("\r\n") if value == "-" else value.encode("utf-8", "replace").decode()
 
-    cookie = None if chosen.cookie is None else read(chosen.cookie)
+    pasted = None if chosen.cookie is None else read(chosen.cookie)
+    cookie = pasted and (curl.cookie(pasted) or pasted)
     token = None if chosen.token is None else read(chosen.token)
-    lines = [line for value in chosen.header for line in read(value).splitlines() if line.strip()]
+    texts = [read(value) for value in chosen.header]
+    lines = [line for text in texts for line in curl.headers(text) or text.splitlines() if line.strip()]
     return cookie, token, lines

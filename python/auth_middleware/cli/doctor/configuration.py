@@ -48,9 +48,8 @@ URLS = (
 )
 
 
-def read(report: Report, files: Sequence[Path], directory: Path) -> tuple[AuthSettings, Diagnosis]:
+def read(report: Report, from_files: Mapping[str, str], directory: Path) -> tuple[AuthSettings, Diagnosis]:
     """Reads the settings as a server does, and reports what is wrong with them. The wrong ones are left out."""
-    from_files = _load(files)
     settings, unreadable = _settings()
     diagnosis = Diagnosis(settings.for_core())
     report.hide(hidden.texts(settings))
@@ -67,7 +66,7 @@ def read(report: Report, files: Sequence[Path], directory: Path) -> tuple[AuthSe
     return settings, diagnosis
 
 
-def _load(files: Sequence[Path]) -> Mapping[str, str]:
+def load(files: Sequence[Path]) -> Mapping[str, str]:
     """Sets what the files say and the environment does not; returns which variable came from which file.
 
     Raises:
@@ -189,5 +188,5 @@ def _shown(name: str, value: Any, effective: Mapping[str, Any]) -> str:
     items = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
     texts = [str(item) for item in items]
     if name in URLS:
-        texts = [hidden.without_password(text) for text in texts]
+        texts = [hidden.without_password(hidden.without_json(text)) for text in texts]
     return ", ".join(texts)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from auth_middleware._core import Diagnosis
+from auth_middleware.cli.doctor import faulty
 from auth_middleware.cli.doctor.findings import Finding, fault, note, ok, warning
 from auth_middleware.cli.doctor.server_secret import NODE_COMMAND
 
@@ -63,7 +64,10 @@ REFUSED = {
         "Paste the cookie's value as the browser's developer tools show it",
     ),
 }
+# Verdicts that say nothing while the secret is a placeholder.
+UNPROVEN = ("signed", "signed_other", "signed_by_old_version", "other_secret")
 SCHEME = "__Secure-"
+HOST = "__Host-"
 ENCODING = "its encoding is good: it is token.signature, in standard base64"
 
 
@@ -101,7 +105,14 @@ def _steps(
         )
     cookies: list[dict[str, Any]] = report["cookies"]
     if not report["is_header"]:
-        yield from value(area, cookies[0], effective["fingerprint"])
+        yield from value(area, cookies[0], effective)
+        return
+    if to_fix := effective["to_fix"].get("cookie_name"):
+        yield fault(area, f"the session cookie's name is unknown: {to_fix} is missing or wrong", f"Fix {to_fix} first")
+        named = [cookie for cookie in cookies if cookie["role"] in ("session_token", "other_spelling", "other_prefix")]
+        if named:
+            yield note(area, f"the header has {named[0]['name']}, which may be it", f"Fix {to_fix} first")
+            yield from value(area, named[0], effective)
         return
     named = [cookie for cookie in cookies if cookie["role"] == "session_token"]
     if not named:
@@ -117,16 +128,25 @@ def _steps(
             f"the header also has {effective['other_spelling']}, which is not read",
             "Delete that cookie in the browser: the auth server's base URL has changed between http and https",
         )
-    yield from value(area, named[0], effective["fingerprint"])
+    yield from value(area, named[0], effective)
 
 
-def value(area: str, cookie: dict[str, Any], fingerprint: str | None) -> Iterator[Finding]:
-    """What the value is. The fingerprint is our secret's."""
+def value(area: str, cookie: dict[str, Any], effective: dict[str, Any]) -> Iterator[Finding]:
+    """What the value is."""
     verdict: dict[str, Any] = cookie["verdict"]
     code, detail = verdict["code"], verdict.get("detail")
     if cookie["is_quoted"]:
         yield note(area, "the value is in quotes, which are removed as in Better Auth", "Send it without quotes")
-    if code == "signed":
+    to_fix: str | None = effective["to_fix"].get("secret")
+    if to_fix and code in UNPROVEN:
+        yield fault(area, f"who signed it is unknown: {to_fix} is missing or wrong", f"Fix {to_fix} first")
+    elif code == "signed_by" and str(detail).endswith(faulty.ENDINGS):
+        variable = str(detail).removeprefix("the value of ").partition(" ")[0]
+        message = f"it is signed with {detail}: that is the auth server's secret"
+        as_it_is = "Set a valid secret there and here, and sign in again"
+        without = f"Set {variable} without them"
+        yield fault(area, message, as_it_is if str(detail).endswith(faulty.AS_IT_IS) else without)
+    elif code == "signed":
         yield ok(area, ENCODING)
         yield ok(area, "its signature is good: it is signed with the current secret")
     elif code == "signed_by_previous":
@@ -142,7 +162,8 @@ def value(area: str, cookie: dict[str, Any], fingerprint: str | None) -> Iterato
     else:
         message, fix = REFUSED[code]
         is_secret = code == "other_secret"
-        yield fault(area, message, f"{fix}{fingerprint}" if is_secret else fix, NODE_COMMAND if is_secret else None)
+        shown = f"{fix}{effective['fingerprint']}" if is_secret else fix
+        yield fault(area, message, shown, NODE_COMMAND if is_secret else None)
 
 
 def _of_secret(which: str) -> str:
@@ -175,14 +196,14 @@ def _without_name(area: str, cookies: list[dict[str, Any]], effective: dict[str,
             f"Set BETTER_AUTH_URL to the auth server's own base URL, which is {scheme}, or set "
             f"AUTH_MIDDLEWARE_SECURE_COOKIES={'true' if scheme == 'https' else 'false'}",
         )
-        yield from value(area, cookie, effective["fingerprint"])
+        yield from value(area, cookie, effective)
     elif cookie := by_role.get("other_prefix"):
         yield fault(
             area,
             f"the cookie has another prefix: it is {cookie['name']}, but the settings expect {wanted}",
             _prefix(cookie),
         )
-        yield from value(area, cookie, effective["fingerprint"])
+        yield from value(area, cookie, effective)
     elif by_role.get("multi_session"):
         yield fault(
             area,
@@ -205,7 +226,14 @@ def _without_name(area: str, cookies: list[dict[str, Any]], effective: dict[str,
         )
 
 
+def host_cookie(name: str) -> str:
+    """The settings for a cookie whose name begins with __Host-: no other prefix is put before a name that is set."""
+    return f"AUTH_MIDDLEWARE_COOKIE_NAME={name} and AUTH_MIDDLEWARE_SECURE_COOKIES=false"
+
+
 def _prefix(cookie: dict[str, Any]) -> str:
+    if cookie["name"].startswith(HOST):
+        return f"Set {host_cookie(cookie['name'])}: {HOST} takes the place of {SCHEME}"
     bare = cookie["name"].removeprefix(SCHEME)
     prefix, dot, _ = bare.rpartition(".")
     if dot and prefix and bare == f"{prefix}.session_token":

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from auth_middleware._core import Core, Diagnosis, Found, Refused
-from auth_middleware.cli.doctor import cookie_steps, header_steps, token_steps, variables
+from auth_middleware.cli.doctor import cookie_steps, faulty, header_steps, token_steps, variables
 from auth_middleware.cli.doctor.findings import Finding, Report, Status, fault, of_error, ok
 from auth_middleware.errors import AuthError
 from auth_middleware.settings import AuthSettings
@@ -22,7 +22,12 @@ REASONS = {
         "Sign in again. If the new cookie is refused too, check that DATABASE_URL is the auth server's database. If it "
         "has a secondaryStorage, set session.storeSessionInDatabase: true there",
     ),
-    "expired": ("it has expired", "Sign in again, or request a new token"),
+    "expired": (
+        "it has expired",
+        "Sign in again, or request a new token. If it should still be valid, compare the clocks of the API and the "
+        "auth server; where expires_at is a timestamp without time zone, set AUTH_MIDDLEWARE_DATABASE_TIME_ZONE to the "
+        "zone that it was written in",
+    ),
     "banned": (
         "its user is banned",
         "Lift the ban at the auth server (unbanUser of the admin plugin) if it is a mistake",
@@ -75,9 +80,9 @@ async def examine(
     """Reports each step for the credentials."""
     if not pasted.is_any() or diagnosis.effective is None:
         return
-    effective = diagnosis.effective
+    effective = faulty.without_placeholders(settings, diagnosis)
     core = None if diagnosis.faults else Core(settings.for_core(), [], [])
-    others = list(variables.other_secrets(settings))
+    others = [*faulty.secrets_without_faults(settings, diagnosis), *variables.other_secrets(settings)]
     try:
         if pasted.cookie is not None:
             steps = cookie_steps.steps("cookie", pasted.cookie, diagnosis, effective, others)
@@ -85,7 +90,11 @@ async def examine(
             headers = cookie_steps.as_headers(pasted.cookie, diagnosis, effective)
             report.add(*await _last_word("cookie", core, headers, steps))
         if pasted.token is not None:
-            steps = token_steps.steps("token", pasted.token, diagnosis, effective, keys)
+            token = pasted.token.strip()
+            if header_steps.is_session_token(token, effective):
+                steps = list(header_steps.bearer("token", token, diagnosis, effective, others))
+            else:
+                steps = token_steps.steps("token", pasted.token, diagnosis, effective, keys)
             report.add(*steps)
             headers = [(b"authorization", b"Bearer " + _bytes(pasted.token.strip()))]
             report.add(*await _last_word("token", core, headers, steps))

@@ -1,7 +1,5 @@
 """The steps of pasted headers: which credential decides, and what it is."""
 
-import binascii
-from base64 import urlsafe_b64decode
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -45,6 +43,10 @@ def _read(lines: Sequence[str]) -> tuple[Headers, list[Finding]]:
         if not colon or not name.strip() or " " in name.strip():
             found.append(fault(AREA, "it is not a header", "Write --header 'Authorization: Bearer …', with its name"))
             continue
+        if name.strip().lower() == "set-cookie":
+            message = "Set-Cookie is in responses: it is examined as the Cookie that a browser then sends"
+            found.append(note(AREA, message, "Send the name and the value as Cookie, without the attributes"))
+            name, value = "cookie", value.partition(";")[0]
         headers.append((name.strip().lower().encode("latin-1", "replace"), value.strip().encode("latin-1", "replace")))
     return headers, found
 
@@ -77,7 +79,10 @@ def _authorization(
         )
         return
     yield ok(AREA, "its scheme is Bearer")
-    yield from _bearer(token, diagnosis, effective, others, keys)
+    if token.count(".") == 2 and token_steps.is_json(token.partition(".")[0]):
+        yield from token_steps.steps(AREA, token, diagnosis, effective, keys)
+    else:
+        yield from bearer(AREA, token, diagnosis, effective, others)
 
 
 def _other_scheme(scheme: str, token: str) -> Iterator[Finding]:
@@ -88,18 +93,22 @@ def _other_scheme(scheme: str, token: str) -> Iterator[Finding]:
         yield fault(AREA, "it has no scheme before the token", "Write Authorization: Bearer TOKEN")
 
 
-def _bearer(
-    token: str, diagnosis: Diagnosis, effective: dict[str, Any], others: Secrets, keys: list[dict[str, Any]]
+def is_session_token(token: str, effective: dict[str, Any]) -> bool:
+    """Whether a bearer token is meant as a session token, signed or, where no JWT is accepted, not."""
+    if "bearer" not in effective["credentials"] or token_steps.is_json(token.partition(".")[0]):
+        return False
+    return token.count(".") == 1 or ("." not in token and "jwt" not in effective["credentials"])
+
+
+def bearer(
+    area: str, token: str, diagnosis: Diagnosis, effective: dict[str, Any], others: Secrets
 ) -> Iterator[Finding]:
-    dots = token.count(".")
-    if dots == 2 and _is_json(token.partition(".")[0]):
-        yield from token_steps.steps(AREA, token, diagnosis, effective, keys)
-        return
+    """What a session token after Bearer is."""
     accepts_bearer = "bearer" in effective["credentials"]
     if not accepts_bearer:
         kinds = ",".join(effective["credentials"])
         yield fault(
-            AREA,
+            area,
             "session tokens are not accepted as bearer tokens",
             f"Set AUTH_MIDDLEWARE_CREDENTIALS={kinds},bearer, or send a JWT",
         )
@@ -107,22 +116,15 @@ def _bearer(
     if report is None:
         return
     if report["cookies"][0]["verdict"]["code"] != "bare_token":
-        yield from cookie_steps.value(AREA, report["cookies"][0], effective["fingerprint"])
+        yield from cookie_steps.value(area, report["cookies"][0], effective)
         return
     decided = diagnosis.presented([(b"authorization", f"Bearer {token}".encode("latin-1", "replace"))])
     if decided and decided[0] == "unsigned_token":
-        yield ok(AREA, "it is a session token without a signature, which AUTH_MIDDLEWARE_BEARER_UNSIGNED accepts")
+        yield ok(area, "it is a session token without a signature, which AUTH_MIDDLEWARE_BEARER_UNSIGNED accepts")
     else:
         yield fault(
-            AREA,
+            area,
             "it is the bare token: it is not signed",
             "Send the value of the response header set-auth-token, which is signed, or set "
             "AUTH_MIDDLEWARE_BEARER_UNSIGNED=true",
         )
-
-
-def _is_json(part: str) -> bool:
-    try:
-        return urlsafe_b64decode(part + "=" * (-len(part) % 4)).startswith(b"{")
-    except (ValueError, binascii.Error):
-        return False

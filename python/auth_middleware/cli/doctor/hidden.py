@@ -1,7 +1,9 @@
 """What must not be shown: secrets, and passwords in URLs, well-formed or not."""
 
+import json
 import re
 from collections.abc import Iterator
+from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
 from auth_middleware.cli.doctor import variables
@@ -60,12 +62,29 @@ def without_password(text: str) -> str:
     return f"{parts.scheme}://{host}{parts.path}{'?…' if parts.query else ''}"
 
 
+def without_json(text: str) -> str:
+    """One of several values between commas; the whole may be a JSON array, which is accepted too."""
+    return text.strip(' \t\r\n[]"')
+
+
 def _given() -> Iterator[str]:
     for names in variables.by_setting().values():
         for variable in names:
             value = variables.value_of(variable)
             if value and "SECRET" not in variable:
-                yield from (value, *value.split(","))
+                yield from _listed(value) or (value, *value.split(","))
+
+
+def _listed(value: str) -> list[str]:
+    """The texts of a JSON array."""
+    try:
+        found: Any = json.loads(value)
+    except ValueError:
+        return []
+    if not isinstance(found, list):
+        return []
+    items = cast("list[Any]", found)
+    return [item for item in items if isinstance(item, str)]
 
 
 def _passwords(text: str) -> Iterator[str]:

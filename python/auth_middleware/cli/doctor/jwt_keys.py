@@ -19,14 +19,19 @@ async def findings(
     if jwt is None:
         return [ok(AREA, "JWTs are not accepted: AUTH_MIDDLEWARE_CREDENTIALS does not list jwt")], []
     place = jwt["jwks_url"] or "the jwks table"
-    found = [
-        ok(
-            AREA,
-            f"tokens of the issuer {without_password(jwt['issuer'])} for the audience "
-            f"{without_password(jwt['audience'])} are accepted, with "
-            f"{jwt['leeway_seconds']:g} s of leeway",
-        )
-    ]
+    known = jwt["issuer"] and jwt["audience"]
+    found = (
+        []
+        if not known
+        else [
+            ok(
+                AREA,
+                f"tokens of the issuer {without_password(jwt['issuer'])} for the audience "
+                f"{without_password(jwt['audience'])} are accepted, with "
+                f"{jwt['leeway_seconds']:g} s of leeway",
+            )
+        ]
+    )
     if jwt["freshness"] == "claims":
         message = "users are read from the claims: a deleted or banned user stays signed in until the token expires"
         found.append(note(AREA, message, "Set DATABASE_URL, and remove AUTH_MIDDLEWARE_JWT_FRESHNESS"))

@@ -37,7 +37,8 @@ def print_json(report: Report) -> None:
             for finding in report.findings
         ],
     }
-    print(json.dumps(found, ensure_ascii=False, indent=2))
+    # In ASCII, which every encoding of the output has.
+    print(json.dumps(found, indent=2))
 
 
 def print_text(report: Report) -> None:

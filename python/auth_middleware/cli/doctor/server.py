@@ -16,6 +16,7 @@ from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, Re
 from typing_extensions import override
 
 from auth_middleware._core import Diagnosis
+from auth_middleware.cli.doctor import cookie_steps, server_origins
 from auth_middleware.cli.doctor.findings import Finding, fault, note, ok, warning
 from auth_middleware.cli.doctor.hidden import without_password
 
@@ -67,7 +68,7 @@ def findings(
     if parts.scheme not in ("http", "https") or not parts.hostname:
         yield fault(AREA, "--url is not an http or https URL", "Write --url https://auth.example.com")
         return
-    server = _Server(url)
+    server = Server(url)
     try:
         health = server.request("GET", "/ok")
     except Unreachable as error:
@@ -85,12 +86,12 @@ def findings(
         yield from _cookies(server, effective)
         yield from _keys(server, effective, keys)
         for origin in origins:
-            yield from _origin(server, origin, diagnosis)
+            yield from server_origins.findings(server, origin, diagnosis)
     except Unreachable as error:
         yield fault(AREA, f"{server.shown} stopped responding: {error}", "Check the auth server's log")
 
 
-class _Server:
+class Server:
     """Better Auth below its base path: /api/auth, unless the URL has a path of its own."""
 
     def __init__(self, url: str) -> None:
@@ -132,7 +133,7 @@ def _is_healthy(response: Response) -> bool:
     return response.status == 200 and response.json().get("ok") is True
 
 
-def _unhealthy(response: Response, server: _Server) -> Finding:
+def _unhealthy(response: Response, server: Server) -> Finding:
     if 300 <= response.status < 400:
         location = without_password(response.headers.get("Location", ""))
         return fault(AREA, f"{server.shown}/ok redirects to {location}", "Give the URL that it leads to")
@@ -174,7 +175,7 @@ def _clock(response: Response) -> Iterator[Finding]:
         yield warning(AREA, message, "Synchronise the clocks of both machines (NTP)")
 
 
-def _cookies(server: _Server, effective: Mapping[str, Any]) -> Iterator[Finding]:
+def _cookies(server: Server, effective: Mapping[str, Any]) -> Iterator[Finding]:
     names = _cookie_names(server, effective)
     tokens = [name for name in names if name.endswith("session_token")]
     wanted = effective["cookie_name"]
@@ -183,7 +184,12 @@ def _cookies(server: _Server, effective: Mapping[str, Any]) -> Iterator[Finding]
             fix = "Add cookie to AUTH_MIDDLEWARE_CREDENTIALS, if browsers send it to the API"
             yield note(AREA, f"its session cookie is {tokens[0]}, but no cookie is accepted here", fix)
         return
-    if wanted in names:
+    if wanted is None:
+        to_fix = effective["to_fix"]["cookie_name"]
+        shown = ", ".join(tokens) or "unknown"
+        message = f"its session cookie is {shown}; the settings' is unknown: {to_fix} is missing or wrong"
+        yield note(AREA, message, f"Fix {to_fix} first")
+    elif wanted in names:
         yield ok(AREA, f"its session cookie is {wanted}, as the settings expect")
     elif tokens:
         yield fault(
@@ -203,7 +209,7 @@ def _cookies(server: _Server, effective: Mapping[str, Any]) -> Iterator[Finding]
         )
 
 
-def _cookie_names(server: _Server, effective: Mapping[str, Any]) -> list[str]:
+def _cookie_names(server: Server, effective: Mapping[str, Any]) -> list[str]:
     """The names of cookies in a refused sign-in, and in a sign-out of nobody, which deletes every cookie by name."""
     account = {"email": f"doctor-{secrets.token_hex(8)}@auth-middleware.invalid", "password": secrets.token_urlsafe(16)}
     origin = {"Origin": effective["base_origin"] or server.origin}
@@ -216,6 +222,8 @@ def _cookie_names(server: _Server, effective: Mapping[str, Any]) -> list[str]:
 
 
 def _name_fix(theirs: str, ours: str) -> str:
+    if theirs.startswith(cookie_steps.HOST):
+        return f"Set {cookie_steps.host_cookie(theirs)}"
     bare, wanted = theirs.removeprefix("__Secure-"), ours.removeprefix("__Secure-")
     fixes: list[str] = []
     if theirs.startswith("__Secure-") != ours.startswith("__Secure-"):
@@ -233,7 +241,7 @@ def _name_fix(theirs: str, ours: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def _keys(server: _Server, effective: Mapping[str, Any], keys: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
+def _keys(server: Server, effective: Mapping[str, Any], keys: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
     response = server.request("GET", "/jwks")
     listed: Any = response.json().get("keys")
     accepts = "jwt" in effective["credentials"]
@@ -261,40 +269,3 @@ def _keys(server: _Server, effective: Mapping[str, Any], keys: Sequence[Mapping[
         yield fault(AREA, f"it serves the keys {', '.join(ids)}, but the API has read none of them", fix)
     else:
         yield ok(AREA, f"it serves the keys {', '.join(ids)}, which the API reads too")
-
-
-def _origin(server: _Server, origin: str, diagnosis: Diagnosis) -> Iterator[Finding]:
-    """Whether pages of this origin may call the auth server, and the API."""
-    shown = without_password(origin)
-    preflight = {
-        "Origin": origin,
-        "Access-Control-Request-Method": "POST",
-        "Access-Control-Request-Headers": "content-type",
-    }
-    response = server.request("OPTIONS", "/get-session", preflight)
-    allowed, with_cookies = (
-        response.headers.get("Access-Control-Allow-Origin"),
-        response.headers.get("Access-Control-Allow-Credentials", ""),
-    )
-    if origin == server.origin:
-        yield ok(AREA, f"pages of {shown} are its own, and need no CORS")
-    elif allowed == "*":
-        fix = "List the origin in its cors(): browsers do not allow credentials with *"
-        yield warning(AREA, f"CORS allows * instead of {shown}, so browsers refuse requests with cookies", fix)
-    elif allowed != origin:
-        fix = f"Add cors({{ origin: '{shown}', credentials: true }}) to the auth server, before Better Auth's handler"
-        yield warning(AREA, f"CORS does not allow pages of {shown}: browsers do not let them read responses", fix)
-    elif with_cookies.lower() != "true":
-        fix = "Set credentials: true in its cors()"
-        yield warning(AREA, f"CORS allows {shown} without credentials, so browsers neither send nor store cookies", fix)
-    else:
-        yield ok(AREA, f"CORS allows {shown} with credentials")
-    refused = server.request("POST", "/sign-out", {"Origin": origin, "Cookie": "doctor=1"}, {}).status == 403
-    if refused:
-        fix = "Add the origin to trustedOrigins at the auth server"
-        yield warning(AREA, f"it refuses {shown}: the origin is not trusted there", fix)
-    if not diagnosis.trusts(origin):
-        fix = f"Add {shown} to BETTER_AUTH_TRUSTED_ORIGINS here, unless the API is served from it"
-        yield warning(
-            AREA, f"{shown} is not trusted by the settings: its POSTs and WebSockets with a cookie get 403", fix
-        )

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from auth_middleware._core import Diagnosis
 from auth_middleware.cli.doctor import variables
 from auth_middleware.cli.doctor.findings import Finding, Status, note, of_text, ok, warning
-from auth_middleware.cli.doctor.hidden import without_password
+from auth_middleware.cli.doctor.hidden import without_json, without_password
 from auth_middleware.settings import AuthSettings
 
 AREA = "session cookie"
@@ -78,7 +78,7 @@ def origins(settings: AuthSettings, diagnosis: Diagnosis, effective: dict[str, A
     base = effective["base_origin"]
     if base:
         yield ok(ORIGINS, f"pages of {base} (BETTER_AUTH_URL) and of the API's own origin may send the cookie")
-    patterns = [pattern.strip() for pattern in settings.trusted_origins if pattern.strip()]
+    patterns = [found for pattern in settings.trusted_origins if (found := without_json(pattern))]
     for pattern in patterns:
         shown = without_password(pattern)
         if "*" not in pattern and "?" not in pattern:

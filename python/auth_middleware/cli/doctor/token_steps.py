@@ -1,5 +1,7 @@
 """The steps of a JWT: form, header, key, claims."""
 
+import binascii
+from base64 import urlsafe_b64decode
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -59,6 +61,8 @@ def _malformed(area: str, text: str, parts: Mapping[str, Any]) -> Iterator[Findi
         case 5:
             message = "it is encrypted (JWE, five parts): perhaps the cookie cache's session_data"
             yield fault(area, message, HOW_TO_GET)
+        case 2 if is_json(text.strip().partition(".")[0]):
+            yield fault(area, "it is not a JWT, but two of a JWT's three parts", HOW_TO_GET)
         case 2:
             fix = "Examine it with doctor --cookie, or --header 'Authorization: Bearer …'"
             yield fault(area, "it is a signed session token (token.signature), not a JWT", fix)
@@ -113,6 +117,7 @@ def _claims(area: str, claims: Mapping[str, Any], effective: Mapping[str, Any]) 
     jwt: Mapping[str, Any] = effective["jwt"] or {}
     origin = effective["base_origin"]
     issuer, audience = jwt.get("issuer", origin), jwt.get("audience", origin)
+    to_fix: Mapping[str, str] = effective["to_fix"]
     leeway = jwt.get("leeway_seconds", 15)
     found = [
         *_times(area, claims, leeway),
@@ -120,6 +125,14 @@ def _claims(area: str, claims: Mapping[str, Any], effective: Mapping[str, Any]) 
         *_audience(area, claims, audience),
         *_subject(area, claims),
     ]
+    unknown = {to_fix[claim] for claim in ("issuer", "audience") if claim in to_fix}
+    for variable in unknown:
+        yield fault(
+            area, f"its iss and aud cannot be compared: {variable} is missing or wrong", f"Fix {variable} first"
+        )
+    if unknown:
+        yield from found
+        return
     yield from found or [
         ok(area, f"its claims are good: iss and aud are right, and it is valid until {_time(claims['exp'])}")
     ]
@@ -192,3 +205,11 @@ def _time(seconds: float) -> str:
 def _shown(value: Any) -> str:
     text = repr(value) if not isinstance(value, str) else value
     return f"{text[:80]}…" if len(text) > 80 else text
+
+
+def is_json(part: str) -> bool:
+    """Whether this is the first part of a JWT: an object in base64url."""
+    try:
+        return urlsafe_b64decode(part + "=" * (-len(part) % 4)).startswith(b"{")
+    except (ValueError, binascii.Error):
+        return False

@@ -1,0 +1,99 @@
+"""Credentials in the forms in which people have them, and the settings that make each one work."""
+
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+from dev.cookies import signed
+from tests.postgres.conftest import Role
+from tests.postgres.test_doctor import OTHER_SECRET, WITH_JWT, Tokens, World, assert_hides, good
+from tests.support.databases import Database
+from tests.support.doctor import COOKIE, Doctor, doctor
+
+__all__ = ["doctor"]
+
+
+@pytest.fixture
+def world(database: Database, make_role: Callable[..., Role], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    # Where no .env file is.
+    monkeypatch.chdir(tmp_path)
+    return World(database, database.sign_in(), make_role, tmp_path)
+
+
+@pytest.mark.parametrize("option", ["--cookie", "--header"])
+@pytest.mark.parametrize(
+    "form",
+    [
+        "-b '{}'",
+        "--cookie '{}' \\",
+        "-H 'Cookie: {}'",
+        "--header $'cookie: {}'",
+        "curl 'https://api.example.com/me' \\\n  -H 'accept: */*' \\\n  -b 'theme=dark; {}' \\\n  --compressed",
+        'curl "https://api.example.com/me" -H "Cookie: {}"',
+    ],
+)
+def test_a_curl_command_of_the_browser_is_read(doctor: Doctor, world: World, option: str, form: str) -> None:
+    diagnosis = doctor(good(world), f"{option}={form.format(f'{COOKIE}={world.cookie}')}")
+    assert diagnosis.status == 0, diagnosis.faults
+    assert diagnosis.find("ok", f"it is the user {world.ada.user_id}")
+    assert_hides(diagnosis, world)
+
+
+def test_a_set_cookie_header_is_read_as_the_cookie_that_it_sets(doctor: Doctor, world: World) -> None:
+    line = f"Set-Cookie: {COOKIE}={world.cookie}; Max-Age=604800; Path=/; HttpOnly; Secure; SameSite=Lax"
+    diagnosis = doctor(good(world), "--header", line)
+    assert diagnosis.status == 0, diagnosis.faults
+    assert diagnosis.find("note", "Set-Cookie is in responses")
+    assert_hides(diagnosis, world)
+
+
+def test_the_settings_for_a_host_cookie_make_it_work(doctor: Doctor, world: World) -> None:
+    for name in ("__Host-better-auth.session_token", "__Host-my_session_token"):
+        pasted = f"{name}={world.cookie}"
+        [finding, *_] = doctor(good(world), "--cookie", pasted).find("fault", "another prefix")
+        fixes = [word for word in finding["fix"].replace(":", " ").split() if word.startswith("AUTH_MIDDLEWARE_")]
+        settings = dict(fix.split("=", 1) for fix in fixes)
+        assert settings["AUTH_MIDDLEWARE_COOKIE_NAME"] == name
+        fixed = doctor({**good(world), **settings}, "--cookie", pasted)
+        assert fixed.status == 0, fixed.faults
+
+
+def test_a_session_token_is_judged_as_one_where_bearer_is_accepted(doctor: Doctor, world: World) -> None:
+    variables = {**good(world), "AUTH_MIDDLEWARE_CREDENTIALS": "cookie,bearer"}
+    both = {**variables, "AUTH_MIDDLEWARE_CREDENTIALS": "bearer,jwt"}
+    Tokens(world).make(({}, {}))
+    for given in (variables, both):
+        for token in (world.cookie, unquote(world.cookie), f"{world.cookie}\n"):
+            diagnosis = doctor(given, "--token", token)
+            assert diagnosis.status == 0, diagnosis.faults
+            assert diagnosis.find("ok", f"it is the user {world.ada.user_id}")
+            assert_hides(diagnosis, world)
+        other = doctor(given, "--token", signed(world.ada.token, OTHER_SECRET))
+        assert other.find("fault", "it is signed with another secret")
+        assert not other.find("fault", "JWT")
+    assert doctor(variables, "--token", world.ada.token).find("fault", "it is the bare token")
+
+
+def test_a_jwt_without_its_signature_is_no_session_token(doctor: Doctor, world: World) -> None:
+    for given in (WITH_JWT, {"AUTH_MIDDLEWARE_CREDENTIALS": "bearer,jwt"}):
+        diagnosis = doctor({**good(world), **given}, "--token", "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJhIn0")
+        assert diagnosis.find("fault", "two of a JWT's three parts")
+        assert not diagnosis.find("fault", "session token")
+
+
+def test_an_expired_session_may_be_one_of_clocks_and_time_zones(doctor: Doctor, world: World) -> None:
+    world.database.execute("UPDATE session SET expires_at = now() - interval '2 h'")
+    [finding] = doctor(good(world), "--cookie", world.cookie).find("fault", "it has expired")
+    assert "compare the clocks" in finding["fix"]
+    assert "AUTH_MIDDLEWARE_DATABASE_TIME_ZONE" in finding["fix"]
+
+
+def test_origins_in_json_are_shown_without_their_passwords(doctor: Doctor, world: World) -> None:
+    origins = '["https://app.example.com", "https://user:Kx7Qz9Lm-secret@two.example.com"]'
+    diagnosis = doctor({**good(world), "BETTER_AUTH_TRUSTED_ORIGINS": origins})
+    values = {item["name"]: item["value"] for item in diagnosis.report["settings"]}
+    assert values["trusted_origins"] == "https://app.example.com, https://two.example.com"
+    assert "Kx7Qz9Lm" not in diagnosis.printed + diagnosis.text
+    assert diagnosis.find("ok", "pages of https://app.example.com may send the cookie")
