@@ -69,7 +69,7 @@ class Servers:
         return f"postgresql://{SUPERUSER}:{quote(self.primary.password)}@127.0.0.1:{self.address.port}/{DATABASE}"
 
     async def keep_auth_service(self) -> None:
-        """Starts Better Auth again whenever it has ended: node-postgres ends it if a connection breaks in a transaction."""
+        """Starts Better Auth again after node-postgres has ended it, as it does if a connection breaks in a query."""
         while True:
             await asyncio.sleep(0.2)
             if self.auth_service.has_exited():

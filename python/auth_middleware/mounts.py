@@ -115,6 +115,8 @@ def _parents(router: object) -> defaultdict[int, list[object]]:
         next_level: list[object] = []
         for outer in level:
             for inner in inside(outer):
+                if isinstance(inner, _LEAVES):
+                    continue
                 parents[id(inner)].append(outer)
                 if id(inner) in visited:
                     continue
@@ -139,4 +141,4 @@ def inside(outer: object) -> Iterator[object]:
     routes: object = getattr(outer, "routes", None)
     if isinstance(routes, Iterable) and routes is not getattr(app, "routes", None):
         some = islice(cast("Iterable[object]", routes), _MOST_OBJECTS)
-        yield from (route for route in some if not isinstance(route, _LEAVES))
+        yield from some
