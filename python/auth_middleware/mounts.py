@@ -5,15 +5,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, cast
 
-from fastapi.routing import APIRoute, APIWebSocketRoute
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Match, Router
 
 _MOST_LEVELS = 64
 # Objects such as mocks have every attribute, and each has more of them.
 _MOST_OBJECTS = 10_000
-# FastAPI's path operations call functions, and never an application.
-_LEAVES = (APIRoute, APIWebSocketRoute)
 
 Decides = Callable[[object], bool]
 
@@ -81,7 +78,7 @@ def _next(here: object, scope: dict[str, Any]) -> object:
 def _matching(routes: Iterable[Any], scope: dict[str, Any]) -> object:
     for route in routes:
         original: object = getattr(route, "original_route", route)
-        if isinstance(original, _LEAVES):
+        if _is_leaf(original):
             continue
         match, child_scope = route.matches(scope)
         if match is Match.FULL:
@@ -115,7 +112,7 @@ def _parents(router: object) -> defaultdict[int, list[object]]:
         next_level: list[object] = []
         for outer in level:
             for inner in inside(outer):
-                if isinstance(inner, _LEAVES):
+                if _is_leaf(inner):
                     continue
                 parents[id(inner)].append(outer)
                 if id(inner) in visited:
@@ -126,6 +123,11 @@ def _parents(router: object) -> defaultdict[int, list[object]]:
                 next_level.append(inner)
         level = next_level
     return parents
+
+
+def _is_leaf(route: object) -> bool:
+    """FastAPI's path operations, which have dependencies, call functions and never an application."""
+    return isinstance(route, BaseRoute) and hasattr(route, "dependant")
 
 
 def inside(outer: object) -> Iterator[object]:
