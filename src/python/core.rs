@@ -92,7 +92,7 @@ impl Core {
     }
 
     fn identify(&self, py: Python<'_>, scope: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        let request = self.request(scope)?;
+        let request = request_in(scope)?;
         if let Some(state) = self.known_state(&request, scope)? {
             return Ok(state.get().identity(py).unwrap_or_else(|| state.into_any().unbind()));
         }
@@ -109,7 +109,7 @@ impl Core {
     }
 
     fn identify_by_store(&self, py: Python<'_>, scope: &Bound<'_, PyAny>) -> PyResult<Py<RequestState>> {
-        let request = self.request(scope)?;
+        let request = request_in(scope)?;
         let inspected = self.engine.inspect_for_store(request.as_request());
         let state = Py::new(py, self.begin(py, inspected, Some(request.remember()))?)?;
         scope.set_item(&self.scope_key, &state)?;
@@ -117,7 +117,7 @@ impl Core {
     }
 
     fn identify_anew(&self, py: Python<'_>, scope: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        let request = self.request(scope)?;
+        let request = request_in(scope)?;
         self.identify_once(py, self.engine.inspect(request.as_request()))
     }
 
@@ -173,7 +173,7 @@ impl Core {
 
     /// The state of a request that stays open: the one that its scope has, or a new one.
     fn identify_to_guard(&self, py: Python<'_>, scope: &Bound<'_, PyAny>) -> PyResult<Py<RequestState>> {
-        let request = self.request(scope)?;
+        let request = request_in(scope)?;
         match self.known_state(&request, scope)? {
             Some(state) => Ok(state.unbind()),
             None => self.identify_again(py, scope),
@@ -182,7 +182,7 @@ impl Core {
 
     /// The same without what the scope has.
     fn identify_again(&self, py: Python<'_>, scope: &Bound<'_, PyAny>) -> PyResult<Py<RequestState>> {
-        let request = self.request(scope)?;
+        let request = request_in(scope)?;
         let inspected = self.engine.inspect(request.as_request());
         let state = Py::new(py, self.begin(py, inspected, Some(request.remember()))?)?;
         scope.set_item(&self.scope_key, &state)?;
@@ -280,13 +280,6 @@ impl Core {
 
     pub(super) fn own_fields(&self) -> &OwnFields {
         &self.own_fields
-    }
-
-    fn request<'py>(&self, scope: &Bound<'py, PyAny>) -> PyResult<ScopeRequest<'py>> {
-        let request = ScopeRequest::of(scope)?;
-        // Also where no bearer token is accepted: a page may send one nevertheless.
-        request.hide_token(scope)?;
-        Ok(request)
     }
 
     /// The state that the scope has, if it is about this request.
@@ -418,4 +411,11 @@ pub(super) fn session_cookie_name(
     let is_https = is_https(base_url).map_err(|error| exception(&error))?;
     let names = CookieNames::check(CookieOptions { is_https, secure, prefix, name, cache_name: None });
     Ok(names.map_err(|error| exception(&error))?.session_token)
+}
+
+fn request_in<'py>(scope: &Bound<'py, PyAny>) -> PyResult<ScopeRequest<'py>> {
+    let request = ScopeRequest::of(scope)?;
+    // Also where no bearer token is accepted: a page may send one nevertheless.
+    request.hide_token(scope)?;
+    Ok(request)
 }
