@@ -240,7 +240,7 @@ def test_without_trusted_origins_or_cookies_no_cors_is_needed(
 ) -> None:
     with TestClient(without_cors(make_auth(**settings))) as client:
         client.get("/optional")
-    assert warnings(caplog) == []
+    assert not any("CORSMiddleware" in line for line in warnings(caplog))
 
 
 def test_the_lifespan_accepts_any_application(make_auth: MakeAuth, caplog: pytest.LogCaptureFixture) -> None:

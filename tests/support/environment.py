@@ -16,9 +16,12 @@ for _name in set(os.environ) - set(without_our_settings()):
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> Generator[pytest.MonkeyPatch]:
-    """Sets variables for one test, with a new default instance."""
-    from auth_middleware import get_auth  # noqa: PLC0415 - the shell's settings must be removed first
+    """Sets variables for one test, with a new default instance, whose wrong settings are logged once more."""
+    # The shell's settings must be removed first.
+    from auth_middleware import dependencies, get_auth  # noqa: PLC0415
+    from auth_middleware.operator_log import MisconfigurationLog  # noqa: PLC0415
 
     get_auth.cache_clear()
+    monkeypatch.setattr(dependencies, "_log", MisconfigurationLog())
     yield monkeypatch
     get_auth.cache_clear()

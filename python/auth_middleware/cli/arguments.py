@@ -14,6 +14,8 @@ _SAFE = re.compile(
     r"argument [^:\s]+: (?:expected \S+ arguments?|not allowed with argument \S+)"
     r"|the following arguments are required: [\w|, -]+"
     r"|one of the arguments [\w -]+ is required"
+    # A misspelt word is no credential.
+    r"|argument NAME: there is no migration '[a-z_]{1,20}', only [a-z_, ]+"
 )
 _ABOUT = re.compile(r"argument ([^:\s]+): ")
 _CHOICES = re.compile(r"\(choose from [^()]*\)\Z")
