@@ -139,12 +139,10 @@ def test_a_misspelt_variable_is_named_where_a_setting_is_missing(
 def test_quotes_and_white_space_around_a_secret_or_a_url_are_named(
     environment: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
-    if (variable, value) == ("BETTER_AUTH_SECRET", "'{}"):
-        pytest.skip("one quote may be part of a secret")
     environment.setenv(variable, value.format(REQUIRED[variable]))
     message = error_without(environment, variable)
     assert message.startswith(variable)
-    assert "white space" in message or "quotes" in message
+    assert "white space" in message or "quote" in message
     assert SECRET not in message
 
 
