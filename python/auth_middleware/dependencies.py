@@ -81,7 +81,17 @@ def _auth_in(scope: Mapping[str, Any]) -> Auth[Any, Any]:
     """The instance for a request: that of the application, or of the nearest one it is mounted in, that has a
     `get_auth` override or an `AuthMiddleware`.
     """
-    passed: Passed | None = scope.get(SCOPE_KEY)
+    app, router, passed = scope.get("app"), scope.get("router"), scope.get(SCOPE_KEY)
+    # Most applications are not mounted in another one, and each request comes through here.
+    if get_auth in getattr(app, "dependency_overrides", ()):
+        return auth_of(app)
+    if passed is None and (router is None or router is getattr(app, "router", None)):
+        return get_auth()
+    return _auth_around(scope, passed)
+
+
+def _auth_around(scope: Mapping[str, Any], passed: Passed | None) -> Auth[Any, Any]:
+    """The instance for a request that passed an `AuthMiddleware`, or whose application is mounted in another one."""
 
     def overrides(each: object) -> bool:
         return get_auth in getattr(each, "dependency_overrides", ())
