@@ -473,20 +473,28 @@ def test_a_session_from_the_future_is_one_warning(
     assert "clocks" in line
 
 
-NOW = int(time.time())
-TOKENS: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]] = {
-    "another issuer": ({}, {"iss": "http://localhost:3000"}, ("http://localhost:3000", "AUTH_MIDDLEWARE_JWT_ISSUER")),
-    "another audience": ({}, {"aud": "https://app.dev"}, ("https://app.dev", "AUTH_MIDDLEWARE_JWT_AUDIENCE")),
-    "several other audiences": ({}, {"aud": ["a", "b"]}, ('"a, b"', "AUTH_MIDDLEWARE_JWT_AUDIENCE")),
-    "from the future": ({}, {"iat": NOW + 3600}, ("clocks", "AUTH_MIDDLEWARE_JWT_LEEWAY_SECONDS")),
-    "not yet valid": ({}, {"nbf": NOW + 600}, ("clocks", "AUTH_MIDDLEWARE_JWT_LEEWAY_SECONDS")),
-    "an unknown key": ({"kid": "unknown"}, {}, ("unknown", "AUTH_MIDDLEWARE_JWKS_TABLE")),
-    "an access token": ({"typ": "at+jwt"}, {}, ("at+jwt", "/api/auth/token")),
-    "the cookie cache": ({"typ": "better-auth.session-cache+jwt"}, {}, ("cookie cache",)),
-    "a secret's algorithm": ({"alg": "HS256"}, {}, ("HS256", "EdDSA")),
-    "no subject": ({}, {"sub": None}, ("sub is missing",)),
-    "an unknown user": ({}, {"sub": "nobody"}, ("no row in the user table", "DATABASE_URL")),
-}
+RefusedToken = tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]
+
+
+def refused_tokens(now: int) -> dict[str, RefusedToken]:
+    """Header, claims and the words of the line, by what is wrong with the token at that time."""
+    return {
+        "another issuer": (
+            {},
+            {"iss": "http://localhost:3000"},
+            ("http://localhost:3000", "AUTH_MIDDLEWARE_JWT_ISSUER"),
+        ),
+        "another audience": ({}, {"aud": "https://app.dev"}, ("https://app.dev", "AUTH_MIDDLEWARE_JWT_AUDIENCE")),
+        "several other audiences": ({}, {"aud": ["a", "b"]}, ('"a, b"', "AUTH_MIDDLEWARE_JWT_AUDIENCE")),
+        "from the future": ({}, {"iat": now + 3600}, ("clocks", "AUTH_MIDDLEWARE_JWT_LEEWAY_SECONDS")),
+        "not yet valid": ({}, {"nbf": now + 600}, ("clocks", "AUTH_MIDDLEWARE_JWT_LEEWAY_SECONDS")),
+        "an unknown key": ({"kid": "unknown"}, {}, ("unknown", "AUTH_MIDDLEWARE_JWKS_TABLE")),
+        "an access token": ({"typ": "at+jwt"}, {}, ("at+jwt", "/api/auth/token")),
+        "the cookie cache": ({"typ": "better-auth.session-cache+jwt"}, {}, ("cookie cache",)),
+        "a secret's algorithm": ({"alg": "HS256"}, {}, ("HS256", "EdDSA")),
+        "no subject": ({}, {"sub": None}, ("sub is missing",)),
+        "an unknown user": ({}, {"sub": "nobody"}, ("no row in the user table", "DATABASE_URL")),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -494,15 +502,16 @@ def issuer() -> TokenIssuer:
     return TokenIssuer()
 
 
-@pytest.mark.parametrize("name", TOKENS)
+@pytest.mark.parametrize("name", refused_tokens(0))
 def test_a_refused_jwt_is_one_line_until_one_was_good(
     make_auth: MakeAuth, database: Database, caplog: pytest.LogCaptureFixture, issuer: TokenIssuer, name: str
 ) -> None:
     caplog.set_level(logging.INFO, "auth_middleware")
-    header, claims, parts = TOKENS[name]
+    now = int(time.time())
+    header, claims, parts = refused_tokens(now)[name]
     create_keys(database)
     database.execute(f"""INSERT INTO jwks (id, "publicKey", "privateKey") VALUES ('1', '{issuer.public_key}', '')""")
-    usual = {"iss": ISSUER, "aud": ISSUER, "exp": NOW + 900, "iat": NOW, "sub": database.sign_in().user_id}
+    usual = {"iss": ISSUER, "aud": ISSUER, "exp": now + 900, "iat": now, "sub": database.sign_in().user_id}
     good, bad = issuer.sign([({}, usual), (header, {**usual, **claims})])
     for has_succeeded in (False, True):
         auth = make_auth(credentials="jwt", base_url=ISSUER)
@@ -523,7 +532,7 @@ def test_an_empty_key_table_is_named(
     make_auth: MakeAuth, database: Database, caplog: pytest.LogCaptureFixture, issuer: TokenIssuer
 ) -> None:
     create_keys(database)
-    [token] = issuer.sign([({}, {"iss": ISSUER, "aud": ISSUER, "exp": NOW + 900, "sub": "1"})])
+    [token] = issuer.sign([({}, {"iss": ISSUER, "aud": ISSUER, "exp": int(time.time()) + 900, "sub": "1"})])
     with TestClient(guarded(make_auth(credentials="jwt", base_url=ISSUER))) as client:
         assert client.get("/required", headers=bearer(token)).status_code == 401
     [line] = warnings(caplog)
