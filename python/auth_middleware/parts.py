@@ -57,9 +57,15 @@ def parts_for(settings: AuthSettings, models: RowModels[SessionT_co, UserT_co]) 
 
 
 def parts_with(
-    core: Core, models: RowModels[SessionT_co, UserT_co], cors_origins: tuple[str, ...]
+    core: Core, models: RowModels[SessionT_co, UserT_co], cors_origins: tuple[str, ...] | None
 ) -> Parts[SessionT_co, UserT_co]:
-    """The parts around a core. `cors_origins` are the origins whose pages must be able to read the responses."""
+    """The parts around a core.
+
+    Args:
+        core: The core.
+        models: The application's models.
+        cors_origins: The origins whose pages must be able to read the responses; None skips the check.
+    """
     log = OperatorLog(core)
-    cors = CorsCheck(log, cors_origins if core.accepts[0] else ())
+    cors = CorsCheck(log, cors_origins if core.accepts[0] else None)
     return Parts(core, log, cors, Identification(core, models, log, cors))
