@@ -103,8 +103,8 @@ fn of_signed_name(name: &str, is_secure: bool) -> String {
 fn of_kind(cause: Cause) -> Option<String> {
     let text = match cause {
         Cause::CookieNotListed => {
-            "a request carries the session cookie, which credentials (AUTH_MIDDLEWARE_CREDENTIALS) does not list: add \
-             \"cookie\", or send a bearer token"
+            "a session cookie was presented, and credentials (AUTH_MIDDLEWARE_CREDENTIALS) does not list \"cookie\": add \
+             it, or send a bearer token in the Authorization header"
         }
         Cause::BearerNotListed => {
             "a request has a session token in its Authorization header, and credentials (AUTH_MIDDLEWARE_CREDENTIALS) \

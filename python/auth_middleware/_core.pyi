@@ -174,6 +174,8 @@ class Core:
     def token_claims(self, scope: Mapping[str, Any]) -> dict[str, Any] | None:
         """The claims of the verified JWT that this request presents."""
     @property
+    def missing_cookie(self, scope: Mapping[str, Any]) -> Refused | None:
+        """Why there is no session cookie, if a wrong setting or client may be the cause."""
     def has_database(self) -> bool: ...
     @property
     def trusts_claims(self) -> bool:

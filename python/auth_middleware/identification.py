@@ -75,6 +75,12 @@ class Identification(Generic[SessionT_co, UserT_co]):
         self._log.lacks_session({"reason": "no_session", "credential": "jwt", "path": path_in(connection.scope)})
         return self.unauthorized(connection, is_anonymous=False)
 
+    def lacks_cookie(self, connection: HTTPConnection) -> None:
+        """Log the probable cause of a missing session cookie: `validate_session` sees no headers, so it cannot."""
+        if refused := self._core.missing_cookie(connection.scope):
+            path = path_in(connection.scope)
+            self._log.probable_cause(refused, {"reason": refused.reason, "credential": None, "path": path})
+
     def begin_recheck(self, connection: HTTPConnection) -> None:
         """Marks a WebSocket as validated, so that a failed re-check is not reported as a late validation."""
         if connection.scope["type"] == "websocket":

@@ -169,7 +169,8 @@ impl Engine {
         let verdict = self.inspector().and_then(|(authenticator, cache)| {
             self.settle(authenticator.inspect_value(value), cache.as_ref(), self.now())
         });
-        Inspected { credential: (!value.is_empty()).then_some(Credential::Cookie), verdict }
+        let is_presented = !value.is_empty() && self.settings.accepted.cookie;
+        Inspected { credential: is_presented.then_some(Credential::Cookie), verdict }
     }
 
     /// Decides from the headers alone: never [`Verdict::Known`].
@@ -233,6 +234,14 @@ impl Engine {
         request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])>>,
     ) -> Option<Cow<'a, str>> {
         self.authenticator().session_cookie(request)
+    }
+
+    /// Why there is no session cookie in the headers, if a wrong setting or client may be the cause.
+    pub fn missing_cookie<'a>(
+        &self,
+        request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])> + Clone>,
+    ) -> Option<Refusal> {
+        self.authenticator().missing_cookie(request)
     }
 
     /// Queries the store and calls `resolve` once with what its answer means now: from another thread, or at once if
