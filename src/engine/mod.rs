@@ -321,7 +321,12 @@ impl Engine {
     /// Closes the connections and drops the caches. The next use opens them anew.
     pub fn close(&self) {
         match self.lock().take() {
-            Some(ours) if ours.is_ours() => ours.open.iter().for_each(|open| open.close()),
+            Some(ours) if ours.is_ours() => {
+                if let Some(open) = &ours.open {
+                    open.close();
+                    self.counters.invalidated(open.live_cache.as_ref().map_or(0, LiveCache::invalidated));
+                }
+            }
             parents => std::mem::forget(parents),
         }
     }
@@ -365,7 +370,7 @@ impl Engine {
     /// How many results in the live cache a notification evicted.
     #[must_use]
     pub fn cache_invalidations(&self) -> u64 {
-        self.of_live_cache(LiveCache::invalidated)
+        self.counters.invalidations() + self.of_live_cache(LiveCache::invalidated)
     }
 
     fn of_live_cache<T: Default>(&self, read: impl FnOnce(&LiveCache) -> T) -> T {
