@@ -20,7 +20,7 @@ from auth_middleware.errors import (
     RowMisfit,
     SchemaError,
 )
-from auth_middleware.log_fields import LogFields, path_in
+from auth_middleware.log_fields import NO_SESSION, LogFields, path_in
 from auth_middleware.models import Identity, SessionT_co, UserT_co, is_shareable
 from auth_middleware.operator_log import OperatorLog
 from auth_middleware.row_models import RowModels
@@ -72,7 +72,7 @@ class Identification(Generic[SessionT_co, UserT_co]):
 
     def lacks_session(self, connection: HTTPConnection) -> HTTPException:
         """The error of a route that needs a session, for a request with a JWT."""
-        self._log.lacks_session({"reason": "no_session", "credential": "jwt", "path": path_in(connection.scope)})
+        self._log.lacks_session({"reason": NO_SESSION, "credential": "jwt", "path": path_in(connection.scope)})
         return self.unauthorized(connection, is_anonymous=False)
 
     def lacks_cookie(self, connection: HTTPConnection) -> None:
