@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::refusal::{Cause, Refusal};
-use crate::settings::{KeyLocation, Settings};
+use crate::settings::{Common, KeyLocation, Settings, common};
 
 /// How the auth server's secret is compared with ours.
 const COMPARE: &str = "compare it with the command that `python -m auth_middleware doctor` prints";
@@ -68,15 +68,9 @@ fn of_name_or_host(cause: Cause, detail: &str, settings: &Settings) -> Option<St
         ),
         Cause::OtherHost => {
             let base = settings.trusted_origins.base().map(crate::origin::host_name).unwrap_or_default();
-            let fix = if domain(base) == domain(detail) {
-                "set advanced.crossSubDomainCookies at the Better Auth server, or use JWTs \
-                 (AUTH_MIDDLEWARE_CREDENTIALS=jwt)"
-            } else {
-                "cookies cannot be shared between these domains, so use JWTs (AUTH_MIDDLEWARE_CREDENTIALS=jwt), or move \
-                 both to one domain and set advanced.crossSubDomainCookies at the Better Auth server"
-            };
             format!(
-                "a request to {detail} has no session cookie: cookies of {base} do not reach {detail}: {fix}"
+                "a request to {detail} has no session cookie: cookies of {base} do not reach {detail}: {}",
+                of_two_hosts(base, detail)
             )
         }
         _ => return None,
@@ -86,6 +80,25 @@ fn of_name_or_host(cause: Cause, detail: &str, settings: &Settings) -> Option<St
 
 /// The settings with which a cookie of this name, which Better Auth signed, is the session cookie.
 fn of_signed_name(name: &str, is_secure: bool) -> String {
+/// How a cookie or another credential gets from one host to the other.
+fn of_two_hosts(base: &str, host: &str) -> String {
+    match common(base, host) {
+        Common::Domain(_) => "set advanced.crossSubDomainCookies at the Better Auth server, or use JWTs \
+                              (AUTH_MIDDLEWARE_CREDENTIALS=jwt)"
+            .to_owned(),
+        Common::Suffix(suffix) => format!(
+            "these hosts share only the public suffix {suffix}, so no cookie can cover both: use names under a domain of \
+             your own with advanced.crossSubDomainCookies at the Better Auth server, or a proxy that serves both from one \
+             host, or JWTs (AUTH_MIDDLEWARE_CREDENTIALS=jwt)"
+        ),
+        Common::Nothing => {
+            "cookies cannot be shared between these domains, so use JWTs (AUTH_MIDDLEWARE_CREDENTIALS=jwt), or move both \
+             to one domain and set advanced.crossSubDomainCookies at the Better Auth server"
+                .to_owned()
+        }
+    }
+}
+
     const SECURE: &str = "__Secure-";
     let bare = name.strip_prefix(SECURE).unwrap_or(name);
     let Some(prefix) = bare.strip_suffix(".session_token").filter(|prefix| !prefix.is_empty()) else {
@@ -250,9 +263,4 @@ fn of_jwt(cause: Cause, detail: &str, settings: &Settings) -> String {
         ),
         _ => format!("a JWT is invalid: {detail}. Send the token from /api/auth/token unchanged"),
     }
-}
-
-/// The last two labels of a host name.
-fn domain(host: &str) -> &str {
-    host.rmatch_indices('.').nth(1).map_or(host, |(at, _)| &host[at + 1..])
 }

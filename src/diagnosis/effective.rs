@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::settings::{
     DatabaseUrl, Freshness, Host, JwtFreshness, KeyLocation, PreparedStatements, Settings, SslMode,
+    hosting_domain,
 };
 
 /// The settings as they are in force.
@@ -15,6 +16,8 @@ pub struct Effective {
     pub other_spelling: String,
     pub is_secure: bool,
     pub base_origin: Option<String>,
+    /// The domain of the hosting service under which the base URL's host is a customer's name.
+    pub hosting_domain: Option<String>,
     pub credentials: Vec<&'static str>,
     pub fingerprint: Option<String>,
     pub previous_fingerprints: Vec<String>,
@@ -66,6 +69,7 @@ impl Effective {
             base_origin: settings.trusted_origins.base().map(str::to_owned),
             credentials: kinds
                 .into_iter()
+            hosting_domain: settings.trusted_origins.base().and_then(hosting_domain),
                 .filter(|(_, is_accepted)| *is_accepted)
                 .map(|(kind, _)| kind)
                 .collect(),
