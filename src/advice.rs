@@ -17,7 +17,9 @@ pub fn advice(refusal: &Refusal, settings: &Settings) -> Option<String> {
         Cause::UntrustedOrigin | Cause::NullOrigin | Cause::SeveralOrigins | Cause::NoOrigin => {
             of_origin(cause, detail)
         }
-        Cause::NoSessionRow | Cause::NoUserRow | Cause::AllExpired => of_row(cause, detail),
+        Cause::NoSessionRow | Cause::NoUserRow | Cause::AllExpired | Cause::ClockAhead => {
+            of_row(cause, detail)
+        }
         Cause::KnownSecret | Cause::FormerSecret | Cause::OtherSecret => of_secret(cause, detail, settings),
         _ => of_jwt(cause, detail, settings),
     }))
@@ -78,8 +80,6 @@ fn of_name_or_host(cause: Cause, detail: &str, settings: &Settings) -> Option<St
     Some(text)
 }
 
-/// The settings with which a cookie of this name, which Better Auth signed, is the session cookie.
-fn of_signed_name(name: &str, is_secure: bool) -> String {
 /// How a cookie or another credential gets from one host to the other.
 fn of_two_hosts(base: &str, host: &str) -> String {
     match common(base, host) {
@@ -99,6 +99,8 @@ fn of_two_hosts(base: &str, host: &str) -> String {
     }
 }
 
+/// The settings with which a cookie of this name, which Better Auth signed, is the session cookie.
+fn of_signed_name(name: &str, is_secure: bool) -> String {
     const SECURE: &str = "__Secure-";
     let bare = name.strip_prefix(SECURE).unwrap_or(name);
     let Some(prefix) = bare.strip_suffix(".session_token").filter(|prefix| !prefix.is_empty()) else {
@@ -195,6 +197,10 @@ fn of_row(cause: Cause, detail: &str) -> String {
         Cause::NoUserRow => "the user of a verified JWT has no row in the user table: the user was deleted, or \
              DATABASE_URL is for a database other than Better Auth's"
             .to_owned(),
+        Cause::ClockAhead => format!(
+            "a session has expired by the clock of this machine, which was {detail} ahead of the database server's when \
+             the connection was opened, and is still valid by that one: set both by NTP"
+        ),
         _ => {
             let what = if detail == "JWT" {
                 "every JWT so far had expired a short time before: check the clocks of this machine and of the Better Auth server, and \

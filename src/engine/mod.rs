@@ -255,10 +255,12 @@ impl Engine {
         resolve: impl FnOnce(Decision) + Send + 'static,
     ) -> Result<PendingLookup, Error> {
         let now = self.clock.wall();
-        let lookup = self.open_now()?.lookup()?;
+        let open = self.open_now()?;
+        let (lookup, store) = (open.lookup()?, open.store().cloned());
         let (checks, is_session) = (Arc::clone(&self.checks), matches!(key, LookupKey::Session(_)));
         let Gathered { waiter, waits_for_others } = lookup.gather(key, move |found| {
-            resolve(found.map(|found| decide(&checks, is_session, found, now)));
+            let ahead = || store.as_ref().and_then(AnyStore::clock_ahead);
+            resolve(found.map(|found| decide(&checks, is_session, found, now, ahead)));
         });
         Ok(PendingLookup { place: Place::Lookup(waiter), to_send: waits_for_others.then_some(lookup) })
     }
@@ -367,7 +369,7 @@ impl Engine {
         self.of_live_cache(LiveCache::size)
     }
 
-    /// How many results in the live cache a notification evicted.
+    /// How many results a notification evicted from the live cache.
     #[must_use]
     pub fn cache_invalidations(&self) -> u64 {
         self.counters.invalidations() + self.of_live_cache(LiveCache::invalidated)
@@ -467,7 +469,7 @@ async fn verify(
         Verdict::NeedsKeys(..) => Err(Arc::new(Unavailable::Keys.into())),
         Verdict::Lookup(key) => {
             let found = open.lookup().map_err(Arc::new)?.find(&key).await?;
-            Ok(decide(checks, false, found, now.wall))
+            Ok(decide(checks, false, found, now.wall, || None))
         }
     }
 }
