@@ -23,6 +23,8 @@ pub struct Effective {
     pub previous_fingerprints: Vec<String>,
     pub freshness: &'static str,
     pub listens: bool,
+    /// Whether the cookie cache is signed by keys of the `jwks` table.
+    pub cache_uses_key_table: bool,
     pub prepared_statements: &'static str,
     pub schema: Option<String>,
     pub database: Option<Database>,
@@ -67,9 +69,9 @@ impl Effective {
             other_spelling: names.other_spelling.clone(),
             is_secure: names.is_secure(),
             base_origin: settings.trusted_origins.base().map(str::to_owned),
+            hosting_domain: settings.trusted_origins.base().and_then(hosting_domain),
             credentials: kinds
                 .into_iter()
-            hosting_domain: settings.trusted_origins.base().and_then(hosting_domain),
                 .filter(|(_, is_accepted)| *is_accepted)
                 .map(|(kind, _)| kind)
                 .collect(),
@@ -82,6 +84,7 @@ impl Effective {
                 Freshness::LiveCache(_) => "seconds",
             },
             listens: feed.is_some(),
+            cache_uses_key_table: settings.freshness.uses_public_keys(),
             prepared_statements: match settings.limits.prepared_statements {
                 PreparedStatements::Auto => "auto",
                 PreparedStatements::On => "on",
