@@ -113,7 +113,9 @@ fn complete(queue: &Arc<Queue>, completions: usize) -> Vec<JoinHandle<()>> {
 }
 
 fn join(threads: Vec<JoinHandle<()>>) {
-    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    for thread in threads {
+        thread.join().unwrap();
+    }
 }
 
 fn every_completion_wakes_the_loop(completions: usize) {

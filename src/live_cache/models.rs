@@ -93,9 +93,9 @@ struct Scene {
     store: CachingStore<Database>,
     now: Moment,
     /// The change is committed and applied.
-    is_applied: AtomicBool,
+    is_applied: Flag,
     /// The feed is known to be lost.
-    is_lost: AtomicBool,
+    is_lost: Flag,
 }
 
 impl Scene {
@@ -103,7 +103,7 @@ impl Scene {
         let (cache, mut writer) = LiveCache::new(SETTINGS.freshness.live_cache().unwrap());
         let database = Arc::new(Database { version: AtomicUsize::new(OLD) });
         let store = CachingStore::new(&database, &cache, &Clock::default());
-        let (is_applied, is_lost) = (AtomicBool::new(false), AtomicBool::new(false));
+        let (is_applied, is_lost) = (Flag::default(), Flag::default());
         let scene = Self { cache, database, store, now: Moment::now(), is_applied, is_lost };
         let feed = writer.begin();
         scene.renew(&feed);
@@ -120,19 +120,25 @@ impl Scene {
 
     /// What a request does that finds Ada in the cache.
     fn read(&self) {
-        let (is_applied, was_lost) = (self.is(&self.is_applied), self.is(&self.is_lost));
+        let (is_applied, was_lost) = (self.is_applied.get(), self.is_lost.get());
         let cached = self.cache.get(&key(), self.now);
         let is_new = cached.as_ref().is_none_or(|cached| cached.user.name.as_deref() == Some("2"));
         assert!(is_new || !is_applied, "the row from before the change");
-        assert!(cached.is_none() || !was_lost || !self.is(&self.is_lost), "a row without a feed");
+        assert!(cached.is_none() || !was_lost || !self.is_lost.get(), "a row without a feed");
+    }
+}
+
+/// Whether something is so. Reading it is no step of a schedule.
+#[derive(Default)]
+struct Flag(AtomicBool);
+
+impl Flag {
+    fn get(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
     }
 
-    fn is(&self, flag: &AtomicBool) -> bool {
-        flag.load(Ordering::Relaxed)
-    }
-
-    fn set(&self, flag: &AtomicBool, to: bool) {
-        flag.store(to, Ordering::Relaxed);
+    fn set(&self, to: bool) {
+        self.0.store(to, Ordering::Relaxed);
     }
 }
 
@@ -151,9 +157,11 @@ fn explore_change(change: fn(&Scene, Writer, CacheFeed)) {
         let threads =
             [spawn(look_up_twice), spawn(Scene::look_up), spawn(|scene| (0..4).for_each(|_| scene.read()))];
         change(&scene, writer, feed);
-        scene.set(&scene.is_applied, true);
+        scene.is_applied.set(true);
         scene.read();
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        for thread in threads {
+            thread.join().unwrap();
+        }
         scene.read();
         scene.look_up();
         scene.read();
@@ -210,10 +218,10 @@ fn no_old_row_is_cached_after_the_feed_was_lost() {
             thread::spawn(move || (0..2).for_each(|_| feed.renew(end, "triggers")))
         };
         feed.end();
-        scene.set(&scene.is_lost, true);
+        scene.is_lost.set(true);
         scene.database.commit(NEW);
         let feed = writer.begin();
-        scene.set(&scene.is_lost, false);
+        scene.is_lost.set(false);
         scene.renew(&feed);
         heartbeats.join().unwrap();
     });
@@ -224,11 +232,11 @@ fn no_old_row_is_cached_after_the_feed_was_lost() {
 fn no_old_row_is_cached_if_the_change_came_before_the_feed_listened() {
     explore_change(|scene, mut writer, feed| {
         let next = writer.begin();
-        scene.set(&scene.is_lost, true);
+        scene.is_lost.set(true);
         // The old connection is ended late, and must not end the new one.
         let ending = thread::spawn(move || feed.end());
         scene.database.commit(NEW);
-        scene.set(&scene.is_lost, false);
+        scene.is_lost.set(false);
         scene.renew(&next);
         ending.join().unwrap();
         assert_eq!(scene.cache.feed_state(scene.now.uptime), Some(FeedState::Live));
@@ -239,9 +247,9 @@ fn no_old_row_is_cached_if_the_change_came_before_the_feed_listened() {
 fn no_old_row_is_cached_after_a_feed_was_suspended() {
     explore_change(|scene, _writer, feed| {
         feed.suspend();
-        scene.set(&scene.is_lost, true);
+        scene.is_lost.set(true);
         scene.database.commit(NEW);
-        scene.set(&scene.is_lost, false);
+        scene.is_lost.set(false);
         scene.renew(&feed);
     });
 }

@@ -258,7 +258,9 @@ fn closing_leaves_no_request_waiting() {
         let gathered = [0, 1, 0].map(|number| scene.gather(number));
         let aborting = thread::spawn(move || {
             tasks.iter().for_each(future::JoinHandle::abort);
-            tasks.into_iter().for_each(|task| drop(block_on(task)));
+            for task in tasks {
+                drop(block_on(task));
+            }
         });
         drop(scene);
         for (_waiter, outcome) in gathered {
