@@ -17,6 +17,8 @@ struct Socket(Arc<(Mutex<Buffer>, Condvar)>);
 
 struct Buffer {
     capacity: usize,
+    /// How many writes fail before one succeeds.
+    failures: usize,
     unread: usize,
     /// How many bytes were ever written.
     written: usize,
@@ -25,7 +27,11 @@ struct Buffer {
 
 impl Socket {
     fn new(capacity: usize) -> Self {
-        let buffer = Buffer { capacity, unread: 0, written: 0, is_closed: false };
+        Self::failing(0, capacity)
+    }
+
+    fn failing(failures: usize, capacity: usize) -> Self {
+        let buffer = Buffer { capacity, failures, unread: 0, written: 0, is_closed: false };
         Self(Arc::new((Mutex::new(buffer), Condvar::new())))
     }
 
@@ -52,6 +58,10 @@ impl Write for &Socket {
         let mut buffer = self.lock();
         if buffer.is_closed {
             return Err(ErrorKind::BrokenPipe.into());
+        }
+        if buffer.failures > 0 {
+            buffer.failures -= 1;
+            return Err(ErrorKind::OutOfMemory.into());
         }
         if buffer.unread + bytes.len() > buffer.capacity {
             return Err(ErrorKind::WouldBlock.into());
@@ -132,13 +142,27 @@ fn every_completion_wakes_the_loop(completions: usize) {
 }
 
 #[test]
-fn two_completions_wake_the_loop() {
-    explore(4000, || every_completion_wakes_the_loop(2));
+fn one_completion_wakes_the_loop() {
+    explore_all(|| every_completion_wakes_the_loop(1));
 }
 
 #[test]
-fn many_completions_wake_the_loop() {
+fn several_completions_wake_the_loop() {
     explore(4000, || every_completion_wakes_the_loop(4));
+}
+
+/// Nobody relies on a wake-up that fails afterwards.
+#[test]
+fn a_completion_after_a_failed_write_wakes_the_loop() {
+    explore(4000, || {
+        let socket = Socket::failing(2, 16);
+        let queue = Arc::new(Queue::new(socket.clone()));
+        let threads = complete(&queue, 3);
+        let mut event_loop = Loop::default();
+        event_loop.run_until(3, &queue, &socket);
+        join(threads);
+        event_loop.assert_taken_once(3);
+    });
 }
 
 /// The socket is full: of wake-ups that the loop has not read, and which it is certain to read.

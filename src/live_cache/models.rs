@@ -92,8 +92,8 @@ struct Scene {
     database: Arc<Database>,
     store: CachingStore<Database>,
     now: Moment,
-    /// The change is committed and applied.
-    is_applied: Flag,
+    /// The old row must not be returned any more.
+    is_outdated: Flag,
     /// The feed is known to be lost.
     is_lost: Flag,
 }
@@ -103,8 +103,8 @@ impl Scene {
         let (cache, mut writer) = LiveCache::new(SETTINGS.freshness.live_cache().unwrap());
         let database = Arc::new(Database { version: AtomicUsize::new(OLD) });
         let store = CachingStore::new(&database, &cache, &Clock::default());
-        let (is_applied, is_lost) = (Flag::default(), Flag::default());
-        let scene = Self { cache, database, store, now: Moment::now(), is_applied, is_lost };
+        let (is_outdated, is_lost) = (Flag::default(), Flag::default());
+        let scene = Self { cache, database, store, now: Moment::now(), is_outdated, is_lost };
         let feed = writer.begin();
         scene.renew(&feed);
         (Arc::new(scene), writer, feed)
@@ -120,10 +120,10 @@ impl Scene {
 
     /// What a request does that finds Ada in the cache.
     fn read(&self) {
-        let (is_applied, was_lost) = (self.is_applied.get(), self.is_lost.get());
+        let (is_outdated, was_lost) = (self.is_outdated.get(), self.is_lost.get());
         let cached = self.cache.get(&key(), self.now);
         let is_new = cached.as_ref().is_none_or(|cached| cached.user.name.as_deref() == Some("2"));
-        assert!(is_new || !is_applied, "the row from before the change");
+        assert!(is_new || !is_outdated, "the row from before the change");
         assert!(cached.is_none() || !was_lost || !self.is_lost.get(), "a row without a feed");
     }
 }
@@ -157,7 +157,7 @@ fn explore_change(change: fn(&Scene, Writer, CacheFeed)) {
         let threads =
             [spawn(look_up_twice), spawn(Scene::look_up), spawn(|scene| (0..4).for_each(|_| scene.read()))];
         change(&scene, writer, feed);
-        scene.is_applied.set(true);
+        scene.is_outdated.set(true);
         scene.read();
         for thread in threads {
             thread.join().unwrap();
@@ -218,6 +218,7 @@ fn no_old_row_is_cached_after_the_feed_was_lost() {
             thread::spawn(move || (0..2).for_each(|_| feed.renew(end, "triggers")))
         };
         feed.end();
+        scene.is_outdated.set(true);
         scene.is_lost.set(true);
         scene.database.commit(NEW);
         let feed = writer.begin();
@@ -232,6 +233,7 @@ fn no_old_row_is_cached_after_the_feed_was_lost() {
 fn no_old_row_is_cached_if_the_change_came_before_the_feed_listened() {
     explore_change(|scene, mut writer, feed| {
         let next = writer.begin();
+        scene.is_outdated.set(true);
         scene.is_lost.set(true);
         // The old connection is ended late, and must not end the new one.
         let ending = thread::spawn(move || feed.end());
@@ -247,6 +249,7 @@ fn no_old_row_is_cached_if_the_change_came_before_the_feed_listened() {
 fn no_old_row_is_cached_after_a_feed_was_suspended() {
     explore_change(|scene, _writer, feed| {
         feed.suspend();
+        scene.is_outdated.set(true);
         scene.is_lost.set(true);
         scene.database.commit(NEW);
         scene.is_lost.set(false);
