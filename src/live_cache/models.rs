@@ -119,12 +119,13 @@ impl Scene {
     }
 
     /// What a request does that finds Ada in the cache.
-    fn read(&self) {
+    fn read(&self) -> Option<Arc<Identity>> {
         let (is_outdated, was_lost) = (self.is_outdated.get(), self.is_lost.get());
         let cached = self.cache.get(&key(), self.now);
         let is_new = cached.as_ref().is_none_or(|cached| cached.user.name.as_deref() == Some("2"));
         assert!(is_new || !is_outdated, "the row from before the change");
         assert!(cached.is_none() || !was_lost || !self.is_lost.get(), "a row without a feed");
+        cached
     }
 }
 
@@ -154,8 +155,11 @@ fn explore_change(change: fn(&Scene, Writer, CacheFeed)) {
             scene.look_up();
             scene.look_up();
         };
-        let threads =
-            [spawn(look_up_twice), spawn(Scene::look_up), spawn(|scene| (0..4).for_each(|_| scene.read()))];
+        let threads = [
+            spawn(look_up_twice),
+            spawn(Scene::look_up),
+            spawn(|scene| (0..4).for_each(|_| drop(scene.read()))),
+        ];
         change(&scene, writer, feed);
         scene.is_outdated.set(true);
         scene.read();
@@ -164,7 +168,8 @@ fn explore_change(change: fn(&Scene, Writer, CacheFeed)) {
         }
         scene.read();
         scene.look_up();
-        scene.read();
+        let is_deleted = scene.database.version.load(Ordering::Relaxed) == DELETED;
+        assert_eq!(scene.read().is_none(), is_deleted, "what is looked up afterwards is cached");
     });
 }
 

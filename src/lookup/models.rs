@@ -1,10 +1,12 @@
 //! Models of requests that wait for lookups, and of the workers that look them up.
 
 use std::collections::HashSet;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use shuttle::future::{self, block_on, yield_now};
 use shuttle::thread;
+use tokio::runtime::{Builder, Runtime};
 
 use super::queue::MAX_BATCH;
 use super::*;
@@ -12,14 +14,17 @@ use crate::identity::{Identity, User, UserId};
 use crate::settings::PreparedStatements;
 use crate::sync::explore;
 
-/// More than a model can wait: its clock stands still.
+/// Longer than any model runs: its clock stands still.
 const NEVER: Duration = Duration::from_secs(3600);
 
-/// Runs a model with timers, whose clock stands still.
+/// For timers. Never dropped: it would wake the tasks that a failed model leaves behind, outside of the model.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    let mut runtime = Builder::new_current_thread();
+    runtime.enable_time().start_paused(true).build().unwrap()
+});
+
 fn explore(schedules: usize, model: impl Fn() + Copy + Send + Sync + 'static) {
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
-    let runtime = runtime.enable_time().start_paused(true).build().unwrap();
-    let _entered = runtime.enter();
+    let _entered = RUNTIME.enter();
     explore::explore(schedules, model);
 }
 
@@ -103,7 +108,7 @@ impl Scene {
         Self::with_timeout(workers, NEVER)
     }
 
-    /// How long a request waits, while a statement may take for ever.
+    /// `lookup_timeout` is the deadline of requests. Statements have none, so that requests reach theirs.
     fn with_timeout(workers: usize, lookup_timeout: Duration) -> Self {
         let store = Arc::new(VersionedStore::default());
         let queue = Arc::new(Queue::new(limits(lookup_timeout)));
@@ -133,7 +138,8 @@ impl Scene {
         let committed = self.store.commit();
         let resolve = move |outcome| {
             check(&outcome, &key(number), committed);
-            sender.send(outcome).unwrap();
+            // Nobody receives it if the model has failed.
+            drop(sender.send(outcome));
         };
         (self.lookup.gather(&key(number), resolve).waiter, outcome)
     }

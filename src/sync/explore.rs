@@ -1,25 +1,24 @@
 //! Runs models: tests of several threads, repeated with many schedules.
 //!
-//! shuttle runs the threads of a model one at a time, and chooses at each lock, unlock and wait which one continues. It
-//! fails a model in which a thread panics or all threads wait for each other, and prints the schedule. What tokio's
-//! channels and `Notify` do is one step of a schedule; tokio tests their inside with loom. Memory is sequentially
-//! consistent in a model.
+//! shuttle runs the threads of a model one at a time, and chooses at each lock and unlock which one continues. A model
+//! fails if a thread panics or if all threads are blocked, and shuttle prints the schedule. A call of tokio's `Notify`
+//! or of one of its channels is a single step: tokio tests their implementation with loom. Memory is sequentially
+//! consistent, so a model cannot find an atomic whose ordering is too weak.
 //!
-//! Two environment variables, with the name of one test:
+//! Environment variables, for one test:
 //! - `MODEL_SCHEDULES=1000000` is the number of schedules;
-//! - `MODEL_REPLAY=…` repeats the schedule that a failed test printed.
+//! - `MODEL_REPLAY=…` repeats a schedule that a failed test printed.
 
 use std::env;
 
 use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler, ReplayScheduler, Scheduler};
 use shuttle::{Config, Runner};
 
-/// How many threads have to be preempted at particular places for an error to appear, at most. Most known errors need
-/// one or two.
+/// How often a schedule of the second kind preempts a thread. Most known errors need one or two preemptions.
 const PREEMPTIONS: usize = 3;
 
-/// Runs a model with this many random schedules: half of them choose among all threads at each step, and half prefer
-/// one thread and preempt it at a few places.
+/// Runs a model with this many random schedules. Half of them choose among all threads at each step; the other half
+/// run one thread for as long as it can, and preempt it in a few places.
 pub(crate) fn explore(schedules: usize, model: impl Fn() + Copy + Send + Sync + 'static) {
     if is_replayed(model) {
         return;
