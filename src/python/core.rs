@@ -306,7 +306,7 @@ impl Core {
     fn begin(
         &self,
         py: Python<'_>,
-        Inspected { credential, verdict }: Inspected,
+        Inspected { credential, verdict, at }: Inspected,
         request: Option<Remembered>,
     ) -> PyResult<RequestState> {
         let progress = match verdict {
@@ -335,7 +335,7 @@ impl Core {
                 }
             }
         };
-        Ok(RequestState::new(request, credential, &self.engine, progress))
+        Ok(RequestState::new(request, credential, &self.engine, at, progress))
     }
 
     fn start_look_up(
@@ -347,7 +347,7 @@ impl Core {
             Err(error) if error.is_instance_of::<AuthError>(py) => {
                 Ok(Progress::Decided(error.into_value(py).into_any()))
             }
-            look_up => look_up.map(Progress::LookingUp),
+            look_up => look_up.map(|look_up| Progress::LookingUp(Box::new(look_up))),
         }
     }
 
