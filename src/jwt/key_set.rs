@@ -58,7 +58,7 @@ impl KeySet {
         Ok(Self::of(rows.into_iter().map(PublicKey::of_row)))
     }
 
-    fn of(read: impl Iterator<Item = Result<(String, PublicKey), Unusable>>) -> Self {
+    fn of(read: impl Iterator<Item = Result<PublicKey, Unusable>>) -> Self {
         let mut set = Self::default();
         let mut ambiguous = Vec::new();
         for key in read {
@@ -66,7 +66,7 @@ impl KeySet {
                 Err(Unusable { id, reason }) => {
                     set.unusable.push(format!("the key {id:?} cannot be used: {reason}"));
                 }
-                Ok((id, key)) => match set.keys.entry(id) {
+                Ok(key) => match set.keys.entry(key.id().to_owned()) {
                     Entry::Vacant(place) => {
                         place.insert(Arc::new(key));
                     }

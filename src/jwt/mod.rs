@@ -223,7 +223,7 @@ impl Verifier {
         if let Some(known) = self.verified.get(text) {
             let exp = known.token.0.exp;
             let is_over = Times::until(exp).is_over(now.wall, self.leeway);
-            match find(&self.jwks, &known.key_id) {
+            match find(&self.jwks, known.key.id()) {
                 _ if is_over => {
                     self.verified.remove(text);
                     return Outcome::Rejected(Rejection::Expired);
@@ -252,7 +252,7 @@ impl Verifier {
         });
         match checked {
             Ok(token) => {
-                self.verified.put(text, &token, &unverified.key_id, &key);
+                self.verified.put(text, &token, &key);
                 Outcome::Verified(token)
             }
             Err(rejection) => Outcome::Rejected(rejection),

@@ -21,6 +21,7 @@ const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
 /// A public key that signed tokens may name.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PublicKey {
+    id: String,
     /// By the key's own type, never by a token's header: an HMAC with a public key as its secret is
     /// what everybody could make.
     algorithms: &'static [Signing],
@@ -84,24 +85,22 @@ pub(super) struct Unusable {
 }
 
 impl PublicKey {
-    /// A key of a JWKS document, and its id.
-    pub(super) fn of_document(jwk: &Map<String, Value>) -> Result<(String, Self), Unusable> {
-        let id = text(jwk, "kid").unwrap_or_default().to_owned();
-        match Self::read(&id, jwk, None) {
-            Ok(key) => Ok((id, key)),
-            Err(reason) => Err(Unusable { id: id.escape_debug().take(80).collect(), reason }),
-        }
+    /// A key of a JWKS document.
+    pub(super) fn of_document(jwk: &Map<String, Value>) -> Result<Self, Unusable> {
+        let id = text(jwk, "kid").unwrap_or_default();
+        Self::read(id, jwk, None)
+            .map_err(|reason| Unusable { id: id.escape_debug().take(80).collect(), reason })
     }
 
     /// A row of the `jwks` table: the row's id counts, not the `kid` in the JSON.
-    pub(super) fn of_row(row: &PublicKeyRow) -> Result<(String, Self), Unusable> {
+    pub(super) fn of_row(row: &PublicKeyRow) -> Result<Self, Unusable> {
         let unusable = |reason| Unusable { id: row.id.escape_debug().take(80).collect(), reason };
         let Some(jwk) = strict_json::object(row.public_key.as_bytes()) else {
             return Err(unusable("its publicKey is not a JSON Web Key".to_owned()));
         };
         let mut key = Self::read(&row.id, &jwk, row.algorithm.as_deref()).map_err(unusable)?;
         key.valid_until = end(row);
-        Ok((row.id.clone(), key))
+        Ok(key)
     }
 
     fn read(id: &str, jwk: &Map<String, Value>, algorithm: Option<&str>) -> Result<Self, String> {
@@ -132,10 +131,15 @@ impl PublicKey {
                 .find(|one| one[0].name() == name)
                 .ok_or_else(|| format!("its algorithm is {:?}: {}", shown(name), usable()))?,
         };
-        let key = Self { algorithms, material, valid_until: None };
+        let key = Self { id: id.to_owned(), algorithms, material, valid_until: None };
         // A point that is not on its curve shows only here.
         let is_sound = crypto::verify("", b"", &key.decoding_key(), algorithms[0].algorithm()).is_ok();
         is_sound.then_some(key).ok_or_else(|| "it is not a point on its curve".to_owned())
+    }
+
+    /// Its `kid`, or the id of its row.
+    pub(super) fn id(&self) -> &str {
+        &self.id
     }
 
     /// Whether the key signed this message, by an algorithm of its own type.
@@ -330,13 +334,13 @@ pub(super) mod tests {
         let expires_at = DateTime::from_timestamp(1_700_000_000, 0);
         let public_key = json!({"kty": "OKP", "crv": "Ed25519", "x": X, "kid": "another"}).to_string();
         let row = PublicKeyRow { id: "k".into(), public_key, algorithm: Some("EdDSA".into()), expires_at };
-        let (id, key) = PublicKey::of_row(&row).expect("it is a key");
-        assert_eq!(id, "k");
+        let key = PublicKey::of_row(&row).expect("it is a key");
+        assert_eq!(key.id(), "k");
         let end = expires_at.expect("it is a time") + TimeDelta::days(30);
         assert!(key.is_valid_at(end - TimeDelta::milliseconds(1)));
         assert!(!key.is_valid_at(end));
         let row = PublicKeyRow { expires_at: None, ..row };
-        let (_, key) = PublicKey::of_row(&row).expect("it is a key");
+        let key = PublicKey::of_row(&row).expect("it is a key");
         assert!(key.is_valid_at(DateTime::<Utc>::MAX_UTC));
     }
 
