@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn its_size_is_bounded_and_the_oldest_goes_first() {
         let cache = TokenCache::default();
-        let token = |number: usize| format!("{number:05}{}", "x".repeat(16 * 1024 - 5));
+        let token = |number: usize| format!("{}{number:05}", "x".repeat(16 * 1024 - 5));
         let room = MAX_BYTES / (16 * 1024);
         (0..room).for_each(|number| put(&cache, &token(number)));
         assert!(cache.get(&token(0)).is_some());
