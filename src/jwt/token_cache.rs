@@ -141,7 +141,7 @@ mod tests {
         assert!(cache.get(&token(0)).is_some());
         put(&cache, &token(room));
         put(&cache, &token(room));
-        assert!(cache.lock().bytes <= MAX_BYTES);
+        assert_eq!(cache.lock().bytes, MAX_BYTES);
         assert!(cache.get(&token(0)).is_some() && cache.get(&token(room)).is_some());
         assert!(cache.get(&token(1)).is_none());
     }

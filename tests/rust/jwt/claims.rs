@@ -70,6 +70,19 @@ fn clocks_may_differ_by_15_seconds() {
 }
 
 #[test]
+fn a_header_may_have_1024_characters_and_no_more() {
+    let verifier = verifier();
+    let with_header_of = |bytes: usize| {
+        let header = header().to_string();
+        let spaces = " ".repeat(bytes - header.len());
+        verifier.verify(&signed_text(&format!("{header}{spaces}"), &claims().to_string()), now())
+    };
+    // Four characters for each three bytes.
+    assert_eq!(user_id(&with_header_of(768)), Some("ada"));
+    assert_eq!(with_header_of(769), Outcome::Rejected(Rejection::Malformed));
+}
+
+#[test]
 fn a_token_may_have_16_kib_and_no_more() {
     let verifier = verifier();
     // Some lengths are none of base64's, so the header is filled too.

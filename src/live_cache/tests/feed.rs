@@ -1,0 +1,109 @@
+//! What the cache tells its feed, and what it reports of the feed.
+
+use tokio::time::timeout;
+
+use super::*;
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::store::{Demand as _, Store};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn seconds_need_no_feed_and_have_no_state_of_one() {
+    let live = cache("live", 100);
+    assert!(live.needs_feed());
+    assert!(live.feed_state(Uptime::now()).is_some());
+    let seconds = cache("30", 100);
+    assert!(!seconds.needs_feed());
+    assert_eq!(seconds.feed_state(Uptime::now()), None);
+}
+
+#[test]
+fn the_feed_is_idle_until_it_fails_or_its_first_heartbeat_and_live_until_its_lease_ends() {
+    let (cache, mut writer) = cache_and_writer("live", 100);
+    let now = Uptime::now();
+    let state = |after| cache.feed_state(now.after(after)).map(FeedState::as_str);
+    assert_eq!(state(Duration::ZERO), Some("idle"));
+    let feed = writer.begin();
+    assert_eq!(state(Duration::ZERO), Some("idle"));
+    feed.renew(now.after(SECOND), "triggers");
+    assert_eq!(state(SECOND - Duration::from_nanos(1)), Some("live"));
+    assert_eq!(state(SECOND), Some("idle"));
+    cache.operator_log().log("no connection");
+    assert_eq!(state(Duration::ZERO), Some("live"));
+    assert_eq!(state(SECOND), Some("down"));
+    feed.end();
+    assert_eq!(state(Duration::ZERO), Some("down"));
+    cache.operator_log().log_recovery("it works");
+    assert_eq!(state(Duration::ZERO), Some("idle"));
+}
+
+#[test]
+fn each_entry_that_a_notification_evicts_is_counted() {
+    let scene = Scene::new();
+    assert_eq!(scene.cache.invalidated(), 0);
+    ["bob", "eve", "dan"].into_iter().for_each(|name| scene.look_up(name));
+    scene.feed.apply(&of("ada"));
+    scene.feed.apply(&of("ada"));
+    assert_eq!(scene.cache.invalidated(), 1);
+    scene.feed.apply(&of_the_user_of("bob"));
+    assert_eq!(scene.cache.invalidated(), 2);
+    scene.feed.apply(&Change::Everything);
+    assert_eq!(scene.cache.invalidated(), 4);
+}
+
+#[test]
+fn the_demand_is_what_was_requested_since_it_was_last_read() {
+    let scene = Scene::new();
+    let demand = scene.cache.demand();
+    assert!(!demand.was_wanted());
+    scene.cache.want();
+    assert!(demand.was_wanted());
+    assert!(!demand.was_wanted());
+    assert!(!scene.knows("nobody"));
+    assert!(demand.was_wanted(), "a request is a demand, also one without a hit");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_feed_waits_for_a_request() {
+    let cache = cache("live", 100);
+    let demand = cache.demand();
+    assert!(timeout(SECOND, demand.wanted()).await.is_err());
+    cache.want();
+    assert!(timeout(SECOND, demand.wanted()).await.is_ok());
+    assert!(demand.was_wanted());
+    assert!(timeout(SECOND, demand.wanted()).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_feed_has_reported_when_it_works_or_its_problem_is_logged() {
+    let (cache, mut writer) = cache_and_writer("live", 100);
+    let has_reported = async || timeout(SECOND, cache.reported()).await.is_ok();
+    assert!(!has_reported().await);
+    cache.operator_log().log("no connection");
+    assert!(has_reported().await);
+    let feed = writer.begin();
+    assert!(!has_reported().await);
+    feed.renew(Uptime::now().after(SECOND), "triggers");
+    assert!(has_reported().await);
+}
+
+struct Down;
+
+impl Store for Down {
+    async fn find(&self, _keys: &[LookupKey]) -> Result<Vec<LookupResult>, Error> {
+        Err(Error::down("connection refused"))
+    }
+
+    async fn ping(&self) -> Result<(), Error> {
+        Err(Error::down("connection refused"))
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_is_down_is_down_with_a_cache_too() {
+    let store = CachingStore::new(&Arc::new(Down), &cache("30", 100), &Clock::default());
+    assert!(store.ping().await.is_err_and(|error| error.is_down()));
+    assert!(store.find(&[token("ada")]).await.is_err());
+}
