@@ -54,6 +54,37 @@ fn each_entry_that_a_notification_evicts_is_counted() {
 }
 
 #[test]
+fn an_operator_is_told_when_notifications_evict_what_is_requested() {
+    let scene = Scene::new();
+    for _ in 0..50 {
+        scene.feed.apply(&of("ada"));
+        assert!(!scene.knows("ada"));
+        scene.look_up("ada");
+    }
+    let messages = scene.cache.take_messages();
+    let [warning] = &messages[..] else { panic!("{messages:?}") };
+    assert!(warning.contains("the cache had a hit for 0 of the last 50 requests"), "{warning}");
+    assert_eq!(
+        scene.cache.feed_state(scene.now.uptime),
+        Some(FeedState::Live),
+        "it is no problem of the feed"
+    );
+}
+
+#[test]
+fn of_messages_that_nobody_takes_the_latest_are_kept() {
+    let cache = cache("live", 1);
+    let log = cache.operator_log();
+    for number in 0..20 {
+        log.log(&format!("problem {number}"));
+        log.log_recovery(&format!("recovery {number}"));
+    }
+    let messages = cache.take_messages();
+    assert_eq!(messages.len(), 16);
+    assert_eq!((messages[0].as_str(), messages[15].as_str()), ("problem 12", "recovery 19"));
+}
+
+#[test]
 fn the_demand_is_what_was_requested_since_it_was_last_read() {
     let scene = Scene::new();
     let demand = scene.cache.demand();

@@ -1,3 +1,4 @@
+mod bytes;
 mod feed;
 
 use std::time::Duration;
