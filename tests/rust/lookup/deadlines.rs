@@ -61,6 +61,21 @@ async fn a_slow_statement_is_abandoned_and_its_connection_sends_the_next_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_waiter_times_out_also_where_all_before_it_gave_up() {
+    let harness = Harness::new(one_connection(), &[]);
+    let first = harness.start("ada");
+    wait_until_idle().await;
+    first.give_up();
+    sleep(Duration::from_secs(1)).await;
+    harness.start("bob");
+    sleep(Duration::from_millis(4_900)).await;
+    assert_eq!(harness.outcomes(), []);
+    // Bob's statement was sent when Ada's timed out, and will itself time out later.
+    sleep(Duration::from_millis(200)).await;
+    assert!(harness.only_outcome().is_some_and(|outcome| outcome.is_unavailable(LATE)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_result_after_the_timeout_is_ignored() {
     let harness = Harness::new(one_connection(), &["ada", "bob"]);
     harness.start("bob");
@@ -98,6 +113,8 @@ async fn closing_resolves_all_waiters() {
     wait_until_idle().await;
     harness.start("bob");
     let harness = harness.closed();
+    assert_eq!(harness.outcomes().len(), 1, "a lookup that was not sent ends before any task runs");
+    assert_eq!(harness.outcomes()[0].0, "bob");
     wait_until_idle().await;
     assert_eq!(harness.outcomes().len(), 2);
     assert!(
