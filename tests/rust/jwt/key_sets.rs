@@ -1,7 +1,12 @@
 //! Which keys of a document or a table are in the set.
 
+use std::sync::Arc;
+
+use auth_middleware::error::Error;
+use auth_middleware::jwt::jwks::{KeySource as _, TableKeys};
 use auth_middleware::jwt::key_set::{KeySet, MAX_KEYS};
 use auth_middleware::store::PublicKeyRow;
+use auth_middleware::store::memory::MemoryStore;
 use serde_json::{Value, json};
 
 use crate::issuer::{ED25519, NOW, at, document, encode, hex};
@@ -45,20 +50,33 @@ fn an_id_of_two_keys_names_none() {
     assert!(of(&[jwk("a", 0), jwk("a", 1)]).is_empty());
 }
 
+/// The rows of a table: keys that have not expired, and others.
+fn rows(current: usize, expired: usize) -> Vec<PublicKeyRow> {
+    let row = |number: usize| PublicKeyRow {
+        id: number.to_string(),
+        public_key: jwk("in the row", number % 2).to_string(),
+        algorithm: None,
+        expires_at: (number >= current).then(|| at(0)),
+    };
+    (0..current + expired).map(row).collect()
+}
+
 #[test]
 fn a_table_may_have_a_hundred_keys_that_have_not_expired() {
-    let rows = |current: usize, expired: usize| {
-        let row = |number: usize| PublicKeyRow {
-            id: number.to_string(),
-            public_key: jwk("in the row", number % 2).to_string(),
-            algorithm: None,
-            expires_at: (number >= current).then(|| at(0)),
-        };
-        let rows: Vec<_> = (0..current + expired).map(row).collect();
-        KeySet::of_rows(&rows, at(NOW))
-    };
     assert_eq!(MAX_KEYS, 100);
-    assert_eq!(rows(100, 50).map(|set| set.len()), Ok(100));
-    let why = rows(101, 0).expect_err("they are too many");
+    assert_eq!(KeySet::of_rows(&rows(100, 50), at(NOW)).map(|set| set.len()), Ok(100));
+    let why = KeySet::of_rows(&rows(101, 0), at(NOW)).expect_err("they are too many");
     assert!(why.contains("101 keys"), "{why}");
+}
+
+#[tokio::test]
+async fn the_keys_of_a_table_are_those_of_its_rows() {
+    let store = Arc::new(MemoryStore::default());
+    let keys = TableKeys(Arc::clone(&store));
+    assert!(keys.read().await.is_ok_and(|set| set.is_empty()));
+    store.set_public_keys(rows(2, 1));
+    assert!(keys.read().await.is_ok_and(|set| set.len() == 2 && set.get("0").is_some()));
+    store.set_public_keys(rows(101, 0));
+    let error = keys.read().await.expect_err("they are too many");
+    assert!(matches!(&error, Error::Schema(why) if why.contains("the jwks table")), "{error}");
 }

@@ -91,9 +91,11 @@ async fn those_who_wait_are_counted_until_they_are_resolved_or_give_up() {
     assert_eq!(harness.lookup.waiting(), 0);
     let waiters = [harness.start("ada"), harness.start("ada"), harness.start("bob")];
     assert_eq!(harness.lookup.waiting(), 3);
+    assert_eq!(format!("{:?}", waiters[1]), "Waiter { is_waiting: true }");
     waiters[1].give_up();
     waiters[1].give_up();
     assert_eq!(harness.lookup.waiting(), 2);
+    assert_eq!(format!("{:?}", waiters[1]), "Waiter { is_waiting: false }");
     harness.open_gate();
     wait_until_idle().await;
     assert_eq!(harness.lookup.waiting(), 0);
