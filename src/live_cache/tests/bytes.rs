@@ -1,7 +1,7 @@
 //! How many bytes the cached entries may take, to the byte.
 
 use super::*;
-use crate::live_cache::session_index::{OVERHEAD, SessionIndex};
+use crate::live_cache::session_index::{Entry, OVERHEAD, SessionIndex};
 
 /// An identity whose entry takes so many bytes.
 fn taking(name: &str, bytes: usize, now: Moment) -> Arc<Identity> {
@@ -23,7 +23,7 @@ fn insert(index: &mut SessionIndex, name: &str, bytes: usize) {
 
 #[test]
 fn an_entry_takes_its_texts_its_keys_and_its_places() {
-    assert!(OVERHEAD > size_of::<(SessionKey, Arc<Identity>)>() + 2 * size_of::<(UserKey, SessionKey)>());
+    assert!(OVERHEAD > size_of::<(SessionKey, Entry)>() + 2 * size_of::<(UserKey, SessionKey)>());
     let mut index = SessionIndex::new(10, HOUR);
     insert(&mut index, "ada", 900);
     insert(&mut index, "bob", 1000);

@@ -1,5 +1,7 @@
 //! Tokens as real issuers write them are accepted, until they end.
 
+use std::collections::HashSet;
+
 use auth_middleware::jwt::{Outcome, Rejection};
 use serde_json::json;
 
@@ -57,6 +59,28 @@ fn a_token_ends_15_seconds_after_its_exp_also_when_it_was_seen_before() {
     assert_eq!(user_id(&ask(last)), Some("ada"));
     assert_eq!(ask(last + 1), Outcome::Rejected(Rejection::Expired));
     assert_eq!(ask(last + 1), Outcome::Rejected(Rejection::Expired));
+}
+
+#[test]
+fn each_rejection_says_something_else() {
+    let all = [
+        Rejection::Malformed,
+        Rejection::Header,
+        Rejection::Type,
+        Rejection::Algorithm,
+        Rejection::NoKeyId,
+        Rejection::UnknownKey,
+        Rejection::Signature,
+        Rejection::Times,
+        Rejection::Expired,
+        Rejection::NotYetValid,
+        Rejection::Issuer,
+        Rejection::Audience,
+        Rejection::Subject,
+    ];
+    let texts: HashSet<&str> = all.iter().map(|rejection| rejection.as_str()).collect();
+    assert_eq!(texts.len(), all.len());
+    assert!(Rejection::Expired.as_str().contains("exp") && Rejection::Audience.as_str().contains("aud"));
 }
 
 #[test]

@@ -61,18 +61,21 @@ async fn a_slow_statement_is_abandoned_and_its_connection_sends_the_next_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_waiter_times_out_also_where_all_before_it_gave_up() {
+async fn a_waiter_that_joins_when_no_other_waits_has_its_own_timeout() {
     let harness = Harness::new(one_connection(), &[]);
-    let first = harness.start("ada");
-    wait_until_idle().await;
-    first.give_up();
-    sleep(Duration::from_secs(1)).await;
+    harness.start("ada");
+    sleep(Duration::from_secs(4)).await;
     harness.start("bob");
+    sleep(Duration::from_millis(5_500)).await;
+    // Bob's statement was sent at 5 s and times out at 10 s. His waiter timed out at 9 s.
+    assert_eq!(harness.outcomes().len(), 2);
+    harness.start("cleo");
     sleep(Duration::from_millis(4_900)).await;
-    assert_eq!(harness.outcomes(), []);
-    // Bob's statement was sent when Ada's timed out, and will itself time out later.
+    assert_eq!(harness.outcomes().len(), 2);
+    // Cleo's statement, sent at 10 s, times out at 15 s.
     sleep(Duration::from_millis(200)).await;
-    assert!(harness.only_outcome().is_some_and(|outcome| outcome.is_unavailable(LATE)));
+    assert_eq!(harness.outcomes().len(), 3);
+    assert!(harness.outcomes().iter().all(|(_, outcome)| outcome.is_unavailable(LATE)));
 }
 
 #[tokio::test(start_paused = true)]
