@@ -4,8 +4,11 @@ use serde_json::json;
 
 use super::*;
 
-const INSTANT: Duration = Duration::from_nanos(1);
 const SECOND: Duration = Duration::from_secs(1);
+
+fn just_before(time: Duration) -> Duration {
+    time.saturating_sub(Duration::from_nanos(1))
+}
 
 /// A set of keys with these ids.
 fn keys(ids: &[&str]) -> KeySet {
@@ -79,16 +82,16 @@ fn name(key: &Key) -> &'static str {
 fn the_age_of_a_set_counts_from_when_its_reading_began() {
     let scene = Scene::new();
     scene.jwks.settle(Ok(keys(&["k"])), scene.start, scene.at(SECOND));
-    assert_eq!(scene.find("k", REFRESH_AFTER - INSTANT), "found");
+    assert_eq!(scene.find("k", just_before(REFRESH_AFTER)), "found");
     assert!(!scene.is_wanted());
     assert_eq!(scene.find("k", REFRESH_AFTER), "found");
     assert!(scene.is_wanted(), "it is read again in the background");
     for find in [Scene::find, Scene::find_as_read] {
-        assert_eq!(find(&scene, "k", MAX_AGE - INSTANT), "found");
+        assert_eq!(find(&scene, "k", just_before(MAX_AGE)), "found");
     }
     assert_eq!(scene.find("k", MAX_AGE), "needs reading");
     assert_eq!(scene.find_as_read("k", MAX_AGE), "unavailable");
-    assert_eq!(scene.find_as_read("x", MAX_AGE - INSTANT), "unknown");
+    assert_eq!(scene.find_as_read("x", just_before(MAX_AGE)), "unknown");
     assert_eq!(scene.find_as_read("x", MAX_AGE), "unavailable");
 }
 
@@ -109,7 +112,7 @@ fn a_key_that_is_not_in_the_set_is_read_for_and_then_unknown_for_a_while() {
     assert!(scene.is_wanted());
     scene.read(keys(&["k"]), Duration::ZERO);
     assert!(!scene.is_wanted());
-    assert_eq!(scene.find("x", COOL_DOWN - INSTANT), "unknown");
+    assert_eq!(scene.find("x", just_before(COOL_DOWN)), "unknown");
     assert!(!scene.is_wanted());
     assert_eq!(scene.find("x", COOL_DOWN), "needs reading");
     assert!(scene.is_wanted());
@@ -144,12 +147,12 @@ fn each_failure_doubles_the_wait_up_to_the_longest() {
         assert!(scene.is_wanted());
         scene.fail(failure(), now);
         now += Duration::from_secs(seconds);
-        assert_eq!(scene.find("k", now - INSTANT), "unavailable");
+        assert_eq!(scene.find("k", just_before(now)), "unavailable");
         assert!(!scene.is_wanted(), "{seconds} s have not passed");
     }
     scene.read(keys(&["k"]), now);
     scene.fail(failure(), now);
-    assert_eq!(scene.find("x", now + SECOND - INSTANT), "unavailable");
+    assert_eq!(scene.find("x", just_before(now + SECOND)), "unavailable");
     assert_eq!(scene.find("x", now + SECOND), "needs reading");
 }
 
@@ -160,15 +163,15 @@ fn tables_that_do_not_exist_yet_are_tried_each_second() {
         let now = SECOND * seconds;
         assert_eq!(scene.find("k", now), "needs reading");
         scene.fail(Error::MissingTables("no table".to_owned()), now);
-        assert_eq!(scene.find("k", now + SECOND - INSTANT), "unavailable");
+        assert_eq!(scene.find("k", just_before(now + SECOND)), "unavailable");
     }
 }
 
 #[test]
 fn in_an_outage_a_set_holds_for_an_hour() {
     let scene = Scene::with_key();
-    scene.fail(failure(), MAX_AGE_IN_OUTAGE - SECOND);
-    let last = MAX_AGE_IN_OUTAGE - INSTANT;
+    scene.fail(failure(), MAX_AGE_IN_OUTAGE.saturating_sub(SECOND));
+    let last = just_before(MAX_AGE_IN_OUTAGE);
     for find in [Scene::find, Scene::find_as_read] {
         assert_eq!(find(&scene, "k", last), "found");
         assert_eq!(find(&scene, "x", last), "unavailable");
@@ -183,7 +186,7 @@ fn in_an_outage_a_set_holds_for_an_hour() {
 fn a_current_set_is_not_read_again_before_the_retry() {
     let scene = Scene::with_key();
     scene.fail(failure(), REFRESH_AFTER);
-    assert_eq!(scene.find("k", REFRESH_AFTER + SECOND - INSTANT), "found");
+    assert_eq!(scene.find("k", just_before(REFRESH_AFTER + SECOND)), "found");
     assert_eq!(scene.find_as_read("x", REFRESH_AFTER), "unavailable");
     assert!(!scene.is_wanted());
     assert_eq!(scene.find("k", REFRESH_AFTER + SECOND), "found");
