@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::refusal::{Cause, Refusal};
-use crate::settings::{KeyLocation, Settings};
+use crate::settings::{Common, KeyLocation, Settings, common};
 
 /// How the auth server's secret is compared with ours.
 const COMPARE: &str = "compare it with the command that `python -m auth_middleware doctor` prints";
@@ -17,7 +17,9 @@ pub fn advice(refusal: &Refusal, settings: &Settings) -> Option<String> {
         Cause::UntrustedOrigin | Cause::NullOrigin | Cause::SeveralOrigins | Cause::NoOrigin => {
             of_origin(cause, detail)
         }
-        Cause::NoSessionRow | Cause::NoUserRow | Cause::AllExpired => of_row(cause, detail),
+        Cause::NoSessionRow | Cause::NoUserRow | Cause::AllExpired | Cause::ClockAhead => {
+            of_row(cause, detail)
+        }
         Cause::KnownSecret | Cause::FormerSecret | Cause::OtherSecret => of_secret(cause, detail, settings),
         _ => of_jwt(cause, detail, settings),
     }))
@@ -68,20 +70,33 @@ fn of_name_or_host(cause: Cause, detail: &str, settings: &Settings) -> Option<St
         ),
         Cause::OtherHost => {
             let base = settings.trusted_origins.base().map(crate::origin::host_name).unwrap_or_default();
-            let fix = if domain(base) == domain(detail) {
-                "set advanced.crossSubDomainCookies at the Better Auth server, or use JWTs \
-                 (AUTH_MIDDLEWARE_CREDENTIALS=jwt)"
-            } else {
-                "cookies cannot be shared between these domains, so use JWTs (AUTH_MIDDLEWARE_CREDENTIALS=jwt), or move \
-                 both to one domain and set advanced.crossSubDomainCookies at the Better Auth server"
-            };
             format!(
-                "a request to {detail} has no session cookie: cookies of {base} do not reach {detail}: {fix}"
+                "a request to {detail} has no session cookie: cookies of {base} do not reach {detail}: {}",
+                of_two_hosts(base, detail)
             )
         }
         _ => return None,
     };
     Some(text)
+}
+
+/// How a cookie or another credential gets from one host to the other.
+fn of_two_hosts(base: &str, host: &str) -> String {
+    match common(base, host) {
+        Common::Domain(_) => "set advanced.crossSubDomainCookies at the Better Auth server, or use JWTs \
+                              (AUTH_MIDDLEWARE_CREDENTIALS=jwt)"
+            .to_owned(),
+        Common::Suffix(suffix) => format!(
+            "these hosts share only the public suffix {suffix}, so no cookie can cover both: use names under a domain of \
+             your own with advanced.crossSubDomainCookies at the Better Auth server, or a proxy that serves both from one \
+             host, or JWTs (AUTH_MIDDLEWARE_CREDENTIALS=jwt)"
+        ),
+        Common::Nothing => {
+            "cookies cannot be shared between these domains, so use JWTs (AUTH_MIDDLEWARE_CREDENTIALS=jwt), or move both \
+             to one domain and set advanced.crossSubDomainCookies at the Better Auth server"
+                .to_owned()
+        }
+    }
 }
 
 /// The settings with which a cookie of this name, which Better Auth signed, is the session cookie.
@@ -103,8 +118,8 @@ fn of_signed_name(name: &str, is_secure: bool) -> String {
 fn of_kind(cause: Cause) -> Option<String> {
     let text = match cause {
         Cause::CookieNotListed => {
-            "a request carries the session cookie, which credentials (AUTH_MIDDLEWARE_CREDENTIALS) does not list: add \
-             \"cookie\", or send a bearer token"
+            "a session cookie was presented, and credentials (AUTH_MIDDLEWARE_CREDENTIALS) does not list \"cookie\": add \
+             it, or send a bearer token in the Authorization header"
         }
         Cause::BearerNotListed => {
             "a request has a session token in its Authorization header, and credentials (AUTH_MIDDLEWARE_CREDENTIALS) \
@@ -182,6 +197,10 @@ fn of_row(cause: Cause, detail: &str) -> String {
         Cause::NoUserRow => "the user of a verified JWT has no row in the user table: the user was deleted, or \
              DATABASE_URL is for a database other than Better Auth's"
             .to_owned(),
+        Cause::ClockAhead => format!(
+            "a session has expired by the clock of this machine, which was {detail} ahead of the database server's when \
+             the connection was opened, and is still valid by that one: set both by NTP"
+        ),
         _ => {
             let what = if detail == "JWT" {
                 "every JWT so far had expired a short time before: check the clocks of this machine and of the Better Auth server, and \
@@ -250,9 +269,4 @@ fn of_jwt(cause: Cause, detail: &str, settings: &Settings) -> String {
         ),
         _ => format!("a JWT is invalid: {detail}. Send the token from /api/auth/token unchanged"),
     }
-}
-
-/// The last two labels of a host name.
-fn domain(host: &str) -> &str {
-    host.rmatch_indices('.').nth(1).map_or(host, |(at, _)| &host[at + 1..])
 }

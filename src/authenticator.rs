@@ -19,7 +19,7 @@ use crate::identity::{Identity, UserId};
 use crate::jwt::jwks::Jwks;
 use crate::jwt::{Expected, Outcome, PendingToken, UserToken, Verifier};
 use crate::origin;
-use crate::refusal::{Check, Reason, Refusal};
+use crate::refusal::{Cause, Check, Reason, Refusal};
 use crate::settings::{
     AcceptedCredentials, CookieNames, Freshness, JwtFreshness, OwnField, Settings, TrustedOrigins,
 };
@@ -290,7 +290,11 @@ impl Authenticator {
     #[must_use]
     pub fn inspect_value(&self, value: &str) -> Verdict {
         if value.is_empty() {
-            return Verdict::Refused(Reason::NoCookie.into());
+            let reason = if self.accepted.cookie { Reason::NoCookie } else { Reason::NoToken };
+            return Verdict::Refused(reason.into());
+        }
+        if !self.accepted.cookie {
+            return Verdict::Refused(Refusal::caused_by(Reason::NoToken, Cause::CookieNotListed, None));
         }
         match self.verify(credentials::decode(Cow::Borrowed(value)), || value.into()) {
             Ok(token) => Verdict::Lookup(token.into()),
@@ -305,9 +309,32 @@ impl Authenticator {
     ) -> Option<Cow<'a, str>> {
         let kind = request.kind;
         match Credentials::read(request.into_headers(), &self.names).presented(kind, self.accepted) {
-            Presented::Cookie(cookie) => Some(cookie.as_text()),
+            Presented::Cookie(cookie) => {
+                // Until then, a missing cookie may come from a wrong setting: see `missing_cookie`.
+                if !self.checks().has_passed(Check::Cookie) {
+                    let _shows_the_settings_right = self.verify_cookie(cookie);
+                }
+                Some(cookie.as_text())
+            }
             _ => None,
         }
+    }
+
+    /// Why [`Self::session_cookie`] is None, if a wrong setting or client may be the cause. [`Self::inspect_value`] sees
+    /// no headers, so it cannot say.
+    pub fn missing_cookie<'a>(
+        &self,
+        request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])> + Clone>,
+    ) -> Option<Refusal> {
+        let again = Request::new(request.kind, request.headers().clone());
+        let kind = request.kind;
+        let shown = Credentials::read(request.into_headers(), &self.names);
+        let refusal = match shown.presented(kind, self.accepted) {
+            Presented::Nothing => self.causes.missing(again, &shown, &self.origins),
+            Presented::Unusable => self.causes.unusable_token(again),
+            _ => return None,
+        };
+        refusal.cause.is_some().then_some(refusal)
     }
 
     /// Messages for an operator that came up since the last call.

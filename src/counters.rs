@@ -89,6 +89,7 @@ pub struct Counters {
     unavailable: [ByCredential; Fault::ALL.len()],
     batches: AtomicU64,
     keys: AtomicU64,
+    invalidations: AtomicU64,
     lookups: [[Durations; SLOTS]; 3],
 }
 
@@ -117,6 +118,11 @@ impl Counters {
     pub fn batch(&self, keys: usize) {
         add(&self.batches, 1);
         add(&self.keys, u64::try_from(keys).unwrap_or(u64::MAX));
+    }
+
+    /// A live cache is closed from which notifications evicted this many results.
+    pub fn invalidated(&self, results: u64) {
+        add(&self.invalidations, results);
     }
 
     /// A request waited this long for its lookup.
@@ -151,6 +157,12 @@ impl Counters {
     #[must_use]
     pub fn batches(&self) -> (u64, u64) {
         (read(&self.batches), read(&self.keys))
+    }
+
+    /// The results that notifications evicted from live caches that are closed.
+    #[must_use]
+    pub fn invalidations(&self) -> u64 {
+        read(&self.invalidations)
     }
 
     /// How many requests ended in each way, with each kind of credential. Outcomes that cannot occur with a kind of
@@ -197,9 +209,11 @@ impl Counters {
     }
 
     fn cells(&self) -> impl Iterator<Item = &AtomicU64> {
-        let Self { by_store, by_cache, refused, unavailable, batches, keys, lookups } = self;
+        let Self { by_store, by_cache, refused, unavailable, batches, keys, invalidations, lookups } = self;
         let requests = [by_store, by_cache].into_iter().chain(refused).chain(unavailable).flatten();
-        requests.chain([batches, keys]).chain(lookups.iter().flatten().flat_map(Durations::cells))
+        requests
+            .chain([batches, keys, invalidations])
+            .chain(lookups.iter().flatten().flat_map(Durations::cells))
     }
 }
 

@@ -55,6 +55,9 @@ class Refused:
     def cause(self) -> str | None:
         """What is probably wrong, if the refusal may come from a wrong setting."""
     @property
+    def expired_at(self) -> datetime | None:
+        """When the session expired, if that is why."""
+    @property
     def is_anonymous(self) -> bool:
         """Whether the request has no credential at all, as opposed to an invalid one."""
     @property
@@ -171,6 +174,8 @@ class Core:
         """Queries the store in place of the cache that found the identity of this state."""
     def session_cookie(self, scope: Mapping[str, Any]) -> str | None:
         """The session cookie as it stands in the headers; None if a bearer token decides instead."""
+    def missing_cookie(self, scope: Mapping[str, Any]) -> Refused | None:
+        """Why there is no session cookie, if a wrong setting or client may be the cause."""
     def token_claims(self, scope: Mapping[str, Any]) -> dict[str, Any] | None:
         """The claims of the verified JWT that this request presents."""
     @property
@@ -300,7 +305,8 @@ class Diagnosis:
     def effective(self) -> dict[str, Any] | None:
         """The effective configuration, without any secret; None if no placeholder makes the settings usable.
 
-        `cookie_name`, `cache_cookie_name`, `other_spelling`, `is_secure`, `base_origin`, `credentials`, `fingerprint`,
+        `cookie_name`, `cache_cookie_name`, `other_spelling`, `is_secure`, `base_origin`, `hosting_domain` (of a hosting
+        service, where the base URL's host is a customer's name), `credentials`, `cache_uses_key_table`, `fingerprint`,
         `previous_fingerprints`, `freshness`, `listens`, `prepared_statements`, `schema`, `warnings`; `database` and
         `listen_database`: `address`, `role`, `sslmode`, `is_local`; `jwt`: `issuer`, `audience`, `leeway_seconds`,
         `freshness`, `jwks_url`.

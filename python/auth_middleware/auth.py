@@ -195,13 +195,16 @@ class Auth(Generic[SessionT_co, UserT_co]):
 
     def session_cookie(self, connection: HTTPConnection) -> str | None:
         """The session cookie as it stands in the headers; None if there is none, or a bearer token decides instead."""
-        return self._core_for(connection).session_cookie(connection.scope)
+        cookie = self._core_for(connection).session_cookie(connection.scope)
+        if cookie is None:
+            self._identification.lacks_cookie(connection)
+        return cookie
 
     async def validate_session(self, cookie_value: str | None) -> Identity[SessionT_co, UserT_co] | None:
         """The session of this signed cookie value, percent-encoded or not; None if there is no valid one.
 
-        Each call validates again, as `freshness` allows. There are no headers, so the origin is not checked:
-        WebSocket routes need `validate_websocket`.
+        Also None if `credentials` does not list `cookie`. Each call validates again, as `freshness` allows. There are
+        no headers, so the origin is not checked: WebSocket routes need `validate_websocket`.
 
         Raises:
             TypeError: the value is not text, but for example a coroutine without `await`.

@@ -1,7 +1,8 @@
-"""Whether pages of trusted origins can read the responses of an application."""
+"""Whether pages of trusted origins can read the responses of an application, and no other pages can."""
 
 import functools
 import inspect
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -9,14 +10,23 @@ from starlette.middleware.cors import CORSMiddleware
 
 from auth_middleware.operator_log import OperatorLog
 
+# An origin without a wildcard, as a browser sends it.
+_ORIGIN = re.compile(r"https?://[\w.\-\[\]:]+", re.ASCII)
+_UNLESS = (
+    "Ignore this if those pages are served from this application's own origin, or if a proxy adds the CORS headers"
+)
+
 
 class CorsCheck:
-    """Warns once if pages of trusted origins cannot use the application: at start, or at the first request."""
+    """Warns once if the application's CORS does not fit the trusted origins: at start, or at the first request.
 
-    def __init__(self, log: OperatorLog, trusted_origins: Sequence[str]) -> None:
+    Without trusted origins (None: no cookie is accepted), nothing is checked.
+    """
+
+    def __init__(self, log: OperatorLog, trusted_origins: Sequence[str] | None) -> None:
         self._log = log
-        self._trusted_origins = trusted_origins
-        self._is_done = not trusted_origins
+        self._trusted_origins = trusted_origins or ()
+        self._is_done = trusted_origins is None
 
     def check(self, applications: Sequence[object]) -> None:
         """Check an application and those that it is mounted in."""
@@ -40,24 +50,38 @@ def _middlewares(application: object) -> Any:
 
 
 def _problem(applications: Iterable[object], trusted_origins: Sequence[str]) -> str | None:
-    """The message for an operator if none of these applications allows trusted pages to send cookies."""
+    """The message for an operator if trusted pages cannot use these applications with cookies, or any page can."""
     found = [middleware for application in applications for middleware in _middlewares(application)]
-    origins = ", ".join(trusted_origins[:3])
-    setting = f"trusted_origins (BETTER_AUTH_TRUSTED_ORIGINS, FRONTEND_URL) contains {origins}"
-    unless = (
-        "Ignore this if those pages are served from this application's own origin, or if a proxy adds the CORS headers"
-    )
+    setting = f"trusted_origins (BETTER_AUTH_TRUSTED_ORIGINS, FRONTEND_URL) contains {', '.join(trusted_origins[:3])}"
     cors = [middleware for middleware in found if _is_cors(middleware)]
-    if not cors:
+    if trusted_origins and not cors:
         return (
             f"{setting}, but the application has no CORSMiddleware, so browsers do not let those pages read its "
             "responses. Add it: app.add_middleware(CORSMiddleware, allow_origins=[…], allow_credentials=True, …). "
-            + unless
+            + _UNLESS
         )
-    if not any(_allows_credentials(middleware) for middleware in cors):
+    known = [options for middleware in cors if (options := _options(middleware)) is not None]
+    if len(known) < len(cors):
+        return None
+    with_credentials = [options for options in known if options.get("allow_credentials", False)]
+    if trusted_origins and not with_credentials:
         return (
             f"{setting}, but the application's CORSMiddleware lacks allow_credentials=True, so browsers do not let "
-            "those pages send cookies. " + unless
+            f"those pages send cookies. {_UNLESS}"
+        )
+    if any("*" in options.get("allow_origins", ()) for options in with_credentials):
+        return (
+            'the application\'s CORSMiddleware has allow_credentials=True with allow_origins=["*"], which lets pages '
+            "of every origin read responses to requests with a session cookie. List the origins of your pages instead, "
+            "as in trusted_origins (BETTER_AUTH_TRUSTED_ORIGINS)"
+        )
+    exact = [match[0] for text in trusted_origins if (match := _ORIGIN.fullmatch(text.strip(" []\"'")))]
+    left_out = [origin for origin in exact if not any(_allows(options, origin) for options in with_credentials)]
+    if left_out:
+        return (
+            f"trusted_origins (BETTER_AUTH_TRUSTED_ORIGINS, FRONTEND_URL) contains {', '.join(left_out[:3])}, but "
+            "allow_origins of the application's CORSMiddleware does not, so browsers do not let those pages read its "
+            f"responses. Add the origin there, without a slash at its end. {_UNLESS}"
         )
     return None
 
@@ -75,10 +99,11 @@ def _is_cors(middleware: object) -> bool:
     return "cors" in str(getattr(made, "__name__", type(made).__name__)).lower()
 
 
-def _allows_credentials(middleware: Any) -> bool:
+def _options(middleware: Any) -> Mapping[str, Any] | None:
+    """The parameters of Starlette's CORSMiddleware; None for another one, whose parameters are unknown."""
     made = _class_of(middleware)
     if not (isinstance(made, type) and issubclass(made, CORSMiddleware)):
-        return True  # Its parameters are unknown.
+        return None
     args, options = tuple(middleware.args), dict(middleware.kwargs)
     partial = middleware.cls
     while isinstance(partial, functools.partial):
@@ -87,6 +112,14 @@ def _allows_credentials(middleware: Any) -> bool:
     try:
         given = inspect.signature(made.__init__).bind_partial(None, None, *args, **options).arguments
     except TypeError:
+        return None
+    return {**given, **given.get("kwargs", {})}
+
+
+def _allows(options: Mapping[str, Any], origin: str) -> bool:
+    """Whether CORSMiddleware with these parameters lets pages of this origin read responses."""
+    pattern = options.get("allow_origin_regex")
+    try:
+        return origin in options.get("allow_origins", ()) or bool(pattern and re.fullmatch(pattern, origin))
+    except (TypeError, re.error):
         return True
-    given = {**given, **given.get("kwargs", {})}
-    return bool(given.get("allow_credentials", False))

@@ -198,8 +198,8 @@ async def get_session_from_cookie(request: HTTPConnection) -> str | None:
 async def validate_session(cookie_value: str | None) -> Identity | None:
     """The session of this signed cookie value, percent-encoded or not; None if there is no valid one.
 
-    Each call decides anew, by what `freshness` allows. There are no headers, so the origin is not checked: WebSocket
-    routes need `validate_websocket`.
+    Also None if `credentials` does not list `cookie`. Each call decides anew, by what `freshness` allows. There are no
+    headers, so the origin is not checked: WebSocket routes need `validate_websocket`.
 
     Raises:
         TypeError: the value is not text, but for example a coroutine without `await`.

@@ -11,6 +11,14 @@ from pydantic import AliasChoices
 from auth_middleware.settings import AuthSettings
 
 PREFIX = "AUTH_MIDDLEWARE_"
+BETTER_AUTH = "BETTER_AUTH_"
+# Those of Better Auth's variables that are read. It has others.
+OF_BETTER_AUTH = ("SECRET", "SECRETS", "URL", "TRUSTED_ORIGINS")
+# So many wrong, missing or additional letters in a prefix are a slip.
+MOST_TYPOS = 2
+# Words that differ from ours by a letter, and are meant.
+OTHER_WORDS = frozenset(("OAUTH", "OAUTH2", "AUTHN", "AUTHZ"))
+SHOWABLE = re.compile(r"[\w.-]{1,100}", re.ASCII)
 # Which variables set what every deployment needs.
 REQUIRED = {
     "database_url": ("DATABASE_URL",),
@@ -48,6 +56,51 @@ def unknown_variables(environment: Mapping[str, str] = os.environ) -> list[str]:
     return [_unknown(name, variables) for name in unknown]
 
 
+def misspelt_variables(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """A message for each variable that would set something if its prefix were spelt correctly, with the right name."""
+    known = {str(choice).upper() for choices in _aliases() for choice in choices}
+    wanted = [(PREFIX, name, variable) for name, variable in _variables().items()]
+    wanted += [(BETTER_AUTH, name, BETTER_AUTH + name) for name in OF_BETTER_AUTH]
+    is_set = {name.upper() for name, value in environment.items() if value}
+    found: list[str] = []
+    for given in sorted(environment):
+        name = given.upper()
+        if name in known or name.startswith(PREFIX) or name not in is_set or not SHOWABLE.fullmatch(given):
+            continue
+        if OTHER_WORDS.intersection(name.split("_")):
+            continue
+        guesses = [
+            (distance, variable)
+            for prefix, rest, variable in wanted
+            if name.endswith(rest) and 0 < (distance := _typos(name.removesuffix(rest), prefix)) <= MOST_TYPOS
+        ]
+        # Where the right variable is set, the other one may be another program's.
+        if guesses and (nearest := min(guesses)[1]) not in is_set:
+            found.append(f"{given} is not a setting: did you mean {nearest}?")
+    return found
+
+
+def _aliases() -> list[list[object]]:
+    aliases = [field.validation_alias for field in AuthSettings.model_fields.values()]
+    return [[*alias.choices] for alias in aliases if isinstance(alias, AliasChoices)]
+
+
+def _typos(one: str, other: str) -> int:
+    """The edit distance in which neighbours that changed places count as one edit, as far as it is allowed."""
+    if abs(len(one) - len(other)) > MOST_TYPOS:
+        return MOST_TYPOS + 1
+    rows = [list(range(len(other) + 1))]
+    for i, letter in enumerate(one, 1):
+        row = [i]
+        for j, wanted in enumerate(other, 1):
+            edits = [rows[-1][j] + 1, row[-1] + 1, rows[-1][j - 1] + (letter != wanted)]
+            if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == wanted:
+                edits.append(rows[-2][j - 2] + 1)
+            row.append(min(edits))
+        rows.append(row)
+    return rows[-1][-1]
+
+
 def _unknown(name: str, variables: Mapping[str, str]) -> str:
     nearest = get_close_matches(name, variables, n=1)
     suggestion = f": did you mean {variables[nearest[0]]}?" if nearest else "; docs/settings.md lists all settings"
@@ -57,6 +110,14 @@ def _unknown(name: str, variables: Mapping[str, str]) -> str:
 
 def with_hints(problem: str, settings: AuthSettings, environment: Mapping[str, str] = os.environ) -> str:
     """The problem, and its possible cause: a misspelt variable, or a file that is not read. Never contains a value."""
+    found = hints(problem, settings, environment)
+    others = [*unknown_variables(environment), *misspelt_variables(environment)]
+    named = {hint.partition(" ")[0] for hint in found}
+    return ". ".join([problem, *found, *(text for text in others if text.partition(" ")[0] not in named)])
+
+
+def hints(problem: str, settings: AuthSettings, environment: Mapping[str, str] = os.environ) -> list[str]:
+    """Why a required setting may be missing: another variable has almost its name, or a file is not read."""
     found: list[str] = []
     missing = [field for field in REQUIRED if getattr(settings, field) is None and REQUIRED[field][0] in problem]
     for field in missing:
@@ -64,7 +125,7 @@ def with_hints(problem: str, settings: AuthSettings, environment: Mapping[str, s
         others = [name for name in environment if name not in REQUIRED[field] and environment[name]]
         for name in get_close_matches(REQUIRED[field][0], others, n=1, cutoff=0.85):
             found.append(f"{name} is set: did you mean {REQUIRED[field][0]}?")
-    return ". ".join([problem, *found, *unknown_variables(environment)])
+    return found
 
 
 def _in_files(variables: tuple[str, ...]) -> list[str]:

@@ -20,7 +20,7 @@ from auth_middleware.errors import (
     RowMisfit,
     SchemaError,
 )
-from auth_middleware.log_fields import LogFields, path_in
+from auth_middleware.log_fields import NO_SESSION, LogFields, path_in
 from auth_middleware.models import Identity, SessionT_co, UserT_co, is_shareable
 from auth_middleware.operator_log import OperatorLog
 from auth_middleware.row_models import RowModels
@@ -72,8 +72,14 @@ class Identification(Generic[SessionT_co, UserT_co]):
 
     def lacks_session(self, connection: HTTPConnection) -> HTTPException:
         """The error of a route that needs a session, for a request with a JWT."""
-        self._log.lacks_session({"reason": "no_session", "credential": "jwt", "path": path_in(connection.scope)})
+        self._log.lacks_session({"reason": NO_SESSION, "credential": "jwt", "path": path_in(connection.scope)})
         return self.unauthorized(connection, is_anonymous=False)
+
+    def lacks_cookie(self, connection: HTTPConnection) -> None:
+        """Log the probable cause of a missing session cookie: `validate_session` sees no headers, so it cannot."""
+        if refused := self._core.missing_cookie(connection.scope):
+            path = path_in(connection.scope)
+            self._log.probable_cause(refused, {"reason": refused.reason, "credential": None, "path": path})
 
     def begin_recheck(self, connection: HTTPConnection) -> None:
         """Marks a WebSocket as validated, so that a failed re-check is not reported as a late validation."""

@@ -4,13 +4,16 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypedDict
 
 MOST_PATH_CHARACTERS = 200
+# The reason where a route needs the session, and the request has a valid JWT. It is no refusal of the credential.
+NO_SESSION = "no_session"
 
 
 class LogFields(TypedDict):
     """The `extra` of a log record: attributes of the record, which formatters show. Never a credential."""
 
     reason: str | None
-    """Why the request has no user: one of a fixed set of values, the same as `error.type` in metrics."""
+    """Why the request has no user: one of a fixed set of values, the same as `error.type` in metrics, or
+    `no_session`."""
     credential: Literal["cookie", "bearer", "jwt"] | None
     """The kind of credential in the request."""
     path: str | None

@@ -122,12 +122,16 @@ class OperatorLog:
         logger.info("opening; the secret's fingerprint is %s", self._core.secret_fingerprint)
 
     def refused(self, refused: Refused, fields: LogFields) -> None:
-        """A request has no valid session.
-
-        A probably wrong setting is logged as a warning, once for each cause. Once the check has succeeded, the settings
-        are right, and the credential is probably stale or forged: then it is logged at INFO.
-        """
+        """A request has no valid session."""
         logger.info("refused: %s", refused.reason, extra=fields)
+        self.probable_cause(refused, fields)
+
+    def probable_cause(self, refused: Refused, fields: LogFields) -> None:
+        """A probably wrong setting is logged as a warning, once for each cause.
+
+        Once the check has succeeded, the settings are right, and the credential is probably stale or forged: then it is
+        logged at INFO.
+        """
         if refused.cause is None or (advice := self._core.advice(refused)) is None:
             return
         message, has_check_succeeded = advice

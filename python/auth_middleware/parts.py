@@ -52,14 +52,20 @@ def parts_for(settings: AuthSettings, models: RowModels[SessionT_co, UserT_co]) 
     except ConfigurationError as error:
         raise ConfigurationError(environment.with_hints(str(error), settings)) from None
     parts = parts_with(core, models, settings.trusted_origins)
-    parts.log.warn([*core.warnings, *environment.unknown_variables()])
+    parts.log.warn([*core.warnings, *environment.unknown_variables(), *environment.misspelt_variables()])
     return parts
 
 
 def parts_with(
-    core: Core, models: RowModels[SessionT_co, UserT_co], cors_origins: tuple[str, ...]
+    core: Core, models: RowModels[SessionT_co, UserT_co], cors_origins: tuple[str, ...] | None
 ) -> Parts[SessionT_co, UserT_co]:
-    """The parts around a core. `cors_origins` are the origins whose pages must be able to read the responses."""
+    """The parts around a core.
+
+    Args:
+        core: The core.
+        models: The application's models.
+        cors_origins: The origins whose pages must be able to read the responses; None skips the check.
+    """
     log = OperatorLog(core)
-    cors = CorsCheck(log, cors_origins if core.accepts[0] else ())
+    cors = CorsCheck(log, cors_origins if core.accepts[0] else None)
     return Parts(core, log, cors, Identification(core, models, log, cors))

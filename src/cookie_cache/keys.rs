@@ -33,8 +33,25 @@ pub struct PublicKeys(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    known: RwLock<KeySet>,
+    known: RwLock<Known>,
     unknown_key: Notify,
+}
+
+#[derive(Default)]
+struct Known {
+    keys: KeySet,
+    table: TableState,
+}
+
+/// The last attempt to read the table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum TableState {
+    /// There was none yet.
+    #[default]
+    Unread,
+    Read,
+    /// It failed. The text says why, and how to fix it.
+    Unreadable(String),
 }
 
 impl std::fmt::Debug for Shared {
@@ -46,16 +63,32 @@ impl std::fmt::Debug for Shared {
 impl PublicKeys {
     /// Replaces the known keys. Leaves out rows whose key cannot be used.
     pub fn replace(&self, rows: &[PublicKeyRow], now: DateTime<Utc>) {
-        let known = KeySet::of_rows(rows, now).unwrap_or_default();
+        let unreadable = |reason| format!("the jwks table cannot be read: {reason}");
+        self.learn(KeySet::of_rows(rows, now).map_err(unreadable));
+    }
+
+    /// Without keys while they cannot be read: then no snapshot is trusted.
+    fn learn(&self, read: Result<KeySet, String>) {
+        let known = match read {
+            Ok(keys) => Known { keys, table: TableState::Read },
+            Err(reason) => Known { keys: KeySet::default(), table: TableState::Unreadable(reason) },
+        };
         *self.0.known.write().unwrap_or_else(PoisonError::into_inner) = known;
+    }
+
+    /// How the last attempt to read the table ended.
+    pub(super) fn table(&self) -> TableState {
+        self.0.known.read().unwrap_or_else(PoisonError::into_inner).table.clone()
     }
 
     /// Keeps the keys up to date for as long as it is polled. While the table cannot be read, no key is
     /// known and every request queries the store.
     pub async fn keep_current(self, store: Arc<impl KeyStore>) {
         loop {
-            let rows = store.public_keys().await.unwrap_or_default();
-            self.replace(&rows, Utc::now());
+            match store.public_keys().await {
+                Ok(rows) => self.replace(&rows, Utc::now()),
+                Err(error) => self.learn(Err(error.what())),
+            }
             sleep(REREAD_AFTER).await;
             let _elapsed = timeout(TRUSTED_FOR, self.0.unknown_key.notified()).await;
         }
@@ -63,7 +96,7 @@ impl PublicKeys {
 
     fn get(&self, id: &str) -> Option<Arc<PublicKey>> {
         let known = self.0.known.read().unwrap_or_else(PoisonError::into_inner);
-        let found = known.get(id).map(Arc::clone);
+        let found = known.keys.get(id).map(Arc::clone);
         if found.is_none() {
             self.0.unknown_key.notify_one();
         }

@@ -22,7 +22,7 @@ use serde_json::Value;
 
 use self::absent_field::AbsentField;
 use self::jwe::EncryptionKeys;
-use self::keys::PublicKeys;
+use self::keys::{PublicKeys, TableState};
 use self::snapshot_cache::SnapshotCache;
 use self::unread::{Expected, Unread, Why};
 use crate::identity::Identity;
@@ -136,7 +136,14 @@ impl CookieCache {
     /// Why a snapshot could not be opened.
     fn why_closed(&self, data: &str, now: DateTime<Utc>) -> Why {
         let opened_before = || now.checked_sub_days(A_YEAR).and_then(|then| self.open(data, then)).is_some();
-        unread::why_closed(data, self.strategy, opened_before)
+        match (unread::why_closed(data, self.strategy, opened_before), &self.form) {
+            (Why::Key, Form::Jwks { keys, .. }) => match keys.table() {
+                TableState::Unread => Why::KeysUnread,
+                TableState::Read => Why::Key,
+                TableState::Unreadable(reason) => Why::KeyTable(reason),
+            },
+            (why, _) => why,
+        }
     }
 
     /// The identity, or why there is none: None if the snapshot could not be opened.

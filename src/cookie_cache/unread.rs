@@ -26,6 +26,10 @@ pub(super) enum Why {
     Expired,
     /// None of our keys signed or encrypted it.
     Key,
+    /// The table with the keys cannot be read. The text says why, and how to fix it.
+    KeyTable(String),
+    /// The table with the keys was not read yet.
+    KeysUnread,
     /// It belongs to another session than the token beside it.
     OtherSession,
     /// It does not have Better Auth's form.
@@ -75,7 +79,7 @@ impl Unread {
             return;
         }
         let why = why();
-        if why == Why::AbsentField {
+        if matches!(why, Why::AbsentField | Why::KeysUnread) {
             return;
         }
         self.count(|seen, expected| {
@@ -193,13 +197,14 @@ fn likeliest(unread: &[Why], expected: &Expected) -> String {
              DATABASE_URL, jwks_table (AUTH_MIDDLEWARE_JWKS_TABLE) and BETTER_AUTH_URL"
                 .to_owned()
         }
+        Why::KeyTable(reason) => format!("the keys that verify these are unknown: {reason}"),
         Why::Key => "these are not protected by BETTER_AUTH_SECRET, although the session token beside them is signed with \
              it: they are changed or cut in transit, or a server with another secret sets them"
             .to_owned(),
         Why::OtherSession => "these belong to another session than the session token beside them: set \
              cache_cookie_name (AUTH_MIDDLEWARE_CACHE_COOKIE_NAME) to the cookie of the same Better Auth server"
             .to_owned(),
-        Why::Shape | Why::AbsentField => {
+        Why::Shape | Why::AbsentField | Why::KeysUnread => {
             format!("these do not have the form of {strategy}: they are changed or cut in transit")
         }
     }

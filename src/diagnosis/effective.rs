@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::settings::{
     DatabaseUrl, Freshness, Host, JwtFreshness, KeyLocation, PreparedStatements, Settings, SslMode,
+    hosting_domain,
 };
 
 /// The settings as they are in force.
@@ -15,11 +16,15 @@ pub struct Effective {
     pub other_spelling: String,
     pub is_secure: bool,
     pub base_origin: Option<String>,
+    /// The domain of the hosting service under which the base URL's host is a customer's name.
+    pub hosting_domain: Option<String>,
     pub credentials: Vec<&'static str>,
     pub fingerprint: Option<String>,
     pub previous_fingerprints: Vec<String>,
     pub freshness: &'static str,
     pub listens: bool,
+    /// Whether the cookie cache is signed by keys of the `jwks` table.
+    pub cache_uses_key_table: bool,
     pub prepared_statements: &'static str,
     pub schema: Option<String>,
     pub database: Option<Database>,
@@ -64,6 +69,7 @@ impl Effective {
             other_spelling: names.other_spelling.clone(),
             is_secure: names.is_secure(),
             base_origin: settings.trusted_origins.base().map(str::to_owned),
+            hosting_domain: settings.trusted_origins.base().and_then(hosting_domain),
             credentials: kinds
                 .into_iter()
                 .filter(|(_, is_accepted)| *is_accepted)
@@ -78,6 +84,7 @@ impl Effective {
                 Freshness::LiveCache(_) => "seconds",
             },
             listens: feed.is_some(),
+            cache_uses_key_table: settings.freshness.uses_public_keys(),
             prepared_statements: match settings.limits.prepared_statements {
                 PreparedStatements::Auto => "auto",
                 PreparedStatements::On => "on",

@@ -169,7 +169,8 @@ impl Engine {
         let verdict = self.inspector().and_then(|(authenticator, cache)| {
             self.settle(authenticator.inspect_value(value), cache.as_ref(), self.now())
         });
-        Inspected { credential: (!value.is_empty()).then_some(Credential::Cookie), verdict }
+        let is_presented = !value.is_empty() && self.settings.accepted.cookie;
+        Inspected { credential: is_presented.then_some(Credential::Cookie), verdict }
     }
 
     /// Decides from the headers alone: never [`Verdict::Known`].
@@ -235,6 +236,14 @@ impl Engine {
         self.authenticator().session_cookie(request)
     }
 
+    /// Why there is no session cookie in the headers, if a wrong setting or client may be the cause.
+    pub fn missing_cookie<'a>(
+        &self,
+        request: Request<impl IntoIterator<Item = (&'a [u8], &'a [u8])> + Clone>,
+    ) -> Option<Refusal> {
+        self.authenticator().missing_cookie(request)
+    }
+
     /// Queries the store and calls `resolve` once with what its answer means now: from another thread, or at once if
     /// too many requests wait already. Only a lookup that was not sent yet is shared with other requests.
     ///
@@ -246,10 +255,12 @@ impl Engine {
         resolve: impl FnOnce(Decision) + Send + 'static,
     ) -> Result<PendingLookup, Error> {
         let now = self.clock.wall();
-        let lookup = self.open_now()?.lookup()?;
+        let open = self.open_now()?;
+        let (lookup, store) = (open.lookup()?, open.store().cloned());
         let (checks, is_session) = (Arc::clone(&self.checks), matches!(key, LookupKey::Session(_)));
         let Gathered { waiter, waits_for_others } = lookup.gather(key, move |found| {
-            resolve(found.map(|found| decide(&checks, is_session, found, now)));
+            let ahead = || store.as_ref().and_then(AnyStore::clock_ahead);
+            resolve(found.map(|found| decide(&checks, is_session, found, now, ahead)));
         });
         Ok(PendingLookup { place: Place::Lookup(waiter), to_send: waits_for_others.then_some(lookup) })
     }
@@ -312,7 +323,12 @@ impl Engine {
     /// Closes the connections and drops the caches. The next use opens them anew.
     pub fn close(&self) {
         match self.lock().take() {
-            Some(ours) if ours.is_ours() => ours.open.iter().for_each(|open| open.close()),
+            Some(ours) if ours.is_ours() => {
+                if let Some(open) = &ours.open {
+                    open.close();
+                    self.counters.invalidated(open.live_cache.as_ref().map_or(0, LiveCache::invalidated));
+                }
+            }
             parents => std::mem::forget(parents),
         }
     }
@@ -353,10 +369,10 @@ impl Engine {
         self.of_live_cache(LiveCache::size)
     }
 
-    /// How many results in the live cache a notification evicted.
+    /// How many results a notification evicted from the live cache.
     #[must_use]
     pub fn cache_invalidations(&self) -> u64 {
-        self.of_live_cache(LiveCache::invalidated)
+        self.counters.invalidations() + self.of_live_cache(LiveCache::invalidated)
     }
 
     fn of_live_cache<T: Default>(&self, read: impl FnOnce(&LiveCache) -> T) -> T {
@@ -453,7 +469,7 @@ async fn verify(
         Verdict::NeedsKeys(..) => Err(Arc::new(Unavailable::Keys.into())),
         Verdict::Lookup(key) => {
             let found = open.lookup().map_err(Arc::new)?.find(&key).await?;
-            Ok(decide(checks, false, found, now.wall))
+            Ok(decide(checks, false, found, now.wall, || None))
         }
     }
 }

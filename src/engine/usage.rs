@@ -17,6 +17,8 @@ pub struct Usage {
     pub pool_size: usize,
     /// The cached sessions, and the bytes that they take.
     pub cached: (usize, usize),
+    /// The results that a notification evicted from the open live cache. Those of closed caches are in the counters.
+    pub invalidated: u64,
     /// The connections that end with their session.
     pub guarded: usize,
     /// The state of the feed of changes, if `freshness` is `live`.
@@ -43,6 +45,7 @@ impl Engine {
             waiting: open.waiting_for_lookups() + waiting_for_keys,
             connections: open.store().and_then(AnyStore::connections).unwrap_or_default(),
             cached: cache.map(LiveCache::size).unwrap_or_default(),
+            invalidated: cache.map(LiveCache::invalidated).unwrap_or_default(),
             guarded: open.guards.count(),
             feed: cache.and_then(|cache| cache.feed_state(self.now().uptime)),
             ..closed

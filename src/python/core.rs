@@ -143,6 +143,12 @@ impl Core {
         Ok(self.engine.session_cookie(request.as_request()).map(Into::into))
     }
 
+    /// Why there is no session cookie, if a wrong setting or client may be the cause.
+    fn missing_cookie(&self, scope: &Bound<'_, PyAny>) -> PyResult<Option<Refused>> {
+        let request = ScopeRequest::of_any(scope)?;
+        Ok(self.engine.missing_cookie(request.as_request()).map(Refused::new))
+    }
+
     /// The claims of the JWT that this request presents, if it was identified by it.
     fn token_claims<'py>(
         &self,

@@ -14,7 +14,7 @@ use super::errors::exception;
 use crate::credentials::{Credentials, Kind, Presented};
 use crate::diagnosis::{Effective, Signers, read_cookies, read_jwt, read_keys};
 use crate::error::Error;
-use crate::settings::{Fault, Settings, faults};
+use crate::settings::{Fault, KeyLocation, Settings, faults};
 use crate::store::postgres::PostgresStore;
 
 /// Examines settings, including wrong ones.
@@ -116,10 +116,13 @@ impl Diagnosis {
     }
 
     fn keys<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let location = self.settings.as_ref().and_then(|settings| Some(settings.jwt.as_ref()?.keys.clone()));
+        let location = self.settings.as_ref().and_then(|settings| match &settings.jwt {
+            Some(jwt) => Some(jwt.keys.clone()),
+            None => settings.freshness.uses_public_keys().then_some(KeyLocation::Table),
+        });
         let store = self.store.clone();
         facts(py, async move {
-            let missing = || Error::configuration("credentials does not list \"jwt\"");
+            let missing = || Error::configuration("no setting needs the keys");
             read_keys(&location.ok_or_else(missing)?, store).await
         })
     }

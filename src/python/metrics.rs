@@ -110,6 +110,8 @@ pub(super) fn metric_points(py: Python<'_>) -> PyResult<Vec<(&'static str, Bound
     points.add("auth_middleware.pool.limit", &[], sum(|usage| usage.pool_size))?;
     points.add("auth_middleware.cache.sessions", &[], sum(|usage| usage.cached.0))?;
     points.add("auth_middleware.cache.size", &[], sum(|usage| usage.cached.1))?;
+    let evicted = total.invalidations() + usages.iter().map(|usage| usage.invalidated).sum::<u64>();
+    points.add("auth_middleware.cache.invalidations", &[], evicted)?;
     for state in FeedState::ALL {
         let count = usages.iter().filter(|usage| usage.feed == Some(state)).count();
         points.add("auth_middleware.feeds", &[(STATE, state.as_str())], count as u64)?;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
@@ -45,6 +46,11 @@ impl Refused {
     #[getter]
     fn cause(&self) -> Option<&'static str> {
         self.0.cause.map(Cause::as_str)
+    }
+
+    #[getter]
+    fn expired_at(&self) -> Option<DateTime<Utc>> {
+        self.0.expired_at
     }
 
     #[getter]

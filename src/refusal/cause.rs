@@ -51,6 +51,8 @@ pub enum Cause {
     NoUserRow,
     /// Every session or JWT until now had expired a short time ago.
     AllExpired,
+    /// A session has expired by our clock, and is valid by the database server's.
+    ClockAhead,
     /// `Origin` is not trusted.
     UntrustedOrigin,
     /// `Origin: null`.
@@ -126,6 +128,7 @@ impl Cause {
             Self::NoSessionRow => "no_session_row",
             Self::NoUserRow => "no_user_row",
             Self::AllExpired => "all_expired",
+            Self::ClockAhead => "clock_ahead",
             Self::UntrustedOrigin => "untrusted_origin",
             Self::NullOrigin => "null_origin",
             Self::SeveralOrigins => "several_origins",
@@ -140,8 +143,8 @@ impl Cause {
         }
     }
 
-    /// The check that failed. None for origins, since that one page is trusted says nothing about another, and for
-    /// tokens of a kind that is not listed.
+    /// The check that failed. None for origins, since that one page is trusted says nothing about another, for tokens of
+    /// a kind that is not listed, and for clocks, whose difference was measured.
     #[must_use]
     pub const fn check(self) -> Option<Check> {
         match self {
@@ -166,7 +169,8 @@ impl Cause {
             Self::NoSessionRow => Some(Check::SessionRow),
             Self::NoUserRow => Some(Check::UserRow),
             Self::AllExpired => Some(Check::NotExpired),
-            Self::UntrustedOrigin
+            Self::ClockAhead
+            | Self::UntrustedOrigin
             | Self::NullOrigin
             | Self::SeveralOrigins
             | Self::NoOrigin

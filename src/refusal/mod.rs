@@ -3,6 +3,8 @@
 
 mod cause;
 
+use chrono::{DateTime, Utc};
+
 pub use cause::{Cause, Check};
 
 /// The reasons, in the order in which they are checked. The first one that applies is reported.
@@ -83,18 +85,20 @@ pub struct Refusal {
     /// The refused origin, the cookie name or host name that came instead, or a claim of a JWT. Printable, of bounded
     /// length and never a credential, but perhaps chosen by whoever sent the request.
     pub detail: Option<String>,
+    /// When the session expired, if that is why.
+    pub expired_at: Option<DateTime<Utc>>,
 }
 
 impl Refusal {
     /// A refusal that a wrong setting may have caused.
     #[must_use]
     pub fn caused_by(reason: Reason, cause: Cause, detail: Option<String>) -> Self {
-        Self { reason, cause: Some(cause), detail }
+        Self { reason, cause: Some(cause), detail, expired_at: None }
     }
 }
 
 impl From<Reason> for Refusal {
     fn from(reason: Reason) -> Self {
-        Self { reason, cause: None, detail: None }
+        Self { reason, cause: None, detail: None, expired_at: None }
     }
 }

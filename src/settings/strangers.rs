@@ -6,32 +6,11 @@
 
 use std::net::Ipv4Addr;
 
-use psl::{List, Psl as _, Type};
-use url::Host;
-
 use super::cookie_names::CookieNames;
 use super::is_this_machine;
 use super::origin_pattern::OriginPattern;
+use super::registrars::{Registrar, registrar};
 
-/// Top-level domains in which no names can be registered: RFC 6761, and ICANN's `internal`.
-const UNREGISTRABLE: [&str; 3] = ["localhost", "test", "internal"];
-/// Shared hosts that the public suffix list lacks: everybody who has an account gets a name there.
-const SHARED: [&str; 12] = [
-    "app.github.dev",
-    "github.dev",
-    "gitpod.io",
-    "googleusercontent.com",
-    "loca.lt",
-    "loclx.io",
-    "medium.com",
-    "railway.app",
-    "serveo.net",
-    "tumblr.com",
-    "wordpress.com",
-    "amazonaws.com",
-];
-/// Domains whose names lead to any address (nip.io), or are answered by whoever is on the same network (mDNS).
-const ANYBODYS: [&str; 3] = ["nip.io", "sslip.io", "local"];
 const EXAMPLES: &str = "\"https://app.example.com\" or \"https://*.example.com\"";
 
 /// A problem of a pattern. Each text continues "… holds (the pattern)".
@@ -40,17 +19,6 @@ pub(super) enum Finding {
     Refuse(String),
     /// The operator may have meant it.
     Warn(String),
-}
-
-/// Who can create host names under a domain.
-#[derive(PartialEq, Eq)]
-enum Registrar {
-    /// The domain's owner alone.
-    Owner,
-    /// Every customer of the domain's owner, according to the private part of the public suffix list.
-    Customers,
-    /// Anybody, by registering a domain.
-    Anybody,
 }
 
 /// The first problem of a pattern, if it has one.
@@ -283,32 +251,4 @@ fn is_glob(text: &str) -> bool {
 fn is_address_range(host: &str) -> bool {
     host.contains(|c: char| c.is_ascii_digit())
         && host.bytes().all(|byte| byte.is_ascii_digit() || b"*?.".contains(&byte))
-}
-
-fn registrar(domain: &str) -> Registrar {
-    // A trailing dot does not change the name.
-    let domain = domain.strip_suffix('.').unwrap_or(domain);
-    let Ok(Host::Domain(domain)) = Host::parse(domain) else { return Registrar::Anybody };
-    if domain.split('.').any(str::is_empty) {
-        return Registrar::Anybody;
-    }
-    if UNREGISTRABLE.contains(&domain.as_str()) {
-        return Registrar::Owner;
-    }
-    let is_under = |parent: &&str| {
-        domain.strip_suffix(*parent).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-    };
-    if ANYBODYS.iter().any(is_under) {
-        return Registrar::Anybody;
-    }
-    if SHARED.contains(&domain.as_str()) {
-        return Registrar::Customers;
-    }
-    // The list also has rules for the names under a domain (`*.kawasaki.jp`).
-    let host = format!("x.{domain}");
-    match List.suffix(host.as_bytes()) {
-        Some(suffix) if suffix.as_bytes().len() < domain.len() => Registrar::Owner,
-        Some(suffix) if suffix.typ() == Some(Type::Private) => Registrar::Customers,
-        _ => Registrar::Anybody,
-    }
 }

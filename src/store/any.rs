@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use chrono::TimeDelta;
+
 use super::memory::MemoryStore;
 use super::postgres::PostgresStore;
 use super::{Connections, KeyStore, LookupKey, LookupResult, PublicKeyRow, Store};
@@ -82,6 +84,14 @@ impl AnyStore {
         match self {
             Self::Postgres(store) if is_user => store.user_column(field),
             Self::Postgres(store) => store.session_column(field),
+            Self::Memory(_) => None,
+        }
+    }
+
+    /// By how much the server's clock is ahead of ours, as measured when a connection was opened.
+    pub(crate) fn clock_ahead(&self) -> Option<TimeDelta> {
+        match self {
+            Self::Postgres(store) => store.clock_ahead(),
             Self::Memory(_) => None,
         }
     }

@@ -183,6 +183,21 @@ CASES = {
         lambda: {"Host": "API.other.dev:8443", "Cookie": "theme=dark"},
         {"base_url": ISSUER},
     ),
+    "two names of a hosting service": Wrong(
+        ("cookies of my-auth.vercel.app do not reach my-api.vercel.app", "only the public suffix vercel.app", "proxy"),
+        lambda: {"Host": "my-api.vercel.app"},
+        {"base_url": "https://my-auth.vercel.app"},
+    ),
+    "two names under a suffix of two labels": Wrong(
+        ("cookies of auth-shop.co.uk do not reach api-shop.co.uk", "only the public suffix co.uk", "JWTs"),
+        lambda: {"Host": "api-shop.co.uk"},
+        {"base_url": "https://auth-shop.co.uk"},
+    ),
+    "a sibling host under a suffix of two labels": Wrong(
+        ("set advanced.crossSubDomainCookies at the Better Auth server, or use JWTs",),
+        lambda: {"Host": "api.shop.co.uk"},
+        {"base_url": "https://auth.shop.co.uk"},
+    ),
     "localhost, from a page": Wrong(
         ("cookies of auth.example.com do not reach localhost",),
         lambda: {"Host": "localhost:8000", "Origin": "http://localhost:5173"},

@@ -4,7 +4,7 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,8 +14,9 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from auth_middleware import Auth, AuthMiddleware, get_auth
-from auth_middleware.log_fields import MOST_PATH_CHARACTERS
+from auth_middleware import Auth, AuthError, AuthMiddleware, OriginRefused, errors, get_auth
+from auth_middleware._core import Core, error_type
+from auth_middleware.log_fields import MOST_PATH_CHARACTERS, NO_SESSION
 from dev.cookies import SECRET, cookie, new_token, signed
 from dev.environment import without_our_settings
 from dev.processes import ChildProcess, free_port
@@ -76,6 +77,21 @@ async def test_a_cookie_value_has_no_path(auth: Auth, caplog: pytest.LogCaptureF
     assert await auth.validate_session("forged.value") is None
     assert await auth.validate_session(None) is None
     assert fields(caplog) == [("bad_signature", "cookie", None), ("no_cookie", None, None)]
+
+
+def kinds_of(error: type[AuthError]) -> Generator[type[AuthError]]:
+    if error.__module__ == errors.__name__:
+        yield error
+        for kind in error.__subclasses__():
+            yield from kinds_of(kind)
+
+
+def test_the_page_lists_every_reason_and_no_other() -> None:
+    page = (ROOT / "docs" / "logging.md").read_text()
+    listed = re.findall(r"^\| `(\w+)` \| (?:401|403|500|503) \|", page, re.MULTILINE)
+    # Each kind of error has a reason too. `OriginRefused` is the response to a refusal.
+    found = {error_type(kind("x")) for kind in kinds_of(AuthError) if kind is not OriginRefused}
+    assert sorted(listed) == sorted({*Core.reasons(), *found, NO_SESSION})
 
 
 def test_503_responses_have_the_fields_too(

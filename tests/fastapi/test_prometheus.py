@@ -28,7 +28,7 @@ from dev.processes import ChildProcess, free_port, is_free
 from tests.support.applications import guarded
 from tests.support.databases import Database
 from tests.support.instances import BASE_URL, MakeAuth, unreachable_dsn
-from tests.support.live import migrate_live
+from tests.support.live import MakeLive, migrate_live
 from tests.support.polling import wait_until
 
 PAGE = Path(__file__).parents[2] / "docs" / "telemetry.md"
@@ -228,6 +228,29 @@ def test_guarded_connections_are_shown(auth: Auth, database: Database) -> None:
         one.send_text("bye")
         one.receive()
     assert value() == before
+
+
+async def test_invalidations_are_counted_also_after_the_cache_is_closed(
+    make_auth: MakeAuth, make_live: MakeLive, database: Database
+) -> None:
+    await migrate_live(database.dsn)
+    who, other, live, before = database.sign_in(), database.sign_in(), make_live(), exposed()
+    name = "auth_middleware_cache_invalidations_total"
+    assert (name, frozenset()) in before
+    for expected, person in enumerate((who, other), 1):
+        await live.wait_until_cached(person)
+        database.execute(f"UPDATE session SET ip_address = '::1' WHERE id = '{person.session_id}'")
+        await live.wait_until_evicted(person)
+        assert increase(before, name) == {(): expected}
+        assert live.auth.counters["live_invalidations"] == expected
+        await live.auth.close()
+        assert increase(before, name) == {(): expected}
+        assert live.auth.counters["live_invalidations"] == expected
+    # Entries that end otherwise are no invalidations.
+    aged = make_auth(freshness="60")
+    assert await aged.validate_session(database.sign_in().cookie_value)
+    await aged.close()
+    assert increase(before, name) == {(): 2}
 
 
 # --- docs/telemetry.md

@@ -165,7 +165,7 @@ def without_credentials(app: FastAPI) -> None:
 
 
 def by_partial(app: FastAPI) -> None:
-    app.add_middleware(functools.partial(CORSMiddleware, allow_credentials=True))
+    app.add_middleware(functools.partial(CORSMiddleware, allow_origins=["http://page.test"], allow_credentials=True))
 
 
 def with_credentials(app: FastAPI) -> None:

@@ -21,6 +21,12 @@ METRICS = (
         "Requests by auth_middleware.outcome, auth_middleware.credential and error.type",
     ),
     Metric("auth_middleware.cache.hits", "counter", "{request}", "Authenticated requests that did not query the store"),
+    Metric(
+        "auth_middleware.cache.invalidations",
+        "counter",
+        "{session}",
+        "Sessions that notifications evicted from the live cache",
+    ),
     Metric("auth_middleware.lookup.batches", "counter", "{batch}", "Statements that looked up a batch of keys"),
     Metric("auth_middleware.lookup.keys", "counter", "{key}", "Keys in these batches"),
     Metric("auth_middleware.lookup.waiting", "gauge", "{request}", "Requests that wait for a lookup"),

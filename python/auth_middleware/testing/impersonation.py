@@ -146,7 +146,7 @@ class Person:
             def present(scope: Scope) -> None:
                 _set_header(scope, b"authorization", f"Bearer {bearer}".encode())
 
-        return parts_with(cast(Core, PresentingCore(core, present, cookie)), models, ())
+        return parts_with(cast(Core, PresentingCore(core, present, cookie)), models, None)
 
 
 class PresentingCore:

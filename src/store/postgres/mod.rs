@@ -32,7 +32,7 @@ mod triggers;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime};
 use tokio::time::timeout;
 
@@ -135,6 +135,11 @@ impl PostgresStore {
     /// What an operator should know of connections, tables and rows, once.
     pub fn take_warnings(&self) -> Vec<String> {
         self.connector.statement_names().take_warnings()
+    }
+
+    /// By how much the server's clock is ahead of ours, as measured when a connection was opened.
+    pub fn clock_ahead(&self) -> Option<TimeDelta> {
+        self.connector.statement_names().clock_ahead()
     }
 
     /// The connections of the pool.

@@ -63,6 +63,12 @@ pub(super) enum Problem {
         one: Box<TableName>,
         other: Box<TableName>,
     },
+    /// A further table has another owner than the `user` table.
+    OtherOwner {
+        model: Model,
+        table: Box<TableName>,
+        user: Box<TableName>,
+    },
     SchemaClosed {
         schema: String,
         role: String,
@@ -189,6 +195,7 @@ impl Problem {
                 | Self::SeveralOwners { .. }
                 | Self::TwoSchemas { .. }
                 | Self::TwoOwners { .. }
+                | Self::OtherOwner { .. }
         )
     }
 }
@@ -297,6 +304,16 @@ impl fmt::Display for Problem {
                  AUTH_MIDDLEWARE_USER_TABLE",
                 one.with_owner(),
                 other.with_owner()
+            ),
+            Self::OtherOwner { model, table, user } => write!(
+                f,
+                "{} and {} have different owners, where Better Auth's tables have one: ALTER TABLE {} OWNER TO {}, or, \
+                 if another table is Better Auth's, set {}",
+                table.with_owner(),
+                user.with_owner(),
+                table.name,
+                quote(&user.owner),
+                model.table_setting()
             ),
             Self::SchemaClosed { schema, role } => f.write_str(&closed(schema, role)),
             Self::NotReadable { table, columns, role } => {

@@ -91,9 +91,10 @@ pub(super) fn select_beside<'a>(
     let (tables, _) = wanted.best(&tables, tables[0].rank);
     match tables.as_slice() {
         [table] if table.owner == found.owner => Ok(table),
-        [table] => Err(Problem::TwoOwners {
-            one: Box::new(name(table)),
-            other: Box::new(TableName::of_found(found)),
+        [table] => Err(Problem::OtherOwner {
+            model: wanted.model,
+            table: Box::new(name(table)),
+            user: Box::new(TableName::of_found(found)),
         }),
         several => {
             let tables = several.iter().map(|table| name(table)).collect();

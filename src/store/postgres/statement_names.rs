@@ -4,10 +4,11 @@
 //! client's statement. So names are used on a direct connection, and through a pooler that gives each client's
 //! statements names of its own. Where they are not used, the server parses and plans each lookup anew.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use chrono::{TimeDelta, Utc};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error as PgError, SimpleQueryMessage};
 
@@ -20,14 +21,17 @@ use crate::settings::{DatabaseUrl, Host, PreparedStatements};
 const PLAN_ONCE: &str = "SELECT pg_catalog.set_config(name, 'force_generic_plan'::pg_catalog.text, false) \
                          FROM pg_catalog.pg_settings \
                          WHERE name OPERATOR(pg_catalog.=) 'plan_cache_mode'::pg_catalog.text";
-/// The process that answers, and its age in seconds by the server's own clock.
+/// The process that answers, its age in seconds by the server's own clock, and the time by that clock.
 const ANSWERING_PROCESS: &str = "SELECT pid, pg_catalog.date_part('epoch'::pg_catalog.text, \
-                               pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) backend_start) \
+                               pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) backend_start), \
+                           pg_catalog.date_part('epoch'::pg_catalog.text, pg_catalog.clock_timestamp()) \
                            FROM pg_catalog.pg_stat_activity \
                            WHERE pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()";
 const DIRECT: &str = "lookups use named statements, since connections are direct: the process id given at connect is \
                       that of the server's process";
 const RENAMING: &str = "lookups use named statements: the pooler in between renames them";
+/// The clocks were not compared.
+const UNKNOWN: i64 = i64::MIN;
 const SETTING: &str = "AUTH_MIDDLEWARE_PREPARED_STATEMENTS";
 
 /// The rule for one pool of connections, and what is known of their path to the server.
@@ -38,6 +42,8 @@ pub(super) struct StatementNames {
     is_safe: AtomicBool,
     /// With `auto`: every connection so far was direct, so that each lookup runs in the connection's own process.
     is_direct: AtomicBool,
+    /// By how many milliseconds the server's clock is ahead of ours, or [`UNKNOWN`].
+    clock_ahead: AtomicI64,
     messages: Mutex<Messages>,
 }
 
@@ -52,7 +58,7 @@ struct Messages {
 impl StatementNames {
     pub(super) fn new(rule: PreparedStatements) -> Self {
         let (is_safe, is_direct) = (AtomicBool::new(true), AtomicBool::new(true));
-        Self { rule, is_safe, is_direct, messages: Mutex::default() }
+        Self { rule, is_safe, is_direct, clock_ahead: AtomicI64::new(UNKNOWN), messages: Mutex::default() }
     }
 
     /// Whether a lookup may name its statement, as far as the connections so far show.
@@ -87,7 +93,11 @@ impl StatementNames {
         database: &DatabaseUrl,
         started: Instant,
     ) -> Result<bool, PgError> {
-        let Some(indirect) = indirection(client, started).await? else {
+        let answer = answer(client).await?;
+        if let Some(Answer { clock_ahead, .. }) = &answer {
+            self.clock_ahead.store(*clock_ahead, Ordering::Relaxed);
+        }
+        let Some(indirect) = indirection(client, answer.as_ref(), started).await else {
             client.simple_query(PLAN_ONCE).await?;
             if self.is_direct.load(Ordering::Relaxed) {
                 self.note(DIRECT.to_owned());
@@ -124,6 +134,12 @@ impl StatementNames {
         }
     }
 
+    /// By how much the server's clock was ahead of ours at the last connection that was examined.
+    pub(super) fn clock_ahead(&self) -> Option<TimeDelta> {
+        let milliseconds = self.clock_ahead.load(Ordering::Relaxed);
+        (milliseconds != UNKNOWN).then(|| TimeDelta::try_milliseconds(milliseconds))?
+    }
+
     /// Whether names are used and why, once after the first connection, and again if it changes.
     pub(super) fn take_note(&self) -> Option<String> {
         let mut messages = self.messages();
@@ -158,32 +174,48 @@ impl StatementNames {
     }
 }
 
+/// What the server's process says of itself.
+struct Answer {
+    process: i32,
+    /// In seconds.
+    age: f64,
+    /// In milliseconds. Half of the query's round trip may be wrong.
+    clock_ahead: i64,
+}
+
 /// How it shows that a connection is not direct; None where it is. `started` is before its socket was opened.
-async fn indirection(client: &Client, started: Instant) -> Result<Option<String>, PgError> {
+async fn indirection(client: &Client, answer: Option<&Answer>, started: Instant) -> Option<String> {
     let promised = process_id(&client.cancel_token()).await;
-    let answering = match answering_process(client).await {
-        // Not every server that speaks PostgreSQL's protocol has that view, or lets everybody read it.
-        Err(error) if error.as_db_error().is_some() => None,
-        answering => answering?,
-    };
-    Ok(match (promised, answering) {
-        (Some(promised), Some((process, age))) if promised == process => {
+    match (promised, answer) {
+        (Some(promised), Some(Answer { process, age, .. })) if promised == *process => {
             // Both are durations, so the two clocks need not agree.
-            let is_older = age > started.elapsed().as_secs_f64();
+            let is_older = *age > started.elapsed().as_secs_f64();
             is_older.then(|| "the server's process is older than the connection".to_owned())
         }
-        (Some(promised), Some((process, _))) => {
+        (Some(promised), Some(Answer { process, .. })) => {
             Some(format!("the connection's process id is {promised}, and the server's process is {process}"))
         }
         _ => Some("the server does not report which of its processes responded".to_owned()),
-    })
+    }
 }
 
-/// The server's process that answers, and its age in seconds.
-async fn answering_process(client: &Client) -> Result<Option<(i32, f64)>, PgError> {
-    let messages = client.simple_query(ANSWERING_PROCESS).await?;
+/// What the process that answers says of itself. None where it cannot say: not every server that speaks PostgreSQL's
+/// protocol has that view, or lets everybody read it.
+async fn answer(client: &Client) -> Result<Option<Answer>, PgError> {
+    let (sent, elapsed) = (Utc::now(), Instant::now());
+    let messages = match client.simple_query(ANSWERING_PROCESS).await {
+        Err(error) if error.as_db_error().is_some() => return Ok(None),
+        messages => messages?,
+    };
+    let midway = sent + elapsed.elapsed() / 2;
     Ok(messages.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => Some((row.get(0)?.parse().ok()?, row.get(1)?.parse().ok()?)),
+        SimpleQueryMessage::Row(row) => {
+            let (process, age) = (row.get(0)?.parse().ok()?, row.get(1)?.parse().ok()?);
+            let epoch: f64 = row.get(2)?.parse().ok()?;
+            #[expect(clippy::cast_possible_truncation, reason = "it saturates")]
+            let theirs = (epoch * 1000.0) as i64;
+            Some(Answer { process, age, clock_ahead: theirs.saturating_sub(midway.timestamp_millis()) })
+        }
         _ => None,
     }))
 }

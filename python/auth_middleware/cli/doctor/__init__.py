@@ -19,7 +19,7 @@ from auth_middleware.cli.doctor import (
     session_cookie,
     tables,
 )
-from auth_middleware.cli.doctor.findings import Report, Status, fault, of_text
+from auth_middleware.cli.doctor.findings import Report, Status, fault, note, of_text
 from auth_middleware.cli.doctor.report import print_json, print_text
 from auth_middleware.errors import ConfigurationError
 from auth_middleware.settings import AuthSettings
@@ -103,6 +103,16 @@ async def _examine(
     if effective is None:
         return
     at_fault = {setting for setting, _ in diagnosis.faults}
+    known = faulty.without_placeholders(settings, diagnosis)
+    if to_fix := known["to_fix"].get("credentials"):
+        report.add(
+            note(
+                configuration.AREA,
+                f"which credentials are accepted is unknown, because {to_fix} is wrong: what follows is for "
+                f"{', '.join(effective['credentials'])}, the default",
+                f"Fix {to_fix} first",
+            )
+        )
     is_unknown = bool({"base_url", "secure_cookies", "cookie_name", "cookie_prefix"} & at_fault)
     report.add(*server_secret.findings(settings, effective, is_at_fault=bool({"secret", "secrets"} & at_fault)))
     if not is_unknown:
@@ -117,7 +127,6 @@ async def _examine(
         report.add(*await tables.findings(diagnosis))
     if effective["database"] and not {"freshness", "database_url", "listen_database_url"} & at_fault:
         report.add(*await live.findings(diagnosis, effective, is_connected=is_connected))
-    known = faulty.without_placeholders(settings, diagnosis)
     of_keys, keys = await jwt_keys.findings(diagnosis, known, is_connected=is_connected)
     report.add(*of_keys)
     for text in effective["warnings"]:

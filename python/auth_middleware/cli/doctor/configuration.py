@@ -21,7 +21,7 @@ from auth_middleware.cli.doctor.findings import (
     ok,
     warning,
 )
-from auth_middleware.environment import unknown_variables, with_hints
+from auth_middleware.environment import hints, misspelt_variables, unknown_variables
 from auth_middleware.errors import ConfigurationError
 from auth_middleware.settings import AuthSettings
 
@@ -113,18 +113,16 @@ def _is_text(value: str) -> bool:
 
 
 def _faults(diagnosis: Diagnosis, settings: AuthSettings) -> Iterator[Finding]:
-    # Their names are findings of their own.
-    others = {name: value for name, value in os.environ.items() if not name.upper().startswith(variables.PREFIX)}
     for setting, message in diagnosis.faults:
         finding = of_text(AREA, Status.FAULT, message, FIXES.get(setting or "", LISTED))
         source = variables.source_of(setting) if setting else None
         text = finding.message if source is None or source in finding.message else f"{source}: {finding.message}"
-        hints = with_hints(message, settings, others).removeprefix(message)
-        yield fault(AREA, text, f"{finding.fix}{hints}")
+        # Names of other settings that are wrong are findings of their own.
+        yield fault(AREA, text, ". ".join([finding.fix or LISTED, *hints(message, settings)]))
 
 
 def _names() -> Iterator[Finding]:
-    for text in unknown_variables():
+    for text in (*unknown_variables(), *misspelt_variables()):
         message, _, fix = text.partition(": ")
         yield warning(AREA, message, f"{fix[0].upper()}{fix[1:]}" if fix else LISTED)
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import unquote
 
@@ -121,6 +122,11 @@ async def _last_word(area: str, core: Core | None, headers: Headers, steps: Sequ
         return [*row, ok(area, "its user exists and is not banned"), accepted]
     detail = f": {outcome.detail}" if outcome.detail else ""
     message, fix = REASONS.get(outcome.reason, ("", ""))
+    if outcome.expired_at is not None:
+        ago = _ago(datetime.now(UTC) - outcome.expired_at)
+        message += f": its expires_at is {_time(outcome.expired_at)}, {ago} ago"
+    if outcome.cause == "clock_ahead" and (advice := core.advice(outcome)):
+        fix = f"{advice[0][0].upper()}{advice[0][1:]}"
     if message:
         is_session = area == "cookie" and outcome.reason in ("expired", "banned", "unknown_user")
         refused = fault(area, f"{message}. The API responds with 401 ({outcome.reason})", fix)
@@ -146,4 +152,16 @@ def _bytes(text: str) -> bytes:
 
 
 def _expiry(area: str, session: dict[str, Any]) -> Finding:
-    return ok(area, f"its session is valid until {session['expires_at']:%Y-%m-%d %H:%M:%S} UTC")
+    return ok(area, f"its session is valid until {_time(session['expires_at'])}")
+
+
+def _time(time: datetime) -> str:
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _ago(duration: timedelta) -> str:
+    seconds = max(int(duration.total_seconds()), 0)
+    for unit, length in (("days", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"

@@ -39,6 +39,8 @@ def without_placeholders(settings: AuthSettings, diagnosis: Diagnosis) -> dict[s
         wrong = f"jwt_{claim}" if f"jwt_{claim}" in at_fault else "base_url" if not given else ""
         if jwt and wrong in at_fault:
             jwt[claim], to_fix[claim] = None, _variable(wrong)
+    if "credentials" in at_fault:
+        to_fix["credentials"] = variables.source_of("credentials") or "AUTH_MIDDLEWARE_CREDENTIALS"
     effective["to_fix"] = to_fix
     return effective
 

@@ -64,7 +64,9 @@ def _authorization(
         yield from _other_scheme(scheme, token)
         return
     kinds: list[str] = [kind for kind in effective["credentials"] if kind != "cookie"]
-    if not kinds:
+    if not kinds and (to_fix := effective["to_fix"].get("credentials")):
+        yield unknown(AREA, to_fix)
+    elif not kinds:
         yield fault(
             AREA,
             "an Authorization header is not read: the only accepted credential is cookie",
@@ -93,6 +95,11 @@ def _other_scheme(scheme: str, token: str) -> Iterator[Finding]:
         yield fault(AREA, "it has no scheme before the token", "Write Authorization: Bearer TOKEN")
 
 
+def unknown(area: str, to_fix: str) -> Finding:
+    """Nothing is known about which credentials are accepted."""
+    return fault(area, f"whether it is read is unknown: {to_fix} is wrong", f"Fix {to_fix} first")
+
+
 def is_session_token(token: str, effective: dict[str, Any]) -> bool:
     """Whether a bearer token is meant as a session token, signed or, where no JWT is accepted, not."""
     if "bearer" not in effective["credentials"] or token_steps.is_json(token.partition(".")[0]):
@@ -105,7 +112,7 @@ def bearer(
 ) -> Iterator[Finding]:
     """What a session token after Bearer is."""
     accepts_bearer = "bearer" in effective["credentials"]
-    if not accepts_bearer:
+    if "credentials" not in effective["to_fix"] and not accepts_bearer:
         kinds = ",".join(effective["credentials"])
         yield fault(
             area,

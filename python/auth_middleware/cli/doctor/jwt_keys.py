@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from auth_middleware._core import Diagnosis
-from auth_middleware.cli.doctor.findings import Finding, note, of_error, ok, warning
+from auth_middleware.cli.doctor.findings import Finding, Status, note, of_error, of_text, ok, warning
 from auth_middleware.cli.doctor.hidden import without_password
 from auth_middleware.errors import AuthError
 
 AREA = "jwt"
+CACHE = "freshness"
 
 
 async def findings(
@@ -17,7 +18,10 @@ async def findings(
     """What was found, and the keys."""
     jwt: dict[str, Any] | None = effective["jwt"]
     if jwt is None:
-        return [ok(AREA, "JWTs are not accepted: AUTH_MIDDLEWARE_CREDENTIALS does not list jwt")], []
+        of_cache = await _of_cache(diagnosis, effective, is_connected=is_connected)
+        if "credentials" in effective["to_fix"]:
+            return of_cache, []
+        return [*of_cache, ok(AREA, "JWTs are not accepted: AUTH_MIDDLEWARE_CREDENTIALS does not list jwt")], []
     place = jwt["jwks_url"] or "the jwks table"
     known = jwt["issuer"] and jwt["audience"]
     found = (
@@ -43,6 +47,20 @@ async def findings(
         fix = "Set AUTH_MIDDLEWARE_JWKS_URL to the auth server's /api/auth/jwks, and enable its jwt plugin"
         return [*found, of_error(AREA, error, fix)], []
     return [*found, *_of_keys(keys, place)], keys["keys"]
+
+
+async def _of_cache(diagnosis: Diagnosis, effective: dict[str, Any], *, is_connected: bool) -> list[Finding]:
+    """The keys of the cookie cache, if it is signed by keys of the table."""
+    if not effective["cache_uses_key_table"] or not is_connected:
+        return []
+    try:
+        keys = await diagnosis.keys()
+    except AuthError as error:
+        found = of_text(CACHE, Status.WARNING, str(error), "Set AUTH_MIDDLEWARE_JWKS_TABLE to Better Auth's jwks table")
+        message = f"the cookie cache cannot be read, so every request queries the store: {found.message}"
+        return [warning(CACHE, message, found.fix or "")]
+    count = len(keys["keys"])
+    return [ok(CACHE, f"{count} key(s) of the cookie cache were read from the jwks table")]
 
 
 def _of_keys(keys: dict[str, Any], place: str) -> Iterator[Finding]:

@@ -246,7 +246,9 @@ def _keys(server: Server, effective: Mapping[str, Any], keys: Sequence[Mapping[s
     listed: Any = response.json().get("keys")
     accepts = "jwt" in effective["credentials"]
     if response.status != 200 or not isinstance(listed, list):
-        if accepts:
+        if "credentials" in effective["to_fix"]:
+            yield note(AREA, "it serves no keys for JWTs", f"Fix {effective['to_fix']['credentials']} first")
+        elif accepts:
             fix = "Enable the jwt plugin at the auth server, or set AUTH_MIDDLEWARE_JWKS_URL to where its keys are"
             yield fault(
                 AREA, f"it serves no keys at {server.shown}/jwks (HTTP {response.status}), but jwt is accepted", fix
@@ -256,6 +258,10 @@ def _keys(server: Server, effective: Mapping[str, Any], keys: Sequence[Mapping[s
         return
     served = cast("list[Any]", listed)
     ids = [str(cast("dict[str, Any]", key).get("kid"))[:80] for key in served if isinstance(key, dict)]
+    if to_fix := effective["to_fix"].get("credentials"):
+        message = f"it serves {len(ids)} key(s) for JWTs, and whether they are needed is unknown: {to_fix} is wrong"
+        yield note(AREA, message, f"Fix {to_fix} first")
+        return
     if not accepts:
         fix = "Add jwt to AUTH_MIDDLEWARE_CREDENTIALS, if its tokens should be accepted"
         yield note(AREA, f"it serves {len(ids)} key(s) for JWTs, but none are accepted here", fix)

@@ -41,6 +41,14 @@ def name(settings: AuthSettings, effective: dict[str, Any]) -> Iterator[Finding]
             f"BETTER_AUTH_URL is plain http for {host}, so the name lacks the prefix __Secure-",
             "Set BETTER_AUTH_URL to the same value as at the auth server, which is https in production",
         )
+    if domain := effective["hosting_domain"]:
+        yield note(
+            AREA,
+            f"browsers send it only to {host}: other hosts of {domain} share only that public suffix with it, so no "
+            "cookie can cover both",
+            f"Use names under a domain of your own, or a proxy that serves the API on {host}, or JWTs",
+        )
+        return
     yield note(
         AREA,
         f"a browser that received it from {host} sends it only to {host}, not to an API on another host",

@@ -39,7 +39,9 @@ def steps(
 
 
 def _accepted(area: str, effective: Mapping[str, Any]) -> Iterator[Finding]:
-    if "jwt" not in effective["credentials"]:
+    if to_fix := effective["to_fix"].get("credentials"):
+        yield fault(area, f"whether JWTs are accepted is unknown: {to_fix} is wrong", f"Fix {to_fix} first")
+    elif "jwt" not in effective["credentials"]:
         kinds = ",".join(effective["credentials"])
         yield fault(
             area,

@@ -1,0 +1,84 @@
+"""Variables with a misspelt prefix set nothing: one warning has the name that was meant."""
+
+import logging
+
+import pytest
+
+from auth_middleware import Auth, AuthSettings, ConfigurationError, get_auth
+from auth_middleware.environment import misspelt_variables
+from dev.cookies import SECRET
+
+REQUIRED = {"DATABASE_URL": "postgresql://app@db/app", "BETTER_AUTH_SECRET": SECRET, "BETTER_AUTH_URL": "http://a.test"}
+MISSPELT = {
+    "AUTH_MIDDLEWEAR_FRESHNESS": "AUTH_MIDDLEWARE_FRESHNESS",
+    "AUTH_MIDLEWARE_CREDENTIALS": "AUTH_MIDDLEWARE_CREDENTIALS",
+    "AUTH_MIDDLEWARES_POOL_SIZE": "AUTH_MIDDLEWARE_POOL_SIZE",
+    "AUTHMIDDLEWARE_JWKS_TABLE": "AUTH_MIDDLEWARE_JWKS_TABLE",
+    "AUTH_MIDDELWARE_COOKIE_PREFIX": "AUTH_MIDDLEWARE_COOKIE_PREFIX",
+    "AUTH_MIDDLEWARECACHE_STRATEGY": "AUTH_MIDDLEWARE_CACHE_STRATEGY",
+    "auth_midleware_jwt_freshness": "AUTH_MIDDLEWARE_JWT_FRESHNESS",
+    "AUTH_MIDDELWEAR_MAX_AGE_SECONDS": None,  # three edits
+    "ATUH_MIDDLEWARE_SCHEMA": "AUTH_MIDDLEWARE_SCHEMA",
+    "AUTH_MIDDLEWRE_PREVIOUS_SECRETS": "AUTH_MIDDLEWARE_PREVIOUS_SECRETS",
+    "AUTH_MIDLEWARE_TRUSTED_ORIGINS": "BETTER_AUTH_TRUSTED_ORIGINS",
+    "BETTERAUTH_TRUSTED_ORIGINS": "BETTER_AUTH_TRUSTED_ORIGINS",
+    "BETTER_AUT_SECRETS": "BETTER_AUTH_SECRETS",
+    "BETER_AUTH_TRUSTED_ORIGINS": "BETTER_AUTH_TRUSTED_ORIGINS",
+    "BETTER_AUHT_SECRETS": "BETTER_AUTH_SECRETS",
+}
+# Variables of other programs, and those whose right spelling is set too.
+OTHERS = (
+    *("PATH", "HOME", "SECRET", "URL", "DATABASE_URL", "AUTH_SECRET", "AUTH_URL", "NEXTAUTH_SECRET", "NEXTAUTH_URL"),
+    *("BETTER_STACK_URL", "BETTERSTACK_SOURCE_TOKEN", "BETTER_UPTIME_URL", "BETTER_API_URL", "BETTER_SECRET"),
+    *("BETTER_AUTH_TELEMETRY", "BETTER_AUTH_API_KEY", "BETTER_AUTH_UI_URL", "BETTER_OAUTH_URL", "BETTER_AUTHZ_SECRET"),
+    *("OAUTH_MIDDLEWARE_CREDENTIALS", "AUTHZ_MIDDLEWARE_SCHEMA", "AUTHN_MIDDLEWARE_CREDENTIALS", "MIDDLEWARE_SCHEMA"),
+    *("MY_AUTH_MIDDLEWARE_SCHEMA", "AUTH_MIDDLEWEAR_SERVICE_HOST", "AUTH_MIDLEWARE_WHATEVER", "AUTH_SCHEMA"),
+    *("BETTERAUTH_DATABASE", "AUTH_MIDDLEWARE_SERVICE_HOST", "AUTH_HARDWARE_CREDENTIALS", "FRONTEND_URL"),
+    "AUTH_MIDLEWARE_\x1b[31mSCHEMA",
+)
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize("variable", MISSPELT)
+def test_a_misspelt_prefix_is_one_warning_with_the_right_name(
+    environment: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, variable: str
+) -> None:
+    for name, value in REQUIRED.items():
+        environment.setenv(name, value)
+    environment.setenv(variable, "hunter2")
+    get_auth()
+    meant = MISSPELT[variable]
+    assert warnings(caplog) == ([f"{variable} is not a setting: did you mean {meant}?"] if meant else [])
+
+
+def test_variables_of_other_programs_are_no_warning() -> None:
+    assert misspelt_variables(dict.fromkeys(OTHERS, "x")) == []
+    assert misspelt_variables({"AUTH_MIDLEWARE_FRESHNESS": ""}) == []
+    assert misspelt_variables({"BETTERAUTH_SECRET": "x", "BETTER_AUTH_SECRET": "y"}) == []
+
+
+def test_every_setting_is_found_by_its_suffix() -> None:
+    for field in AuthSettings.model_fields:
+        name = f"AUTH_MIDLEWARE_{field.rstrip('_').upper()}"
+        [line] = misspelt_variables({name: "x"})
+        assert line.startswith(f"{name} is not a setting: did you mean ")
+    for rest in ("SECRET", "SECRETS", "URL", "TRUSTED_ORIGINS"):
+        [line] = misspelt_variables({f"BETTR_AUTH_{rest}": "x"})
+        assert line == f"BETTR_AUTH_{rest} is not a setting: did you mean BETTER_AUTH_{rest}?"
+
+
+@pytest.mark.parametrize("variable", ["BETTERAUTH_SECRET", "BETTER_AUT_SECRET", "BETTER_ATH_SECRET"])
+def test_a_missing_setting_is_explained_once(environment: pytest.MonkeyPatch, variable: str) -> None:
+    for name, value in REQUIRED.items():
+        environment.setenv(name, value)
+    environment.delenv("BETTER_AUTH_SECRET")
+    environment.setenv(variable, SECRET)
+    with pytest.raises(ConfigurationError) as caught:
+        Auth(AuthSettings())
+    message = str(caught.value)
+    assert message.count(variable) == 1
+    assert f"{variable} is set: did you mean BETTER_AUTH_SECRET?" in message
+    assert SECRET not in message
