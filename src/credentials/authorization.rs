@@ -317,5 +317,6 @@ mod tests {
         let shown = Credentials::read(headers, &CookieNames::of("s"));
         let text = format!("{shown:?} {:?}", shown.presented(Kind::SafeHttp, BOTH));
         assert!(!text.contains("secret") && text.contains("BearerToken(…)"), "{text}");
+        assert!(text.contains("header: Once(…)") && text.contains("protocol: Never"), "{text}");
     }
 }

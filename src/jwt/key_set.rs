@@ -118,3 +118,28 @@ impl KeySet {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    #[test]
+    fn the_usable_keys_are_listed_with_their_algorithms_and_ends() {
+        let jwk = r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+        let row = |id: &str, public_key: &str, expires_at| PublicKeyRow {
+            id: id.to_owned(),
+            public_key: public_key.to_owned(),
+            algorithm: None,
+            expires_at,
+        };
+        let now = Utc::now();
+        let rows = [row("a", jwk, Some(now)), row("b", jwk, None), row("c", "{}", None)];
+        let set = KeySet::of_rows(&rows, now).expect("they are few");
+        let mut usable: Vec<_> = set.usable().collect();
+        usable.sort();
+        let end = now + TimeDelta::days(30);
+        assert_eq!(usable, [("a", vec!["EdDSA"], Some(end)), ("b", vec!["EdDSA"], None)]);
+    }
+}

@@ -259,3 +259,25 @@ impl Verifier {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_whose_key_is_not_known_yet_is_kept_and_not_shown() {
+        let token = PendingToken::new("a.b.c");
+        assert_eq!(token.as_str(), "a.b.c");
+        assert_eq!(format!("{token:?}"), "PendingToken(…)");
+    }
+
+    #[test]
+    fn tokens_are_equal_if_their_claims_are() {
+        let token = |email: &str| {
+            let claims = Map::from_iter([("email".to_owned(), Value::from(email))]);
+            UserToken::new("ada".into(), claims, 0.0)
+        };
+        assert_eq!(token("ada@example.com"), token("ada@example.com"));
+        assert_ne!(token("ada@example.com"), token("bob@example.com"));
+    }
+}

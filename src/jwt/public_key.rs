@@ -288,6 +288,21 @@ pub(super) mod tests {
         assert_eq!(read(&rsa(256)).expect("a key").algorithms, [Signing::Rs256, Signing::Ps256]);
         let ps256 = read(&with(rsa(256), "alg", "PS256")).expect("a key");
         assert_eq!(ps256.algorithms, [Signing::Ps256]);
+        assert_eq!(ps256.algorithm_names(), ["PS256"]);
+        assert_eq!(read(&rsa(256)).expect("a key").algorithm_names(), ["RS256", "PS256"]);
+        assert_eq!(format!("{:?}", ed25519()), "PublicKey([EdDsa])");
+    }
+
+    #[test]
+    fn the_longest_id_the_largest_modulus_and_the_largest_exponent_can_be_used() {
+        let of_id = |length: usize| {
+            let jwk = json!({"kty": "OKP", "crv": "Ed25519", "x": X, "kid": "k".repeat(length)});
+            PublicKey::of_document(jwk.as_object().expect("it is an object")).is_ok()
+        };
+        assert!(of_id(1) && of_id(256));
+        assert!(!of_id(0) && !of_id(257));
+        assert!(read(&rsa(512)).is_ok());
+        assert!(read(&with(rsa(256), "e", URL_SAFE_NO_PAD.encode([0xff; 4]))).is_ok());
     }
 
     #[test]
@@ -316,12 +331,19 @@ pub(super) mod tests {
             (with(p256(), "y", P256[0]), "curve"),
             (with(p256(), "x", &P256[0][..40]), "32 bytes"),
             (with(p256(), "y", Value::Null), "32 bytes"),
+            (with(okp(X), "alg", "ES512"), "\"ES512\": EdDSA, ES256, RS256, PS256 can be verified"),
+            (
+                with(rsa(256), "n", URL_SAFE_NO_PAD.encode([vec![0x7f], vec![0xff; 255]].concat())),
+                "2047 bits",
+            ),
+            (with(rsa(256), "n", URL_SAFE_NO_PAD.encode([vec![1], vec![0xff; 512]].concat())), "4097 bits"),
             (rsa(128), "bits"),
             (rsa(513), "bits"),
             (rsa(0), "integer"),
             (with(rsa(256), "e", "AQ"), "exponent"),
             (with(rsa(256), "e", "Ag"), "exponent"),
             (with(rsa(256), "e", "_________w"), "exponent"),
+            (with(rsa(256), "e", URL_SAFE_NO_PAD.encode([1, 0, 0, 0, 1])), "exponent"),
             (with(rsa(256), "n", URL_SAFE_NO_PAD.encode([vec![0], vec![0xff; 256]].concat())), "integer"),
         ] {
             let why = read(&jwk).expect_err(&format!("{jwk}"));
@@ -339,6 +361,8 @@ pub(super) mod tests {
         let end = expires_at.expect("it is a time") + TimeDelta::days(30);
         assert!(key.is_valid_at(end - TimeDelta::milliseconds(1)));
         assert!(!key.is_valid_at(end));
+        assert_eq!(key.valid_until(), Some(end));
+        assert!(is_served(&row, end - TimeDelta::milliseconds(1)) && !is_served(&row, end));
         let row = PublicKeyRow { expires_at: None, ..row };
         let key = PublicKey::of_row(&row).expect("it is a key");
         assert!(key.is_valid_at(DateTime::<Utc>::MAX_UTC));
