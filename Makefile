@@ -75,7 +75,7 @@ MUTATED := signature* credentials/** origin* jwt/** live_cache/** lookup/**
 MUTANT_TESTS := lib test=vectors test=names test=origins test=engine test=jwt test=lookup test=store
 
 .PHONY: mutants
-mutants: | machine ## run cargo-mutants over the modules that decide; takes hours; the last result is in docs/mutation.md
+mutants: | machine ## run cargo-mutants over the modules that decide who sent a request; takes hours
 	@command -v cargo-mutants >/dev/null || { echo "make mutants needs cargo-mutants: cargo install --locked cargo-mutants" >&2; exit 1; }
 	cargo mutants --profile demo --timeout 60 --output target $(MUTATED:%=--file 'src/%') $(MUTANT_TESTS:%=--cargo-arg=--%)
 
