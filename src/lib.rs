@@ -73,6 +73,7 @@ mod bounded_cache;
 mod completion_queue;
 mod json_fields;
 mod signature_cache;
+mod sync;
 mod uri_component;
 
 #[cfg(feature = "python")]

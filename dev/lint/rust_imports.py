@@ -19,6 +19,7 @@ MAY_USE: dict[str, set[str]] = {
     "error": set(),
     "uri_component": set(),
     "bounded_cache": set(),
+    "sync": set(),
     "settings": {"error", "uri_component"},
     "credentials": {"settings", "uri_component"},
     "origin": {"settings", "credentials"},
@@ -37,11 +38,13 @@ MAY_USE: dict[str, set[str]] = {
     "advice": {"settings", "refusal", "origin"},
     "clock": set(),
     "process": set(),
-    "completion_queue": set(),
+    "completion_queue": {"sync"},
     "counters": {"credentials", "refusal"},
-    "live_cache": {"bounded_cache", "error", "clock", "settings", "identity", "signature::SessionToken", "store"},
+    "live_cache": {
+        *("bounded_cache", "error", "clock", "settings", "identity", "signature::SessionToken", "store", "sync"),
+    },
     "store": {"error", "clock", "settings", "identity", "signature::SessionToken"},
-    "lookup": {"error", "settings", "signature::SessionToken", "store"},
+    "lookup": {"error", "settings", "signature::SessionToken", "store", "sync"},
     "authenticator": {
         *(
             "error",

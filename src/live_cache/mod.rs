@@ -22,7 +22,7 @@ mod operator_log;
 mod session_index;
 mod writer;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use tokio::sync::Notify;
 
@@ -37,6 +37,7 @@ use crate::clock::{Moment, Uptime};
 use crate::identity::Identity;
 use crate::settings::LiveCacheSettings;
 use crate::store::{self, Key, LookupKey, LookupResult, SessionKey, UserKey};
+use crate::sync::{Mutex, MutexGuard};
 
 /// Which changes had been received when a lookup was sent.
 #[derive(Clone, Copy, Debug)]
@@ -271,5 +272,7 @@ impl<'a> Hashed<'a> {
     }
 }
 
+#[cfg(test)]
+mod models;
 #[cfg(test)]
 mod tests;

@@ -1,12 +1,13 @@
 //! The one that evicts from the cache what has changed, and renews its lease.
 
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::thread;
 
 use super::session_index::PART;
 use super::{Shared, State};
 use crate::clock::Uptime;
 use crate::store::{Change, Feed, Follower};
+use crate::sync::MutexGuard;
 
 /// How many sessions are dropped in about a millisecond.
 const MANY: usize = 1000;

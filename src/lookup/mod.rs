@@ -197,3 +197,6 @@ fn no_answer_within(deadline: Duration) -> Error {
 fn closed() -> Error {
     Error::unavailable("it was closed during the lookup")
 }
+
+#[cfg(test)]
+mod models;

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
@@ -12,10 +12,11 @@ use super::{Gathered, Outcome, Waiter, closed, no_answer_within};
 use crate::error::Error;
 use crate::settings::Limits;
 use crate::store::LookupKey;
+use crate::sync::{Mutex, MutexGuard};
 
 /// Keys in one statement: beyond this the statement's own time grows faster than
 /// its share falls.
-const MAX_BATCH: usize = 64;
+pub(super) const MAX_BATCH: usize = 64;
 
 /// A token or an id, and who waits for it.
 #[derive(Debug)]

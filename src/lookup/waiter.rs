@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use super::Outcome;
+use crate::sync::Mutex;
 
 pub(super) type Resolve = Box<dyn FnOnce(Outcome) + Send>;
 

@@ -8,7 +8,6 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::io::Read as _;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -210,9 +209,8 @@ impl Bridge {
         for lookup in gathered {
             lookup.send();
         }
-        self.read_socket_empty();
         let mut first_failure = Ok(());
-        for (id, completion) in self.completions.queue.take() {
+        for (id, completion) in self.completions.queue.drain(&self.socket) {
             let completed = match completion {
                 Completion::Decided(decision) => self.resolve(py, id, decision),
                 Completion::Ended(ending) => self.end(py, id, &ending),
@@ -237,15 +235,6 @@ impl Bridge {
         let arguments = (ending.code(), ending.reason(), ending.cause());
         guard.call_method1(pyo3::intern!(py, "end"), arguments).map(drop)
     }
-
-    fn read_socket_empty(&self) {
-        let mut bytes = [0; 64];
-        while let Ok(read) = (&self.socket).read(&mut bytes) {
-            if read < bytes.len() {
-                return;
-            }
-        }
-    }
 }
 
 impl Completions {
@@ -264,11 +253,10 @@ impl Completions {
         if runtime::is_ending() {
             return;
         }
-        if !self.calls_loop.load(Ordering::Relaxed) {
-            return self.queue.push((id, completion));
-        }
-        if self.queue.push_and_call((id, completion)) && !self.call_loop() {
-            self.queue.wake_failed();
+        if self.calls_loop.load(Ordering::Relaxed) {
+            self.queue.push_and_call((id, completion), || self.call_loop());
+        } else {
+            self.queue.push((id, completion));
         }
     }
 
