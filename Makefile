@@ -69,6 +69,16 @@ soak: $(MODULE) ## run everything at once for an hour, with faults, and write do
 fuzz: | machine ## fuzz for less than a minute, after a first build
 	@"$$($(MACHINE))" -m dev.fuzz
 
+# The modules that decide who sent a request.
+MUTATED := signature* credentials/** origin* jwt/** live_cache/** lookup/**
+# The tests of the core that need no database, without the slow property tests.
+MUTANT_TESTS := lib test=vectors test=names test=origins test=engine test=jwt test=lookup test=store
+
+.PHONY: mutants
+mutants: | machine ## run cargo-mutants over the modules that decide; takes hours; the last result is in docs/mutation.md
+	@command -v cargo-mutants >/dev/null || { echo "make mutants needs cargo-mutants: cargo install --locked cargo-mutants" >&2; exit 1; }
+	cargo mutants --profile demo --timeout 60 --output target $(MUTATED:%=--file 'src/%') $(MUTANT_TESTS:%=--cargo-arg=--%)
+
 .PHONY: wheel
 wheel: $(INSTALLED) ## build a manylinux wheel for CPython 3.11 and later in target/wheels, and test that it can be imported
 	rm -rf target/wheels target/wheel-venv

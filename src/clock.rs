@@ -1,6 +1,7 @@
 //! The current time. It is read once per request, at the edge, and passed inwards.
 
 use std::future::pending;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -28,8 +29,10 @@ pub struct Moment {
 /// The time since the machine started, including the time for which it was suspended: cached state
 /// must expire on time even if the machine was suspended, the process was paused or the clock was set
 /// back.
+///
+/// In nanoseconds plus one: an `Option` of it takes no more room, and there is one for each guarded connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Uptime(Duration);
+pub struct Uptime(NonZeroU64);
 
 /// Linux's monotonic clock stops while the machine is suspended, and `Boottime` does not. On other
 /// systems the monotonic clock continues.
@@ -114,20 +117,22 @@ impl Uptime {
     pub fn now() -> Self {
         let time = clock_gettime(CLOCK);
         let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
-        let nanoseconds = u32::try_from(time.tv_nsec).unwrap_or_default();
-        Self(Duration::new(seconds, nanoseconds))
+        let nanoseconds = u64::try_from(time.tv_nsec).unwrap_or_default();
+        Self(
+            NonZeroU64::MIN.saturating_add(seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds)),
+        )
     }
 
     /// This time plus a duration.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
-        Self(self.0.saturating_add(duration))
+        Self(self.0.saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)))
     }
 
     /// The time since an earlier one; zero since a later one.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
-        self.0.saturating_sub(earlier.0)
+        Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
     }
 }
 

@@ -132,16 +132,20 @@ mod tests {
         settings
     }
 
-    fn is_ours(base_url: &str, kind: Kind, headers: &[(&str, &str)]) -> bool {
+    fn checked(base_url: &str, kind: Kind, headers: &[(&str, &str)]) -> Result<(), String> {
         let settings = settings(base_url);
         let headers = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
         let credentials = Credentials::read(headers, &settings.cookie_names);
-        check(kind, &credentials, &settings.trusted_origins, &settings.cookie_names).is_ok()
+        check(kind, &credentials, &settings.trusted_origins, &settings.cookie_names)
+    }
+
+    fn is_ours(base_url: &str, kind: Kind, headers: &[(&str, &str)]) -> bool {
+        checked(base_url, kind, headers).is_ok()
     }
 
     #[test]
     fn each_combination_of_headers_is_decided_by_the_rule() {
-        let rows: [(&[(&str, &str)], bool); 24] = [
+        let rows: [(&[(&str, &str)], bool); 30] = [
             (&[], true),
             (&[("origin", "https://auth.test")], true),
             (&[("origin", "https://a.ok.dev")], true),
@@ -155,12 +159,32 @@ mod tests {
             (&[("sec-fetch-site", "cross-site")], false),
             (&[("sec-fetch-site", "same-site")], false),
             (&[("origin", "https://auth.test"), ("origin", "https://auth.test")], false),
+            (
+                &[
+                    ("origin", "https://a.test"),
+                    ("origin", "https://b.test"),
+                    ("sec-fetch-site", "same-origin"),
+                ],
+                false,
+            ),
             (&[("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site")], false),
+            (
+                &[
+                    ("origin", "https://auth.test"),
+                    ("sec-fetch-site", "same-origin"),
+                    ("sec-fetch-site", "none"),
+                ],
+                false,
+            ),
             (&[("origin", "https://auth.test:444")], false),
             (&[("origin", "HTTPS://AUTH.TEST")], false),
             (&[("origin", "https://user@auth.test")], false),
             (&[("origin", "https://auth.test.evil.io")], false),
             (&[("origin", "https://auth.test/path")], false),
+            (&[("origin", "https://user@a.ok.dev")], false),
+            (&[("origin", "https://A.ok.dev")], false),
+            (&[("origin", "https://API.test"), ("host", "API.test")], false),
+            (&[("origin", "https://u@api.test"), ("host", "u@api.test")], false),
             (&[("origin", "https://api.test"), ("host", "api.test")], true),
             (&[("origin", "https://api.test"), ("host", "api.test:443")], true),
             (&[("origin", "http://api.test"), ("host", "api.test")], false),
@@ -173,6 +197,19 @@ mod tests {
             }
             assert!(is_ours("https://auth.test", Kind::SafeHttp, headers), "{headers:?}");
         }
+    }
+
+    #[test]
+    fn the_refused_origin_is_returned_printable_and_truncated() {
+        let refused = |headers: &[(&str, &str)]| {
+            checked("https://auth.test", Kind::UnsafeHttp, headers).expect_err("it is refused")
+        };
+        assert_eq!(refused(&[("origin", "https://evil.io:8443")]), "https://evil.io:8443");
+        assert_eq!(refused(&[("origin", "evil io\n\u{e9}\u{202e}")]), "evil io???");
+        assert_eq!(refused(&[("origin", &"x".repeat(121))]), "x".repeat(120));
+        assert_eq!(refused(&[("origin", "null"), ("origin", "null")]), "several Origin headers");
+        let no_origin = "no Origin header, Sec-Fetch-Site says another site";
+        assert_eq!(refused(&[("sec-fetch-site", "cross-site")]), no_origin);
     }
 
     #[test]

@@ -132,6 +132,7 @@ mod tests {
         let token = keys().verify(&signed("a.b.c"));
         assert_eq!(token.as_ref().map(SessionToken::as_str), Some("a.b.c"));
         assert_eq!(format!("{token:?}"), "Some(SessionToken(…))");
+        assert_eq!(format!("{:?}", keys()), "Keys(1 redacted)");
     }
 
     #[test]

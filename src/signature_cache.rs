@@ -151,6 +151,8 @@ mod tests {
         let cache = SignatureCache::default();
         with_cookie(&"x".repeat(MAX_BYTES + 1), |cookie| cache.put(cookie, &token("x")));
         assert_eq!(cache.lock().by_hash.len(), 0);
+        with_cookie(&"x".repeat(MAX_BYTES), |cookie| cache.put(cookie, &token("x")));
+        assert_eq!(cache.lock().by_hash.len(), 1);
     }
 
     #[test]

@@ -238,11 +238,12 @@ class Auth(Generic[SessionT_co, UserT_co]):
         headers: Iterable[tuple[bytes, bytes]] | None = None,
     ) -> WebSocketGuard[SessionT_co, UserT_co]:
         """The same as `auth_middleware.guard_websocket`, by this instance."""
-        return WebSocketGuard(self._core_for(websocket), self._identification, websocket, subprotocol, headers)
+        identification = self._configuration.parts_for_request(websocket).identification
+        return WebSocketGuard(identification, websocket, subprotocol, headers)
 
     def guard_request(self, request: HTTPConnection) -> RequestGuard[SessionT_co, UserT_co]:
         """The same as `auth_middleware.guard_request`, by this instance."""
-        return RequestGuard(self._core_for(request), self._identification, request)
+        return RequestGuard(self._configuration.parts_for_request(request).identification, request)
 
     def disconnect(self, *, user_id: str | None = None, session_id: str | None = None) -> int:
         """Close the guarded connections of a user or of a session, for rules of the application's own.

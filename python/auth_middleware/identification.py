@@ -36,7 +36,7 @@ class Identification(Generic[SessionT_co, UserT_co]):
     """Completes what Rust could not: waits for the lookup, creates the models, logs, and raises."""
 
     def __init__(self, core: Core, models: RowModels[SessionT_co, UserT_co], log: OperatorLog, cors: CorsCheck) -> None:
-        self._core = core
+        self.core = core
         self._models = models
         self._log = log
         self._cors = cors
@@ -67,7 +67,7 @@ class Identification(Generic[SessionT_co, UserT_co]):
 
     def unauthorized(self, connection: HTTPConnection, *, is_anonymous: bool) -> HTTPException:
         """The error of a request that needs a session and has none."""
-        error = http_errors.unauthorized(self._core.accepts, is_anonymous=is_anonymous)
+        error = http_errors.unauthorized(self.core.accepts, is_anonymous=is_anonymous)
         return self._error(error, connection)
 
     def lacks_session(self, connection: HTTPConnection) -> HTTPException:
@@ -111,7 +111,7 @@ class Identification(Generic[SessionT_co, UserT_co]):
         if isinstance(outcome, Refused) and outcome.is_foreign_origin:
             outcome = OriginRefused(f"a page from {outcome.detail} may not use this session")
         if isinstance(outcome, AuthError):
-            error = http_errors.from_error(outcome, self._core.retry_after_seconds)
+            error = http_errors.from_error(outcome, self.core.retry_after_seconds)
             raise self._error(error, connection) from outcome
         return outcome
 
@@ -132,12 +132,12 @@ class Identification(Generic[SessionT_co, UserT_co]):
             identity = self._models.identity(found)
         except ValidationError as error:
             session: object = found.fields()[0]
-            if session is None and self._core.trusts_claims:
+            if session is None and self.core.trusts_claims:
                 misfit = self._claims_misfit(found, error)
                 self._log.row_misfit(misfit, _log_fields(state, misfit, connection))
                 self._log.warn(state.conclude(misfit))
             else:
-                self._core.look_up(state)
+                self.core.look_up(state)
             return None
         if self._models.may_be_shared and all(is_shareable(row) for row in identity if row):
             found.cache_object(identity)
@@ -156,7 +156,7 @@ class Identification(Generic[SessionT_co, UserT_co]):
             return error
         record_lookup(state, found)
         self._log.store_answered()
-        self._log.note(self._core.store_note())
+        self._log.note(self.core.store_note())
         return found
 
     def _conclude(
@@ -169,7 +169,7 @@ class Identification(Generic[SessionT_co, UserT_co]):
         try:
             outcome = self._models.identity(found) if isinstance(found, Found) else found
         except ValidationError as error:
-            outcome = RowMisfit(f"a row does not fit {error.title}: {self._models.misfits(self._core, found, error)}")
+            outcome = RowMisfit(f"a row does not fit {error.title}: {self._models.misfits(self.core, found, error)}")
         self._log.warn(state.conclude(outcome))
         if isinstance(outcome, Refused):
             self._log.refused(outcome, _log_fields(state, outcome, connection))
@@ -184,7 +184,7 @@ class Identification(Generic[SessionT_co, UserT_co]):
         return outcome
 
     def _claims_misfit(self, found: Found, error: ValidationError) -> SchemaError:
-        misfits = self._models.misfits(self._core, found, error)
+        misfits = self._models.misfits(self.core, found, error)
         return SchemaError(
             f"the claims of a JWT do not fit {error.title}: {misfits}. Add them with definePayload in the "
             "options of Better Auth's jwt plugin, or give the fields a default"

@@ -42,15 +42,21 @@ class _Scheme(SecurityBase):
         self._accepted = accepted
         self._at = at
 
-    def __getattr__(self, name: str) -> Any:
-        # The base class only declares them.
-        if name not in ("model", "scheme_name"):
-            raise AttributeError(name)
+    # Not `__getattr__`: in each request, FastAPI asks for an attribute that schemes lack.
+    @property
+    def model(self) -> Any:
+        return self._scheme().model
+
+    @property
+    def scheme_name(self) -> str:
+        return self._scheme().scheme_name
+
+    def _scheme(self) -> SecurityBase:
         cookie_name, accepts = self._accepted()
         cookie = APIKeyCookie(name=cookie_name, scheme_name="Better Auth session", auto_error=False)
         bearer = HTTPBearer(scheme_name="Better Auth token", auto_error=False)
         schemes = [scheme for scheme, is_accepted in zip((cookie, bearer), accepts, strict=True) if is_accepted]
-        return getattr(schemes[min(self._at, len(schemes) - 1)], name)
+        return schemes[min(self._at, len(schemes) - 1)]
 
 
 def _lock(scheme: SecurityBase) -> Any:

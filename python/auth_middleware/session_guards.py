@@ -14,7 +14,7 @@ from typing import Any, Generic, Self, TypeVar, cast, final
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from auth_middleware._core import Core, Watch
+from auth_middleware._core import Watch
 from auth_middleware.identification import Identification
 from auth_middleware.models import Identity, SessionT_co, UserT_co
 
@@ -37,7 +37,6 @@ class WebSocketGuard(Generic[SessionT_co, UserT_co]):
         "_accept",
         "_cancelling",
         "_closing",
-        "_core",
         "_identification",
         "_task",
         "_watch",
@@ -46,13 +45,11 @@ class WebSocketGuard(Generic[SessionT_co, UserT_co]):
 
     def __init__(
         self,
-        core: Core,
         identification: Identification[SessionT_co, UserT_co],
         websocket: WebSocket,
         subprotocol: str | None,
         headers: Iterable[tuple[bytes, bytes]] | None,
     ) -> None:
-        self._core = core
         self._identification = identification
         self._websocket = websocket
         self._accept: tuple[str | None, Iterable[tuple[bytes, bytes]] | None] | None = (subprotocol, headers)
@@ -65,7 +62,8 @@ class WebSocketGuard(Generic[SessionT_co, UserT_co]):
         websocket = self._websocket
         is_accepted = websocket.application_state is not WebSocketState.CONNECTING
         # Long after the handshake, its result no longer says anything about the session.
-        identify = self._core.identify_again if is_accepted else self._core.identify_to_guard
+        core = self._identification.core
+        identify = core.identify_again if is_accepted else core.identify_to_guard
         if is_accepted:
             self._identification.begin_recheck(websocket)
         state = identify(websocket.scope)
@@ -74,7 +72,7 @@ class WebSocketGuard(Generic[SessionT_co, UserT_co]):
         if not is_accepted and self._accept:
             await websocket.accept(*self._accept)
         self._accept = None
-        self._watch = self._core.watch(websocket.scope, state, self)
+        self._watch = core.watch(websocket.scope, state, self)
         self._task = task = _current_task()
         self._cancelling = task.cancelling()
         return identity
@@ -121,24 +119,22 @@ class RequestGuard(Generic[SessionT_co, UserT_co]):
             be checked`. Nothing is cancelled.
     """
 
-    __slots__ = ("__weakref__", "_connection", "_core", "_identification", "_watch", "ended", "identity")
+    __slots__ = ("__weakref__", "_connection", "_identification", "_watch", "ended", "identity")
 
     identity: Identity[SessionT_co, UserT_co]
     ended: asyncio.Future[str]
 
-    def __init__(
-        self, core: Core, identification: Identification[SessionT_co, UserT_co], connection: HTTPConnection
-    ) -> None:
-        self._core = core
+    def __init__(self, identification: Identification[SessionT_co, UserT_co], connection: HTTPConnection) -> None:
         self._identification = identification
         self._connection = connection
         self._watch: Watch | None = None
 
     async def __aenter__(self) -> Self:
-        state = self._core.identify_to_guard(self._connection.scope)
+        core = self._identification.core
+        state = core.identify_to_guard(self._connection.scope)
         self.identity = await self._identification.required(state, self._connection)
         self.ended = asyncio.get_running_loop().create_future()
-        self._watch = self._core.watch(self._connection.scope, state, self)
+        self._watch = core.watch(self._connection.scope, state, self)
         return self
 
     async def __aexit__(

@@ -141,8 +141,21 @@ impl fmt::Debug for BearerToken<'_> {
 /// `b64token` of RFC 6750, and `%` for what is percent-encoded: no space, comma or quote, so that
 /// headers joined by a proxy are no token.
 fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/=%".contains(&byte))
+    // Without a branch for each byte, which no processor can predict in base64.
+    !text.is_empty() && text.bytes().fold(true, |all, byte| all & IS_TOKEN[usize::from(byte)])
 }
+
+/// By byte.
+const IS_TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        table[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=' | b'%');
+        byte += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {
@@ -304,5 +317,6 @@ mod tests {
         let shown = Credentials::read(headers, &CookieNames::of("s"));
         let text = format!("{shown:?} {:?}", shown.presented(Kind::SafeHttp, BOTH));
         assert!(!text.contains("secret") && text.contains("BearerToken(…)"), "{text}");
+        assert!(text.contains("header: Once(…)") && text.contains("protocol: Never"), "{text}");
     }
 }

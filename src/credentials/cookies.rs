@@ -170,6 +170,10 @@ mod tests {
         assert_eq!(session_cookie(&[("cookie", "s=1; s=2")]).as_deref(), Some("1"));
         assert_eq!(session_cookie(&[("cookie", "s=1"), ("cookie", "s=2")]).as_deref(), Some("1"));
         assert_eq!(session_cookie(&[("cookie", "s=; s=2")]), None);
+        for empty in ["s=", "s=\"", "s=\"\"", "s= \" "] {
+            let headers = [(b"cookie".as_slice(), empty.as_bytes())];
+            assert!(Credentials::read(headers, &CookieNames::of("s")).session_cookie.is_none(), "{empty}");
+        }
     }
 
     #[test]
@@ -183,6 +187,7 @@ mod tests {
             ("s=%E0%A4%A", "%E0%A4%A"),
             ("s=%ff", "%ff"),
             ("\u{a0}junk;;s = a=b ", "a=b"),
+            ("s=\u{e9}", "\u{c3}\u{a9}"),
         ] {
             assert_eq!(session_cookie(&[("cookie", header)]).as_deref(), Some(value), "{header}");
         }
@@ -222,6 +227,9 @@ mod tests {
     #[test]
     fn a_cookie_longer_than_any_session_cookie_is_not_decoded() {
         assert_eq!(session_cookie(&[("cookie", &format!("s={}", "%41".repeat(400)))]), None);
+        let of_length = |length| session_cookie(&[("cookie", &format!("s={}", "x".repeat(length)))]);
+        assert_eq!(of_length(MAX_COOKIE_BYTES), Some("x".repeat(MAX_COOKIE_BYTES)));
+        assert_eq!(of_length(MAX_COOKIE_BYTES + 1), None);
     }
 
     #[test]

@@ -216,3 +216,6 @@ impl<'a> Credentials<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,7 +24,7 @@ impl Engine {
         })
     }
 
-    /// Guards a connection until the result is dropped, and calls `end` once if its session ends before, from another
+    /// Guards a connection until the result is dropped, and has `end` close it once if its session ends before, from another
     /// thread. `since` is when the identification began.
     ///
     /// # Errors

@@ -27,7 +27,7 @@ pub use self::usage::Usage;
 use crate::advice::advice;
 use crate::authenticator::{Authenticator, Need, Unavailable, Verdict};
 use crate::checks::Checks;
-use crate::clock::{Clock, Moment};
+use crate::clock::{Clock, Moment, Uptime};
 use crate::cookie_cache::keys::PublicKeys;
 use crate::counters::{Counters, Fault};
 use crate::credentials::{Credential, Request};
@@ -52,6 +52,8 @@ pub struct Inspected {
     /// What that means; [`Error::Unavailable`] if a cache that is needed for it cannot be opened, or the issuer's keys
     /// cannot be read, and [`Error::Configuration`] if there is no database that would know.
     pub verdict: Result<Verdict, Error>,
+    /// When that was decided.
+    pub at: Uptime,
 }
 
 /// A lookup that is waiting or under way.
@@ -166,11 +168,12 @@ impl Engine {
     /// not checked.
     #[must_use]
     pub fn inspect_value(&self, value: &str) -> Inspected {
+        let now = self.now();
         let verdict = self.inspector().and_then(|(authenticator, cache)| {
-            self.settle(authenticator.inspect_value(value), cache.as_ref(), self.now())
+            self.settle(authenticator.inspect_value(value), cache.as_ref(), now)
         });
         let is_presented = !value.is_empty() && self.settings.accepted.cookie;
-        Inspected { credential: is_presented.then_some(Credential::Cookie), verdict }
+        Inspected { credential: is_presented.then_some(Credential::Cookie), verdict, at: now.uptime }
     }
 
     /// Decides from the headers alone: never [`Verdict::Known`].
@@ -191,9 +194,10 @@ impl Engine {
             Ok((authenticator, cache)) => {
                 let cache = cache.filter(|_| need == Need::Usual);
                 let (credential, verdict) = authenticator.inspect_for(need, request, now);
-                Inspected { credential, verdict: self.settle(verdict, cache.as_ref(), now) }
+                let verdict = self.settle(verdict, cache.as_ref(), now);
+                Inspected { credential, verdict, at: now.uptime }
             }
-            Err(error) => Inspected { credential: None, verdict: Err(error) },
+            Err(error) => Inspected { credential: None, verdict: Err(error), at: now.uptime },
         }
     }
 

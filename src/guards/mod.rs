@@ -22,6 +22,7 @@ mod watcher;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
+use sha2::{Digest as _, Sha256};
 use tokio::sync::Notify;
 
 pub use self::feed::{GuardDemand, GuardFollower};
@@ -34,8 +35,29 @@ use crate::refusal::Reason;
 use crate::settings::Settings;
 use crate::store::{LookupKey, UserKey};
 
-/// Called once when a connection has to be closed, from any thread. It must not wait.
-pub type End = Box<dyn FnOnce(Ending) + Send>;
+/// Closes connections.
+pub trait Closer: Send + Sync {
+    /// Has the connection with this number closed. Called once for each, from any thread; it must not wait.
+    fn close(&self, number: u64, ending: Ending);
+}
+
+/// Closes one connection. There is one for each that is guarded, so it is smaller than a closure.
+pub struct End {
+    closer: Arc<dyn Closer>,
+    number: u64,
+}
+
+impl End {
+    /// Closes the connection with this number, the closer's own.
+    #[must_use]
+    pub fn new(closer: Arc<dyn Closer>, number: u64) -> Self {
+        Self { closer, number }
+    }
+
+    fn close(self, ending: Ending) {
+        self.closer.close(self.number, ending);
+    }
+}
 
 /// Why a connection is closed.
 #[derive(Clone, Debug)]
@@ -84,7 +106,8 @@ pub struct Subject {
     /// What is looked up; None if the claims of a JWT are its user, which no query can change.
     key: Option<LookupKey>,
     user: UserKey,
-    session_id: Option<Box<str>>,
+    /// Only the hash, since it is compared with what an application gives, and most connections never are.
+    session_id: Option<IdHash>,
     expires_at: DateTime<Utc>,
 }
 
@@ -96,7 +119,7 @@ impl Subject {
         Some(Self {
             key: Some(LookupKey::from(&session.token)),
             user: UserKey::of(&identity.user.id),
-            session_id: Some(session.id.as_str().into()),
+            session_id: Some(IdHash::of(&session.id)),
             expires_at: session.expires_at,
         })
     }
@@ -117,6 +140,19 @@ impl Subject {
     #[must_use]
     pub fn key(&self) -> Option<&LookupKey> {
         self.key.as_ref()
+    }
+}
+
+/// The first half of an id's SHA-256.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct IdHash([u8; 16]);
+
+impl IdHash {
+    fn of(id: &str) -> Self {
+        let sha256: [u8; 32] = Sha256::digest(id).into();
+        let mut half = [0; 16];
+        half.copy_from_slice(&sha256[..16]);
+        Self(half)
     }
 }
 
@@ -171,7 +207,7 @@ impl Guards {
     #[must_use]
     pub fn disconnect(&self, whose: Whose<'_>) -> usize {
         let ends = self.lock().disconnect(whose);
-        ends.into_iter().map(|end| end(Ending::Disconnected)).count()
+        ends.into_iter().map(|end| end.close(Ending::Disconnected)).count()
     }
 
     /// Closes every connection: nothing will query the store for them any more.
@@ -179,7 +215,7 @@ impl Guards {
         let ends = self.lock().take_all();
         let closed = Arc::new(Error::unavailable("it was closed"));
         for end in ends {
-            end(Ending::Unchecked(Arc::clone(&closed)));
+            end.close(Ending::Unchecked(Arc::clone(&closed)));
         }
     }
 

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use super::feed::Lease;
 use super::round::Round;
 use super::unique_queue::UniqueQueue;
-use super::{End, Ending, Subject, Wake, Whose};
+use super::{End, Ending, IdHash, Subject, Wake, Whose};
 use crate::authenticator::Authenticator;
 use crate::clock::{Moment, Uptime};
 use crate::error::Error;
@@ -32,8 +32,8 @@ pub(super) struct Roster {
     /// By the first bytes of the keys' hashes: two keys that share them are at worst checked once too often.
     by_session: BTreeSet<(u64, u64)>,
     by_user: BTreeSet<(u64, u64)>,
-    /// When each expires, unless a query about that is due.
-    expiries: BTreeSet<(DateTime<Utc>, u64)>,
+    /// When each expires, in microseconds as PostgreSQL has it, unless a query about that is due.
+    expiries: BTreeSet<(i64, u64)>,
     /// When the grace of those ends that could not be checked.
     graces: BTreeSet<(Uptime, u64)>,
     /// To be queried at once: changed, expired, or at the end of the grace.
@@ -49,7 +49,8 @@ pub(super) struct Roster {
 
 struct Guard {
     subject: Arc<Subject>,
-    expires_at: DateTime<Utc>,
+    /// In microseconds.
+    expires_at: i64,
     end: End,
     /// Its place in the round: when it was last queried there.
     in_round: Option<Uptime>,
@@ -118,9 +119,9 @@ impl Roster {
             self.by_session.insert((SessionKey::of(key).prefix(), number));
             self.by_user.insert((subject.user.prefix(), number));
         }
-        self.expiries.insert((subject.expires_at, number));
+        let expires_at = subject.expires_at.timestamp_micros();
+        self.expiries.insert((expires_at, number));
         let is_rechecked = subject.key.is_some() && !self.lease.is_alive();
-        let expires_at = subject.expires_at;
         let guard =
             Guard { subject, expires_at, end, in_round: None, failing_since: None, is_expiring: false };
         self.guards.insert(number, Box::new(guard));
@@ -156,7 +157,7 @@ impl Roster {
     pub(super) fn disconnect(&mut self, whose: Whose<'_>) -> Vec<End> {
         let is_theirs = |subject: &Subject| match whose {
             Whose::User(id) => subject.user == UserKey::of(id),
-            Whose::Session(id) => subject.session_id.as_deref() == Some(id),
+            Whose::Session(id) => subject.session_id == Some(IdHash::of(id)),
         };
         let theirs = self.guards.iter().filter(|(_, guard)| is_theirs(&guard.subject));
         let numbers: Vec<u64> = theirs.map(|(number, _)| *number).collect();
@@ -256,7 +257,8 @@ impl Roster {
             let numbers = self.next_sweep(now.uptime);
             self.send(numbers, now, true, &mut step);
         }
-        step.wake = Wake { wall: self.expiries.first().map(|(at, _)| *at), uptime: self.lease.end() }
+        let expiry = self.expiries.first().and_then(|(at, _)| DateTime::from_timestamp_micros(*at));
+        step.wake = Wake { wall: expiry, uptime: self.lease.end() }
             .earlier(self.graces.first().map(|(at, _)| *at))
             .earlier(self.round.due().filter(|_| !self.is_sweeping));
         step
@@ -266,7 +268,7 @@ impl Roster {
     fn expire(&mut self, now: DateTime<Utc>) -> Vec<(End, Ending)> {
         let mut ends = Vec::new();
         while let Some((expires_at, number)) = self.expiries.first().copied()
-            && expires_at < now
+            && expires_at < now.timestamp_micros()
         {
             self.expiries.remove(&(expires_at, number));
             let Some(guard) = self.guards.get_mut(&number) else { continue };
@@ -342,8 +344,8 @@ impl Roster {
         let Some(guard) = self.guards.get_mut(&number) else { return };
         if let Some(session) = &identity.session {
             self.expiries.remove(&(guard.expires_at, number));
-            guard.expires_at = session.expires_at;
-            self.expiries.insert((session.expires_at, number));
+            guard.expires_at = session.expires_at.timestamp_micros();
+            self.expiries.insert((guard.expires_at, number));
             guard.is_expiring = false;
         }
         if let Some(since) = guard.failing_since.take() {

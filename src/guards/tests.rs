@@ -51,7 +51,17 @@ fn identity(name: &str, expires_at: DateTime<Utc>) -> Identity {
 
 fn deliver(endings: Vec<(End, Ending)>) {
     for (end, ending) in endings {
-        end(ending);
+        end.close(ending);
+    }
+}
+
+/// The connections that were closed, each with its code.
+#[derive(Default)]
+struct Ended(Mutex<Vec<(u64, u16)>>);
+
+impl Closer for Ended {
+    fn close(&self, number: u64, ending: Ending) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((number, ending.code()));
     }
 }
 
@@ -59,7 +69,7 @@ fn deliver(endings: Vec<(End, Ending)>) {
 struct Scene {
     roster: Roster,
     now: Moment,
-    ended: Arc<Mutex<Vec<(u64, u16)>>>,
+    ended: Arc<Ended>,
     numbers: u64,
 }
 
@@ -77,10 +87,7 @@ impl Scene {
     fn add(&mut self, subject: Subject) -> u64 {
         self.numbers += 1;
         let (number, ended) = (self.numbers, Arc::clone(&self.ended));
-        let end = move |ending: Ending| {
-            ended.lock().unwrap_or_else(PoisonError::into_inner).push((number, ending.code()));
-        };
-        self.roster.add(Arc::new(subject), self.now.uptime, self.now.uptime, Box::new(end))
+        self.roster.add(Arc::new(subject), self.now.uptime, self.now.uptime, End::new(ended, number))
     }
 
     fn add_session(&mut self, name: &str) -> u64 {
@@ -138,7 +145,7 @@ impl Scene {
     }
 
     fn ended(&self) -> Vec<(u64, u16)> {
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.ended.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

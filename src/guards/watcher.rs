@@ -50,7 +50,7 @@ impl Guards {
 /// Outside of the lock.
 fn close(endings: Vec<(End, Ending)>) {
     for (end, ending) in endings {
-        end(ending);
+        end.close(ending);
     }
 }
 

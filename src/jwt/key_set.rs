@@ -58,7 +58,7 @@ impl KeySet {
         Ok(Self::of(rows.into_iter().map(PublicKey::of_row)))
     }
 
-    fn of(read: impl Iterator<Item = Result<(String, PublicKey), Unusable>>) -> Self {
+    fn of(read: impl Iterator<Item = Result<PublicKey, Unusable>>) -> Self {
         let mut set = Self::default();
         let mut ambiguous = Vec::new();
         for key in read {
@@ -66,7 +66,7 @@ impl KeySet {
                 Err(Unusable { id, reason }) => {
                     set.unusable.push(format!("the key {id:?} cannot be used: {reason}"));
                 }
-                Ok((id, key)) => match set.keys.entry(id) {
+                Ok(key) => match set.keys.entry(key.id().to_owned()) {
                     Entry::Vacant(place) => {
                         place.insert(Arc::new(key));
                     }
@@ -116,5 +116,30 @@ impl KeySet {
             }
         }
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    #[test]
+    fn the_usable_keys_are_listed_with_their_algorithms_and_ends() {
+        let jwk = r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+        let row = |id: &str, public_key: &str, expires_at| PublicKeyRow {
+            id: id.to_owned(),
+            public_key: public_key.to_owned(),
+            algorithm: None,
+            expires_at,
+        };
+        let now = Utc::now();
+        let rows = [row("a", jwk, Some(now)), row("b", jwk, None), row("c", "{}", None)];
+        let set = KeySet::of_rows(&rows, now).expect("they are few");
+        let mut usable: Vec<_> = set.usable().collect();
+        usable.sort();
+        let end = now + TimeDelta::days(30);
+        assert_eq!(usable, [("a", vec!["EdDSA"], Some(end)), ("b", vec!["EdDSA"], None)]);
     }
 }

@@ -21,6 +21,7 @@ const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
 /// A public key that signed tokens may name.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PublicKey {
+    id: String,
     /// By the key's own type, never by a token's header: an HMAC with a public key as its secret is
     /// what everybody could make.
     algorithms: &'static [Signing],
@@ -84,24 +85,22 @@ pub(super) struct Unusable {
 }
 
 impl PublicKey {
-    /// A key of a JWKS document, and its id.
-    pub(super) fn of_document(jwk: &Map<String, Value>) -> Result<(String, Self), Unusable> {
-        let id = text(jwk, "kid").unwrap_or_default().to_owned();
-        match Self::read(&id, jwk, None) {
-            Ok(key) => Ok((id, key)),
-            Err(reason) => Err(Unusable { id: id.escape_debug().take(80).collect(), reason }),
-        }
+    /// A key of a JWKS document.
+    pub(super) fn of_document(jwk: &Map<String, Value>) -> Result<Self, Unusable> {
+        let id = text(jwk, "kid").unwrap_or_default();
+        Self::read(id, jwk, None)
+            .map_err(|reason| Unusable { id: id.escape_debug().take(80).collect(), reason })
     }
 
     /// A row of the `jwks` table: the row's id counts, not the `kid` in the JSON.
-    pub(super) fn of_row(row: &PublicKeyRow) -> Result<(String, Self), Unusable> {
+    pub(super) fn of_row(row: &PublicKeyRow) -> Result<Self, Unusable> {
         let unusable = |reason| Unusable { id: row.id.escape_debug().take(80).collect(), reason };
         let Some(jwk) = strict_json::object(row.public_key.as_bytes()) else {
             return Err(unusable("its publicKey is not a JSON Web Key".to_owned()));
         };
         let mut key = Self::read(&row.id, &jwk, row.algorithm.as_deref()).map_err(unusable)?;
         key.valid_until = end(row);
-        Ok((row.id.clone(), key))
+        Ok(key)
     }
 
     fn read(id: &str, jwk: &Map<String, Value>, algorithm: Option<&str>) -> Result<Self, String> {
@@ -132,10 +131,15 @@ impl PublicKey {
                 .find(|one| one[0].name() == name)
                 .ok_or_else(|| format!("its algorithm is {:?}: {}", shown(name), usable()))?,
         };
-        let key = Self { algorithms, material, valid_until: None };
+        let key = Self { id: id.to_owned(), algorithms, material, valid_until: None };
         // A point that is not on its curve shows only here.
         let is_sound = crypto::verify("", b"", &key.decoding_key(), algorithms[0].algorithm()).is_ok();
         is_sound.then_some(key).ok_or_else(|| "it is not a point on its curve".to_owned())
+    }
+
+    /// Its `kid`, or the id of its row.
+    pub(super) fn id(&self) -> &str {
+        &self.id
     }
 
     /// Whether the key signed this message, by an algorithm of its own type.
@@ -284,6 +288,21 @@ pub(super) mod tests {
         assert_eq!(read(&rsa(256)).expect("a key").algorithms, [Signing::Rs256, Signing::Ps256]);
         let ps256 = read(&with(rsa(256), "alg", "PS256")).expect("a key");
         assert_eq!(ps256.algorithms, [Signing::Ps256]);
+        assert_eq!(ps256.algorithm_names(), ["PS256"]);
+        assert_eq!(read(&rsa(256)).expect("a key").algorithm_names(), ["RS256", "PS256"]);
+        assert_eq!(format!("{:?}", ed25519()), "PublicKey([EdDsa])");
+    }
+
+    #[test]
+    fn the_longest_id_the_largest_modulus_and_the_largest_exponent_can_be_used() {
+        let of_id = |length: usize| {
+            let jwk = json!({"kty": "OKP", "crv": "Ed25519", "x": X, "kid": "k".repeat(length)});
+            PublicKey::of_document(jwk.as_object().expect("it is an object")).is_ok()
+        };
+        assert!(of_id(1) && of_id(256));
+        assert!(!of_id(0) && !of_id(257));
+        assert!(read(&rsa(512)).is_ok());
+        assert!(read(&with(rsa(256), "e", URL_SAFE_NO_PAD.encode([0xff; 4]))).is_ok());
     }
 
     #[test]
@@ -312,12 +331,19 @@ pub(super) mod tests {
             (with(p256(), "y", P256[0]), "curve"),
             (with(p256(), "x", &P256[0][..40]), "32 bytes"),
             (with(p256(), "y", Value::Null), "32 bytes"),
+            (with(okp(X), "alg", "ES512"), "\"ES512\": EdDSA, ES256, RS256, PS256 can be verified"),
+            (
+                with(rsa(256), "n", URL_SAFE_NO_PAD.encode([vec![0x7f], vec![0xff; 255]].concat())),
+                "2047 bits",
+            ),
+            (with(rsa(256), "n", URL_SAFE_NO_PAD.encode([vec![1], vec![0xff; 512]].concat())), "4097 bits"),
             (rsa(128), "bits"),
             (rsa(513), "bits"),
             (rsa(0), "integer"),
             (with(rsa(256), "e", "AQ"), "exponent"),
             (with(rsa(256), "e", "Ag"), "exponent"),
             (with(rsa(256), "e", "_________w"), "exponent"),
+            (with(rsa(256), "e", URL_SAFE_NO_PAD.encode([1, 0, 0, 0, 1])), "exponent"),
             (with(rsa(256), "n", URL_SAFE_NO_PAD.encode([vec![0], vec![0xff; 256]].concat())), "integer"),
         ] {
             let why = read(&jwk).expect_err(&format!("{jwk}"));
@@ -330,13 +356,15 @@ pub(super) mod tests {
         let expires_at = DateTime::from_timestamp(1_700_000_000, 0);
         let public_key = json!({"kty": "OKP", "crv": "Ed25519", "x": X, "kid": "another"}).to_string();
         let row = PublicKeyRow { id: "k".into(), public_key, algorithm: Some("EdDSA".into()), expires_at };
-        let (id, key) = PublicKey::of_row(&row).expect("it is a key");
-        assert_eq!(id, "k");
+        let key = PublicKey::of_row(&row).expect("it is a key");
+        assert_eq!(key.id(), "k");
         let end = expires_at.expect("it is a time") + TimeDelta::days(30);
         assert!(key.is_valid_at(end - TimeDelta::milliseconds(1)));
         assert!(!key.is_valid_at(end));
+        assert_eq!(key.valid_until(), Some(end));
+        assert!(is_served(&row, end - TimeDelta::milliseconds(1)) && !is_served(&row, end));
         let row = PublicKeyRow { expires_at: None, ..row };
-        let (_, key) = PublicKey::of_row(&row).expect("it is a key");
+        let key = PublicKey::of_row(&row).expect("it is a key");
         assert!(key.is_valid_at(DateTime::<Utc>::MAX_UTC));
     }
 

@@ -113,6 +113,10 @@ mod tests {
             effect.invalidated_by(&SESSION, 1);
         }
         assert_eq!(window(&mut effect, 0, &SESSION, 0), [""; 0]);
+        for _ in 0..WINDOW / 2 {
+            effect.invalidated_by(&SESSION, 1);
+        }
+        assert_eq!(window(&mut effect, 0, &SESSION, 0).len(), 1, "half of the requests is enough");
     }
 
     #[test]

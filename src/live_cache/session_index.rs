@@ -17,7 +17,7 @@ pub(super) const PART: usize = 64;
 
 /// What map and index take for one entry: a node of a list, a slot in a table, and a slot in a tree that may be half
 /// empty.
-const OVERHEAD: usize =
+pub(super) const OVERHEAD: usize =
     size_of::<SessionKey>() + size_of::<Entry>() + 48 + 2 * size_of::<(UserKey, SessionKey)>();
 
 #[derive(Debug)]

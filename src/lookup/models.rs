@@ -223,6 +223,25 @@ fn a_request_that_gives_up_leaves_the_others_of_its_lookup() {
 }
 
 #[test]
+fn a_request_that_no_longer_waits_is_not_counted() {
+    explore::explore_all(|| {
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let waiter = Arc::new(Waiter::new(Box::new(drop), &waiting));
+        let [resolved, given_up] = [(); 2].map(|()| Arc::clone(&waiter));
+        let threads = [
+            thread::spawn(move || resolved.resolve(Err(Arc::new(closed())))),
+            thread::spawn(move || given_up.give_up()),
+        ];
+        let is_counted = usize::from(waiter.is_waiting());
+        assert!(waiting.load(Ordering::Relaxed) <= is_counted);
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        assert_eq!(waiting.load(Ordering::Relaxed), 0);
+    });
+}
+
+#[test]
 fn every_request_ends_at_its_deadline_if_the_store_does_not_answer() {
     explore(3000, || {
         let scene = Scene::with_timeout(0, Duration::ZERO);

@@ -38,8 +38,10 @@ impl Waiter {
     }
 
     fn take(&self) -> Option<Resolve> {
-        let taken = self.resolve.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut resolve = self.resolve.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = resolve.take();
         if taken.is_some() {
+            // Under the lock: a request that no longer waits must not be counted, however its thread is delayed.
             self.waiting.fetch_sub(1, Ordering::Relaxed);
         }
         taken

@@ -149,12 +149,12 @@ impl Bridge {
         (id, promise, move |decision| completions.push(id, Completion::Decided(decision)))
     }
 
-    /// Calls this guard's `end` when its connection has to be closed: by what is returned, from any thread.
+    /// Calls this guard's `end` when its connection has to be closed by what is returned.
     pub(super) fn guard(&self, guard: &Bound<'_, PyAny>) -> PyResult<(u64, guards::End)> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         lock(&self.guarding).insert(id, PyWeakrefReference::new(guard)?.unbind());
-        let completions = Arc::clone(&self.completions);
-        Ok((id, Box::new(move |ending| completions.push(id, Completion::Ended(ending)))))
+        let completions: Arc<dyn guards::Closer> = self.completions.clone();
+        Ok((id, guards::End::new(completions, id)))
     }
 
     pub(super) fn stop_guarding(&self, id: u64) {
@@ -234,6 +234,12 @@ impl Bridge {
         let Some(guard) = guard.and_then(|guard| guard.bind(py).upgrade()) else { return Ok(()) };
         let arguments = (ending.code(), ending.reason(), ending.cause());
         guard.call_method1(pyo3::intern!(py, "end"), arguments).map(drop)
+    }
+}
+
+impl guards::Closer for Completions {
+    fn close(&self, id: u64, ending: Ending) {
+        self.push(id, Completion::Ended(ending));
     }
 }
 

@@ -312,7 +312,7 @@ impl Core {
     fn begin(
         &self,
         py: Python<'_>,
-        Inspected { credential, verdict }: Inspected,
+        Inspected { credential, verdict, at }: Inspected,
         request: Option<Remembered>,
     ) -> PyResult<RequestState> {
         let progress = match verdict {
@@ -341,7 +341,7 @@ impl Core {
                 }
             }
         };
-        Ok(RequestState::new(request, credential, &self.engine, progress))
+        Ok(RequestState::new(request, credential, &self.engine, at, progress))
     }
 
     fn start_look_up(
@@ -353,7 +353,7 @@ impl Core {
             Err(error) if error.is_instance_of::<AuthError>(py) => {
                 Ok(Progress::Decided(error.into_value(py).into_any()))
             }
-            look_up => look_up.map(Progress::LookingUp),
+            look_up => look_up.map(|look_up| Progress::LookingUp(Box::new(look_up))),
         }
     }
 

@@ -49,12 +49,12 @@ impl ObjectCache {
         identity: Arc<Identity>,
         own_fields: &Arc<OwnFields>,
     ) -> PyResult<Py<Found>> {
-        if self.max == 0 || identity.bytes() > MAX_BYTES {
-            return Py::new(py, Found::new(identity, own_fields));
-        }
         let address = Arc::as_ptr(&identity).addr();
         if let Some(known) = lock(&self.found).get(&address) {
             return Ok(known.clone_ref(py));
+        }
+        if self.max == 0 || identity.bytes() > MAX_BYTES {
+            return Py::new(py, Found::new(identity, own_fields));
         }
         let made = Py::new(py, Found::new(identity, own_fields))?;
         let evicted = lock(&self.found).insert(address, made.clone_ref(py));

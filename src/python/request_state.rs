@@ -40,7 +40,7 @@ pub(super) enum Progress {
     /// `Found` by a cache, `Refused` or an `AuthError`: Python concludes it.
     Decided(Py<PyAny>),
     /// The store is queried.
-    LookingUp(PythonLookup),
+    LookingUp(Box<PythonLookup>),
     /// The end: Python's `Identity`, and ours that it was made of.
     Identified(Py<PyAny>, Option<Known>),
     /// The end: `Refused` or an `AuthError`.
@@ -71,9 +71,9 @@ impl RequestState {
         request: Option<Remembered>,
         credential: Option<Credential>,
         engine: &Arc<Engine>,
+        since: Uptime,
         progress: Progress,
     ) -> Self {
-        let since = engine.clock().uptime();
         Self { request, credential, engine: Arc::clone(engine), since, progress: Mutex::new(progress) }
     }
 

@@ -67,7 +67,7 @@ impl<'py> ScopeRequest<'py> {
 /// The headers of a request that say who sent it. Their values, since middleware may change a scope's list.
 pub(super) struct Remembered {
     kind: Kind,
-    headers: Vec<(Py<PyBytes>, Py<PyBytes>)>,
+    headers: Box<[(Py<PyBytes>, Py<PyBytes>)]>,
 }
 
 /// The headers of a scope that [`Credentials`] depend on.

@@ -300,6 +300,27 @@ mod tests {
     }
 
     #[test]
+    fn the_base_url_may_be_missing_if_nothing_follows_from_it() {
+        let of = |text: &str| Some(text.to_owned());
+        let complete = RawSettings {
+            base_url: None,
+            jwks_url: of("https://keys.example.com/jwks"),
+            jwt_issuer: of("me"),
+            jwt_audience: of("my api"),
+            ..raw()
+        };
+        assert_eq!(url_of(&jwt(complete.clone())), "https://keys.example.com/jwks");
+        for (incomplete, setting) in [
+            (RawSettings { jwks_url: None, ..complete.clone() }, "AUTH_MIDDLEWARE_JWKS_URL"),
+            (RawSettings { jwt_issuer: None, ..complete.clone() }, "AUTH_MIDDLEWARE_JWT_ISSUER"),
+            (RawSettings { jwt_audience: None, ..complete }, "AUTH_MIDDLEWARE_JWT_AUDIENCE"),
+        ] {
+            let message = check(incomplete).expect_err(setting);
+            assert!(message.contains("BETTER_AUTH_URL") && message.contains(setting), "{setting}: {message}");
+        }
+    }
+
+    #[test]
     fn what_is_set_goes_before_what_follows() {
         let settings = jwt(RawSettings {
             jwt_issuer: Some("me".into()),

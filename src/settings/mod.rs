@@ -123,8 +123,11 @@ impl Settings {
             Some(neon) => Some(neon.base_url.clone()),
             None => trusted_origins::check_base_url(raw.base_url.as_deref())?,
         };
+        // Without cookies, the name is never used.
+        let is_https =
+            base_url.as_ref().map(|url| url.scheme() == "https").or((!accepted.cookie).then_some(true));
         let cookie_names = CookieNames::check(CookieOptions {
-            is_https: base_url.as_ref().map(|url| url.scheme() == "https"),
+            is_https,
             secure: raw.secure_cookies,
             prefix: raw.cookie_prefix.as_deref(),
             name: raw.cookie_name.as_deref(),

@@ -12,5 +12,7 @@ mod issuer;
 mod key_changes;
 #[path = "jwt/key_server.rs"]
 mod key_server;
+#[path = "jwt/key_sets.rs"]
+mod key_sets;
 #[path = "jwt/recorded.rs"]
 mod recorded;

@@ -284,3 +284,6 @@ impl State {
         self.read_at.is_some_and(|read_at| now < read_at.after(age))
     }
 }
+
+#[cfg(test)]
+mod tests;

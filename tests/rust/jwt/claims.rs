@@ -1,5 +1,7 @@
 //! Tokens as real issuers write them are accepted, until they end.
 
+use std::collections::HashSet;
+
 use auth_middleware::jwt::{Outcome, Rejection};
 use serde_json::json;
 
@@ -39,6 +41,16 @@ fn other_good_forms_are_accepted() {
 }
 
 #[test]
+fn a_token_that_was_seen_before_is_not_verified_again() {
+    let (verifier, token) = (verifier(), token());
+    let ask = || match verifier.verify(&token, now()) {
+        Outcome::Verified(token) => token,
+        other => panic!("{other:?}"),
+    };
+    assert!(std::ptr::eq(ask().claims(), ask().claims()));
+}
+
+#[test]
 fn a_token_ends_15_seconds_after_its_exp_also_when_it_was_seen_before() {
     let (verifier, token) = (verifier(), token());
     let last = NOW + 890 + 14;
@@ -47,6 +59,28 @@ fn a_token_ends_15_seconds_after_its_exp_also_when_it_was_seen_before() {
     assert_eq!(user_id(&ask(last)), Some("ada"));
     assert_eq!(ask(last + 1), Outcome::Rejected(Rejection::Expired));
     assert_eq!(ask(last + 1), Outcome::Rejected(Rejection::Expired));
+}
+
+#[test]
+fn each_rejection_says_something_else() {
+    let all = [
+        Rejection::Malformed,
+        Rejection::Header,
+        Rejection::Type,
+        Rejection::Algorithm,
+        Rejection::NoKeyId,
+        Rejection::UnknownKey,
+        Rejection::Signature,
+        Rejection::Times,
+        Rejection::Expired,
+        Rejection::NotYetValid,
+        Rejection::Issuer,
+        Rejection::Audience,
+        Rejection::Subject,
+    ];
+    let texts: HashSet<&str> = all.iter().map(|rejection| rejection.as_str()).collect();
+    assert_eq!(texts.len(), all.len());
+    assert!(Rejection::Expired.as_str().contains("exp") && Rejection::Audience.as_str().contains("aud"));
 }
 
 #[test]
@@ -60,16 +94,38 @@ fn clocks_may_differ_by_15_seconds() {
 }
 
 #[test]
+fn a_header_may_have_1024_characters_and_no_more() {
+    let verifier = verifier();
+    let with_header_of = |bytes: usize| {
+        let header = header().to_string();
+        let spaces = " ".repeat(bytes - header.len());
+        verifier.verify(&signed_text(&format!("{header}{spaces}"), &claims().to_string()), now())
+    };
+    // Four characters for each three bytes.
+    assert_eq!(user_id(&with_header_of(768)), Some("ada"));
+    assert_eq!(with_header_of(769), Outcome::Rejected(Rejection::Malformed));
+}
+
+#[test]
 fn a_token_may_have_16_kib_and_no_more() {
     let verifier = verifier();
-    let filled = |length: usize| {
-        let token = |filler: usize| signed(&header(), &with(claims(), json!({"x": "x".repeat(filler)})));
-        let base = token(0).len();
-        (0..8).map(|more| token((length - base) * 3 / 4 - 4 + more)).rfind(|token| token.len() <= length)
+    // Some lengths are none of base64's, so the header is filled too.
+    let of_length = |length: usize| {
+        let token = |spaces: usize, filler: usize| {
+            let header = format!("{}{}", header(), " ".repeat(spaces));
+            signed_text(&header, &with(claims(), json!({"x": "x".repeat(filler)})).to_string())
+        };
+        let filler = (length - token(0, 0).len()) * 3 / 4;
+        (0..4)
+            .flat_map(|spaces| (0..8).map(move |fewer| (spaces, filler - fewer)))
+            .map(|(spaces, filler)| token(spaces, filler))
+            .find(|token| token.len() == length)
+            .expect("some filler fits")
     };
-    let token = filled(16 * 1024).expect("some filler fits");
-    assert!(token.len() > 16 * 1024 - 4);
-    assert_eq!(user_id(&verifier.verify(&token, now())), Some("ada"));
+    let longest = of_length(16 * 1024);
+    assert_eq!(user_id(&verifier.verify(&longest, now())), Some("ada"));
+    let too_long = of_length(16 * 1024 + 1);
+    assert_eq!(verifier.verify(&too_long, now()), Outcome::Rejected(Rejection::Malformed));
     let longer = signed(&header(), &with(claims(), json!({"x": "x".repeat(12 * 1024)})));
     assert!(longer.len() > 16 * 1024);
     assert_eq!(verifier.verify(&longer, now()), Outcome::Rejected(Rejection::Malformed));

@@ -12,11 +12,13 @@ use auth_middleware::jwt::jwks::{
 };
 use auth_middleware::jwt::key_set::KeySet;
 use auth_middleware::jwt::{Outcome, Rejection, Verifier};
+use auth_middleware::store::PublicKeyRow;
 use serde_json::json;
 use tokio::sync::Notify;
 
 use crate::issuer::{
-    ED25519, at, claims, document, encode, expected, header, hex, keys, signed, token, user_id, with,
+    ED25519, at, claims, document, encode, expected, header, hex, keys, signed, token, user_id, verifier_of,
+    with,
 };
 
 /// Keys that a test changes; None is an outage.
@@ -183,6 +185,27 @@ async fn a_token_is_verified_anew_when_its_key_was_replaced() {
     setting.set(KeySet::of_document(document.to_string().as_bytes()).ok());
     assert_eq!(setting.ask(&unknown(0), SOON).await, Outcome::Rejected(Rejection::UnknownKey));
     assert_eq!(setting.at_once(&token(), SOON), Outcome::Rejected(Rejection::Signature));
+}
+
+#[test]
+fn a_key_of_the_table_whose_time_is_over_verifies_nothing_though_it_was_read_before() {
+    const DAY: i64 = 86_400;
+    let now = crate::issuer::NOW;
+    let row = PublicKeyRow {
+        id: "ed".into(),
+        public_key: document()["keys"][0].to_string(),
+        algorithm: None,
+        expires_at: Some(at(now - 29 * DAY)),
+    };
+    let verifier = verifier_of(KeySet::of_rows(&[row], at(now)).expect("there is one"));
+    let token = |name: &str| signed(&header(), &with(claims(), json!({"exp": now + 9 * DAY, "name": name})));
+    let verify = |token: &str, seconds: i64| verifier.verify(token, crate::issuer::moment(seconds));
+    let (seen, new) = (token("seen"), token("new"));
+    assert_eq!(user_id(&verify(&seen, now)), Some("ada"));
+    for token in [&seen, &new] {
+        assert_eq!(verify(token, now + DAY), Outcome::Rejected(Rejection::UnknownKey));
+    }
+    assert_eq!(user_id(&verify(&new, now + DAY - 1)), Some("ada"));
 }
 
 #[tokio::test]

@@ -95,6 +95,15 @@ async fn a_chunked_document_is_read() {
 }
 
 #[tokio::test]
+async fn a_document_may_have_256_kib() {
+    let document = document().to_string();
+    let longest = format!("{document}{}", " ".repeat(256 * 1024 - document.len()));
+    for response in [ok, chunked] {
+        assert_eq!(Server::answering(response(&longest)).read().await, Ok(3));
+    }
+}
+
+#[tokio::test]
 async fn a_redirect_is_not_followed() {
     let target = Server::with_document(&document().to_string());
     for status in [301, 302, 303, 307, 308] {

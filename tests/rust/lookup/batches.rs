@@ -7,7 +7,7 @@ use std::time::Duration;
 use auth_middleware::settings::RawSettings;
 use tokio::task::JoinSet;
 
-use super::harness::{Harness, Outcome, one_connection, tokens, wait_until_idle};
+use super::harness::{Harness, Outcome, one_connection, signed, tokens, wait_until_idle};
 
 #[tokio::test(start_paused = true)]
 async fn a_single_lookup_is_sent_at_once_without_a_timer() {
@@ -21,6 +21,17 @@ async fn a_single_lookup_is_sent_at_once_without_a_timer() {
         harness.elapsed_seconds()
     );
     assert_eq!(harness.statements(), [["ada"]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_keys_share_a_statement_and_have_their_outcomes_in_their_order() {
+    let harness = Harness::new(one_connection(), &["ada", "cleo"]);
+    harness.open_gate();
+    let found = harness.lookup.find_all(&["cleo", "bob", "ada", "bob"].map(signed)).await;
+    let outcomes: Vec<Outcome> = found.into_iter().map(Outcome::of).collect();
+    assert_eq!(outcomes, [Outcome::SignedIn, Outcome::NoSession, Outcome::SignedIn, Outcome::NoSession]);
+    assert_eq!(harness.statements(), [["cleo", "bob", "ada"]]);
+    assert!(harness.lookup.find_all(&[]).await.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -75,9 +86,13 @@ async fn there_are_as_many_concurrent_statements_as_connections() {
 #[tokio::test(start_paused = true)]
 async fn a_single_gathered_lookup_is_sent_at_once() {
     let harness = Harness::new(one_connection(), &["ada"]);
-    assert!(!harness.gather("ada"));
-    wait_until_idle().await;
-    assert_eq!(harness.statements(), [["ada"]]);
+    for statements in 1..=3 {
+        assert!(!harness.gather("ada"));
+        wait_until_idle().await;
+        assert_eq!(harness.statements(), vec![["ada"]; statements]);
+        harness.release(1);
+        wait_until_idle().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

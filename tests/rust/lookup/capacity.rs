@@ -86,6 +86,22 @@ async fn a_shared_lookup_continues_while_one_waiter_remains() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn those_who_wait_are_counted_until_they_are_resolved_or_give_up() {
+    let harness = Harness::new(one_connection(), &["ada"]);
+    assert_eq!(harness.lookup.waiting(), 0);
+    let waiters = [harness.start("ada"), harness.start("ada"), harness.start("bob")];
+    assert_eq!(harness.lookup.waiting(), 3);
+    assert_eq!(format!("{:?}", waiters[1]), "Waiter { is_waiting: true }");
+    waiters[1].give_up();
+    waiters[1].give_up();
+    assert_eq!(harness.lookup.waiting(), 2);
+    assert_eq!(format!("{:?}", waiters[1]), "Waiter { is_waiting: false }");
+    harness.open_gate();
+    wait_until_idle().await;
+    assert_eq!(harness.lookup.waiting(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn dropping_a_wait_frees_its_slot() {
     let harness = Harness::new(RawSettings { max_waiting: Some(1), ..one_connection() }, &["ada"]);
     for _ in 0..3 {

@@ -61,6 +61,24 @@ async fn a_slow_statement_is_abandoned_and_its_connection_sends_the_next_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_waiter_that_joins_when_no_other_waits_has_its_own_timeout() {
+    let harness = Harness::new(one_connection(), &[]);
+    harness.start("ada");
+    sleep(Duration::from_secs(4)).await;
+    harness.start("bob");
+    sleep(Duration::from_millis(5_500)).await;
+    // Bob's statement was sent at 5 s and times out at 10 s. His waiter timed out at 9 s.
+    assert_eq!(harness.outcomes().len(), 2);
+    harness.start("cleo");
+    sleep(Duration::from_millis(4_900)).await;
+    assert_eq!(harness.outcomes().len(), 2);
+    // Cleo's statement, sent at 10 s, times out at 15 s.
+    sleep(Duration::from_millis(200)).await;
+    assert_eq!(harness.outcomes().len(), 3);
+    assert!(harness.outcomes().iter().all(|(_, outcome)| outcome.is_unavailable(LATE)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_result_after_the_timeout_is_ignored() {
     let harness = Harness::new(one_connection(), &["ada", "bob"]);
     harness.start("bob");
@@ -98,6 +116,8 @@ async fn closing_resolves_all_waiters() {
     wait_until_idle().await;
     harness.start("bob");
     let harness = harness.closed();
+    assert_eq!(harness.outcomes().len(), 1, "a lookup that was not sent ends before any task runs");
+    assert_eq!(harness.outcomes()[0].0, "bob");
     wait_until_idle().await;
     assert_eq!(harness.outcomes().len(), 2);
     assert!(

@@ -29,7 +29,7 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
-    fn of(outcome: lookup::Outcome) -> Self {
+    pub(crate) fn of(outcome: lookup::Outcome) -> Self {
         match outcome {
             Ok(LookupResult::Found(_)) => Self::SignedIn,
             Ok(_) => Self::NoSession,

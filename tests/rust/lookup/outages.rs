@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use auth_middleware::settings::RawSettings;
 use tokio::time::sleep;
 
 use super::harness::{Harness, Outcome, one_connection, tokens, wait_until_idle};
@@ -47,6 +48,28 @@ async fn lookups_that_wait_are_refused_when_the_store_is_found_to_be_down() {
     harness.release(1);
     wait_until_idle().await;
     assert_eq!(harness.outcomes().len(), 101);
+    harness.open_gate();
+    assert_eq!(harness.find("ada").await, Outcome::SignedIn);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_of_the_server_to_a_statement_that_was_under_way_ends_the_outage() {
+    let settings = RawSettings { pool_size: Some(2), ..RawSettings::default() };
+    let harness = Harness::new(settings, &["ada"]);
+    for token in ["first", "second"] {
+        harness.start(token);
+        wait_until_idle().await;
+    }
+    assert_eq!(harness.statements(), [["first"], ["second"]]);
+    harness.set_down(true);
+    harness.release(1);
+    wait_until_idle().await;
+    assert!(harness.find("ada").await.is_unavailable(DOWN));
+    harness.set_down(false);
+    harness.set_failing(true);
+    harness.release(1);
+    wait_until_idle().await;
+    harness.set_failing(false);
     harness.open_gate();
     assert_eq!(harness.find("ada").await, Outcome::SignedIn);
 }
