@@ -137,6 +137,9 @@ class Actor:
             match way:
                 case "sign out":
                     await self._post(client, "/sign-out", {})
+                    # Better Auth returns success even if it could not delete the session.
+                    if await self._exists(token):
+                        raise Lost
                 case "delete session":
                     await self._execute("DELETE FROM session WHERE token = %s", token)
                 case "expire":
@@ -163,13 +166,18 @@ class Actor:
             yield window
         window[0] = Window(window[0].begin, self._now())
 
-    async def _execute(self, statement: str, *values: str) -> None:
+    async def _exists(self, token: str) -> bool:
+        return bool(await self._execute("SELECT FROM session WHERE token = %s", token))
+
+    async def _execute(self, statement: str, *values: str) -> int:
+        """Executes a statement, and returns how many rows it is about."""
         try:
             async with await psycopg.AsyncConnection.connect(
                 self._servers.dsn, autocommit=True, connect_timeout=5
             ) as connection:
                 async with asyncio.timeout(10):
-                    await connection.execute(sql.SQL(statement), values)  # pyright: ignore[reportArgumentType]
+                    done = await connection.execute(sql.SQL(statement), values)  # pyright: ignore[reportArgumentType]
+                    return done.rowcount
         except (psycopg.Error, TimeoutError) as error:
             raise Lost from error
 

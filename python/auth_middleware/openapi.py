@@ -42,14 +42,15 @@ class _Scheme(SecurityBase):
         self._accepted = accepted
         self._at = at
 
-    # Not `__getattr__`: in each request, FastAPI asks for an attribute that schemes lack.
-    @property
-    def model(self) -> Any:
+    def _model(self) -> Any:
         return self._scheme().model
 
-    @property
-    def scheme_name(self) -> str:
+    def _name(self) -> Any:
         return self._scheme().scheme_name
+
+    # Not `__getattr__`: in each request, FastAPI asks for an attribute that schemes lack.
+    model: Any = property(_model)
+    scheme_name: Any = property(_name)
 
     def _scheme(self) -> SecurityBase:
         cookie_name, accepts = self._accepted()
