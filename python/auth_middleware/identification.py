@@ -77,7 +77,7 @@ class Identification(Generic[SessionT_co, UserT_co]):
 
     def lacks_cookie(self, connection: HTTPConnection) -> None:
         """Log the probable cause of a missing session cookie: `validate_session` sees no headers, so it cannot."""
-        if refused := self._core.missing_cookie(connection.scope):
+        if refused := self.core.missing_cookie(connection.scope):
             path = path_in(connection.scope)
             self._log.probable_cause(refused, {"reason": refused.reason, "credential": None, "path": path})
 

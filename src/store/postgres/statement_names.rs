@@ -21,12 +21,12 @@ use crate::settings::{DatabaseUrl, Host, PreparedStatements};
 const PLAN_ONCE: &str = "SELECT pg_catalog.set_config(name, 'force_generic_plan'::pg_catalog.text, false) \
                          FROM pg_catalog.pg_settings \
                          WHERE name OPERATOR(pg_catalog.=) 'plan_cache_mode'::pg_catalog.text";
-/// The process that answers, its age in seconds by the server's own clock, and the time by that clock.
+/// The process that answers, and its age in seconds by the server's own clock; then the time by that clock.
 const ANSWERING_PROCESS: &str = "SELECT pid, pg_catalog.date_part('epoch'::pg_catalog.text, \
-                               pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) backend_start), \
-                           pg_catalog.date_part('epoch'::pg_catalog.text, pg_catalog.clock_timestamp()) \
+                               pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) backend_start) \
                            FROM pg_catalog.pg_stat_activity \
-                           WHERE pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()";
+                           WHERE pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid(); \
+                           SELECT pg_catalog.date_part('epoch'::pg_catalog.text, pg_catalog.clock_timestamp())";
 const DIRECT: &str = "lookups use named statements, since connections are direct: the process id given at connect is \
                       that of the server's process";
 const RENAMING: &str = "lookups use named statements: the pooler in between renames them";
@@ -179,7 +179,7 @@ struct Answer {
     process: i32,
     /// In seconds.
     age: f64,
-    /// In milliseconds. Half of the query's round trip may be wrong.
+    /// In milliseconds, or [`UNKNOWN`]. It is off by at most half of the query's round trip.
     clock_ahead: i64,
 }
 
@@ -208,16 +208,18 @@ async fn answer(client: &Client) -> Result<Option<Answer>, PgError> {
         messages => messages?,
     };
     let midway = sent + elapsed.elapsed() / 2;
-    Ok(messages.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => {
-            let (process, age) = (row.get(0)?.parse().ok()?, row.get(1)?.parse().ok()?);
-            let epoch: f64 = row.get(2)?.parse().ok()?;
-            #[expect(clippy::cast_possible_truncation, reason = "it saturates")]
-            let theirs = (epoch * 1000.0) as i64;
-            Some(Answer { process, age, clock_ahead: theirs.saturating_sub(midway.timestamp_millis()) })
-        }
-        _ => None,
-    }))
+    // A server may list no process: then only the second row is there.
+    let row_of = |columns: usize| {
+        messages.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) if row.len() == columns => Some(row),
+            _ => None,
+        })
+    };
+    let process = row_of(2).and_then(|row| Some((row.get(0)?.parse().ok()?, row.get(1)?.parse().ok()?)));
+    let epoch: Option<f64> = row_of(1).and_then(|row| row.get(0)?.parse().ok());
+    #[expect(clippy::cast_possible_truncation, reason = "it saturates")]
+    let ahead = epoch.map(|epoch| ((epoch * 1000.0) as i64).saturating_sub(midway.timestamp_millis()));
+    Ok(process.map(|(process, age)| Answer { process, age, clock_ahead: ahead.unwrap_or(UNKNOWN) }))
 }
 
 /// Whether a statement of ours has another name on the server than we gave it. In one transaction, so that a pooler
