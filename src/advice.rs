@@ -87,8 +87,8 @@ fn of_two_hosts(base: &str, host: &str) -> String {
                               (AUTH_MIDDLEWARE_CREDENTIALS=jwt)"
             .to_owned(),
         Common::Suffix(suffix) => format!(
-            "these hosts share only the public suffix {suffix}, so no cookie can cover both: use names under a domain of \
-             your own with advanced.crossSubDomainCookies at the Better Auth server, or a proxy that serves both from one \
+            "these hosts share only the public suffix {suffix}, and browsers refuse a cookie for it or send it to other \
+             customers' hosts too: use names under a domain of your own with advanced.crossSubDomainCookies at the Better Auth server, or a proxy that serves both from one \
              host, or JWTs (AUTH_MIDDLEWARE_CREDENTIALS=jwt)"
         ),
         Common::Nothing => {
@@ -199,7 +199,7 @@ fn of_row(cause: Cause, detail: &str) -> String {
             .to_owned(),
         Cause::ClockAhead => format!(
             "a session has expired by the clock of this machine, which was {detail} ahead of the database server's when \
-             the connection was opened, and is still valid by that one: set both by NTP"
+             a connection was opened, and would not have expired by that one: synchronise both clocks with NTP"
         ),
         _ => {
             let what = if detail == "JWT" {

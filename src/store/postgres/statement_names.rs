@@ -4,16 +4,17 @@
 //! client's statement. So names are used on a direct connection, and through a pooler that gives each client's
 //! statements names of its own. Where they are not used, the server parses and plans each lookup anew.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error as PgError, SimpleQueryMessage};
 
 use super::nonce;
 use super::process_id::process_id;
+use crate::clock::Moment;
 use crate::settings::{DatabaseUrl, Host, PreparedStatements};
 
 /// A batch of few tokens looks so cheap to PostgreSQL that it plans each anew, which takes longer than the lookup; the
@@ -30,8 +31,10 @@ const ANSWERING_PROCESS: &str = "SELECT pid, pg_catalog.date_part('epoch'::pg_ca
 const DIRECT: &str = "lookups use named statements, since connections are direct: the process id given at connect is \
                       that of the server's process";
 const RENAMING: &str = "lookups use named statements: the pooler in between renames them";
-/// The clocks were not compared.
-const UNKNOWN: i64 = i64::MIN;
+/// The clocks are not compared by a slower query, such as one of a server that is just starting.
+const LONGEST_ROUND_TRIP: Duration = Duration::from_secs(1);
+/// A clock that is adjusted gradually moves by less; one that was set does not.
+const SAME_CLOCK: TimeDelta = TimeDelta::seconds(1);
 const SETTING: &str = "AUTH_MIDDLEWARE_PREPARED_STATEMENTS";
 
 /// The rule for one pool of connections, and what is known of their path to the server.
@@ -42,8 +45,7 @@ pub(super) struct StatementNames {
     is_safe: AtomicBool,
     /// With `auto`: every connection so far was direct, so that each lookup runs in the connection's own process.
     is_direct: AtomicBool,
-    /// By how many milliseconds the server's clock is ahead of ours, or [`UNKNOWN`].
-    clock_ahead: AtomicI64,
+    clock: Mutex<Option<ServerClock>>,
     messages: Mutex<Messages>,
 }
 
@@ -58,7 +60,7 @@ struct Messages {
 impl StatementNames {
     pub(super) fn new(rule: PreparedStatements) -> Self {
         let (is_safe, is_direct) = (AtomicBool::new(true), AtomicBool::new(true));
-        Self { rule, is_safe, is_direct, clock_ahead: AtomicI64::new(UNKNOWN), messages: Mutex::default() }
+        Self { rule, is_safe, is_direct, clock: Mutex::default(), messages: Mutex::default() }
     }
 
     /// Whether a lookup may name its statement, as far as the connections so far show.
@@ -94,9 +96,7 @@ impl StatementNames {
         started: Instant,
     ) -> Result<bool, PgError> {
         let answer = answer(client).await?;
-        if let Some(Answer { clock_ahead, .. }) = &answer {
-            self.clock_ahead.store(*clock_ahead, Ordering::Relaxed);
-        }
+        *self.clock() = answer.as_ref().and_then(|answer| answer.clock);
         let Some(indirect) = indirection(client, answer.as_ref(), started).await else {
             client.simple_query(PLAN_ONCE).await?;
             if self.is_direct.load(Ordering::Relaxed) {
@@ -134,10 +134,10 @@ impl StatementNames {
         }
     }
 
-    /// By how much the server's clock was ahead of ours at the last connection that was examined.
+    /// By how much the server's clock was ahead of ours at the last connection that was examined. None if ours was set
+    /// since.
     pub(super) fn clock_ahead(&self) -> Option<TimeDelta> {
-        let milliseconds = self.clock_ahead.load(Ordering::Relaxed);
-        (milliseconds != UNKNOWN).then(|| TimeDelta::try_milliseconds(milliseconds))?
+        self.clock().as_ref()?.ahead_at(Moment::now())
     }
 
     /// Whether names are used and why, once after the first connection, and again if it changes.
@@ -168,6 +168,10 @@ impl StatementNames {
         }
     }
 
+    fn clock(&self) -> MutexGuard<'_, Option<ServerClock>> {
+        self.clock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Nothing panics while it holds the lock, so a poisoned one is as good as any.
     fn messages(&self) -> MutexGuard<'_, Messages> {
         self.messages.lock().unwrap_or_else(PoisonError::into_inner)
@@ -179,8 +183,25 @@ struct Answer {
     process: i32,
     /// In seconds.
     age: f64,
-    /// In milliseconds, or [`UNKNOWN`]. It is off by at most half of the query's round trip.
-    clock_ahead: i64,
+    clock: Option<ServerClock>,
+}
+
+/// The server's clock, beside ours.
+#[derive(Clone, Copy, Debug)]
+struct ServerClock {
+    /// By how much it was ahead of ours. It is off by at most half of the query's round trip.
+    ahead: TimeDelta,
+    /// When that was.
+    at: Moment,
+}
+
+impl ServerClock {
+    /// By how much it is ahead now; None if our clock was set since.
+    fn ahead_at(&self, now: Moment) -> Option<TimeDelta> {
+        let passed = TimeDelta::from_std(now.uptime.since(self.at.uptime)).ok()?;
+        let shift = now.wall - self.at.wall - passed;
+        (shift.abs() < SAME_CLOCK).then_some(self.ahead)
+    }
 }
 
 /// How it shows that a connection is not direct; None where it is. `started` is before its socket was opened.
@@ -202,12 +223,13 @@ async fn indirection(client: &Client, answer: Option<&Answer>, started: Instant)
 /// What the process that answers says of itself. None where it cannot say: not every server that speaks PostgreSQL's
 /// protocol has that view, or lets everybody read it.
 async fn answer(client: &Client) -> Result<Option<Answer>, PgError> {
-    let (sent, elapsed) = (Utc::now(), Instant::now());
+    let sent = Moment::now();
     let messages = match client.simple_query(ANSWERING_PROCESS).await {
         Err(error) if error.as_db_error().is_some() => return Ok(None),
         messages => messages?,
     };
-    let midway = sent + elapsed.elapsed() / 2;
+    let took = Moment::now().uptime.since(sent.uptime);
+    let midway = sent.wall + took / 2;
     // A server may list no process: then only the second row is there.
     let row_of = |columns: usize| {
         messages.iter().find_map(|message| match message {
@@ -218,8 +240,11 @@ async fn answer(client: &Client) -> Result<Option<Answer>, PgError> {
     let process = row_of(2).and_then(|row| Some((row.get(0)?.parse().ok()?, row.get(1)?.parse().ok()?)));
     let epoch: Option<f64> = row_of(1).and_then(|row| row.get(0)?.parse().ok());
     #[expect(clippy::cast_possible_truncation, reason = "it saturates")]
-    let ahead = epoch.map(|epoch| ((epoch * 1000.0) as i64).saturating_sub(midway.timestamp_millis()));
-    Ok(process.map(|(process, age)| Answer { process, age, clock_ahead: ahead.unwrap_or(UNKNOWN) }))
+    let ahead = |epoch: f64| ((epoch * 1000.0) as i64).saturating_sub(midway.timestamp_millis());
+    let ahead =
+        epoch.filter(|_| took < LONGEST_ROUND_TRIP).and_then(|it| TimeDelta::try_milliseconds(ahead(it)));
+    let clock = ahead.map(|ahead| ServerClock { ahead, at: sent });
+    Ok(process.map(|(process, age)| Answer { process, age, clock }))
 }
 
 /// Whether a statement of ours has another name on the server than we gave it. In one transaction, so that a pooler
@@ -281,4 +306,27 @@ fn pooler(shows: &str, database: &DatabaseUrl) -> String {
         "lookups do not use named statements, so that a single one takes longer, since there seems to be a pooler: \
          {shows}. {advice}"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::Utc;
+
+    use super::*;
+
+    #[test]
+    fn a_comparison_of_clocks_is_void_once_ours_was_set() {
+        let at = Moment::from(Utc::now());
+        let clock = ServerClock { ahead: TimeDelta::seconds(-90), at };
+        let later = |uptime: u64, wall: i64| Moment {
+            wall: at.wall + TimeDelta::milliseconds(wall),
+            uptime: at.uptime.after(Duration::from_millis(uptime)),
+        };
+        for wall in [3_600_000, 3_600_999, 3_599_001] {
+            assert_eq!(clock.ahead_at(later(3_600_000, wall)), Some(TimeDelta::seconds(-90)), "{wall}");
+        }
+        for wall in [3_601_000, 3_599_000, 0, -3_600_000] {
+            assert_eq!(clock.ahead_at(later(3_600_000, wall)), None, "{wall}");
+        }
+    }
 }
