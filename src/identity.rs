@@ -147,7 +147,8 @@ impl Value {
     }
 }
 
-fn json_bytes(json: &serde_json::Value) -> usize {
+/// The memory of a JSON value.
+pub(crate) fn json_bytes(json: &serde_json::Value) -> usize {
     use serde_json::Value as Json;
     let heap = match json {
         Json::Null | Json::Bool(_) | Json::Number(_) => 0,

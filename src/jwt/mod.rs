@@ -29,7 +29,7 @@ use self::jwks::{Jwks, Key};
 pub use self::public_key::PublicKey;
 use self::token_cache::TokenCache;
 use crate::clock::Moment;
-use crate::identity::Identity;
+use crate::identity::{Identity, json_bytes};
 use crate::settings::OwnField;
 
 /// Beyond this a token is refused unread.
@@ -68,6 +68,13 @@ impl UserToken {
     /// What the token would have to claim.
     pub(crate) fn identity(&self, own_fields: &[OwnField]) -> Result<Arc<Identity>, String> {
         self.0.identity.get_or_init(|| user::identity(self, own_fields)).clone()
+    }
+
+    /// The memory of the claims.
+    fn bytes(&self) -> usize {
+        let of_claim =
+            |(name, value): (&String, &Value)| size_of::<String>() + name.capacity() + json_bytes(value);
+        self.0.claims.iter().map(of_claim).sum()
     }
 
     /// Every claim, as it was signed.

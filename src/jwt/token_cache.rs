@@ -10,14 +10,15 @@ use lru::LruCache;
 use super::UserToken;
 use super::public_key::PublicKey;
 
-/// A token and its claims take some three times the token's bytes: 50 MB in all at most.
-const MAX_BYTES: usize = 16 << 20;
-
-/// As many characters of base64 as no two signatures share.
+/// What the cached tokens and their claims take at most.
+const MAX_BYTES: usize = 48 << 20;
+/// What an entry takes beside its text and claims: among others, the user that is made of the claims.
+const OVERHEAD: usize = 1024;
+/// Enough of a signature's base64 to be unique.
 const HASHED_BYTES: usize = 48;
 
-/// By a hash of the signature, whose key nobody knows. Only good tokens come in, so nobody can fill it with bad ones. The one that was
-/// inserted first makes room: tokens are replaced after minutes, and reading changes nothing, which is cheaper.
+/// Keyed by a hash of the signature's last bytes, with a random key. Only valid tokens are inserted. The oldest entry is
+/// evicted first: reading then changes nothing, which is cheaper.
 pub(super) struct TokenCache {
     hasher: RandomState,
     entries: Mutex<Entries>,
@@ -33,6 +34,7 @@ struct Entry {
     token: UserToken,
     /// The key that verified it: when the set has another one, or none, the token is verified anew.
     key: Arc<PublicKey>,
+    bytes: usize,
 }
 
 /// A token that was found, and by which key it was verified.
@@ -53,24 +55,26 @@ impl TokenCache {
     pub(super) fn get(&self, text: &str) -> Option<Remembered> {
         let hash = self.hash(text);
         let entries = self.lock();
-        let Entry { text: known, token, key } = entries.by_hash.peek(&hash)?;
-        // The time that this takes tells nothing: only a token whose hash nobody can compute gets here.
+        let Entry { text: known, token, key, .. } = entries.by_hash.peek(&hash)?;
+        // Not in constant time: a token that gets here already ends in 36 bytes of the signature, and the time tells at
+        // most how many of the blocks before them are equal.
         (**known == *text).then(|| Remembered { token: token.clone(), key: Arc::clone(key) })
     }
 
     /// Remembers a token that is good.
     pub(super) fn put(&self, text: &str, token: &UserToken, key: &Arc<PublicKey>) {
-        let entry = Entry { text: text.into(), token: token.clone(), key: Arc::clone(key) };
+        let bytes = OVERHEAD + text.len() + token.bytes();
+        let entry = Entry { text: text.into(), token: token.clone(), key: Arc::clone(key), bytes };
         let hash = self.hash(text);
         let mut entries = self.lock();
-        entries.bytes += text.len();
+        entries.bytes += bytes;
         if let Some(replaced) = entries.by_hash.put(hash, entry) {
-            entries.bytes -= replaced.text.len();
+            entries.bytes -= replaced.bytes;
         }
         while entries.bytes > MAX_BYTES
             && let Some((_, oldest)) = entries.by_hash.pop_lru()
         {
-            entries.bytes -= oldest.text.len();
+            entries.bytes -= oldest.bytes;
         }
     }
 
@@ -79,7 +83,7 @@ impl TokenCache {
         let hash = self.hash(text);
         let mut entries = self.lock();
         if let Some(removed) = entries.by_hash.pop(&hash) {
-            entries.bytes -= removed.text.len();
+            entries.bytes -= removed.bytes;
         }
     }
 
@@ -103,7 +107,7 @@ impl fmt::Debug for TokenCache {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Map;
+    use serde_json::{Map, Value};
 
     use super::*;
     use crate::jwt::public_key::tests::ed25519;
@@ -117,7 +121,7 @@ mod tests {
         let cache = TokenCache::default();
         put(&cache, "a.b.c");
         put(&cache, "a.b.c");
-        assert_eq!(cache.lock().bytes, 5);
+        assert_eq!(cache.lock().bytes, OVERHEAD + 5);
         assert!(cache.get("a.b.c").is_some_and(|known| known.token.user_id() == "ada"));
         for other in ["a.b.d", "a.b.cc", "a.b.", "A.b.c"] {
             assert!(cache.get(other).is_none(), "{other}");
@@ -139,7 +143,7 @@ mod tests {
     #[test]
     fn its_size_is_bounded_and_the_oldest_goes_first() {
         let cache = TokenCache::default();
-        let token = |number: usize| format!("{}{number:05}", "x".repeat(16 * 1024 - 5));
+        let token = |number: usize| format!("{}{number:05}", "x".repeat(15 * 1024 - 5));
         let room = MAX_BYTES / (16 * 1024);
         (0..room).for_each(|number| put(&cache, &token(number)));
         assert!(cache.get(&token(0)).is_some());
@@ -148,6 +152,15 @@ mod tests {
         assert_eq!(cache.lock().bytes, MAX_BYTES);
         assert!(cache.get(&token(1)).is_some() && cache.get(&token(room)).is_some());
         assert!(cache.get(&token(0)).is_none());
+    }
+
+    #[test]
+    fn the_claims_count() {
+        let cache = TokenCache::default();
+        let numbers: Vec<u32> = (0..1000).collect();
+        let claims = Map::from_iter([("numbers".to_owned(), numbers.into())]);
+        cache.put("a.b.c", &UserToken::new("ada".into(), claims, 0.0), &Arc::new(ed25519()));
+        assert!(cache.lock().bytes > OVERHEAD + 1000 * size_of::<Value>());
     }
 
     #[test]
