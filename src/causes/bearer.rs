@@ -34,7 +34,7 @@ impl Causes {
             return lacks_scheme.then_some((Cause::NoBearerScheme, None));
         }
         if let Some(token) = tokens(kind, headers).first() {
-            return Some((self.not_listed(token), None));
+            return self.not_listed(token).map(|cause| (cause, None));
         }
         // Where no bearer token is accepted, the header may be for another reader.
         let is_ours = |value: &[u8]| {
@@ -88,16 +88,17 @@ impl Causes {
         }
     }
 
-    /// The setting that does not list this token's kind.
-    fn not_listed(&self, token: &str) -> Cause {
+    /// The setting that does not list this token's kind; None if the token is another reader's, such as an API key.
+    fn not_listed(&self, token: &str) -> Option<Cause> {
         if has_scheme(token) {
-            return Cause::NoBearerScheme;
+            return Some(Cause::NoBearerScheme);
         }
-        match self.verdict(token) {
-            Some(ValueVerdict::Jwt) => Cause::JwtNotListed,
-            Some(ValueVerdict::SessionData(_)) => Cause::SessionDataAsToken,
-            Some(_) => Cause::BearerNotListed,
-            None => Cause::Malformed,
+        let Some(verdict) = self.verdict(token) else { return Some(Cause::Malformed) };
+        match verdict {
+            ValueVerdict::Jwt => Some(Cause::JwtNotListed),
+            ValueVerdict::SessionData(_) => Some(Cause::SessionDataAsToken),
+            ValueVerdict::BareToken => Some(Cause::BearerNotListed),
+            _ => self.is_ours(token).then_some(Cause::BearerNotListed),
         }
     }
 }
