@@ -45,10 +45,7 @@ pub(super) fn registrar(domain: &str) -> Registrar {
     if UNREGISTRABLE.contains(&domain.as_str()) {
         return Registrar::Owner;
     }
-    let is_under = |parent: &&str| {
-        domain.strip_suffix(*parent).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-    };
-    if ANYBODYS.iter().any(is_under) {
+    if is_under_any(&ANYBODYS, &domain) {
         return Registrar::Anybody;
     }
     if SHARED.contains(&domain.as_str()) {
@@ -63,12 +60,20 @@ pub(super) fn registrar(domain: &str) -> Registrar {
     }
 }
 
+fn is_under_any(parents: &[&str], domain: &str) -> bool {
+    let is_under = |parent: &&str| {
+        domain.strip_suffix(*parent).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    };
+    parents.iter().any(is_under)
+}
+
 /// What two host names have in common, for a cookie that both should receive.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Common<'a> {
     /// A domain of one owner: a cookie can be set for it.
     Domain(&'a str),
-    /// A domain under which others have names too, such as `vercel.app` or `co.uk`: browsers refuse a cookie for it.
+    /// A domain under which others have names too, such as `vercel.app` or `co.uk`: browsers refuse a cookie for it, or
+    /// send it to those others.
     Suffix(&'a str),
     /// At most a top-level domain.
     Nothing,
@@ -76,6 +81,8 @@ pub(crate) enum Common<'a> {
 
 /// The domain that contains both hosts. Both are in lower case.
 pub(crate) fn common<'a>(host: &'a str, other: &str) -> Common<'a> {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let other = other.strip_suffix('.').unwrap_or(other);
     let is_label = |at: usize| at == 0 || host.as_bytes().get(at - 1) == Some(&b'.');
     let contains_other = |domain: &&str| {
         other.strip_suffix(*domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
@@ -86,6 +93,10 @@ pub(crate) fn common<'a>(host: &'a str, other: &str) -> Common<'a> {
     };
     match registrar(domain) {
         Registrar::Owner => Common::Domain(domain),
+        // All names under `127.0.0.1.nip.io` or `printer.local` lead to one machine.
+        Registrar::Anybody if is_under_any(&ANYBODYS, domain) && !ANYBODYS.contains(&domain) => {
+            Common::Domain(domain)
+        }
         Registrar::Customers | Registrar::Anybody => Common::Suffix(domain),
     }
 }
@@ -124,7 +135,8 @@ mod tests {
             let (host, other) = (format!("auth.{suffix}"), format!("api.{suffix}"));
             assert_eq!(common(&host, &other), Common::Suffix(suffix));
             let (host, other) = (format!("auth.my-app.{suffix}"), format!("api.my-app.{suffix}"));
-            if suffix != "nip.io" && suffix != "railway.app" {
+            // `my-app.railway.app` is not a customer's name.
+            if suffix != "railway.app" {
                 assert_eq!(common(&host, &other), Common::Domain(&host["auth.".len()..]), "{suffix}");
             }
         }
@@ -141,6 +153,12 @@ mod tests {
         assert_eq!(common("auth.example.com", "api.example.com"), Common::Domain("example.com"));
         assert_eq!(common("auth.a.example.com", "api.a.example.com"), Common::Domain("a.example.com"));
         assert_eq!(common("auth.example.com", "example.com"), Common::Domain("example.com"));
+        assert_eq!(common("auth.example.com", "api.example.com."), Common::Domain("example.com"));
+        assert_eq!(common("auth.corp.local", "api.corp.local"), Common::Domain("corp.local"));
+        assert_eq!(
+            common("auth.127.0.0.1.nip.io", "api.127.0.0.1.nip.io"),
+            Common::Domain("127.0.0.1.nip.io")
+        );
         assert_eq!(common("auth.notexample.com", "api.example.com"), Common::Nothing);
         assert_eq!(common("auth.example.com", "api.example.org"), Common::Nothing);
         assert_eq!(common("10.0.0.1", "10.0.0.2"), Common::Nothing);
