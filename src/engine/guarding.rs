@@ -24,8 +24,8 @@ impl Engine {
         })
     }
 
-    /// Guards a connection until the result is dropped, and has `end` close it once if its session ends before, from another
-    /// thread. `since` is when the identification began.
+    /// Guards a connection until the result is dropped, and closes it through `end`, once and from another thread, if its
+    /// session ends first. `since` is when the identification began.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if nothing can be opened.

@@ -37,7 +37,7 @@ use crate::store::{LookupKey, UserKey};
 
 /// Closes connections.
 pub trait Closer: Send + Sync {
-    /// Has the connection with this number closed. Called once for each, from any thread; it must not wait.
+    /// Closes the connection with this number. Called once for each, from any thread; it must not wait.
     fn close(&self, number: u64, ending: Ending);
 }
 
@@ -106,7 +106,7 @@ pub struct Subject {
     /// What is looked up; None if the claims of a JWT are its user, which no query can change.
     key: Option<LookupKey>,
     user: UserKey,
-    /// Only the hash, since it is compared with what an application gives, and most connections never are.
+    /// Only a hash, to save memory: it is needed only for `disconnect` by a session's id.
     session_id: Option<IdHash>,
     expires_at: DateTime<Utc>,
 }

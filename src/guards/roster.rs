@@ -155,9 +155,15 @@ impl Roster {
     }
 
     pub(super) fn disconnect(&mut self, whose: Whose<'_>) -> Vec<End> {
-        let is_theirs = |subject: &Subject| match whose {
-            Whose::User(id) => subject.user == UserKey::of(id),
-            Whose::Session(id) => subject.session_id == Some(IdHash::of(id)),
+        let is_theirs: Box<dyn Fn(&Subject) -> bool> = match whose {
+            Whose::User(id) => {
+                let user = UserKey::of(id);
+                Box::new(move |subject| subject.user == user)
+            }
+            Whose::Session(id) => {
+                let session = Some(IdHash::of(id));
+                Box::new(move |subject| subject.session_id == session)
+            }
         };
         let theirs = self.guards.iter().filter(|(_, guard)| is_theirs(&guard.subject));
         let numbers: Vec<u64> = theirs.map(|(number, _)| *number).collect();
