@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from math import inf
 from pathlib import Path
 
-from pydantic import AliasChoices
+from pydantic import AliasChoices, SecretStr
 
 from auth_middleware.settings import AuthSettings
 
@@ -22,6 +22,7 @@ OTHER_WORDS = (
     *("AUTHN", "AUTHZ", "AUTHY", "AUTO"),
     *("BATTER", "BEATER", "BELTER", "BESTER", "BETTOR", "BITTER", "BUTTER"),
 )
+EMPTY = (None, "", SecretStr(""))
 SHOWABLE = re.compile(r"[\w.-]{1,100}", re.ASCII)
 # Which variables set what every deployment needs.
 REQUIRED = {
@@ -96,7 +97,7 @@ def _guess(name: str) -> str | None:
 def _has_value(variable: str, is_set: set[str], settings: AuthSettings | None) -> bool:
     """Whether something else sets what this variable would set."""
     given = settings.model_fields_set if settings else set[str]()
-    with_value = {field for field in given if getattr(settings, field) is not None}
+    with_value = {field for field in given if getattr(settings, field) not in EMPTY}
     fields = {field for field in AuthSettings.model_fields if field in with_value or _names_of(field) & is_set}
     # Another server's settings would switch Neon's off.
     if "neon_auth_base_url" in fields and variable.startswith(BETTER_AUTH):

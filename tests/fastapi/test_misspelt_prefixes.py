@@ -118,6 +118,13 @@ def test_a_setting_that_the_application_passes_is_not_suggested(
     assert warnings(caplog) == []
 
 
+@pytest.mark.parametrize("empty", ["", None])
+def test_an_empty_setting_has_no_value(empty: str | None) -> None:
+    settings = AuthSettings(secret=empty, base_url=empty)
+    for variable in ("BETTERAUTH_SECRET", "BETER_AUTH_URL"):
+        assert len(misspelt_variables({variable: "x"}, settings)) == 1
+
+
 def test_neon_that_the_application_passes_needs_no_setting_of_another_server(environment: pytest.MonkeyPatch) -> None:
     settings = AuthSettings(neon_auth_base_url="https://ep-a.neonauth.us-east-1.aws.neon.tech/neondb/auth")
     environment.setenv("AUTH_MIDLEWARE_FRESHNESS", "live")
