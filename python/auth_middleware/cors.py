@@ -1,7 +1,8 @@
-"""Whether pages of trusted origins can read the responses of an application, and no other pages can."""
+"""Whether pages of trusted origins, and only those, can read an application's responses."""
 
 import functools
 import inspect
+import ipaddress
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -10,8 +11,18 @@ from starlette.middleware.cors import CORSMiddleware
 
 from auth_middleware.operator_log import OperatorLog
 
-# An origin without a wildcard, as a browser sends it.
-_ORIGIN = re.compile(r"https?://[\w.\-\[\]:]+", re.ASCII)
+# An origin without a wildcard, as a browser sends it, in what may be left of a JSON list.
+_ORIGIN = re.compile(
+    r"""[\s"'\[]*  (https?://  (?: [a-z0-9_.-]+ | \[(?P<ipv6>[0-9a-f:]+)\] )  (?: : [1-9][0-9]* )?)  [\s"'\]]*""",
+    re.VERBOSE,
+)
+_DEFAULT_PORT = re.compile(r"http:.*:80|https:.*:443")
+# Origins of strangers, two of each form. Only a pattern for every site matches both.
+_STRANGERS = [
+    (f"{scheme}://any.invalid{port}", f"{scheme}://other.test{port}")
+    for scheme in ("https", "http")
+    for port in ("", ":8443")
+]
 _UNLESS = (
     "Ignore this if those pages are served from this application's own origin, or if a proxy adds the CORS headers"
 )
@@ -69,13 +80,13 @@ def _problem(applications: Iterable[object], trusted_origins: Sequence[str]) -> 
             f"{setting}, but the application's CORSMiddleware lacks allow_credentials=True, so browsers do not let "
             f"those pages send cookies. {_UNLESS}"
         )
-    if any("*" in options.get("allow_origins", ()) for options in with_credentials):
+    if every := next(filter(None, map(_every_origin, with_credentials)), None):
         return (
-            'the application\'s CORSMiddleware has allow_credentials=True with allow_origins=["*"], which lets pages '
-            "of every origin read responses to requests with a session cookie. List the origins of your pages instead, "
-            "as in trusted_origins (BETTER_AUTH_TRUSTED_ORIGINS)"
+            f"the application's CORSMiddleware has allow_credentials=True with {every}, which lets pages of every site "
+            "read responses to requests with a session cookie. List the origins of your pages in allow_origins "
+            "instead, as in trusted_origins (BETTER_AUTH_TRUSTED_ORIGINS)"
         )
-    exact = [match[0] for text in trusted_origins if (match := _ORIGIN.fullmatch(text.strip(" []\"'")))]
+    exact = [origin for text in trusted_origins if (origin := _exact(text))]
     left_out = [origin for origin in exact if not any(_allows(options, origin) for options in with_credentials)]
     if left_out:
         return (
@@ -86,6 +97,32 @@ def _problem(applications: Iterable[object], trusted_origins: Sequence[str]) -> 
     return None
 
 
+def _exact(trusted: str) -> str | None:
+    """The origin, if it is spelt as browsers send it. Others never match, which is a warning of its own."""
+    match = _ORIGIN.fullmatch(trusted)
+    if match is None or _DEFAULT_PORT.fullmatch(match[1]):
+        return None
+    if match["ipv6"] is not None:
+        try:
+            if str(ipaddress.IPv6Address(match["ipv6"])) != match["ipv6"]:
+                return None
+        except ValueError:
+            return None
+    return match[1]
+
+
+def _every_origin(options: Mapping[str, Any]) -> str | None:
+    """The parameter that allows pages of every site."""
+    pattern = options.get("allow_origin_regex")
+    try:
+        if "*" in options.get("allow_origins", ()):
+            return 'allow_origins=["*"]'
+        is_for_all = pattern and any(all(re.fullmatch(pattern, each) for each in pair) for pair in _STRANGERS)
+    except (TypeError, re.error):
+        return None
+    return "an allow_origin_regex that matches every site" if is_for_all else None
+
+
 def _class_of(middleware: object) -> object:
     made: object = getattr(middleware, "cls", None)
     while isinstance(made, functools.partial):
@@ -93,16 +130,30 @@ def _class_of(middleware: object) -> object:
     return made
 
 
+def _of_starlette(middleware: object) -> type[CORSMiddleware] | None:
+    """The class, if it is Starlette's CORSMiddleware or one derived from it."""
+    made: Any = _class_of(middleware)
+    return made if isinstance(made, type) and issubclass(made, CORSMiddleware) else None
+
+
 def _is_cors(middleware: object) -> bool:
     """Whether it is Starlette's CORSMiddleware, or another one, judging by its name."""
     made = _class_of(middleware)
-    return "cors" in str(getattr(made, "__name__", type(made).__name__)).lower()
+    name = str(getattr(made, "__name__", type(made).__name__))
+    return _of_starlette(middleware) is not None or "cors" in name.lower()
+
+
+def _has_own_methods(made: type[CORSMiddleware]) -> bool:
+    """Whether a subclass replaces any method of CORSMiddleware, such as `__init__` or `is_allowed_origin`."""
+    methods = {name for name, value in vars(CORSMiddleware).items() if callable(value)}
+    derived = made.__mro__[: made.__mro__.index(CORSMiddleware)]
+    return any(methods.intersection(vars(base)) for base in derived)
 
 
 def _options(middleware: Any) -> Mapping[str, Any] | None:
-    """The parameters of Starlette's CORSMiddleware; None for another one, whose parameters are unknown."""
-    made = _class_of(middleware)
-    if not (isinstance(made, type) and issubclass(made, CORSMiddleware)):
+    """The parameters of Starlette's CORSMiddleware; None for another one, which decides by itself."""
+    made = _of_starlette(middleware)
+    if made is None or _has_own_methods(made):
         return None
     args, options = tuple(middleware.args), dict(middleware.kwargs)
     partial = middleware.cls

@@ -4,9 +4,10 @@ import os
 import re
 from collections.abc import Mapping
 from difflib import get_close_matches
+from math import inf
 from pathlib import Path
 
-from pydantic import AliasChoices
+from pydantic import AliasChoices, SecretStr
 
 from auth_middleware.settings import AuthSettings
 
@@ -14,10 +15,14 @@ PREFIX = "AUTH_MIDDLEWARE_"
 BETTER_AUTH = "BETTER_AUTH_"
 # Those of Better Auth's variables that are read. It has others.
 OF_BETTER_AUTH = ("SECRET", "SECRETS", "URL", "TRUSTED_ORIGINS")
-# So many wrong, missing or additional letters in a prefix are a slip.
-MOST_TYPOS = 2
-# Words that differ from ours by a letter, and are meant.
-OTHER_WORDS = frozenset(("OAUTH", "OAUTH2", "AUTHN", "AUTHZ"))
+# The largest edit distance that counts as a typing error. A swap of neighbours is one edit.
+MOST_TYPOS = {PREFIX: 2, BETTER_AUTH: 1}
+# Words close to ours that other programs use.
+OTHER_WORDS = (
+    *("AUTHN", "AUTHZ", "AUTHY", "AUTO"),
+    *("BATTER", "BEATER", "BELTER", "BESTER", "BETTOR", "BITTER", "BUTTER"),
+)
+EMPTY = (None, "", SecretStr(""))
 SHOWABLE = re.compile(r"[\w.-]{1,100}", re.ASCII)
 # Which variables set what every deployment needs.
 REQUIRED = {
@@ -56,39 +61,87 @@ def unknown_variables(environment: Mapping[str, str] = os.environ) -> list[str]:
     return [_unknown(name, variables) for name in unknown]
 
 
-def misspelt_variables(environment: Mapping[str, str] = os.environ) -> list[str]:
-    """A message for each variable that would set something if its prefix were spelt correctly, with the right name."""
-    known = {str(choice).upper() for choices in _aliases() for choice in choices}
-    wanted = [(PREFIX, name, variable) for name, variable in _variables().items()]
-    wanted += [(BETTER_AUTH, name, BETTER_AUTH + name) for name in OF_BETTER_AUTH]
+def misspelt_variables(environment: Mapping[str, str] = os.environ, settings: AuthSettings | None = None) -> list[str]:
+    """A message for each variable that sets nothing and whose name is almost that of a setting without a value.
+
+    Args:
+        environment: The variables.
+        settings: What was read from them, or passed by the application.
+    """
+    known = {name for field in AuthSettings.model_fields for name in _names_of(field)}
     is_set = {name.upper() for name, value in environment.items() if value}
     found: list[str] = []
     for given in sorted(environment):
         name = given.upper()
         if name in known or name.startswith(PREFIX) or name not in is_set or not SHOWABLE.fullmatch(given):
             continue
-        if OTHER_WORDS.intersection(name.split("_")):
-            continue
-        guesses = [
-            (distance, variable)
-            for prefix, rest, variable in wanted
-            if name.endswith(rest) and 0 < (distance := _typos(name.removesuffix(rest), prefix)) <= MOST_TYPOS
-        ]
-        # Where the right variable is set, the other one may be another program's.
-        if guesses and (nearest := min(guesses)[1]) not in is_set:
-            found.append(f"{given} is not a setting: did you mean {nearest}?")
+        # Where the setting has a value, the variable is probably another program's.
+        if (guess := _guess(name)) and not _has_value(guess, is_set, settings):
+            found.append(f"{given} is not a setting: did you mean {guess}?")
     return found
 
 
-def _aliases() -> list[list[object]]:
-    aliases = [field.validation_alias for field in AuthSettings.model_fields.values()]
-    return [[*alias.choices] for alias in aliases if isinstance(alias, AliasChoices)]
+def _guess(name: str) -> str | None:
+    """The variable that was meant if this one has a typing error."""
+    guesses: list[tuple[float, str]] = []
+    for rest in OF_BETTER_AUTH:
+        variable = BETTER_AUTH + rest
+        if (typos := _typos(name, variable)) <= MOST_TYPOS[BETTER_AUTH]:
+            guesses.append((typos, variable))
+    for rest, variable in _variables().items():
+        if name.endswith(rest) and (typos := _typos(name.removesuffix(rest), PREFIX)) <= MOST_TYPOS[PREFIX]:
+            guesses.append((typos, variable))
+    return min(guesses)[1] if guesses else None
 
 
-def _typos(one: str, other: str) -> int:
-    """The edit distance in which neighbours that changed places count as one edit, as far as it is allowed."""
-    if abs(len(one) - len(other)) > MOST_TYPOS:
-        return MOST_TYPOS + 1
+def _has_value(variable: str, is_set: set[str], settings: AuthSettings | None) -> bool:
+    """Whether something else sets what this variable would set."""
+    given = settings.model_fields_set if settings else set[str]()
+    with_value = {field for field in given if getattr(settings, field) not in EMPTY}
+    fields = {field for field in AuthSettings.model_fields if field in with_value or _names_of(field) & is_set}
+    # Another server's settings would switch Neon's off.
+    if "neon_auth_base_url" in fields and variable.startswith(BETTER_AUTH):
+        return True
+    return any(variable in _names_of(field) for field in fields)
+
+
+def _names_of(field: str) -> set[str]:
+    """The variables that set a field, in upper case."""
+    alias = AuthSettings.model_fields[field].validation_alias
+    aliases = alias.choices if isinstance(alias, AliasChoices) else ()
+    return {str(choice).upper() for choice in aliases} | {PREFIX + field.rstrip("_").upper()}
+
+
+def _typos(given: str, wanted: str) -> float:
+    """The edit distance between two names, as far as the edits are typing errors; otherwise infinity."""
+    words, wanted_words = given.split("_"), wanted.split("_")
+    if len(words) == len(wanted_words):
+        return sum(map(_typos_in_word, words, wanted_words))
+    letters, wanted_letters = given.replace("_", ""), wanted.replace("_", "")
+    if letters == wanted_letters and words[0]:
+        return abs(len(words) - len(wanted_words))
+    # Additional words are another name.
+    if len(words) > len(wanted_words):
+        return inf
+    return len(wanted_words) - len(words) + _typos_in_word(letters, wanted_letters)
+
+
+def _typos_in_word(given: str, wanted: str) -> float:
+    if given == wanted:
+        return 0
+    if len(wanted) < 4:
+        return inf
+    # Other words: LETTER, OAUTH, AUTH2, AUTHOR. A plural and a letter that was typed twice are none.
+    is_other = not given.isalpha() or given[0] not in wanted[:2] or given.startswith(OTHER_WORDS)
+    is_longer = given.startswith(wanted) and given.removeprefix(wanted) not in ("S", wanted[-1])
+    if is_other or is_longer:
+        return inf
+    distance = _distance(given, wanted)
+    return distance if distance <= (1 if len(wanted) < 7 else 2) else inf
+
+
+def _distance(one: str, other: str) -> int:
+    """The edit distance in which neighbours that changed places count as one edit."""
     rows = [list(range(len(other) + 1))]
     for i, letter in enumerate(one, 1):
         row = [i]
@@ -111,7 +164,7 @@ def _unknown(name: str, variables: Mapping[str, str]) -> str:
 def with_hints(problem: str, settings: AuthSettings, environment: Mapping[str, str] = os.environ) -> str:
     """The problem, and its possible cause: a misspelt variable, or a file that is not read. Never contains a value."""
     found = hints(problem, settings, environment)
-    others = [*unknown_variables(environment), *misspelt_variables(environment)]
+    others = [*unknown_variables(environment), *misspelt_variables(environment, settings)]
     named = {hint.partition(" ")[0] for hint in found}
     return ". ".join([problem, *found, *(text for text in others if text.partition(" ")[0] not in named)])
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypedDict
 
 MOST_PATH_CHARACTERS = 200
-# The reason where a route needs the session, and the request has a valid JWT. It is no refusal of the credential.
+# The reason where a route needs the session, and the request has a valid JWT. The credential itself is not refused.
 NO_SESSION = "no_session"
 
 

@@ -52,7 +52,8 @@ def parts_for(settings: AuthSettings, models: RowModels[SessionT_co, UserT_co]) 
     except ConfigurationError as error:
         raise ConfigurationError(environment.with_hints(str(error), settings)) from None
     parts = parts_with(core, models, settings.trusted_origins)
-    parts.log.warn([*core.warnings, *environment.unknown_variables(), *environment.misspelt_variables()])
+    misspelt = environment.misspelt_variables(settings=settings)
+    parts.log.warn([*core.warnings, *environment.unknown_variables(), *misspelt])
     return parts
 
 

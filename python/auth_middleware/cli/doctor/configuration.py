@@ -58,7 +58,7 @@ def read(report: Report, from_files: Mapping[str, str], directory: Path) -> tupl
     report.add(*unreadable, *_faults(diagnosis, settings))
     if not report.has_fault():
         report.add(ok(AREA, "every setting is valid"))
-    report.add(*_names(), *_doubled(diagnosis))
+    report.add(*_names(diagnosis, settings), *_doubled(diagnosis))
     if file and not report.has_fault():
         names = ", ".join(file[1])
         fix = f"Pass AuthSettings(_env_file={file[0].name!r}). For the doctor, use --env-file {file[0].name}"
@@ -121,8 +121,12 @@ def _faults(diagnosis: Diagnosis, settings: AuthSettings) -> Iterator[Finding]:
         yield fault(AREA, text, ". ".join([finding.fix or LISTED, *hints(message, settings)]))
 
 
-def _names() -> Iterator[Finding]:
-    for text in (*unknown_variables(), *misspelt_variables()):
+def _names(diagnosis: Diagnosis, settings: AuthSettings) -> Iterator[Finding]:
+    """Variables that set nothing, except those that the fix of a fault names."""
+    in_fixes = {hint.partition(" ")[0] for _, message in diagnosis.faults for hint in hints(message, settings)}
+    for text in (*unknown_variables(), *misspelt_variables(settings=settings)):
+        if text.partition(" ")[0] in in_fixes:
+            continue
         message, _, fix = text.partition(": ")
         yield warning(AREA, message, f"{fix[0].upper()}{fix[1:]}" if fix else LISTED)
 

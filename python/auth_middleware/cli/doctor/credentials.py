@@ -123,8 +123,7 @@ async def _last_word(area: str, core: Core | None, headers: Headers, steps: Sequ
     detail = f": {outcome.detail}" if outcome.detail else ""
     message, fix = REASONS.get(outcome.reason, ("", ""))
     if outcome.expired_at is not None:
-        ago = _ago(datetime.now(UTC) - outcome.expired_at)
-        message += f": its expires_at is {_time(outcome.expired_at)}, {ago} ago"
+        message += f": its expires_at is {_past(outcome.expired_at)}"
     if outcome.cause == "clock_ahead" and (advice := core.advice(outcome)):
         fix = f"{advice[0][0].upper()}{advice[0][1:]}"
     if message:
@@ -155,8 +154,16 @@ def _expiry(area: str, session: dict[str, Any]) -> Finding:
     return ok(area, f"its session is valid until {_time(session['expires_at'])}")
 
 
+def _past(time: datetime) -> str:
+    # Also what stands for NULL and for times before the year 1.
+    if time <= datetime.fromtimestamp(0, UTC):
+        return "NULL or before 1970"
+    return f"{_time(time)}, {_ago(datetime.now(UTC) - time)} ago"
+
+
 def _time(time: datetime) -> str:
-    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    # strftime does not pad years below 1000.
+    return f"{time.astimezone(UTC).replace(tzinfo=None).isoformat(' ', 'seconds')} UTC"
 
 
 def _ago(duration: timedelta) -> str:

@@ -44,8 +44,8 @@ def name(settings: AuthSettings, effective: dict[str, Any]) -> Iterator[Finding]
     if domain := effective["hosting_domain"]:
         yield note(
             AREA,
-            f"browsers send it only to {host}: other hosts of {domain} share only that public suffix with it, so no "
-            "cookie can cover both",
+            f"{domain} is a public suffix, so no cookie can cover {host} and another of its hosts: browsers send it "
+            f"only to {host}",
             f"Use names under a domain of your own, or a proxy that serves the API on {host}, or JWTs",
         )
         return
