@@ -30,6 +30,7 @@ runs the same for less than a minute.
 - *Stale*: an ended session that was valid for longer than its mode promises ([freshness](freshness.md)), with 2 s of
   tolerance for whole seconds and a busy machine; `always` and `get_fresh_user` have none.
 - *Survived*: a guarded socket that was open later than its promise and 8 s.
+- The durations are those of responses with status 200. They include requests that waited during a fault.
 """
 
 
