@@ -147,6 +147,24 @@ impl Value {
     }
 }
 
+#[cfg(test)]
+impl User {
+    /// A user of whom no more is known.
+    pub(crate) fn with_name(id: &str, name: Option<&str>) -> Self {
+        Self {
+            id: id.to_owned(),
+            name: name.map(str::to_owned),
+            email: None,
+            email_verified: false,
+            image: None,
+            created_at: None,
+            updated_at: None,
+            ban: None,
+            own: Vec::new(),
+        }
+    }
+}
+
 /// The memory of a JSON value.
 pub(crate) fn json_bytes(json: &serde_json::Value) -> usize {
     use serde_json::Value as Json;

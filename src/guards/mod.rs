@@ -41,7 +41,7 @@ pub trait Closer: Send + Sync {
     fn close(&self, number: u64, ending: Ending);
 }
 
-/// Closes one connection. There is one for each that is guarded, so it is smaller than a closure.
+/// Closes one connection. There is one per guarded connection, so it is smaller than a boxed closure.
 pub struct End {
     closer: Arc<dyn Closer>,
     number: u64,

@@ -32,7 +32,7 @@ pub(super) struct Roster {
     /// By the first bytes of the keys' hashes: two keys that share them are at worst checked once too often.
     by_session: BTreeSet<(u64, u64)>,
     by_user: BTreeSet<(u64, u64)>,
-    /// When each expires, in microseconds as PostgreSQL has it, unless a query about that is due.
+    /// When each expires, in microseconds as PostgreSQL stores it, unless a query about that is due.
     expiries: BTreeSet<(i64, u64)>,
     /// When the grace of those ends that could not be checked.
     graces: BTreeSet<(Uptime, u64)>,
@@ -155,15 +155,13 @@ impl Roster {
     }
 
     pub(super) fn disconnect(&mut self, whose: Whose<'_>) -> Vec<End> {
-        let is_theirs: Box<dyn Fn(&Subject) -> bool> = match whose {
-            Whose::User(id) => {
-                let user = UserKey::of(id);
-                Box::new(move |subject| subject.user == user)
-            }
-            Whose::Session(id) => {
-                let session = Some(IdHash::of(id));
-                Box::new(move |subject| subject.session_id == session)
-            }
+        let (user, session) = match whose {
+            Whose::User(id) => (Some(UserKey::of(id)), None),
+            Whose::Session(id) => (None, Some(IdHash::of(id))),
+        };
+        let is_theirs = |subject: &Subject| {
+            user.is_some_and(|user| subject.user == user)
+                || session.is_some_and(|session| subject.session_id == Some(session))
         };
         let theirs = self.guards.iter().filter(|(_, guard)| is_theirs(&guard.subject));
         let numbers: Vec<u64> = theirs.map(|(number, _)| *number).collect();

@@ -24,17 +24,7 @@ fn token(name: &str) -> SessionToken {
 }
 
 fn identity(name: &str, expires_at: DateTime<Utc>) -> Identity {
-    let user = User {
-        id: format!("user of {name}"),
-        name: None,
-        email: None,
-        email_verified: false,
-        image: None,
-        created_at: None,
-        updated_at: None,
-        ban: None,
-        own: Vec::new(),
-    };
+    let user = User::with_name(&format!("user of {name}"), None);
     let session = Session {
         id: format!("session of {name}"),
         user_id: user.id.clone(),

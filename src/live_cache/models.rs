@@ -60,18 +60,7 @@ impl Store for Database {
 }
 
 fn row(version: usize) -> Identity {
-    let user = User {
-        id: ADA.into(),
-        name: Some(version.to_string()),
-        email: None,
-        email_verified: false,
-        image: None,
-        created_at: None,
-        updated_at: None,
-        ban: None,
-        own: Vec::new(),
-    };
-    Identity { session: None, user }
+    Identity { session: None, user: User::with_name(ADA, Some(&version.to_string())) }
 }
 
 fn key() -> LookupKey {

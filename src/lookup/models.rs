@@ -69,18 +69,7 @@ impl Store for VersionedStore {
 }
 
 fn row(key: &LookupKey, version: usize) -> Identity {
-    let user = User {
-        id: key.as_str().into(),
-        name: Some(version.to_string()),
-        email: None,
-        email_verified: false,
-        image: None,
-        created_at: None,
-        updated_at: None,
-        ban: None,
-        own: Vec::new(),
-    };
-    Identity { session: None, user }
+    Identity { session: None, user: User::with_name(key.as_str(), Some(&version.to_string())) }
 }
 
 /// A row is this key's, as it was after that commit or a later one.
