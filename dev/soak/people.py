@@ -170,7 +170,7 @@ class Actor:
         return bool(await self._execute("SELECT FROM session WHERE token = %s", token))
 
     async def _execute(self, statement: str, *values: str) -> int:
-        """Executes a statement, and returns how many rows it is about."""
+        """Executes a statement, and returns its row count."""
         try:
             async with await psycopg.AsyncConnection.connect(
                 self._servers.dsn, autocommit=True, connect_timeout=5
