@@ -62,15 +62,24 @@ impl<'a> Unverified<'a> {
 
     /// The claims, if this key signed them: only then are they read at all.
     pub(crate) fn verify(&self, key: &PublicKey) -> Result<Map<String, Value>, Rejection> {
+        strict_json::object(&self.verified_payload(key)?).ok_or(Rejection::Malformed)
+    }
+
+    /// The payload's bytes, if this key signed them.
+    pub(crate) fn verified_payload(&self, key: &PublicKey) -> Result<Vec<u8>, Rejection> {
         if !key.verify(self.signing, self.message, self.signature) {
             return Err(Rejection::Signature);
         }
-        decode(self.payload).ok_or(Rejection::Malformed)
+        bytes(self.payload).ok_or(Rejection::Malformed)
     }
 }
 
-/// A JSON object in base64url, without padding and with its unused last bits zero: another spelling
-/// of the same bytes is another token.
+/// A JSON object in base64url.
 fn decode(part: &str) -> Option<Map<String, Value>> {
-    strict_json::object(&URL_SAFE_NO_PAD.decode(part).ok()?)
+    strict_json::object(&bytes(part)?)
+}
+
+/// Base64url without padding and with its unused last bits zero: another spelling of the same bytes is another token.
+fn bytes(part: &str) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(part).ok()
 }

@@ -11,8 +11,9 @@ from starlette.requests import HTTPConnection
 
 from auth_middleware import Auth, AuthUser, StoreUnavailable, get_auth, get_current_user, get_fresh_user
 from dev.better_auth.strategies import TOKEN, cookie_header
-from dev.postgres import EmbeddedPostgres
+from dev.postgres import EmbeddedPostgres, execute
 from tests.better_auth.agreement.instance import StartBetterAuth, request, until_the_cache_is_used
+from tests.better_auth.agreement.users import ALTER
 from tests.support.outcomes import outcome, outcome_by_store
 from tests.support.polling import POLL_SECONDS, TIMEOUT_SECONDS
 
@@ -42,6 +43,10 @@ class Member(AuthUser):
     tags: list[str] | None = None
     scores: list[int] | None = None
     is_active: bool | None = None
+
+
+class Player(AuthUser):
+    score: float | None = None
 
 
 class MemberWithNote(AuthUser):
@@ -96,6 +101,23 @@ async def test_own_fields_are_the_same_from_cache_and_row(strategy: str, start_b
             }
             given = {name: profile.get(field) for name, field in fields.items()}
             assert cached.user == cached.user.model_validate({**cached.user.model_dump(), **given})
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("score", [2.0**63, 1e21, -1e300])
+async def test_a_number_beyond_64_bits_does_not_make_the_cookie_unreadable(
+    strategy: str, score: float, start_better_auth: StartBetterAuth
+) -> None:
+    better_auth = start_better_auth(strategy, user_fields={"score": {"type": "number", "required": False}})
+    execute(better_auth.dsn, ALTER)
+    jar = better_auth.sign_up(score=score)
+    auth = Auth(better_auth.settings(), user_model=Player)
+    async with auth.lifespan(None):
+        await until_the_cache_is_used(auth, jar)
+        cached = await outcome(auth, request(jar))
+        assert not isinstance(cached, str)
+        assert cached.user.score == score
+        assert cached == await outcome_by_store(auth, request(jar))
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
