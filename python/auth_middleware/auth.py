@@ -138,8 +138,9 @@ class Auth(Generic[SessionT_co, UserT_co]):
             HTTPException: 401 without a valid session, 403 from an untrusted page, 503 if the store is
                 unavailable.
         """
-        found: _Found[SessionT_co, UserT_co] = self._core_for(request).identify(request.scope)
-        return (await self._identification.required(found, request) if type(found) is RequestState else found).user
+        parts = self._configuration.parts_for_request(request)
+        found: _Found[SessionT_co, UserT_co] = parts.core.identify(request.scope)
+        return (await parts.identification.required(found, request) if type(found) is RequestState else found).user
 
     async def optional_user(self, request: HTTPConnection) -> UserT_co | None:
         """The same as `current_user`, but None without a valid session.

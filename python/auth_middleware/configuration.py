@@ -1,7 +1,8 @@
 """The settings of an `Auth`. The environment is not read before its settings are needed."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from operator import attrgetter
 from threading import Lock
 from typing import Any, Generic
 
@@ -60,6 +61,9 @@ class Configuration(Generic[SessionT_co, UserT_co]):
         Raises:
             Misconfigured: a `ConfigurationError` that is a 500 response, or closes an accepted WebSocket.
         """
+        # Each request comes through here.
+        if self._parts and not self._replacements and stand_ins.current.get() is None:
+            return self._parts
         try:
             return self.parts()
         except ConfigurationError as error:
@@ -108,6 +112,5 @@ class Configuration(Generic[SessionT_co, UserT_co]):
             return self._parts
 
 
-def configuration_of(auth: object) -> Configuration[Any, Any]:
-    """The configuration of an `Auth`, whose interface does not show it."""
-    return vars(auth)["_configuration"]
+# The configuration of an `Auth`, whose interface does not show it.
+configuration_of: Callable[[object], Configuration[Any, Any]] = attrgetter("_configuration")

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from starlette.requests import HTTPConnection
 
 from auth_middleware import http_errors, stand_ins
+from auth_middleware._core import RequestState
 from auth_middleware.auth import Auth
+from auth_middleware.configuration import configuration_of
 from auth_middleware.errors import ConfigurationError
 from auth_middleware.models import AuthSession, AuthUser, Identity
 from auth_middleware.mounts import nearest
@@ -77,19 +79,6 @@ def auth_of(app: object) -> Auth[Any, Any]:
     )
 
 
-def _auth_in(scope: Mapping[str, Any]) -> Auth[Any, Any]:
-    """The instance for a request: that of the application, or of the nearest one it is mounted in, that has a
-    `get_auth` override or an `AuthMiddleware`.
-    """
-    app, router, passed = scope.get("app"), scope.get("router"), scope.get(SCOPE_KEY)
-    # Most applications are not mounted in another one, and each request comes through here.
-    if get_auth in getattr(app, "dependency_overrides", ()):
-        return auth_of(app)
-    if passed is None and (router is None or router is getattr(app, "router", None)):
-        return get_auth()
-    return _auth_around(scope, passed)
-
-
 def _auth_around(scope: Mapping[str, Any], passed: Passed | None) -> Auth[Any, Any]:
     """The instance for a request that passed an `AuthMiddleware`, or whose application is mounted in another one."""
 
@@ -115,13 +104,23 @@ def _auth_around(scope: Mapping[str, Any], passed: Passed | None) -> Auth[Any, A
 
 
 def serving(connection: HTTPConnection | None) -> Auth[Any, Any]:
-    """The instance that serves a connection; the default one without a connection.
+    """The instance that serves a connection: that of the application, or of the nearest one it is mounted in, that has
+    a `get_auth` override or an `AuthMiddleware`. Otherwise, and without a connection, the default one.
 
     Raises:
         Misconfigured: a `ConfigurationError` that is a 500 response.
     """
     try:
-        return get_auth() if connection is None else _auth_in(connection.scope)
+        if connection is None:
+            return get_auth()
+        scope = connection.scope
+        app, router, passed = scope.get("app"), scope.get("router"), scope.get(SCOPE_KEY)
+        # Most applications are not mounted in another one, and each request comes through here.
+        if get_auth in getattr(app, "dependency_overrides", ()):
+            return auth_of(app)
+        if passed is None and (router is None or router is getattr(app, "router", None)):
+            return get_auth()
+        return _auth_around(scope, passed)
     except ConfigurationError as error:
         _log.log(error)
         raise http_errors.for_connection(http_errors.Misconfigured(error), connection) from error
@@ -148,7 +147,10 @@ async def get_current_user(request: HTTPConnection) -> AuthUser:
     Raises:
         HTTPException: 401 without a valid session, 403 from an untrusted page, 503 if the store is unavailable.
     """
-    return await Auth.current_user(serving(request), request)
+    # Not `Auth.current_user`: awaiting a second coroutine would slow down every request.
+    parts = configuration_of(serving(request)).parts_for_request(request)
+    found = parts.core.identify(request.scope)
+    return (await parts.identification.required(found, request) if type(found) is RequestState else found).user
 
 
 async def get_optional_user(request: HTTPConnection) -> AuthUser | None:
