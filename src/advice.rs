@@ -103,13 +103,16 @@ fn of_two_hosts(base: &str, host: &str) -> String {
 fn of_signed_name(name: &str, is_secure: bool) -> String {
     const SECURE: &str = "__Secure-";
     let bare = name.strip_prefix(SECURE).unwrap_or(name);
-    let Some(prefix) = bare.strip_suffix(".session_token").filter(|prefix| !prefix.is_empty()) else {
-        return format!("AUTH_MIDDLEWARE_COOKIE_NAME={name}");
-    };
     let secure = match (name.starts_with(SECURE), is_secure) {
         (true, false) => " and AUTH_MIDDLEWARE_SECURE_COOKIES=true",
         (false, true) => " and AUTH_MIDDLEWARE_SECURE_COOKIES=false",
         _ => "",
+    };
+    let prefix = bare
+        .strip_suffix(".session_token")
+        .filter(|prefix| !prefix.is_empty() && !bare.starts_with("__Host-"));
+    let Some(prefix) = prefix else {
+        return format!("AUTH_MIDDLEWARE_COOKIE_NAME={bare}{secure}");
     };
     format!("AUTH_MIDDLEWARE_COOKIE_PREFIX={prefix}{secure}, and leave AUTH_MIDDLEWARE_COOKIE_NAME unset")
 }

@@ -6,8 +6,10 @@ use super::value::{Signers, ValueVerdict};
 use crate::credentials::{RawCookie, cookies, unquote_value};
 use crate::settings::CookieNames;
 
-/// The longest name that is shown.
+/// The longest name that is shown. A longer one is not cut, since a part of a token is not recognised as one.
 const SHOWN_CHARACTERS: usize = 100;
+/// Stands for what is no cookie's name.
+const HIDDEN: &str = "…";
 
 /// What was pasted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -27,7 +29,7 @@ pub struct SeenCookie {
     pub role: Role,
     /// Its value stands in quotes.
     pub is_quoted: bool,
-    /// What its value is, where the name says that it may be a session token.
+    /// What its value is, where the name says that it may be a session token, or the Better Auth server signed it.
     pub verdict: Option<ValueVerdict>,
 }
 
@@ -67,18 +69,21 @@ pub fn read(text: &str, names: &CookieNames, signers: &Signers) -> CookieReport 
         };
     };
     let seen = cookies(header.as_bytes()).map(|(name, value)| {
-        let name = String::from_utf8_lossy(name);
-        let role = role(&name, names);
+        let name = std::str::from_utf8(name).ok().filter(|name| is_name(name)).unwrap_or(HIDDEN);
+        let role = role(name, names);
         let is_token =
             matches!(role, Role::SessionToken | Role::OtherSpelling | Role::OtherPrefix | Role::MultiSession);
         let value = value.trim_ascii();
         // As the authenticator reads it.
         let text = RawCookie::new(unquote_value(value)).as_text();
         SeenCookie {
-            name: name.escape_debug().take(SHOWN_CHARACTERS).collect(),
+            name: name.to_owned(),
             role,
             is_quoted: value.starts_with(b"\""),
-            verdict: is_token.then(|| signers.judge(&text)),
+            verdict: is_token.then(|| signers.judge(&text)).or_else(|| {
+                let is_good = |verdict: &ValueVerdict| *verdict == ValueVerdict::Signed;
+                Some(signers.judge(&text)).filter(|verdict| role == Role::Other && is_good(verdict))
+            }),
         }
     });
     CookieReport { is_header: true, cookies: seen.collect() }
@@ -100,6 +105,12 @@ fn header(text: &str) -> Option<&str> {
     let (name, value) = trimmed.split_once('=')?;
     let is_name = !name.is_empty() && !name.starts_with(['"', '\'']) && !name.contains('%');
     (is_name && !value.trim_start_matches('=').is_empty()).then_some(trimmed)
+}
+
+/// Whether it can be a cookie's name, and be shown.
+fn is_name(name: &str) -> bool {
+    let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.$".contains(&byte);
+    !name.is_empty() && name.len() <= SHOWN_CHARACTERS && name.bytes().all(is_of_name)
 }
 
 fn role(name: &str, names: &CookieNames) -> Role {

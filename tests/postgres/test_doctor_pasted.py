@@ -97,3 +97,55 @@ def test_origins_in_json_are_shown_without_their_passwords(doctor: Doctor, world
     assert values["trusted_origins"] == "https://app.example.com, https://two.example.com"
     assert "Kx7Qz9Lm" not in diagnosis.printed + diagnosis.text
     assert diagnosis.find("ok", "pages of https://app.example.com may send the cookie")
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        '{{"cookies": [{{"name": "better-auth.session_token", "value": "{value}", "domain": "localhost"}}]}}',
+        '[{{"name": "better-auth.session_token", "value": "{value}"}}]',
+        "{value}{value}{value}=x; a=b",
+        "a=b; {value}",
+    ],
+)
+@pytest.mark.parametrize("option", ["--cookie", "--header"])
+def test_no_part_of_a_token_is_shown(doctor: Doctor, world: World, option: str, form: str) -> None:
+    diagnosis = doctor(good(world), option, "Cookie: " + form.format(value=unquote(world.cookie)))
+    assert diagnosis.status == 1
+    token, _, signature = unquote(world.cookie).partition(".")
+    for secret in (token, signature):
+        assert not any(secret[at : at + 8] in diagnosis.printed + diagnosis.text for at in range(len(secret) - 8))
+
+
+@pytest.mark.parametrize("form", ["{token} # from the database", "token={token} x", "Bearer:{token}.{token} x"])
+def test_no_token_is_shown_as_a_scheme(doctor: Doctor, world: World, form: str) -> None:
+    token = world.ada.token
+    diagnosis = doctor(good(world), "--header", "Authorization: " + form.format(token=token))
+    assert diagnosis.find("fault", "only Bearer is read")
+    assert not any(token[at : at + 8] in diagnosis.printed + diagnosis.text for at in range(len(token) - 8))
+
+
+@pytest.mark.parametrize("name", ["sid", "app_session", "__Secure-better-auth.session-token", "myapp.session_token"])
+def test_the_settings_for_another_name_make_it_work(doctor: Doctor, world: World, name: str) -> None:
+    pasted = f"{name}={world.cookie}; theme=dark"
+    diagnosis = doctor(good(world), "--cookie", pasted)
+    [finding, *_] = diagnosis.find("fault", name)
+    fixes = [word.rstrip(",") for word in finding["fix"].split() if word.startswith("AUTH_MIDDLEWARE_") and "=" in word]
+    fixed = doctor({**good(world), **dict(fix.split("=", 1) for fix in fixes)}, "--cookie", pasted)
+    assert fixed.status == 0, (finding["fix"], fixed.faults)
+
+
+def test_an_empty_header_is_a_fault(doctor: Doctor, world: World) -> None:
+    for text in ("", "   "):
+        assert doctor(good(world), "--header", text).status == 1
+    assert doctor(good(world), "--url", "").status == 1
+    assert doctor(good(world), "--url", "http://[::1").status == 1
+
+
+def test_attributes_and_local_origins_are_shown(doctor: Doctor, world: World) -> None:
+    line = f"Set-Cookie: better-auth.session_token={world.cookie}; Path=/; HttpOnly; Secure; SameSite=Lax"
+    origins = "http://localhost:3000,http://localhost:5173"
+    diagnosis = doctor({**good(world), "BETTER_AUTH_TRUSTED_ORIGINS": origins}, "--cookie", line)
+    assert "AUTH_MIDDLEWARE_SECURE_COOKIES=false" in diagnosis.printed
+    assert "http://localhost:5173" in diagnosis.printed
+    assert_hides(diagnosis, world)

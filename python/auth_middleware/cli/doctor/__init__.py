@@ -1,6 +1,7 @@
 """The doctor command: explains a configuration, a cookie or a token."""
 
 import argparse
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[Parser]  # pyright: ignore[reportPrivateUsage]
 
 WRONG_USAGE = 2
+# A byte order mark, and what curl -v and developer tools write before each header.
+_BEFORE_A_HEADER = re.compile(r"^\ufeff?(?:[<>*] )?")
 DESCRIPTION = """\
 Reads the settings as a server does, connects to the database, and reports what is wrong and how to fix it. Writes
 nothing and shows no secrets. The exit status is 1 if there is a fault, or if a credential is refused, and 2 for
@@ -133,7 +136,7 @@ async def _examine(
         if "trusted_origins" not in text and not text.startswith("freshness"):
             report.add(of_text(configuration.AREA, Status.WARNING, text, configuration.LISTED))
     await credentials.examine(report, settings, diagnosis, pasted, keys)
-    if chosen.url:
+    if chosen.url is not None:
         report.add(*server.findings(chosen.url, chosen.origin, diagnosis, known, keys))
 
 
@@ -144,11 +147,12 @@ def _read_standard_input(chosen: argparse.Namespace) -> tuple[str | None, str | 
 
     def read(value: str) -> str:
         # Bytes of an argument that are no text are lone surrogates.
-        return text.strip("\r\n") if value == "-" else value.encode("utf-8", "replace").decode()
+        given = text.strip("\r\n") if value == "-" else value.encode("utf-8", "replace").decode()
+        return _BEFORE_A_HEADER.sub("", given)
 
     pasted = None if chosen.cookie is None else read(chosen.cookie)
     cookie = pasted and (curl.cookie(pasted) or pasted)
     token = None if chosen.token is None else read(chosen.token)
     texts = [read(value) for value in chosen.header]
     lines = [line for text in texts for line in curl.headers(text) or text.splitlines() if line.strip()]
-    return cookie, token, lines
+    return cookie, token, lines or texts[:1]

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from auth_middleware._core import Diagnosis
-from auth_middleware.cli.doctor import faulty
+from auth_middleware.cli.doctor import faulty, variables
 from auth_middleware.cli.doctor.findings import Finding, fault, note, ok, warning
 from auth_middleware.cli.doctor.server_secret import NODE_COMMAND
 
@@ -68,6 +68,7 @@ REFUSED = {
 UNPROVEN = ("signed", "signed_other", "signed_by_old_version", "other_secret")
 SCHEME = "__Secure-"
 HOST = "__Host-"
+_COOKIE_NAME = "AUTH_MIDDLEWARE_COOKIE_NAME"
 ENCODING = "its encoding is good: it is token.signature, in standard base64"
 
 
@@ -201,7 +202,7 @@ def _without_name(area: str, cookies: list[dict[str, Any]], effective: dict[str,
         yield fault(
             area,
             f"the cookie has another prefix: it is {cookie['name']}, but the settings expect {wanted}",
-            _prefix(cookie),
+            _renamed(cookie["name"], wanted),
         )
         yield from value(area, cookie, effective)
     elif by_role.get("multi_session"):
@@ -215,6 +216,12 @@ def _without_name(area: str, cookies: list[dict[str, Any]], effective: dict[str,
             area,
             f"this is session_data ({cookie['name']}), not session_token: alone it does not identify a session",
             f"Send the whole Cookie header, with {wanted}",
+        )
+    elif cookie := next((cookie for cookie in cookies if cookie["role"] == "other" and cookie["verdict"]), None):
+        yield fault(
+            area,
+            f"no cookie has the name {wanted}, but {cookie['name']} is signed by the Better Auth server",
+            _renamed(cookie["name"], wanted),
         )
     else:
         names = ", ".join(cookie["name"] for cookie in cookies[:10]) or "none"
@@ -231,11 +238,17 @@ def host_cookie(name: str) -> str:
     return f"AUTH_MIDDLEWARE_COOKIE_NAME={name} and AUTH_MIDDLEWARE_SECURE_COOKIES=false"
 
 
-def _prefix(cookie: dict[str, Any]) -> str:
-    if cookie["name"].startswith(HOST):
-        return f"Set {host_cookie(cookie['name'])}: {HOST} takes the place of {SCHEME}"
-    bare = cookie["name"].removeprefix(SCHEME)
+def _renamed(name: str, wanted: str) -> str:
+    """The settings with which a cookie of this name is the session cookie."""
+    if name.startswith(HOST):
+        return f"Set {host_cookie(name)}: {HOST} takes the place of {SCHEME}"
+    bare = name.removeprefix(SCHEME)
+    is_secure = name.startswith(SCHEME)
+    is_expected = is_secure == wanted.startswith(SCHEME)
+    secure = "" if is_expected else f" and AUTH_MIDDLEWARE_SECURE_COOKIES={str(is_secure).lower()}"
     prefix, dot, _ = bare.rpartition(".")
     if dot and prefix and bare == f"{prefix}.session_token":
-        return f"Set AUTH_MIDDLEWARE_COOKIE_PREFIX={prefix}, which is advanced.cookiePrefix at the auth server"
-    return f"Set AUTH_MIDDLEWARE_COOKIE_NAME={bare}, which is advanced.cookies.session_token.name at the auth server"
+        setting = f"AUTH_MIDDLEWARE_COOKIE_PREFIX={prefix}{secure}"
+        unset = f", and leave {_COOKIE_NAME} unset" if variables.value_of(_COOKIE_NAME) else ""
+        return f"Set {setting}, which is advanced.cookiePrefix at the auth server{unset}"
+    return f"Set {_COOKIE_NAME}={bare}{secure}, which is advanced.cookies.session_token.name at the auth server"

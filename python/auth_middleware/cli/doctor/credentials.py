@@ -41,6 +41,12 @@ REASONS = {
 }
 # Better Auth's tokens and signatures have such runs; names of cookies and headers do not.
 _TOKENS = re.compile(r"[A-Za-z0-9+/]{20,}")
+# Of Set-Cookie. They are no secrets.
+_ATTRIBUTES = frozenset(
+    ("secure", "httponly", "partitioned", "domain", "path", "samesite", "priority", "max-age", "expires")
+)
+_NAMES = frozenset(("cookie", "set-cookie", "authorization", "bearer", "authorization: bearer"))
+_MIN_SECRET = 8
 ROW = "a session row has its token"
 
 
@@ -63,8 +69,14 @@ class Pasted:
             yield from _TOKENS.findall(unquote(text))
             pairs = text.partition(":")[2].split(";") if self.token != text and ":" in text else text.split(";")
             for pair in (text, *pairs):
+                name = pair.partition("=")[0].strip().lower()
+                if name in _ATTRIBUTES:
+                    continue
                 for value in (pair, pair.partition("=")[2], pair.rpartition(" ")[2]):
                     for spelling in (value.strip(), value.strip(" \"'"), unquote(value.strip(" \"'"))):
+                        # A shorter value is none that was made to be secret; to hide it would garble the findings.
+                        if len(spelling) < _MIN_SECRET or spelling.rstrip(": ").lower() in _NAMES:
+                            continue
                         yield spelling
                         # What has a name before the value is hidden whole; its name is no secret.
                         if "=" not in spelling.rstrip("="):

@@ -1,5 +1,6 @@
 """The steps of pasted headers: which credential decides, and what it is."""
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ from auth_middleware.cli.doctor import cookie_steps, token_steps
 from auth_middleware.cli.doctor.findings import Finding, fault, note, ok
 
 AREA = "header"
+_SCHEME = re.compile(r"[A-Za-z]{2,10}")
 Headers = list[tuple[bytes, bytes]]
 Secrets = Sequence[tuple[str, str]]
 
@@ -90,7 +92,9 @@ def _authorization(
 def _other_scheme(scheme: str, token: str) -> Iterator[Finding]:
     if token:
         fix = "Write Authorization: Bearer TOKEN"
-        yield fault(AREA, f"its scheme is {scheme[:20]}, but only Bearer is read", fix)
+        # What is no scheme may be a part of a token.
+        shown = f"its scheme is {scheme}" if _SCHEME.fullmatch(scheme) else "it has another scheme or none"
+        yield fault(AREA, f"{shown}, but only Bearer is read", fix)
     else:
         yield fault(AREA, "it has no scheme before the token", "Write Authorization: Bearer TOKEN")
 

@@ -72,7 +72,9 @@ def _given() -> Iterator[str]:
         for variable in names:
             value = variables.value_of(variable)
             if value and "SECRET" not in variable:
-                yield from _listed(value) or (value, *value.split(","))
+                parts = _listed(value) or value.split(",")
+                # A list of URLs without passwords has nothing to hide; as one text, it would look like a password.
+                yield from parts if all(_HOST_AND_PORT.fullmatch(part.strip()) for part in parts) else (value, *parts)
 
 
 def _listed(value: str) -> list[str]:

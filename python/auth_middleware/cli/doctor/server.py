@@ -39,7 +39,7 @@ class Response:
         """The body as an object; empty if it is none."""
         try:
             found: Any = json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
         return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
 
@@ -64,8 +64,7 @@ def findings(
     keys: Sequence[Mapping[str, Any]],
 ) -> Iterator[Finding]:
     """Checks health, cookie names, keys and CORS."""
-    parts = urlsplit(url.strip())
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if not _is_http(url):
         yield fault(AREA, "--url is not an http or https URL", "Write --url https://auth.example.com")
         return
     server = Server(url)
@@ -140,11 +139,27 @@ def _unhealthy(response: Response, server: Server) -> Finding:
     if response.status >= 500:
         message = f"{server.shown}/ok responds with {response.status}: the auth server is not healthy"
         return fault(AREA, message, "Look into the auth server's log: can it reach its database?")
+    if response.status in (401, 403, 429):
+        return fault(
+            AREA,
+            f"{server.shown}/ok responds with {response.status}: a proxy, a rate limit or the hoster's deployment "
+            "protection refuses the request",
+            "Try again later, or from where it is let through",
+        )
     return fault(
         AREA,
         f"{server.shown}/ok responds with {response.status}, so it is not a Better Auth server",
         "Give the auth server's base URL, with its basePath if that is not /api/auth",
     )
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url.strip())
+        _port = parts.port
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 def _base_url(url: str, effective: Mapping[str, Any]) -> Iterator[Finding]:
