@@ -22,12 +22,14 @@ const IGNORED: &[&str] = &[
     // Prisma
     "connectionlimit pooltimeout sockettimeout maxidleconnectionlifetime maxconnectionlifetime singleuseconnections \
      statementcachesize pgbouncer",
+    // PgBouncer, Go's pq and Symfony
+    "poolmode maxclientconn binaryparameters serverversion reconnect",
     // Supabase and Vercel
     "supa workaround",
     // asyncpg, psycopg, SQLAlchemy and Django
     "timeout commandtimeout maxcachedstatementlifetime maxcacheablestatementsize preparedstatementcachesize \
      preparedstatementnamefunc asyncfallback preparethreshold poolsize maxoverflow poolrecycle poolpreping pooluselifo \
-     minsize maxsize minconn maxconn maxqueries maxinactiveconnectionlifetime connmaxage connhealthchecks \
+     minsize maxsize minpoolsize maxpoolsize minconn maxconn maxqueries maxinactiveconnectionlifetime connmaxage connhealthchecks \
      disableserversidecursors charset echo",
     // node-postgres and postgres.js
     "max min idletimeout idletimeoutmillis connectiontimeoutmillis querytimeout maxuses maxlifetime maxlifetimeseconds \
@@ -77,6 +79,14 @@ const REFUSED: &[(&str, &str)] = &[
     ("sslrejectunauthorized", VERIFY),
     ("trustservercertificate", VERIFY),
     ("requiressl", "write sslmode=require"),
+    ("encrypt", "write sslmode=require"),
+    ("channelbinding", "write channel_binding=require"),
+    ("checkserveridentity", VERIFY),
+    ("checkhostname", VERIFY),
+    ("insecure", VERIFY),
+    ("ca", "write sslrootcert=/path/to/root.crt"),
+    ("cafile", "write sslrootcert=/path/to/root.crt"),
+    ("minprotocolversion", "TLS 1.2 and 1.3 are accepted: leave it out"),
     ("sslcert", PASSWORD_ONLY),
     ("sslkey", PASSWORD_ONLY),
     ("sslpassword", PASSWORD_ONLY),

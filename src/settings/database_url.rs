@@ -2,6 +2,7 @@
 //! Prisma's (`?schema=`, `pgbouncer=true`), Neon's as copied. What we cannot honour is refused
 //! by name; nothing is ignored that would weaken the connection.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -105,10 +106,10 @@ impl DatabaseUrl {
         if has_several_hosts(text) {
             return Err(SEVERAL_HOSTS.to_owned());
         }
-        let url = Url::parse(&with_host(text)).map_err(|_| {
+        let url = Url::parse(&with_host(&without_driver(text))).map_err(|_| {
             String::from("is not a URL: write postgresql://user:password@host:5432/database, special characters percent-encoded")
         })?;
-        let scheme = url.scheme().split('+').next().unwrap_or_default();
+        let scheme = url.scheme();
         if !matches!(scheme, "postgresql" | "postgres") {
             return Err(format!("has the scheme {scheme:?}: only postgresql:// is supported"));
         }
@@ -234,6 +235,14 @@ fn has_several_hosts(url: &str) -> bool {
     let rest = url.split_once("://").map_or("", |(_, rest)| rest);
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
     authority.rsplit('@').next().is_some_and(|hosts| hosts.contains(','))
+}
+
+/// Without the driver that SQLAlchemy's scheme names, as in `postgresql+psycopg_async://`.
+fn without_driver(text: &str) -> Cow<'_, str> {
+    match text.split_once("://").and_then(|(scheme, rest)| Some((scheme.split_once('+')?.0, rest))) {
+        Some((scheme, rest)) => Cow::Owned(format!("{scheme}://{rest}")),
+        None => Cow::Borrowed(text),
+    }
 }
 
 /// The URL with `localhost` where it has credentials and no host: libpq allows that, and `?host=` may follow.

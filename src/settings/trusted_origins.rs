@@ -33,6 +33,11 @@ impl TrustedOrigins {
         let patterns = listed(patterns)?;
         for text in patterns.iter().filter_map(|text| given(Some(text))) {
             let pattern = OriginPattern::parse(text)?;
+            let never = match without_user(text) {
+                Cow::Borrowed(_) => pattern.never_matches(),
+                Cow::Owned(_) => Some("an origin has no user and no password".to_owned()),
+            };
+            let text = without_user(text);
             match strangers::find(&pattern, cookie_names) {
                 Some(Finding::Refuse(what)) => {
                     return Err(Error::configuration(format!("{SETTING} holds {text:?}{what}")));
@@ -40,7 +45,7 @@ impl TrustedOrigins {
                 Some(Finding::Warn(what)) => warnings.push(format!("{SETTING} holds {text:?}{what}")),
                 None => {}
             }
-            if let Some(reason) = pattern.never_matches() {
+            if let Some(reason) = never {
                 warnings.push(format!("{SETTING} holds {text:?}, which can never match: {reason}"));
             }
             checked.push(pattern);
@@ -65,6 +70,16 @@ impl TrustedOrigins {
     #[must_use]
     pub fn contains(&self, origin: &str) -> bool {
         self.base.as_deref() == Some(origin) || self.patterns.iter().any(|pattern| pattern.matches(origin))
+    }
+}
+
+/// For messages: without a user and a password, which no origin has.
+fn without_user(pattern: &str) -> Cow<'_, str> {
+    match pattern.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1))) {
+        Some((scheme, host)) => Cow::Owned(format!("{scheme}://{host}")),
+        None => {
+            pattern.rsplit_once('@').map_or(Cow::Borrowed(pattern), |(_, host)| Cow::Owned(host.to_owned()))
+        }
     }
 }
 

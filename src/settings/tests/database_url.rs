@@ -21,11 +21,24 @@ fn urls_of_other_drivers_are_translated() {
         (sqlalchemy.port, sqlalchemy.ssl_mode, sqlalchemy.behind_pooler),
         (6543, SslMode::Require, true)
     );
+    assert_eq!(database("postgresql+psycopg_async://u:p@h/d").host, Host::Tcp("h".into()));
     let prisma = database("postgres://u:p@h/d?schema=auth&pgbouncer=true&connection_limit=1");
     assert_eq!((prisma.schema.as_deref(), prisma.behind_pooler), (Some("auth"), true));
     assert_eq!(database("postgresql://u@/d?host=/run/pg").host, Host::Unix("/run/pg".into()));
     assert_eq!(database("postgresql://u@[::1]/d").host, Host::Tcp("::1".into()));
     assert_eq!(database("postgresql://u@h").database, "u");
+}
+
+#[test]
+fn other_spellings_of_what_decides_whom_we_trust_are_refused() {
+    for parameter in
+        ["channelBinding=require", "channel-binding=require", "checkServerIdentity=false", "ca=/ca.crt"]
+    {
+        let url = format!("postgresql://u:p@h/d?{parameter}");
+        let message = refused(RawSettings { database_url: Some(url), ..raw() });
+        assert!(message.contains(parameter.split('=').next().unwrap_or_default()), "{message}");
+        assert!(message.contains("write "), "{message}");
+    }
 }
 
 #[test]

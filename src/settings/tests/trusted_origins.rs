@@ -228,6 +228,20 @@ fn a_pattern_that_can_never_match_is_a_warning() {
 }
 
 #[test]
+fn no_message_shows_a_password() {
+    for pattern in
+        ["https://u:hunter2@app.example.com", "u:hunter2@app.example.com", "https://u:hunter2@*.vercel.app"]
+    {
+        let raw = RawSettings { trusted_origins: vec![pattern.to_owned()], ..raw() };
+        let said = match Settings::check(raw) {
+            Ok(settings) => settings.warnings.join("; "),
+            Err(error) => error.to_string(),
+        };
+        assert!(!said.is_empty() && !said.contains("hunter2"), "{said}");
+    }
+}
+
+#[test]
 fn null_is_never_trusted_and_the_warning_says_why() {
     for listed in ["null", "NULL", " null ", "[\"null\"]"] {
         let raw = RawSettings { trusted_origins: vec![listed.into()], ..raw() };
