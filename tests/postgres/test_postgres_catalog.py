@@ -242,3 +242,13 @@ class TestAnotherSchema:
         mend = r'no table session or sessions in the search path; found "auth"\."session": set AUTH_MIDDLEWARE_SCHEMA'
         with pytest.raises(SchemaError, match=mend):
             await auth_for(schemas.dsn).open()
+
+    async def test_tables_of_others_are_not_recommended(self, schemas: Database, auth_for: MakeAuthFor) -> None:
+        """Supabase's own `auth.users` and `auth.sessions`, before Better Auth's migration."""
+        schemas.execute("""
+            DROP TABLE public."user", public.session, auth."user", auth.session;
+            CREATE TABLE auth.users (id uuid PRIMARY KEY, aud text, email text);
+            CREATE TABLE auth.sessions (id uuid PRIMARY KEY, user_id uuid);
+        """)
+        with pytest.raises(SchemaError, match="without the columns of Better Auth's table: has its migration run"):
+            await auth_for(schemas.dsn).open(strict=True)

@@ -115,6 +115,19 @@ class TestBans:
         assert [identity is not None for identity in found] == [False, True, False, True]
         assert warnings(caplog) == []
 
+    async def test_beside_a_column_of_the_applications_own_better_auths_is_read(
+        self, database: Database, auth_for: MakeAuthFor
+    ) -> None:
+        banned, lapsed = database.sign_in(), database.sign_in()
+        database.execute(f"""
+            ALTER TABLE "user" ADD banned boolean, ADD "banExpires" timestamptz, ADD ban_expires jsonb;
+            UPDATE "user" SET banned = true, "banExpires" = now() + interval '1 hour' WHERE id = '{banned.user_id}';
+            UPDATE "user" SET banned = true, "banExpires" = now() - interval '1 hour' WHERE id = '{lapsed.user_id}'
+        """)
+        auth = auth_for(database.dsn)
+        assert await auth.validate_session(banned.cookie_value) is None
+        assert await auth.validate_session(lapsed.cookie_value)
+
     @pytest.mark.parametrize("value", ["'never'", "''", "'infinity'", "'31/12/2019'", "'1000'"])
     async def test_an_expiry_that_cannot_be_read_is_none(
         self, database: Database, auth_for: MakeAuthFor, value: str

@@ -39,9 +39,10 @@ pub(super) enum Problem {
         model: Model,
         names: Vec<String>,
         schema: Option<String>,
+        /// Those that have all the columns. If none has, those of the same name.
         elsewhere: Vec<TableName>,
-        /// One of those elsewhere has all the columns, and no setting says that another schema is meant.
-        fits_elsewhere: bool,
+        /// Those elsewhere have all the columns.
+        fits: bool,
     },
     /// Several tables of one owner fit equally well.
     Ambiguous {
@@ -184,7 +185,8 @@ impl Problems {
 impl Problem {
     /// Whether the table does not exist yet.
     fn is_missing_table(&self) -> bool {
-        matches!(self, Self::NoTable { fits_elsewhere: false, .. })
+        let is_elsewhere = matches!(self, Self::NoTable { fits: true, schema: None, .. });
+        matches!(self, Self::NoTable { .. }) && !is_elsewhere
     }
 
     /// Whether another role's table may be all that is wrong: then what was found before is still right.
@@ -270,8 +272,8 @@ impl fmt::Display for Hint {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoTable { model, names, schema, elsewhere, .. } => {
-                no_table(f, *model, names, schema.as_deref(), elsewhere)
+            Self::NoTable { model, names, schema, elsewhere, fits } => {
+                no_table(f, *model, names, schema.as_deref(), elsewhere, *fits)
             }
             Self::Ambiguous { model, tables } => {
                 let tables: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
@@ -371,6 +373,7 @@ fn no_table(
     names: &[String],
     schema: Option<&str>,
     elsewhere: &[TableName],
+    fits: bool,
 ) -> fmt::Result {
     let searched = schema.map_or("the search path".to_owned(), |schema| format!("schema {}", quote(schema)));
     write!(f, "no table {} in {searched}; ", names.join(" or "))?;
@@ -387,7 +390,16 @@ fn no_table(
         None => table.name.clone(),
     };
     let found: Vec<String> = elsewhere.iter().map(found).collect();
-    write!(f, "found {}: set AUTH_MIDDLEWARE_SCHEMA", found.join(", "))
+    let found = found.join(", ");
+    if fits {
+        return write!(f, "found {found}: set AUTH_MIDDLEWARE_SCHEMA");
+    }
+    write!(
+        f,
+        "found {found}, without the columns of Better Auth's table: has its migration run on this database? A table \
+         in another schema: AUTH_MIDDLEWARE_SCHEMA; a renamed one: {}",
+        model.table_setting()
+    )
 }
 
 fn closed(schema: &str, role: &str) -> String {

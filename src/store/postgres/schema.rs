@@ -286,8 +286,9 @@ impl Fields<'_> {
         let present = present(table, self.settings, field);
         let Some(name) = present.first() else { return false };
         let column = &table.columns[name];
-        // Of two spellings, nobody knows which is meant.
-        if present.len() > 1 || is_plugins(field, column) {
+        // Of two spellings of `banned`, nobody knows which one says who is banned.
+        let is_ambiguous = present.len() > 1 && field == "banned";
+        if is_ambiguous || present.iter().any(|name| is_plugins(field, &table.columns[name])) {
             return true;
         }
         warnings.push(format!(
@@ -310,6 +311,9 @@ impl Fields<'_> {
             spellings.dedup();
         }
         let mut present = present(table, self.settings, &field);
+        if field == "ban_expires" && present.len() > 1 {
+            present.retain(|name| is_plugins(&field, &table.columns[name]));
+        }
         let name = match present.len() {
             1 => present.remove(0),
             0 => {

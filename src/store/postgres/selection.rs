@@ -120,12 +120,14 @@ fn candidates<'a>(
     };
     let (mut meant, elsewhere): (Vec<_>, Vec<_>) = by_name.into_iter().partition(is_reachable);
     if meant.is_empty() {
+        let fitting: Vec<_> = elsewhere.iter().copied().filter(|table| wanted.missing(table) == 0).collect();
+        let fits = !fitting.is_empty();
         return Err(Problem::NoTable {
             model: wanted.model,
             names: wanted.shown_names(),
             schema: schema.map(str::to_owned),
-            elsewhere: elsewhere.iter().map(name).collect(),
-            fits_elsewhere: schema.is_none() && elsewhere.iter().any(|table| wanted.missing(table) == 0),
+            elsewhere: if fits { fitting } else { elsewhere }.iter().map(name).collect(),
+            fits,
         });
     }
     // A table that we may not read holds no sessions for us. If it is the only one, the error says which right is missing.
