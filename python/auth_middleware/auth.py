@@ -12,6 +12,7 @@ from auth_middleware import http_errors
 from auth_middleware._core import Core, RequestState
 from auth_middleware.configuration import Configuration
 from auth_middleware.identification import Identification
+from auth_middleware.log_fields import path_in
 from auth_middleware.models import AuthSession, AuthUser, CacheSize, Identity, SessionT_co, UserT_co
 from auth_middleware.openapi import bound
 from auth_middleware.operator_log import OperatorLog
@@ -168,7 +169,8 @@ class Auth(Generic[SessionT_co, UserT_co]):
                 "get_fresh_user reads the user's row, and there is no database: set DATABASE_URL, or use "
                 "get_current_user, which returns what the JWT claims"
             )
-            self._log.misconfigured(why)
+            path = path_in(request.scope)
+            self._log.misconfigured(why, {"reason": "configuration_error", "credential": None, "path": path})
             raise http_errors.for_connection(http_errors.Misconfigured(why), request)
         self._identification.begin_recheck(request)
         found = core.identify_by_store(request.scope)

@@ -1,7 +1,8 @@
 """How the identification of a request ends: with an identity, a refusal or an error."""
 
 import asyncio
-from typing import Generic, TypeAlias
+from collections.abc import Mapping
+from typing import Any, Generic, TypeAlias
 
 from fastapi import HTTPException
 from pydantic import ValidationError
@@ -19,6 +20,7 @@ from auth_middleware.errors import (
     OriginRefused,
     RowMisfit,
     SchemaError,
+    StoreUnavailable,
 )
 from auth_middleware.log_fields import NO_SESSION, LogFields, path_in
 from auth_middleware.models import Identity, SessionT_co, UserT_co, is_shareable
@@ -28,6 +30,9 @@ from auth_middleware.telemetry import record_lookup
 
 # Set in the scope of a WebSocket once it was validated: later checks may fail. Rust sets it too.
 _VALIDATED = "auth_middleware validated"
+
+# The close code of a WebSocket whose session could not be checked.
+UNCHECKED = 4002
 
 _Outcome: TypeAlias = Identity[SessionT_co, UserT_co] | Refused | AuthError
 
@@ -80,6 +85,16 @@ class Identification(Generic[SessionT_co, UserT_co]):
         if refused := self.core.missing_cookie(connection.scope):
             path = path_in(connection.scope)
             self._log.probable_cause(refused, {"reason": refused.reason, "credential": None, "path": path})
+
+    def ends(self, what: str, code: int, cause: str, scope: Mapping[str, Any]) -> None:
+        """Log the end of a guarded connection."""
+        reason = cause if cause in Core.reasons() else "disconnected"
+        fields: LogFields = {"reason": reason, "credential": None, "path": path_in(scope)}
+        if code == UNCHECKED:
+            error = StoreUnavailable(cause)
+            fields["reason"] = error_type(error)
+            self._log.store_failed(error, fields)
+        self._log.guard_ended(what, cause, fields)
 
     def begin_recheck(self, connection: HTTPConnection) -> None:
         """Marks a WebSocket as validated, so that a failed re-check is not reported as a late validation."""
@@ -178,7 +193,7 @@ class Identification(Generic[SessionT_co, UserT_co]):
         elif isinstance(outcome, (KeysUnavailable, KeyTableError)):
             self._log.keys_unavailable(outcome, _log_fields(state, outcome, connection))
         elif isinstance(outcome, NoAsyncioLoop):
-            self._log.misconfigured(str(outcome))
+            self._log.misconfigured(str(outcome), _log_fields(state, outcome, connection))
         elif isinstance(outcome, AuthError):
             self._log.store_failed(outcome, _log_fields(state, outcome, connection))
         return outcome

@@ -146,9 +146,13 @@ class OperatorLog:
         """A row cannot be read into the application's models. That concerns its own request only."""
         self._once.log("a row does not fit", f"a request got a 503 response: {error}", MOST_MISFITS, fields)
 
-    def misconfigured(self, message: str) -> None:
+    def misconfigured(self, message: str, fields: LogFields) -> None:
         """A route needs something that the settings do not provide."""
-        self._once.log("configuration", f"a request got a 500 response: {message}")
+        self._once.log("configuration", f"a request got a 500 response: {message}", fields=fields)
+
+    def guard_ended(self, what: str, cause: str, fields: LogFields) -> None:
+        """A guarded connection ends before its client leaves."""
+        logger.info("%s: %s", what, cause, extra=fields)
 
     def validated_after_accept(self) -> None:
         """A WebSocket that should not have been accepted."""

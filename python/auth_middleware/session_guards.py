@@ -5,7 +5,6 @@ ended. What that means for an ASGI connection is decided here.
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
 from contextlib import suppress
 from types import TracebackType
@@ -14,11 +13,9 @@ from typing import Any, Generic, Self, TypeVar, cast, final
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from auth_middleware._core import Watch
+from auth_middleware._core import RequestState, Watch
 from auth_middleware.identification import Identification
 from auth_middleware.models import Identity, SessionT_co, UserT_co
-
-logger = logging.getLogger("auth_middleware")
 
 Item = TypeVar("Item")
 
@@ -98,7 +95,7 @@ class WebSocketGuard(Generic[SessionT_co, UserT_co]):
         """Close the socket and cancel the body. Called by Rust, outside any task."""
         if self._task is None:
             return
-        logger.info("closing a WebSocket: %s", cause)
+        self._identification.ends("closing a WebSocket", code, cause, self._websocket.scope)
         self._closing = asyncio.get_running_loop().create_task(self._close(code, reason))
         self._task.cancel()
 
@@ -115,56 +112,98 @@ class RequestGuard(Generic[SessionT_co, UserT_co]):
 
     Attributes:
         identity: The session and its user, as they were when the request was identified.
-        ended: A future that is done when the session ends. Its result says why: `session ended`, or `session could not
-            be checked`. Nothing is cancelled.
     """
 
-    __slots__ = ("__weakref__", "_connection", "_identification", "_watch", "ended", "identity")
+    __slots__ = (
+        "__weakref__",
+        "_connection",
+        "_ended",
+        "_holders",
+        "_identification",
+        "_shown",
+        "_state",
+        "_watch",
+        "identity",
+    )
 
     identity: Identity[SessionT_co, UserT_co]
-    ended: asyncio.Future[str]
+    _state: RequestState
+    # Done when the session has ended.
+    _ended: asyncio.Future[str]
+    # The same for the application, which may cancel it.
+    _shown: asyncio.Future[str]
 
     def __init__(self, identification: Identification[SessionT_co, UserT_co], connection: HTTPConnection) -> None:
         self._identification = identification
         self._connection = connection
         self._watch: Watch | None = None
+        # The block, and each stream of `until_ended`: a response may be sent after its route has left the block.
+        self._holders = 0
 
     async def __aenter__(self) -> Self:
-        core = self._identification.core
-        state = core.identify_to_guard(self._connection.scope)
-        self.identity = await self._identification.required(state, self._connection)
-        self.ended = asyncio.get_running_loop().create_future()
-        self._watch = core.watch(self._connection.scope, state, self)
+        self._state = self._identification.core.identify_to_guard(self._connection.scope)
+        self.identity = await self._identification.required(self._state, self._connection)
+        loop = asyncio.get_running_loop()
+        self._ended, self._shown = loop.create_future(), loop.create_future()
+        self._hold()
         return self
+
+    @property
+    def ended(self) -> asyncio.Future[str]:
+        """A future that is done when the session ends.
+
+        Its result says why: `session ended`, or `session could not be checked`. Nothing is cancelled. A new one
+        replaces one that was cancelled, as by `asyncio.wait_for`.
+        """
+        if self._shown.cancelled():
+            self._shown = asyncio.get_running_loop().create_future()
+            if self._ended.done():
+                self._shown.set_result(self._ended.result())
+        return self._shown
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._watch:
-            self._watch.release()
+        self._release()
 
-    def end(self, code: int, reason: str, cause: str) -> None:  # noqa: ARG002 - of sockets
+    def end(self, code: int, reason: str, cause: str) -> None:
         """Resolve `ended`. Called by Rust."""
-        if not self.ended.done():
-            logger.info("ending a guarded request: %s", cause)
-            self.ended.set_result(reason)
+        if self._ended.done():
+            return
+        self._identification.ends("ending a guarded request", code, cause, self._connection.scope)
+        self._ended.set_result(reason)
+        if not self._shown.done():
+            self._shown.set_result(reason)
+
+    def _hold(self) -> None:
+        if not self._holders:
+            self._watch = self._identification.core.watch(self._connection.scope, self._state, self)
+        self._holders += 1
+
+    def _release(self) -> None:
+        self._holders -= 1
+        if not self._holders and self._watch:
+            self._watch.release()
 
     async def until_ended(self, items: AsyncIterable[Item]) -> AsyncGenerator[Item]:
         """Yield the items until the session ends; then cancel the source at its current `await`, and close it.
 
-        The source runs in the task that iterates over this, so it may use timeouts and task groups.
+        The source runs in the task that iterates over this, so it may use timeouts and task groups. The connection is
+        guarded until the last item, also if the block of the guard was left before.
         """
         iterator = aiter(items)
+        self._hold()
         try:
             while (item := await self._next(iterator)) is not _END:
                 yield item
         finally:
+            self._release()
             if isinstance(iterator, AsyncGenerator):
                 await iterator.aclose()
 
     async def _next(self, iterator: AsyncIterator[Item]) -> Item | Any:
         """The next item, or `_END` after the last one and when the session has ended."""
-        if self.ended.done():
+        if self._ended.done():
             return _END
         task = _current_task()
         before = task.cancelling()
@@ -176,7 +215,7 @@ class RequestGuard(Generic[SessionT_co, UserT_co]):
                 is_interrupted = True
                 task.cancel()
 
-        self.ended.add_done_callback(interrupt)
+        self._ended.add_done_callback(interrupt)
         try:
             item = await anext(iterator, _END)
         except asyncio.CancelledError:
@@ -191,11 +230,11 @@ class RequestGuard(Generic[SessionT_co, UserT_co]):
                 task.uncancel()
             raise
         finally:
-            self.ended.remove_done_callback(interrupt)
+            self._ended.remove_done_callback(interrupt)
         is_waiting = False
         if is_interrupted:
             task.uncancel()
-        return _END if self.ended.done() else item
+        return _END if self._ended.done() else item
 
 
 def _current_task() -> asyncio.Task[Any]:

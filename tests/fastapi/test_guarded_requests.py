@@ -75,6 +75,29 @@ def fastapi_application(auth: Auth[Any, Any], ends: list[str]) -> FastAPI:
 
         return StreamingResponse(lines(), media_type="text/plain")
 
+    @app.get("/returned")
+    async def returned(request: Request) -> StreamingResponse:
+        async with guard_request(request) as guard:
+            return StreamingResponse(f"{number}\n" async for number in guard.until_ended(ticks(ends)))
+
+    @app.get("/timeouts")
+    async def timeouts(guard: Guarded) -> StreamingResponse:
+        async def lines() -> AsyncIterator[str]:
+            while True:
+                try:
+                    yield await asyncio.wait_for(guard.ended, 0.05)
+                    return
+                except TimeoutError:
+                    yield "still here\n"
+
+        async def both() -> AsyncIterator[str]:
+            async for line in guard.until_ended(lines()):
+                yield line
+            assert guard.ended.result() == "session ended"
+            ends.append("source closed")
+
+        return StreamingResponse(both())
+
     @app.get("/work")
     async def work(guard: Guarded) -> str:
         ends.append("working")
@@ -97,7 +120,7 @@ def starlette_application(auth: Auth[Any, Any], ends: list[str]) -> Starlette:
     return Starlette(routes=[Route("/stream", stream)])
 
 
-@pytest.mark.parametrize("path", ["/events", "/stream", "/inside", "/starlette/stream"])
+@pytest.mark.parametrize("path", ["/events", "/stream", "/inside", "/returned", "/timeouts", "/starlette/stream"])
 def test_a_stream_ends_with_its_session(
     database: Database, make_auth: MakeAuth, serve: Serve, caplog: pytest.LogCaptureFixture, path: str
 ) -> None:
@@ -110,7 +133,7 @@ def test_a_stream_ends_with_its_session(
     with httpx.stream("GET", url + path, headers=who.headers, trust_env=False, verify=TLS, timeout=30) as response:
         assert response.status_code == 200
         lines = response.iter_lines()
-        assert next(lines)
+        assert all(next(lines) or path == "/events" for _ in range(5))
         database.execute(f"DELETE FROM session WHERE id = '{who.session_id}'")
         received = list(lines)
     assert received, "and the response is complete, else the client raises"
