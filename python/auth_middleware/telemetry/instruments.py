@@ -50,5 +50,7 @@ def _reader(name: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
 
 
 for _metric in METRICS:
-    _create = _meter.create_observable_counter if _metric.kind == "counter" else _meter.create_observable_gauge
+    # A gauge would keep only the last value where a view drops the attributes; these add up.
+    _is_counter = _metric.kind == "counter"
+    _create = _meter.create_observable_counter if _is_counter else _meter.create_observable_up_down_counter
     _create(_metric.name, callbacks=[_reader(_metric.name)], unit=_metric.unit, description=_metric.description)

@@ -3,6 +3,7 @@
 The histogram of the Prometheus collector is recorded in Rust, from the same measurement.
 """
 
+import logging
 from collections.abc import Callable
 
 from auth_middleware._core import RequestState
@@ -13,6 +14,9 @@ except ImportError:  # opentelemetry-api is an extra with a FastAPI before 0.165
     record: Callable[[float, dict[str, str]], None] | None = None
 
 
+logger = logging.getLogger("auth_middleware")
+
+
 def record_lookup(state: RequestState, found: object) -> None:
     """Record how long the lookup took, once for all requests that waited for it.
 
@@ -21,5 +25,9 @@ def record_lookup(state: RequestState, found: object) -> None:
         found: What the lookup returned: `Found`, `Refused` or an `AuthError`.
     """
     recorded = state.record_lookup(found)
-    if recorded is not None and record is not None:
+    if recorded is None or record is None:
+        return
+    try:
         record(*recorded)
+    except Exception:  # of a processor that the application added: telemetry decides nothing
+        logger.exception("OpenTelemetry could not record a lookup")
