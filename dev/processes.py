@@ -147,11 +147,18 @@ class ChildProcess:
                     print(f"[{self.name}] {line.rstrip()}", file=self._log, flush=True)
 
 
+_given_ports: set[int] = set()
+
+
 def free_port() -> int:
-    """A free TCP port below the ephemeral range, so that no outgoing connection can take it during a restart."""
+    """A free TCP port below the ephemeral range, so that no outgoing connection can take it during a restart.
+
+    Never the same twice in one process: who asked first may not have bound it yet.
+    """
     while True:
         port = random.randrange(15_000, 32_000)
-        if is_free(port):
+        if port not in _given_ports and is_free(port):
+            _given_ports.add(port)
             return port
 
 

@@ -99,7 +99,7 @@ def test_a_value_signed_for_another_purpose_is_refused(browser: Browser) -> None
 
 
 def test_a_session_expires(open_site: OpenSite, browse: Browse) -> None:
-    browser = browse(open_site(expires_in_seconds=2))
+    browser = browse(open_site(expires_in_seconds=5))
     browser.sign_up()
     assert browser.agreed() is not None
     wait_until(lambda: browser.ours() is None)

@@ -89,9 +89,9 @@ import time
 from dev.progress import Progress
 progress = Progress()
 with progress.step("a step"):
-    time.sleep(0.3)
+    time.sleep(1)
     print("a line", file=progress.as_log())
-    time.sleep(0.3)
+    time.sleep(1)
 """
     shown = on_terminal(program)
     before, after = shown.split("a line")

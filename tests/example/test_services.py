@@ -156,8 +156,9 @@ async def test_the_socket_pushes_what_really_happens_every_second(services: Serv
         async with socket(services, Origin=services.page_url, **who.headers) as second:
             await event(second)
             request("GET", f"{services.api_url}/get_orchestrator")
-            after = await event(first)
-    assert 0.5 < time.monotonic() - began < 3
+            while (after := await event(first))["greetings"] == before["greetings"]:
+                pass
+            assert time.monotonic() - began > 0.5
     assert before["for"] == "Ada"
     assert len(before["load_average"]) == 3
     assert all(isinstance(load, float) and load >= 0 for load in before["load_average"])

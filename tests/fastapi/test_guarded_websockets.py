@@ -93,11 +93,11 @@ def test_a_session_ends_when_it_expires_unless_it_was_refreshed(
     database: Database, make_auth: MakeAuth, serve: Serve
 ) -> None:
     url = serve(application(make_auth(**NEVER)))
-    soon = datetime.now(UTC) + timedelta(seconds=2)
+    soon = datetime.now(UTC) + timedelta(seconds=4)
     expires, refreshed = database.sign_in(expires_at=soon), database.sign_in(expires_at=soon)
     [ends, stays] = [Client(f"{url}/echo", who.headers) for who in (expires, refreshed)]
     [(moved_to,)] = database.fetch(
-        "UPDATE session SET expires_at = now() + interval '4 seconds' WHERE id = %s RETURNING expires_at",
+        "UPDATE session SET expires_at = now() + interval '8 seconds' WHERE id = %s RETURNING expires_at",
         refreshed.session_id,
     )
     assert ends.closed() == SESSION_ENDED

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gc
 import re
 import sys
 from collections import defaultdict
@@ -167,6 +168,8 @@ def test_buckets_are_cumulative(auth: Auth, database: Database) -> None:
 
 async def test_gauges_show_the_pool_and_the_cache_and_the_feed(make_auth: MakeAuth, database: Database) -> None:
     await migrate_live(database.dsn)
+    # Gauges are sums over instances: those of earlier tests must not go in the middle of this one.
+    gc.collect()
     before = exposed()
     auth = make_auth(freshness="live", pool_size=3)
 
@@ -331,7 +334,9 @@ async def me(user: Annotated[AuthUser, Depends(get_current_user)]) -> str:
 """
     (tmp_path / "served.py").write_text(snippet_with("start_http_server") + route)
     port = free_port()
-    metrics = next(first for first in range(20_000, 30_000) if all(map(is_free, range(first, first + 4))))
+    metrics = free_port()
+    while port in range(metrics, metrics + 4) or not all(map(is_free, range(metrics, metrics + 4))):
+        metrics = free_port()
     environment = {
         **without_our_settings(),
         "DATABASE_URL": database.dsn,

@@ -99,7 +99,7 @@ async def test_a_session_that_expires_in_an_outage_ends(
     postgres: EmbeddedPostgres, database: Database, make_auth: MakeAuth, connect: Open
 ) -> None:
     auth = make_auth(**NEVER, outage_grace_seconds=3600)
-    [(soon,)] = database.fetch("SELECT now() + interval '2 seconds'")
+    [(soon,)] = database.fetch("SELECT now() + interval '4 seconds'")
     ends = await connect(auth, database.sign_in(expires_at=soon))
     stays = await connect(auth, database.sign_in())
     with outage(postgres):

@@ -196,7 +196,7 @@ async def test_an_unused_feed_is_closed_and_reopened_on_demand(database: Databas
     who = database.sign_in()
     live = make_live(max_age_seconds=3600, heartbeat_seconds=0.1)
     await live.wait_until_cached(who)
-    assert listeners(database) == 1
+    await until(lambda: listeners(database) == 1)
     await until(lambda: listeners(database) == 0)
     database.execute("DELETE FROM session")
     assert await live.user_id(who) is None

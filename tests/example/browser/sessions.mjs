@@ -35,8 +35,8 @@ async function panel(stage) {
   const plot = await page.locator(".plot").boundingBox();
   const line = await page.locator(".chart-line").first().boundingBox();
   assert(Math.abs(line.x - plot.x) < 3 && Math.abs(line.width - plot.width) < 6, JSON.stringify({ plot, line }));
-  const ticks = (await page.locator(".chart-y span").allTextContents()).map(Number);
   const load = Number(await visitor.fact("Load, 1 min"));
+  const ticks = (await page.locator(".chart-y span").allTextContents()).map(Number);
   assert(ticks.length === 3 && ticks[0] >= load && ticks[1] === ticks[0] / 2 && ticks[2] === 0, `${load} in ${ticks}`);
   assert.match(await page.locator(".chart-x").textContent(), /\d s ago\s*now|1 min ago\s*now/);
   await visitor.picture("home");

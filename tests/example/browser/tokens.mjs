@@ -66,6 +66,7 @@ async function arrive(stage, options) {
   const visitor = await stage.arrive(options);
   const traffic = await Traffic.of(visitor);
   await visitor.signUp(ada);
+  await until(() => traffic.lastToken, "the token that was presented");
   return { ada, visitor, traffic };
 }
 
