@@ -1,7 +1,8 @@
 """Rows as the application's models, and the fix to suggest when a row does not fit."""
 
 from collections.abc import Mapping
-from typing import Any, Generic
+from types import NoneType
+from typing import Any, Generic, cast
 
 from pydantic import BaseModel, ValidationError
 
@@ -76,17 +77,20 @@ class RowModels(Generic[SessionT_co, UserT_co]):
         for item in error.errors(include_input=False, include_url=False, include_context=False):
             field = fields.get(key := str(item["loc"][0]) if item["loc"] else "", key)
             column = core.column_name(is_user, field) or field
-            is_null = field in values and values[field] is None and field in model.model_fields
-            misfits.append(_misfit(model, field, column, item["msg"], is_null=is_null))
+            is_stored = field in values and field in model.model_fields
+            stored = cast("type[object]", type(values[field])) if is_stored else None
+            misfits.append(_misfit(model, field, column, item["msg"], stored))
         return "; ".join(misfits)
 
 
-def _misfit(model: type[BaseModel], field: str, column: str, why: str, *, is_null: bool) -> str:
-    if not is_null:
+def _misfit(model: type[BaseModel], field: str, column: str, why: str, stored: type[object] | None) -> str:
+    if stored is None:
         return f"{column} does not fit {model.__name__}.{field}: {why}"
-    annotation = model.model_fields[field].annotation
-    declared = annotation.__name__ if isinstance(annotation, type) else str(annotation)
     where = (
         model.__name__ if model not in (AuthUser, AuthSession) else f"a model of your own, based on {model.__name__}"
     )
+    if stored is not NoneType:
+        return f"{column} does not fit {model.__name__}.{field}: {why}: write `{field}: {stored.__name__}` in {where}"
+    annotation = model.model_fields[field].annotation
+    declared = annotation.__name__ if isinstance(annotation, type) else str(annotation)
     return f"{column} is NULL: write `{field}: {declared} | None` in {where}"

@@ -167,8 +167,11 @@ fn unsigned(decoded: &str) -> ValueVerdict {
         return if is_token { ValueVerdict::BareToken } else { ValueVerdict::Malformed };
     };
     let is_base64 = signature.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=-_".contains(&byte));
+    // Not, for example, "Bearer …", or a line of a file of cookies.
+    let is_token =
+        |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"':;,".contains(&byte));
     match signature.len() {
-        _ if token.is_empty() || !is_base64 => ValueVerdict::Malformed,
+        _ if token.is_empty() || !is_token(token) || !is_base64 => ValueVerdict::Malformed,
         // Without its padding too.
         SIGNATURE_CHARACTERS | 43 => ValueVerdict::OtherSecret,
         0..SIGNATURE_CHARACTERS => ValueVerdict::Truncated,

@@ -55,7 +55,7 @@ class Rich(AuthUser):
     profile: dict[str, int]
     referrer: str | None
     reference: UUID
-    colour: str = Field(validation_alias="favouriteColour")
+    colour: str = Field(validation_alias="preferredColour")
     limited: Annotated[int, Field(ge=0)]
 
 
@@ -137,8 +137,8 @@ def test_fields_that_no_model_has_are_errors(make: Callable[..., object], fields
 def test_aliases_and_camel_case_stand_for_the_field() -> None:
     assert not make_user(emailVerified=False).email_verified
     assert make_session(ipAddress="192.0.2.1").ip_address == "192.0.2.1"
-    assert make_user(Rich, favouriteColour="blue", isActive=True).colour == "blue"
-    assert make_user(favouriteColour="blue").model_dump()["colour"] == "blue"
+    assert make_user(Rich, preferredColour="blue", isActive=True).colour == "blue"
+    assert make_user(preferredColour="blue").model_dump()["colour"] == "blue"
 
 
 @pytest.mark.parametrize("fields", [{"roel": "admin"}, {"user": make_user()}, {"user_id": "ada"}, {"devise": "phone"}])

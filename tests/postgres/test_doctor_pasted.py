@@ -149,3 +149,18 @@ def test_attributes_and_local_origins_are_shown(doctor: Doctor, world: World) ->
     assert "AUTH_MIDDLEWARE_SECURE_COOKIES=false" in diagnosis.printed
     assert "http://localhost:5173" in diagnosis.printed
     assert_hides(diagnosis, world)
+
+
+@pytest.mark.parametrize("form", ["Bearer {}", "better-auth.session_token: {}", "#HttpOnly_localhost\tFALSE\t/\t{}"])
+def test_what_is_around_a_value_is_not_taken_for_another_secret(doctor: Doctor, world: World, form: str) -> None:
+    diagnosis = doctor(good(world), "--cookie", form.format(unquote(world.cookie)))
+    assert diagnosis.status == 1
+    assert not diagnosis.find("fault", "another secret")
+    assert_hides(diagnosis, world)
+
+
+def test_a_row_that_does_not_fit_the_models_is_not_called_accepted(doctor: Doctor, world: World) -> None:
+    world.database.execute('ALTER TABLE "user" ALTER email DROP NOT NULL; UPDATE "user" SET email = NULL')
+    diagnosis = doctor(good(world), "--cookie", world.cookie)
+    assert diagnosis.find("warning", "write `email: str | None`")
+    assert not diagnosis.find("ok", "accepts it")

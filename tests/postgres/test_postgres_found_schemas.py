@@ -72,6 +72,7 @@ class TestNull:
         [warning] = warnings(caplog)
         assert '"public"."user"."plan" is NULL: write `plan: str | None` in Member' in warning
         assert '"public"."user"."seats" does not fit Member.seats: Input should be a valid integer' in warning
+        assert "write `seats: str` in Member" in warning
         assert "many" not in warning
 
     async def test_an_expiry_is_in_the_past(self, database: Database, auth_for: MakeAuthFor, who: SignedIn) -> None:

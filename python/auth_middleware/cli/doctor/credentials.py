@@ -7,10 +7,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import unquote
 
+from pydantic import ValidationError
+
 from auth_middleware._core import Core, Diagnosis, Found, Refused
 from auth_middleware.cli.doctor import cookie_steps, faulty, header_steps, token_steps, variables
-from auth_middleware.cli.doctor.findings import Finding, Report, Status, fault, of_error, ok
+from auth_middleware.cli.doctor.findings import Finding, Report, Status, fault, of_error, ok, warning
 from auth_middleware.errors import AuthError
+from auth_middleware.models import AuthSession, AuthUser
+from auth_middleware.row_models import RowModels
 from auth_middleware.settings import AuthSettings
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -48,6 +52,7 @@ _ATTRIBUTES = frozenset(
 _NAMES = frozenset(("cookie", "set-cookie", "authorization", "bearer", "authorization: bearer"))
 _MIN_SECRET = 8
 ROW = "a session row has its token"
+_MODELS: RowModels[AuthSession, AuthUser] = RowModels(AuthUser, AuthSession)
 
 
 @dataclass(frozen=True)
@@ -130,8 +135,7 @@ async def _last_word(area: str, core: Core | None, headers: Headers, steps: Sequ
     if isinstance(outcome, Found):
         session, user = outcome.fields()
         row = [ok(area, ROW), _expiry(area, session)] if session else []
-        accepted = ok(area, f"the API accepts it: it is the user {user['id']}")
-        return [*row, ok(area, "its user exists and is not banned"), accepted]
+        return [*row, ok(area, "its user exists and is not banned"), _accepted(area, core, outcome, user["id"])]
     detail = f": {outcome.detail}" if outcome.detail else ""
     message, fix = REASONS.get(outcome.reason, ("", ""))
     if outcome.expired_at is not None:
@@ -147,6 +151,16 @@ async def _last_word(area: str, core: Core | None, headers: Headers, steps: Sequ
     advice = core.advice(outcome)
     fix = "Fix the fault above" if is_explained else advice[0] if advice else "Sign in again"
     return [fault(area, f"the API responds with 401 ({outcome.reason}{detail})", fix)]
+
+
+def _accepted(area: str, core: Core, found: Found, user_id: str) -> Finding:
+    try:
+        _MODELS.identity(found)
+    except ValidationError as error:
+        message = f"its row does not fit {error.title}: {_MODELS.misfits(core, found, error)}"
+        fix = "Requests with it get 503 until the application's model fits. If it does already, nothing is wrong"
+        return warning(area, message, fix)
+    return ok(area, f"the API accepts it: it is the user {user_id}")
 
 
 async def _identify(core: Core, headers: Headers) -> Found | Refused | AuthError:
