@@ -153,7 +153,7 @@ _given_ports: set[int] = set()
 def free_port() -> int:
     """A free TCP port below the ephemeral range, so that no outgoing connection can take it during a restart.
 
-    Never the same twice in one process: who asked first may not have bound it yet.
+    Never the same twice in one process: the first caller may not have bound it yet.
     """
     while True:
         port = random.randrange(15_000, 32_000)

@@ -93,7 +93,7 @@ class Identification(Generic[SessionT_co, UserT_co]):
         if code == UNCHECKED:
             error = StoreUnavailable(cause)
             fields["reason"] = error_type(error)
-            self._log.store_failed(error, fields)
+            self._log.guard_unchecked(error, fields)
         self._log.guard_ended(what, cause, fields)
 
     def begin_recheck(self, connection: HTTPConnection) -> None:

@@ -13,7 +13,7 @@ class LogFields(TypedDict):
 
     reason: str | None
     """Why the request has no user: one of a fixed set of values, the same as `error.type` in metrics, or
-    `no_session`."""
+    `no_session` or `disconnected`."""
     credential: Literal["cookie", "bearer", "jwt"] | None
     """The kind of credential in the request."""
     path: str | None

@@ -170,6 +170,11 @@ class OperatorLog:
         self._store_trouble = type(error)
         logger.log(self._level_of_change(), "requests get 503 responses from now on: %s", error, extra=fields)
 
+    def guard_unchecked(self, error: AuthError, fields: LogFields) -> None:
+        """A guarded connection ends because the store did not respond. Requests may have shown that before."""
+        if self._store_trouble is None:
+            self.store_failed(error, fields)
+
     def keys_unavailable(self, error: AuthError, fields: LogFields) -> None:
         """A JWT cannot be verified. Rust warns of it once, and when the keys can be read again."""
         logger.info("a request got a 503 response: %s", error, extra=fields)

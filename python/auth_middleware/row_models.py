@@ -79,8 +79,11 @@ class RowModels(Generic[SessionT_co, UserT_co]):
             column = core.column_name(is_user, field) or field
             is_stored = field in values and field in model.model_fields
             stored = cast("type[object]", type(values[field])) if is_stored else None
+            is_of_type = item["type"].endswith(("_type", "_parsing"))
+            if stored is not NoneType and not (is_of_type and model.model_fields[field].annotation is not stored):
+                stored = None
             misfits.append(_misfit(model, field, column, item["msg"], stored))
-        return "; ".join(misfits)
+        return "; ".join(dict.fromkeys(misfits))
 
 
 def _misfit(model: type[BaseModel], field: str, column: str, why: str, stored: type[object] | None) -> str:
@@ -90,7 +93,7 @@ def _misfit(model: type[BaseModel], field: str, column: str, why: str, stored: t
         model.__name__ if model not in (AuthUser, AuthSession) else f"a model of your own, based on {model.__name__}"
     )
     if stored is not NoneType:
-        return f"{column} does not fit {model.__name__}.{field}: {why}: write `{field}: {stored.__name__}` in {where}"
+        return f"{column} does not fit {model.__name__}.{field}: {why}; write `{field}: {stored.__name__}` in {where}"
     annotation = model.model_fields[field].annotation
     declared = annotation.__name__ if isinstance(annotation, type) else str(annotation)
     return f"{column} is NULL: write `{field}: {declared} | None` in {where}"

@@ -130,7 +130,7 @@ class RequestGuard(Generic[SessionT_co, UserT_co]):
     _state: RequestState
     # Done when the session has ended.
     _ended: asyncio.Future[str]
-    # The same for the application, which may cancel it.
+    # The future that the application sees, and may cancel.
     _shown: asyncio.Future[str]
 
     def __init__(self, identification: Identification[SessionT_co, UserT_co], connection: HTTPConnection) -> None:
@@ -152,11 +152,15 @@ class RequestGuard(Generic[SessionT_co, UserT_co]):
     def ended(self) -> asyncio.Future[str]:
         """A future that is done when the session ends.
 
-        Its result says why: `session ended`, or `session could not be checked`. Nothing is cancelled. A new one
-        replaces one that was cancelled, as by `asyncio.wait_for`.
+        Its result says why: `session ended`, or `session could not be checked`. Nothing is cancelled. If it was
+        cancelled, for example by `asyncio.wait_for`, the next access returns a new future.
+
+        Raises:
+            RuntimeError: the guard was not entered.
         """
+        self._require_entered()
         if self._shown.cancelled():
-            self._shown = asyncio.get_running_loop().create_future()
+            self._shown = self._ended.get_loop().create_future()
             if self._ended.done():
                 self._shown.set_result(self._ended.result())
         return self._shown
@@ -175,6 +179,10 @@ class RequestGuard(Generic[SessionT_co, UserT_co]):
         if not self._shown.done():
             self._shown.set_result(reason)
 
+    def _require_entered(self) -> None:
+        if not hasattr(self, "_ended"):
+            raise RuntimeError("enter the guard first: async with guard_request(request) as guard")
+
     def _hold(self) -> None:
         if not self._holders:
             self._watch = self._identification.core.watch(self._connection.scope, self._state, self)
@@ -185,14 +193,21 @@ class RequestGuard(Generic[SessionT_co, UserT_co]):
         if not self._holders and self._watch:
             self._watch.release()
 
-    async def until_ended(self, items: AsyncIterable[Item]) -> AsyncGenerator[Item]:
+    def until_ended(self, items: AsyncIterable[Item]) -> AsyncGenerator[Item]:
         """Yield the items until the session ends; then cancel the source at its current `await`, and close it.
 
         The source runs in the task that iterates over this, so it may use timeouts and task groups. The connection is
-        guarded until the last item, also if the block of the guard was left before.
+        guarded until the last item, even after the guard's block was left.
+
+        Raises:
+            RuntimeError: the guard was not entered.
         """
+        self._require_entered()
         iterator = aiter(items)
         self._hold()
+        return self._held(iterator)
+
+    async def _held(self, iterator: AsyncIterator[Item]) -> AsyncGenerator[Item]:
         try:
             while (item := await self._next(iterator)) is not _END:
                 yield item

@@ -3,12 +3,14 @@
 use serde::Serialize;
 
 use super::value::{Signers, ValueVerdict};
+use crate::causes::is_signed_beside;
 use crate::credentials::{RawCookie, cookies, unquote_value};
 use crate::settings::CookieNames;
 
-/// The longest name that is shown. A longer one is not cut, since a part of a token is not recognised as one.
+/// The longest name that is shown. Longer names are hidden, not cut: a truncated token would not be recognised as a
+/// secret.
 const SHOWN_CHARACTERS: usize = 100;
-/// Stands for what is no cookie's name.
+/// Shown in place of text that is not a cookie's name.
 const HIDDEN: &str = "…";
 
 /// What was pasted.
@@ -69,8 +71,10 @@ pub fn read(text: &str, names: &CookieNames, signers: &Signers) -> CookieReport 
         };
     };
     let seen = cookies(header.as_bytes()).map(|(name, value)| {
-        let name = std::str::from_utf8(name).ok().filter(|name| is_name(name)).unwrap_or(HIDDEN);
-        let role = role(name, names);
+        let name = String::from_utf8_lossy(name);
+        let role = role(&name, names);
+        let is_shown = matches!(role, Role::SessionToken | Role::OtherSpelling) || is_name(&name);
+        let name = if is_shown { &name } else { HIDDEN };
         let is_token =
             matches!(role, Role::SessionToken | Role::OtherSpelling | Role::OtherPrefix | Role::MultiSession);
         let value = value.trim_ascii();
@@ -82,7 +86,8 @@ pub fn read(text: &str, names: &CookieNames, signers: &Signers) -> CookieReport 
             is_quoted: value.starts_with(b"\""),
             verdict: is_token.then(|| signers.judge(&text)).or_else(|| {
                 let is_good = |verdict: &ValueVerdict| *verdict == ValueVerdict::Signed;
-                Some(signers.judge(&text)).filter(|verdict| role == Role::Other && is_good(verdict))
+                let may_be_renamed = role == Role::Other && is_shown && !is_signed_beside(name);
+                Some(signers.judge(&text)).filter(|verdict| may_be_renamed && is_good(verdict))
             }),
         }
     });

@@ -35,7 +35,9 @@ impl TrustedOrigins {
             let pattern = OriginPattern::parse(text)?;
             let never = match without_user(text) {
                 Cow::Borrowed(_) => pattern.never_matches(),
-                Cow::Owned(_) => Some("an origin has no user and no password".to_owned()),
+                Cow::Owned(_) => {
+                    Some("an origin contains no user or password: remove what is before the @".to_owned())
+                }
             };
             let text = without_user(text);
             match strangers::find(&pattern, cookie_names) {
@@ -76,10 +78,10 @@ impl TrustedOrigins {
 /// For messages: without a user and a password, which no origin has.
 fn without_user(pattern: &str) -> Cow<'_, str> {
     match pattern.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1))) {
-        Some((scheme, host)) => Cow::Owned(format!("{scheme}://{host}")),
-        None => {
-            pattern.rsplit_once('@').map_or(Cow::Borrowed(pattern), |(_, host)| Cow::Owned(host.to_owned()))
-        }
+        Some((scheme, host)) => Cow::Owned(format!("{scheme}://…@{host}")),
+        None => pattern
+            .rsplit_once('@')
+            .map_or(Cow::Borrowed(pattern), |(_, host)| Cow::Owned(format!("…@{host}"))),
     }
 }
 

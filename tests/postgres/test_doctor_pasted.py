@@ -125,6 +125,19 @@ def test_no_token_is_shown_as_a_scheme(doctor: Doctor, world: World, form: str) 
     assert not any(token[at : at + 8] in diagnosis.printed + diagnosis.text for at in range(len(token) - 8))
 
 
+@pytest.mark.parametrize("name", ["better-auth.state", "__Secure-better-auth.two_factor", "better-auth-trust_device"])
+def test_another_signed_cookie_is_not_taken_for_the_session(doctor: Doctor, world: World, name: str) -> None:
+    diagnosis = doctor(good(world), "--cookie", f"{name}={world.cookie}; theme=dark")
+    assert diagnosis.find("fault", "no cookie has the name")
+    assert "AUTH_MIDDLEWARE_COOKIE_NAME" not in diagnosis.printed
+
+
+def test_a_name_of_unusual_characters_is_recognised(doctor: Doctor, world: World) -> None:
+    settings = {**good(world), "AUTH_MIDDLEWARE_COOKIE_NAME": "app~sid", "AUTH_MIDDLEWARE_SECURE_COOKIES": "false"}
+    diagnosis = doctor(settings, "--cookie", f"app~sid={world.cookie}; theme=dark")
+    assert diagnosis.status == 0, diagnosis.faults
+
+
 @pytest.mark.parametrize("name", ["sid", "app_session", "__Secure-better-auth.session-token", "myapp.session_token"])
 def test_the_settings_for_another_name_make_it_work(doctor: Doctor, world: World, name: str) -> None:
     pasted = f"{name}={world.cookie}; theme=dark"

@@ -50,7 +50,7 @@ def _reader(name: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
 
 
 for _metric in METRICS:
-    # A gauge would keep only the last value where a view drops the attributes; these add up.
+    # Where a view drops attributes, up-down counters are summed; a gauge would keep only the last value.
     _is_counter = _metric.kind == "counter"
     _create = _meter.create_observable_counter if _is_counter else _meter.create_observable_up_down_counter
     _create(_metric.name, callbacks=[_reader(_metric.name)], unit=_metric.unit, description=_metric.description)

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 
 from auth_middleware._core import RequestState
+from auth_middleware.operator_log import OncePerCause
 
 try:
     from auth_middleware.telemetry.instruments import record
@@ -15,6 +16,7 @@ except ImportError:  # opentelemetry-api is an extra with a FastAPI before 0.165
 
 
 logger = logging.getLogger("auth_middleware")
+_log = OncePerCause()
 
 
 def record_lookup(state: RequestState, found: object) -> None:
@@ -29,5 +31,6 @@ def record_lookup(state: RequestState, found: object) -> None:
         return
     try:
         record(*recorded)
-    except Exception:  # of a processor that the application added: telemetry decides nothing
-        logger.exception("OpenTelemetry could not record a lookup")
+    except Exception:  # raised by the application's span processor: telemetry must not fail a request
+        _log.log("a lookup", "OpenTelemetry could not record a lookup: a span processor raised an exception")
+        logger.debug("OpenTelemetry could not record a lookup", exc_info=True)

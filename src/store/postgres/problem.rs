@@ -39,7 +39,7 @@ pub(super) enum Problem {
         model: Model,
         names: Vec<String>,
         schema: Option<String>,
-        /// Those that have all the columns. If none has, those of the same name.
+        /// Tables of that name in other schemas: those with all the columns, or all of them if none has.
         elsewhere: Vec<TableName>,
         /// Those elsewhere have all the columns.
         fits: bool,
@@ -396,8 +396,8 @@ fn no_table(
     }
     write!(
         f,
-        "found {found}, without the columns of Better Auth's table: has its migration run on this database? A table \
-         in another schema: AUTH_MIDDLEWARE_SCHEMA; a renamed one: {}",
+        "found {found}, without the columns of Better Auth's table: has its migration run on this database? If the \
+         table is in another schema, set AUTH_MIDDLEWARE_SCHEMA; if it was renamed, set {}",
         model.table_setting()
     )
 }

@@ -286,9 +286,7 @@ impl Fields<'_> {
         let present = present(table, self.settings, field);
         let Some(name) = present.first() else { return false };
         let column = &table.columns[name];
-        // Of two spellings of `banned`, nobody knows which one says who is banned.
-        let is_ambiguous = present.len() > 1 && field == "banned";
-        if is_ambiguous || present.iter().any(|name| is_plugins(field, &table.columns[name])) {
+        if present.iter().any(|name| is_plugins(field, &table.columns[name])) {
             return true;
         }
         warnings.push(format!(

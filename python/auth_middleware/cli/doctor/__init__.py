@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 WRONG_USAGE = 2
 # A byte order mark, and what curl -v and developer tools write before each header.
-_BEFORE_A_HEADER = re.compile(r"^\ufeff?(?:[<>*] )?")
+_BEFORE_A_HEADER = re.compile(r"^\ufeff?(?:[<>*] )?", re.MULTILINE)
 DESCRIPTION = """\
 Reads the settings as a server does, connects to the database, and reports what is wrong and how to fix it. Writes
 nothing and shows no secrets. The exit status is 1 if there is a fault, or if a credential is refused, and 2 for

@@ -45,7 +45,7 @@ REASONS = {
 }
 # Better Auth's tokens and signatures have such runs; names of cookies and headers do not.
 _TOKENS = re.compile(r"[A-Za-z0-9+/]{20,}")
-# Of Set-Cookie. They are no secrets.
+# Attributes of Set-Cookie, which are not secret.
 _ATTRIBUTES = frozenset(
     ("secure", "httponly", "partitioned", "domain", "path", "samesite", "priority", "max-age", "expires")
 )
@@ -79,7 +79,7 @@ class Pasted:
                     continue
                 for value in (pair, pair.partition("=")[2], pair.rpartition(" ")[2]):
                     for spelling in (value.strip(), value.strip(" \"'"), unquote(value.strip(" \"'"))):
-                        # A shorter value is none that was made to be secret; to hide it would garble the findings.
+                        # Shorter values are not generated secrets, and hiding them would garble the findings.
                         if len(spelling) < _MIN_SECRET or spelling.rstrip(": ").lower() in _NAMES:
                             continue
                         yield spelling
@@ -157,8 +157,12 @@ def _accepted(area: str, core: Core, found: Found, user_id: str) -> Finding:
     try:
         _MODELS.identity(found)
     except ValidationError as error:
-        message = f"its row does not fit {error.title}: {_MODELS.misfits(core, found, error)}"
-        fix = "Requests with it get 503 until the application's model fits. If it does already, nothing is wrong"
+        what = "its row does" if found.fields()[0] else "its row, or its claims, do"
+        message = f"{what} not fit {error.title}: {_MODELS.misfits(core, found, error)}"
+        fix = (
+            "Change the application's model as described: until then, requests get 503. If the application already has "
+            "such a model, ignore this"
+        )
         return warning(area, message, fix)
     return ok(area, f"the API accepts it: it is the user {user_id}")
 

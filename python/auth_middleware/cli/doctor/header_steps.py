@@ -92,8 +92,8 @@ def _authorization(
 def _other_scheme(scheme: str, token: str) -> Iterator[Finding]:
     if token:
         fix = "Write Authorization: Bearer TOKEN"
-        # What is no scheme may be a part of a token.
-        shown = f"its scheme is {scheme}" if _SCHEME.fullmatch(scheme) else "it has another scheme or none"
+        # Text that is not a scheme may be part of a token.
+        shown = f"its scheme is {scheme}" if _SCHEME.fullmatch(scheme) else "the text before the token is no scheme"
         yield fault(AREA, f"{shown}, but only Bearer is read", fix)
     else:
         yield fault(AREA, "it has no scheme before the token", "Write Authorization: Bearer TOKEN")

@@ -74,7 +74,8 @@ def _given() -> Iterator[str]:
             if value and "SECRET" not in variable:
                 parts = _listed(value) or value.split(",")
                 # A list of URLs without passwords has nothing to hide; as one text, it would look like a password.
-                yield from parts if all(_HOST_AND_PORT.fullmatch(part.strip()) for part in parts) else (value, *parts)
+                is_open = all(_HOST_AND_PORT.fullmatch(part.strip()) or not {"@", ":"} & set(part) for part in parts)
+                yield from parts if is_open else (value, *parts)
 
 
 def _listed(value: str) -> list[str]:

@@ -142,9 +142,9 @@ def _unhealthy(response: Response, server: Server) -> Finding:
     if response.status in (401, 403, 429):
         return fault(
             AREA,
-            f"{server.shown}/ok responds with {response.status}: a proxy, a rate limit or the hoster's deployment "
-            "protection refuses the request",
-            "Try again later, or from where it is let through",
+            f"{server.shown}/ok responds with {response.status}: a proxy, a rate limit or the hosting provider's "
+            "deployment protection refuses the request",
+            "Try again later, or run the doctor where such requests are allowed",
         )
     return fault(
         AREA,
