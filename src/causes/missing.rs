@@ -7,7 +7,7 @@ use super::{Causes, Finding, Headers};
 use crate::credentials::{Credentials, Header, RawCookie, Request, cookies};
 use crate::origin;
 use crate::refusal::{Cause, Reason, Refusal};
-use crate::settings::{TrustedOrigins, is_this_machine};
+use crate::settings::{TrustedOrigins, is_signed_beside, is_this_machine};
 
 /// How many cookies of other names are verified.
 const MAX_VERIFIED: usize = 16;
@@ -15,17 +15,6 @@ const MAX_VERIFIED: usize = 16;
 const MAX_NAME_BYTES: usize = 100;
 /// The session cookie's and the cookie cache's names, whatever the prefix.
 const SUFFIXES: [&str; 2] = ["session_token", "session_data"];
-/// The last parts of the names of other cookies that Better Auth signs.
-const SIGNED_BESIDE: [&str; 8] = [
-    "state",
-    "oauth_state",
-    "two_factor",
-    "trust_device",
-    "admin_session",
-    "dont_remember",
-    "oidc_login_prompt",
-    "oidc_consent_prompt",
-];
 /// Names within a network, which no browser uses.
 const INTERNAL: [&str; 4] = [".local", ".internal", ".svc", ".lan"];
 
@@ -139,12 +128,6 @@ impl Causes {
         let is_browser = shown.origin != Header::Absent || shown.sec_fetch_site != Header::Absent;
         (!is_below && is_public(&host, is_browser)).then(|| (Cause::OtherHost, Some(printable(&host))))
     }
-}
-
-/// Whether Better Auth signs a cookie of this name beside the session's.
-pub(crate) fn is_signed_beside(name: &str) -> bool {
-    let last = name.rsplit(['.', '-']).next().unwrap_or(name);
-    SIGNED_BESIDE.contains(&last)
 }
 
 /// A name that may be logged.

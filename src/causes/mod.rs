@@ -14,7 +14,6 @@ use std::fmt;
 use std::sync::Arc;
 
 pub(crate) use self::jwt::is_recent;
-pub(crate) use self::missing::is_signed_beside;
 use crate::checks::Checks;
 use crate::credentials::{Header, Kind};
 use crate::diagnosis::Signers;

@@ -3,9 +3,8 @@
 use serde::Serialize;
 
 use super::value::{Signers, ValueVerdict};
-use crate::causes::is_signed_beside;
 use crate::credentials::{RawCookie, cookies, unquote_value};
-use crate::settings::CookieNames;
+use crate::settings::{CookieNames, is_signed_beside};
 
 /// The longest name that is shown. Longer names are hidden, not cut: a truncated token would not be recognised as a
 /// secret.

@@ -98,3 +98,21 @@ impl CookieNames {
 fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
+
+/// The last parts of the names of other cookies that Better Auth signs.
+const SIGNED_BESIDE: [&str; 8] = [
+    "state",
+    "oauth_state",
+    "two_factor",
+    "trust_device",
+    "admin_session",
+    "dont_remember",
+    "oidc_login_prompt",
+    "oidc_consent_prompt",
+];
+
+/// Whether Better Auth signs a cookie of this name beside the session's.
+pub(crate) fn is_signed_beside(name: &str) -> bool {
+    let last = name.rsplit(['.', '-']).next().unwrap_or(name);
+    SIGNED_BESIDE.contains(&last)
+}

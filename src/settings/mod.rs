@@ -22,6 +22,7 @@ mod without_effect;
 
 use std::time::Duration;
 
+pub(crate) use cookie_names::is_signed_beside;
 pub use cookie_names::{CookieNames, CookieOptions};
 pub use credentials::{AcceptedCredentials, BearerForm};
 pub use database_tls::{ChannelBinding, RootCertificates, SslMode};
