@@ -112,7 +112,7 @@ pub(super) fn open(
 ) -> Option<Snapshot> {
     let unverified = Unverified::read(data, &HEADER).ok()?;
     let key = keys.get(&unverified.key_id).filter(|key| key.is_valid_at(now))?;
-    // Read as every other form of the cookie cache is. A user's own number may be larger than a JWT of ours may hold.
+    // Parsed like the other forms of the cookie cache: a user's field may hold a number that the rules for JWTs refuse.
     let claims: Value = serde_json::from_slice(&unverified.verified_payload(&key).ok()?).ok()?;
     let claim = |path: &str| claims.pointer(path).and_then(Value::as_str);
     let is_for_us = is_for(claims.get("aud"), AUDIENCE);

@@ -100,18 +100,20 @@ fn is_token_byte(byte: u8) -> bool {
 }
 
 /// The last parts of the names of other cookies that Better Auth signs.
-const SIGNED_BESIDE: [&str; 8] = [
+const SIGNED_BESIDE: [&str; 10] = [
     "state",
     "oauth_state",
+    "oauth_popup",
     "two_factor",
     "trust_device",
     "admin_session",
+    "passkey",
     "dont_remember",
     "oidc_login_prompt",
     "oidc_consent_prompt",
 ];
 
-/// Whether Better Auth signs a cookie of this name beside the session's.
+/// Whether Better Auth signs a cookie of this name, which is not the session's.
 pub(crate) fn is_signed_beside(name: &str) -> bool {
     let last = name.rsplit(['.', '-']).next().unwrap_or(name);
     SIGNED_BESIDE.contains(&last)

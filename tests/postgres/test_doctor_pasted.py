@@ -125,7 +125,9 @@ def test_no_token_is_shown_as_a_scheme(doctor: Doctor, world: World, form: str) 
     assert not any(token[at : at + 8] in diagnosis.printed + diagnosis.text for at in range(len(token) - 8))
 
 
-@pytest.mark.parametrize("name", ["better-auth.state", "__Secure-better-auth.two_factor", "better-auth-trust_device"])
+@pytest.mark.parametrize(
+    "name", ["better-auth.state", "__Secure-better-auth.two_factor", "better-auth-passkey", "better-auth.oauth_popup"]
+)
 def test_another_signed_cookie_is_not_taken_for_the_session(doctor: Doctor, world: World, name: str) -> None:
     diagnosis = doctor(good(world), "--cookie", f"{name}={world.cookie}; theme=dark")
     assert diagnosis.find("fault", "no cookie has the name")

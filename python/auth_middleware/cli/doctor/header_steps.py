@@ -93,8 +93,8 @@ def _other_scheme(scheme: str, token: str) -> Iterator[Finding]:
     if token:
         fix = "Write Authorization: Bearer TOKEN"
         # Text that is not a scheme may be part of a token.
-        shown = f"its scheme is {scheme}" if _SCHEME.fullmatch(scheme) else "the text before the token is no scheme"
-        yield fault(AREA, f"{shown}, but only Bearer is read", fix)
+        shown = f"its scheme is {scheme}" if _SCHEME.fullmatch(scheme) else "the text before the token is not a scheme"
+        yield fault(AREA, f"{shown}: only Bearer is read", fix)
     else:
         yield fault(AREA, "it has no scheme before the token", "Write Authorization: Bearer TOKEN")
 
